@@ -1,0 +1,240 @@
+"""The values that pass between the stages, in flow order.
+
+Frame -> SkinMask -> Tracks -> SparseMotion (of Keypoints) -> DenseMotion -> Picture; Source is
+prepared once. All are frozen, checked when they are made, and plain numpy, so that a run without a
+learned network never imports torch; networks convert at their own border.
+
+Coordinates: the name carries the system. ``_px`` is x right, y down, (0, 0) the centre of the first
+pixel of that value's own picture. ``_norm`` is x, y in [-1, 1] from the outer edge of the first
+pixel to the outer edge of the last one of a square ``Crop`` (grid_sample's align_corners=False).
+Pictures are RGB everywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.generic]
+HEAD, LEFT_HAND, RIGHT_HAND = "head", "left_hand", "right_hand"
+
+
+def _expect(name: str, value: object, shape: tuple[int | None, ...], dtype: type, fix: str) -> None:
+    """Raise TypeError unless ``value`` is an array of that shape (None = any) and dtype."""
+    if isinstance(value, np.ndarray) and value.dtype == dtype and len(value.shape) == len(shape):
+        if all(want in (None, got) for want, got in zip(shape, value.shape, strict=True)):
+            return
+    got = f"{value.shape} {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
+    want = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ")"
+    raise TypeError(f"{name}: expected {want} {np.dtype(dtype).name}, got {got}; {fix}")
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture of a video at the resolution that the trackers work at."""
+
+    image: Array  # (H, W, 3) uint8 RGB
+    index: int = 0  # 0 is the first frame that is processed
+    time_s: float = 0.0  # presentation time from the start of the video
+
+    def __post_init__(self) -> None:
+        _expect("Frame.image", self.image, (None, None, 3), np.uint8, "convert with io.to_rgb8")
+
+
+@dataclass(frozen=True, slots=True)
+class FaceBox:
+    """A face found by the cascade: brows to chin, roughly as wide as the face."""
+
+    x_px: float
+    y_px: float
+    width_px: float
+    height_px: float
+    score: float = 1.0  # relative, higher is surer
+
+    @property
+    def center_xy_px(self) -> tuple[float, float]:
+        """Middle of the box."""
+        return self.x_px + self.width_px / 2, self.y_px + self.height_px / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """A connected skin region that keeps its label from frame to frame."""
+
+    label: str  # HEAD, LEFT_HAND or RIGHT_HAND; left and right as seen in the picture
+    box_px: tuple[float, float, float, float]  # x, y, width, height
+    centroid_xy_px: tuple[float, float]
+    area_px: float
+    is_predicted: bool = False  # not seen this frame (merged or hidden): the box is extrapolated
+
+
+@dataclass(frozen=True, slots=True)
+class SkinMask:
+    """Stage 1: which pixels are skin, and the labelled blobs they form."""
+
+    mask: Array  # (H, W) uint8, 0 or 255
+    blobs: tuple[Blob, ...] = ()
+    median_uv: tuple[float, float] | None = None  # of the head's skin, 0..255 each
+    is_frozen: bool = False  # the adaptive cloud was too unsure to learn from this frame
+    face: FaceBox | None = None  # cascade hit of this frame, if one was looked for and found
+    lost: str = ""  # why there is no skin, or ""
+
+    def __post_init__(self) -> None:
+        _expect("SkinMask.mask", self.mask, (None, None), np.uint8, "use 0 and 255")
+
+    def __bool__(self) -> bool:
+        return not self.lost
+
+    def blob(self, label: str) -> Blob | None:
+        """The blob with that label, or None."""
+        return next((blob for blob in self.blobs if blob.label == label), None)
+
+
+@dataclass(frozen=True, slots=True)
+class HeadBox:
+    """The head as a square that turns with it: brows to chin, like FaceBox."""
+
+    center_xy_px: tuple[float, float]
+    size_px: float  # side of the square
+    roll_deg: float = 0.0  # positive = clockwise on the screen
+
+
+@dataclass(frozen=True, slots=True)
+class Tracks:
+    """Stage 2: where features of the reference frame are now, and how the head is turned.
+
+    A feature found later than the reference frame is registered back to it through the fit that
+    held when it was found, so every row is a correspondence reference -> now.
+    """
+
+    xy_px: Array  # (N, 2) float32, in this frame
+    reference_xy_px: Array  # (N, 2) float32, the same features in the reference frame
+    ids: Array  # (N,) int64, never reused
+    age: Array  # (N,) int64, frames since found
+    confidence: Array  # (N,) float32 in [0, 1]
+    new: int = 0  # features found in this frame
+    dropped: int = 0  # features lost in this frame
+    head: HeadBox | None = None
+    landmarks_xy_px: Array | None = None  # (L, 2) float32, see alignment.POINTS
+    reference_landmarks_xy_px: Array | None = None  # (L, 2) float32, in the reference frame
+    landmarks_confidence: float = 0.0  # in [0, 1]
+    rotation_deg: tuple[float, float, float] = (0.0, 0.0, 0.0)  # yaw, pitch, roll; see pose.py
+    rotation_confidence: float = 0.0  # in [0, 1]
+    confidence_overall: float = 0.0  # in [0, 1]
+    lost: str = ""  # why the head is not tracked, or ""
+
+    def __post_init__(self) -> None:
+        _expect("Tracks.xy_px", self.xy_px, (None, 2), np.float32, "use float32 x, y rows")
+        n = len(self.xy_px)
+        fix = "give one row per track"
+        _expect("Tracks.reference_xy_px", self.reference_xy_px, (n, 2), np.float32, fix)
+        _expect("Tracks.ids", self.ids, (n,), np.int64, fix)
+        _expect("Tracks.age", self.age, (n,), np.int64, fix)
+        _expect("Tracks.confidence", self.confidence, (n,), np.float32, fix)
+
+    def __bool__(self) -> bool:
+        return not self.lost
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """A square of a picture that normalised coordinates refer to; may reach beyond the picture."""
+
+    x_px: float  # left edge of the square, in pixel-centre coordinates minus one half
+    y_px: float
+    side_px: float
+
+    def __post_init__(self) -> None:
+        if not self.side_px > 0:
+            raise TypeError(f"Crop.side_px: expected > 0, got {self.side_px}; check the head box")
+
+
+@dataclass(frozen=True, slots=True)
+class Keypoints:
+    """K keypoints with local affines: what every tracker produces, classical or learned."""
+
+    xy_norm: Array  # (K, 2) float32
+    jacobian: Array  # (K, 2, 2) float32, canonical face -> this picture, near keypoint k
+    confidence: Array  # (K,) float32 in [0, 1]
+
+    def __post_init__(self) -> None:
+        _expect("Keypoints.xy_norm", self.xy_norm, (None, 2), np.float32, "use float32")
+        k = len(self.xy_norm)
+        fix = "give one row per keypoint"
+        _expect("Keypoints.jacobian", self.jacobian, (k, 2, 2), np.float32, fix)
+        _expect("Keypoints.confidence", self.confidence, (k,), np.float32, fix)
+
+
+@dataclass(frozen=True, slots=True)
+class SparseMotion:
+    """Stage 3: the driver's keypoints, and where that puts the source's keypoints.
+
+    The dense stage uses T_{S<-target}(z) ~ p_S,k + J_S,k J_target,k^-1 (z - p_target,k).
+    """
+
+    driving: Keypoints  # as seen, in the driving crop
+    target: Keypoints  # after transfer, in the source crop: where the source's points go
+    driving_crop: Crop
+    is_held: bool = False  # the tracks were lost; this repeats or relaxes the last good motion
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The picture to animate, prepared once."""
+
+    picture: Array  # (H, W, 3) uint8 RGB, the whole source picture
+    crop: Crop  # the square of it that is animated
+    image: Array  # (S, S, 3) uint8 RGB, that square at output size
+    keypoints: Keypoints  # in the crop
+    head: HeadBox  # in pixels of `picture`
+    subject: Array  # (S, S) float32 in [0, 1], soft mask of the person
+    plate: Array  # (S, S, 3) uint8 RGB, background with the person painted out
+    rotation_deg: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    landmarks_xy_px: Array | None = None  # (L, 2) float32, in pixels of `picture`
+
+    def __post_init__(self) -> None:
+        s = self.image.shape[0]
+        _expect("Source.image", self.image, (s, s, 3), np.uint8, "make a square crop")
+        _expect("Source.subject", self.subject, (s, s), np.float32, "match Source.image")
+        _expect("Source.plate", self.plate, (s, s, 3), np.uint8, "match Source.image")
+
+
+@dataclass(frozen=True, slots=True)
+class DenseMotion:
+    """Stage 4: for every cell of the output, where in the source it comes from."""
+
+    grid_norm: Array  # (h, w, 2) float32, absolute source position of each cell (backward flow)
+    occlusion: Array  # (h, w) float32 in [0, 1], 1 = the source shows it, 0 = must be painted
+    weights: Array | None = None  # (K+1, h, w) float32, share of each local map; 0 = background
+
+    def __post_init__(self) -> None:
+        _expect("DenseMotion.grid_norm", self.grid_norm, (None, None, 2), np.float32, "x, y last")
+        h, w = self.grid_norm.shape[:2]
+        _expect("DenseMotion.occlusion", self.occlusion, (h, w), np.float32, "match grid_norm")
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Stage 5: the animated source crop."""
+
+    image: Array  # (S, S, 3) uint8 RGB
+    index: int = 0
+    time_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        _expect("Picture.image", self.image, (None, None, 3), np.uint8, "clip and round to uint8")
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What each stage said of one frame, and how long it took."""
+
+    frame: Frame
+    mask: SkinMask
+    tracks: Tracks
+    points: SparseMotion
+    motion: DenseMotion
+    picture: Picture
+    times_ms: dict[str, float] = field(default_factory=dict)  # stage name -> milliseconds

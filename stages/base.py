@@ -1,0 +1,45 @@
+"""What every stage owes (Stage), and how a run times and keeps them (Run)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from hybridanim.types import Array
+
+
+class Stage:
+    """One numbered step: typed values in, exactly one typed value out.
+
+    A subclass sets ``name`` and implements ``__call__`` and ``draw``; state lives in its fields
+    and ``reset`` makes it as new.
+    """
+
+    name: str = ""
+
+    def __call__(self, *inputs: Any) -> Any:
+        """Turn the inputs into this stage's output."""
+        raise TypeError(f"{type(self).__name__} must implement __call__")
+
+    def draw(self, canvas: Array, output: Any) -> Array:
+        """Show ``output`` on a copy of ``canvas``, (H, W, 3) uint8 RGB; never on the fast path."""
+        raise TypeError(f"{type(self).__name__} must implement draw")
+
+    def reset(self) -> None:
+        """Forget everything learned from earlier frames."""
+
+
+class Run:
+    """Calls stages, timing each; ``times_ms`` maps stage name to the last call's milliseconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
+        self.times_ms: dict[str, float] = {}
+
+    def __call__(self, stage: Stage, *inputs: Any) -> Any:
+        """Run one stage on its inputs."""
+        start = self._clock()
+        output = stage(*inputs)
+        self.times_ms[stage.name] = 1000 * (self._clock() - start)
+        return output
