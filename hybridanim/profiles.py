@@ -1,0 +1,271 @@
+"""Measured profiles <-> small versioned TOML files: a person's skin, a camera, tracker settings.
+
+calibration/ measures and saves them, the command line's ``--profile`` loads them. A file says what
+kind it is, its schema version, when it was made and from what (name and SHA-256), and nothing in it
+is guessed: a key that is missing, unknown or out of range is refused.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import hashlib
+import os
+import tempfile
+import tomllib
+import typing
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from .errors import InputError
+
+SCHEMA = 1
+UpperTriangle = tuple[float, float, float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a profile was measured on, and when."""
+
+    source: str = ""  # file name, or a few words
+    source_sha256: str = ""  # of the file's bytes; "" when there was no file
+    date: str = ""  # ISO 8601, UTC
+
+    @classmethod
+    def of(cls, path: str | Path) -> Origin:
+        """Origin of something measured on the file at ``path``, now."""
+        path = Path(path)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        return cls(path.name, digest, now)
+
+
+@dataclass(frozen=True)
+class SkinProfile:
+    """A person's skin-colour cloud: a Gaussian mixture over Y, U, V (0 to 255 each)."""
+
+    weights: tuple[float, ...]  # K shares, sum 1
+    means_yuv: tuple[tuple[float, float, float], ...]  # K rows
+    covariances_yuv: tuple[tuple[float, float, float, float, float, float], ...]  # upper triangle
+    white_uv: tuple[float, float] = (128.0, 128.0)  # mean U, V of the whole picture: its light
+    origin: Origin = Origin()
+
+    def __post_init__(self) -> None:
+        k = len(self.weights)
+        if not k or len(self.means_yuv) != k or len(self.covariances_yuv) != k:
+            raise InputError(
+                f"skin profile: expected as many means and covariances as weights, got {k} weights,"
+                f" {len(self.means_yuv)} means, {len(self.covariances_yuv)} covariances;"
+                " make it anew with python -m calibration.skin"
+            )
+        _require("skin", "weights", min(self.weights) >= 0, self.weights, "shares of 0 or more")
+        _require("skin", "weights", abs(sum(self.weights) - 1) < 1e-3, self.weights, "sum 1")
+        for row in self.covariances_yuv:
+            is_positive = np.linalg.eigvalsh(symmetric_3x3(row)).min() > 0
+            _require("skin", "covariances_yuv", bool(is_positive), row, "positive definite rows")
+
+
+@dataclass(frozen=True)
+class CameraProfile:
+    """A pinhole camera with lens distortion in OpenCV's order."""
+
+    fx_px: float
+    fy_px: float
+    cx_px: float  # principal point, pixel-centre coordinates
+    cy_px: float
+    picture_size_px: tuple[int, int]  # width, height that the numbers above are for
+    distortion: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0, 0.0)  # k1, k2, p1, p2, k3
+    reprojection_error_px: float = 0.0  # root mean square; 0 = not measured
+    origin: Origin = Origin()
+
+    def __post_init__(self) -> None:
+        focal = (self.fx_px, self.fy_px)
+        _require("camera", "fx_px, fy_px", min(focal) > 0, focal, "focal lengths above 0")
+        size = self.picture_size_px
+        _require("camera", "picture_size_px", min(size) > 0, size, "width and height above 0")
+        lengths = (0, 4, 5, 8, 12, 14)
+        n = len(self.distortion)
+        _require("camera", "distortion", n in lengths, n, f"one of {lengths} numbers")
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """3x3 float64 intrinsic matrix."""
+        return np.array(
+            [[self.fx_px, 0, self.cx_px], [0, self.fy_px, self.cy_px], [0, 0, 1]], np.float64
+        )
+
+
+@dataclass(frozen=True)
+class TrackerProfile:
+    """Tracker settings chosen for a clip, in the words of TrackConfig, and what they measured."""
+
+    corners: Literal["shi-tomasi", "harris", "moravec"]
+    max_features: int
+    window_px: int
+    pyramid_levels: int
+    forward_backward_px: float
+    median_forward_backward_px: float = 0.0  # measured on the clip; 0 = not measured
+    median_life_frames: float = 0.0  # how long half of the tracks lived at least
+    step_ms: float = 0.0  # median time of one tracking step when it was measured
+    origin: Origin = Origin()
+
+    def __post_init__(self) -> None:
+        _require("tracker", "max_features", self.max_features > 0, self.max_features, "1 or more")
+        _require("tracker", "window_px", self.window_px >= 3, self.window_px, "3 or more")
+        levels = self.pyramid_levels
+        _require("tracker", "pyramid_levels", levels >= 0, levels, "0 or more")
+        limit = self.forward_backward_px
+        _require("tracker", "forward_backward_px", limit > 0, limit, "above 0")
+
+
+Profile = SkinProfile | CameraProfile | TrackerProfile
+_KINDS: dict[str, type[Profile]] = {
+    "skin": SkinProfile,
+    "camera": CameraProfile,
+    "tracker": TrackerProfile,
+}
+
+
+@dataclass(frozen=True)
+class Profiles:
+    """At most one profile of each kind."""
+
+    skin: SkinProfile | None = None
+    camera: CameraProfile | None = None
+    tracker: TrackerProfile | None = None
+
+
+def symmetric_3x3(upper: Sequence[float]) -> np.ndarray:
+    """3x3 float64 matrix from its upper triangle, row by row."""
+    a, b, c, d, e, f = upper
+    return np.array([[a, b, c], [b, d, e], [c, e, f]], np.float64)
+
+
+def kind_of(profile: Profile) -> str:
+    """The word that the file's ``kind`` holds."""
+    return next(kind for kind, cls in _KINDS.items() if isinstance(profile, cls))
+
+
+def save_profile(profile: Profile, path: str | Path) -> Path:
+    """Write the profile as TOML; the file appears only when it is whole."""
+    path = Path(path)
+    lines = [f'kind = "{kind_of(profile)}"', f"schema = {SCHEMA}"]
+    values = {f.name: getattr(profile, f.name) for f in dataclasses.fields(profile)}
+    origin = values.pop("origin")
+    lines += [f"{name} = {_toml(value)}" for name, value in values.items()]
+    lines += ["", "[origin]"]
+    lines += [f"{name} = {_toml(value)}" for name, value in dataclasses.asdict(origin).items()]
+    try:
+        handle, temporary = tempfile.mkstemp(".toml", f".{path.stem}-", path.parent or ".")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write("\n".join(lines) + "\n")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(
+            f"profile {path}: expected a place that can be written, got {error.strerror};"
+            " choose another --output"
+        ) from error
+    return path
+
+
+def load_profile(path: str | Path) -> Profile:
+    """Read one profile file; InputError when it is not one, or not of this version."""
+    path = Path(path)
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(
+            f"profile {path}: expected a TOML file made by calibration, got {error};"
+            " check the path or make it anew"
+        ) from error
+    kind, schema = table.pop("kind", None), table.pop("schema", None)
+    if kind not in _KINDS:
+        raise InputError(
+            f"profile {path}: expected kind to be one of {', '.join(_KINDS)}, got {kind!r};"
+            " give a file made by calibration"
+        )
+    if schema != SCHEMA:
+        raise InputError(
+            f"profile {path}: expected schema {SCHEMA}, got {schema!r};"
+            f" make it anew with python -m calibration.{kind}"
+        )
+    return _build(_KINDS[kind], table, f"profile {path}")
+
+
+def load_profiles(paths: Sequence[str | Path]) -> Profiles:
+    """Read several files, at most one of each kind."""
+    found: dict[str, Any] = {}
+    for path in paths:
+        profile = load_profile(path)
+        kind = kind_of(profile)
+        if kind in found:
+            raise InputError(
+                f"profiles: expected at most one {kind} profile, got a second one, {path};"
+                " leave one of them out"
+            )
+        found[kind] = profile
+    return Profiles(**found)
+
+
+def _require(kind: str, key: str, is_right: bool, got: object, want: str) -> None:
+    if not is_right:
+        raise InputError(
+            f"{kind} profile, {key}: expected {want}, got {got};"
+            f" make it anew with python -m calibration.{kind}"
+        )
+
+
+def _toml(value: Any) -> str:
+    """One value as TOML text; floats with enough digits to read back the same."""
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    if isinstance(value, str):
+        escaped = value.encode("unicode_escape").decode().replace('"', '\\"')
+        return '"' + escaped.replace("\\x", "\\u00") + '"'
+    return repr(value.item() if isinstance(value, np.generic) else value)
+
+
+def _build(cls: type, table: dict[str, Any], where: str) -> Any:
+    """Dataclass from a table with exactly its keys; those with a default may be left out."""
+    hints = typing.get_type_hints(cls)
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    unknown = sorted(set(table) - set(fields))
+    needed = {n for n, f in fields.items() if f.default is dataclasses.MISSING}
+    missing = sorted(needed - set(table))
+    if unknown or missing:
+        raise InputError(
+            f"{where}: expected the keys {', '.join(fields)}, got"
+            f" unknown {unknown or 'none'} and missing {missing or 'none'};"
+            " correct the spelling or make it anew with calibration"
+        )
+    return cls(**{n: _fit(v, hints[n], f"{where}, {n}") for n, v in table.items()})
+
+
+def _fit(value: Any, hint: Any, where: str) -> Any:
+    """``value`` as the type ``hint`` says, or InputError."""
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type) and isinstance(value, dict):
+        return _build(hint, value, where)
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin is tuple and isinstance(value, list):
+        hints = [inner[0]] * len(value) if inner[-1] is ... else list(inner)
+        if len(hints) == len(value):
+            return tuple(_fit(v, h, where) for v, h in zip(value, hints, strict=True))
+    if origin is Literal and value in inner:
+        return value
+    if hint is float and _is_number(value):
+        return float(value)
+    if hint in (int, str) and isinstance(value, hint) and not isinstance(value, bool):
+        return value
+    raise InputError(
+        f"{where}: expected {getattr(hint, '__name__', hint)}, got {value!r};"
+        " correct the file or make it anew with calibration"
+    )
+
+
+def _is_number(value: Any) -> bool:
+    is_real = isinstance(value, int | float) and not isinstance(value, bool)
+    return bool(is_real and np.isfinite(value))
