@@ -18,6 +18,7 @@ from .draw_base import Colour, Line
 from .draw_flow import flow, grid, motion, occlusion, weights
 from .draw_sheet import fit, overview_layout, sheet, side_by_side, strip
 from .geometry import px_from_norm
+from .pose import rotation_matrix
 from .types import HEAD, LEFT_HAND, RIGHT_HAND, Array, Blob, Crop, HeadBox, Keypoints, SkinMask
 from .types import Picture as PictureType
 from .types import Tracks as TracksType
@@ -59,7 +60,7 @@ def skin(canvas: Array, mask: SkinMask) -> Array:
     """
     out = ink.own(canvas)
     is_skin = cv2.resize(mask.mask, out.shape[1::-1], interpolation=cv2.INTER_NEAREST)
-    lit = cv2.addWeighted(out, 0.88, np.full_like(out, ink.GREEN), 0.12, 0)
+    lit = cv2.addWeighted(out, 0.88, ink.solid(*out.shape[:2], ink.GREEN), 0.12, 0)
     grey = cv2.cvtColor(out, cv2.COLOR_RGB2GRAY)
     grey = cv2.convertScaleAbs(grey, alpha=0.65 if mask.lost else 0.4)
     out = cv2.copyTo(lit, is_skin, cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB))
@@ -203,21 +204,12 @@ def _put_axes(out: Array, head: HeadBox, rotation_deg: Sequence[float], scale: f
 
 
 def axes_on_screen(yaw_deg: float, pitch_deg: float, roll_deg: float) -> Array:
-    """The head's axes of yaw (down the neck), pitch (to its left) and roll (out of the face).
+    """The head's axes of yaw (out of the crown), pitch (to the side) and roll (out of the face).
 
     Returns (3, 3): per axis x right, y down, z away from the viewer, unit length. Zero is a head
-    that looks into the camera, upright; positive yaw turns the nose to the right of the picture,
-    positive pitch turns it up, positive roll turns the head clockwise on the screen.
+    that looks into the camera, upright; the signs are those of pose.py.
     """
-    yaw, pitch, roll = np.deg2rad([yaw_deg, pitch_deg, roll_deg])
-    about_y = np.array([[np.cos(yaw), 0, -np.sin(yaw)], [0, 1, 0], [np.sin(yaw), 0, np.cos(yaw)]])
-    about_x = np.array(
-        [[1, 0, 0], [0, np.cos(pitch), np.sin(pitch)], [0, -np.sin(pitch), np.cos(pitch)]]
-    )
-    about_z = np.array(
-        [[np.cos(roll), -np.sin(roll), 0], [np.sin(roll), np.cos(roll), 0], [0, 0, 1]]
-    )
-    turn = about_z @ about_y @ about_x
+    turn = rotation_matrix((yaw_deg, pitch_deg, roll_deg))
     return (turn @ np.array([[0, -1, 0], [1, 0, 0], [0, 0, -1]]).T).T
 
 
@@ -227,7 +219,7 @@ def keypoints(
     crop: Crop,
     *,
     before: Keypoints | None = None,
-    radius: float = 0.12,
+    radius: float = 0.06,
     scale: float = 1.0,
     is_held: bool = False,
 ) -> Array:
@@ -235,7 +227,7 @@ def keypoints(
 
     crop: the square that the points are normalised to, in pixels of the canvas's picture.
     before: the same points before the motion, drawn as rings with a line to where they go.
-    radius: of the small circle, in units of the canonical face. The spoke is its x axis; a
+    radius: of the small circle; 1 is the side of the canonical face. The spoke is its x axis; a
     mirrored Jacobian is red. ``scale``: canvas pixels per picture pixel.
     """
     out = cv2.convertScaleAbs(ink.own(canvas), alpha=0.72)

@@ -29,8 +29,8 @@ from hybridanim.types import (
 LOST = range(70, 78)
 HAND = 40
 ANCHORS = np.array(
-    [(x, y) for y in (-0.7, -0.35, 0.0, 0.35, 0.7) for x in (-0.6, -0.2, 0.2, 0.6)], np.float32
-)  # canonical face: 1 = half the head's size
+    [(x, y) for y in (-0.35, -0.18, 0.0, 0.18, 0.35) for x in (-0.3, -0.1, 0.1, 0.3)], np.float32
+)  # canonical face: 1 = the side of the head box
 
 
 def head_at(index: int, height: int, width: int) -> HeadBox:
@@ -54,7 +54,9 @@ def drawn_head(head: HeadBox, height: int, width: int) -> tuple[np.ndarray, np.n
     turn = similarity(head.size_px, head.roll_deg)
     for place, radius in (((-0.18, -0.1), 0.06), ((0.18, -0.1), 0.06), ((0, 0.28), 0.1)):
         at = turn @ np.array(place) + middle
-        cv2.circle(image, (round(at[0]), round(at[1])), round(radius * head.size_px), (60, 30, 30), -1)
+        cv2.circle(
+            image, (round(at[0]), round(at[1])), round(radius * head.size_px), (60, 30, 30), -1
+        )
     return cv2.GaussianBlur(image, (5, 5), 0), mask
 
 
@@ -71,7 +73,13 @@ def made_skin(index: int, head: HeadBox, mask: np.ndarray, image: np.ndarray) ->
     half = 0.25 * size
     blobs = (
         Blob("head", (x - size / 2, y - size / 2, size, 1.1 * size), (x, y), 0.7 * size**2),
-        Blob("right_hand", (at[0] - half, at[1] - half, 2 * half, 2 * half), at, 3 * half**2, away < 0.2),
+        Blob(
+            "right_hand",
+            (at[0] - half, at[1] - half, 2 * half, 2 * half),
+            at,
+            3 * half**2,
+            away < 0.2,
+        ),
     )
     face = FaceBox(x - size / 2, y - size / 2, size, size) if index % 5 == 0 else None
     return SkinMask(mask, blobs, (108.0, 151.0), is_frozen=away < 0.2, face=face)
@@ -108,7 +116,7 @@ def made_tracks(index: int, head: HeadBox, first: HeadBox, count: int = 120) -> 
 
 def made_keypoints(center_norm, size_norm: float, roll_deg: float) -> Keypoints:
     """The anchors under one similarity, every one a little sheared."""
-    turn = similarity(size_norm / 2, roll_deg)
+    turn = similarity(size_norm, roll_deg)
     shear = np.eye(2) + 0.25 * np.sin(np.arange(len(ANCHORS)))[:, None, None] * [[0, 1], [0, 0]]
     xy = (ANCHORS @ turn.T + center_norm).astype(np.float32)
     confidence = np.linspace(0.3, 1, len(ANCHORS), dtype=np.float32)
