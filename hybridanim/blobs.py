@@ -1,0 +1,256 @@
+"""Coarse skin map -> labelled head and hands that keep their labels from frame to frame.
+
+The head is followed by mean shift on the skin map (Bradski 1998), corrected by cascade hits.
+Hands are the regions outside the head and neck; each label predicts its place at constant velocity
+and takes the nearest region that fits, so a hand before the face is carried on as a prediction and
+gets its own label back when it comes out again. All positions here are pixels of the coarse map.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from .types import HEAD, LEFT_HAND, RIGHT_HAND, Array, Blob, FaceBox
+
+HANDS = (LEFT_HAND, RIGHT_HAND)
+_FORGET_FRAMES = 20  # a hand unseen for so long is gone, unless it was last seen at the head
+
+
+@dataclass(frozen=True)
+class Region:
+    """A connected skin region of one frame that may be a hand."""
+
+    xy: tuple[float, float]
+    box: tuple[float, float, float, float]
+    area: float
+    moving: float = 0.0  # mean grey change since the last frame inside it
+
+
+@dataclass(frozen=True)
+class Hand:
+    """A label's memory."""
+
+    region: Region
+    velocity: tuple[float, float] = (0.0, 0.0)
+    unseen: int = 0  # frames since it was last seen
+    is_at_head: bool = False  # it was last seen next to the head: it may be before the face
+
+    @property
+    def predicted_xy(self) -> tuple[float, float]:
+        """Where it should be in the next frame."""
+        fade = 0.6**self.unseen
+        x, y = self.region.xy
+        return x + fade * self.velocity[0], y + fade * self.velocity[1]
+
+
+def head_ellipse(shape: tuple[int, int], face: FaceBox, grow: float = 1.0) -> Array:
+    """(h, w) uint8, 255 inside the head: face, forehead and ears, but not the neck."""
+    x, y = face.center_xy_px
+    mask = np.zeros(shape, np.uint8)
+    center = (x, y - 0.06 * face.height_px)
+    axes = (1.24 * grow * face.width_px, 1.5 * grow * face.height_px)
+    cv2.ellipse(mask, (center, axes, 0.0), 255, -1)
+    return mask
+
+
+def neck_zone(shape: tuple[int, int], face: FaceBox) -> Array:
+    """(h, w) uint8, 255 below the chin, where bare skin is neck."""
+    x, y = face.center_xy_px
+    mask = np.zeros(shape, np.uint8)
+    w, h = face.width_px, face.height_px
+    left, right = round(x - 0.55 * w), round(x + 0.55 * w)
+    cv2.rectangle(mask, (left, round(y)), (right, round(y + 1.05 * h)), 255, -1)
+    return mask
+
+
+def follow_head(probability: Array, face: FaceBox) -> FaceBox:
+    """Mean shift of the face box on the skin probability; the size stays.
+
+    The window moves by the change of its own centre of mass, so an off-centre face stays so.
+    """
+    w, h = round(1.1 * face.width_px), round(1.2 * face.height_px)
+    x, y = face.center_xy_px
+    start = (round(x - w / 2), round(y - h / 2), max(w, 3), max(h, 3))
+    criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_MAX_ITER, 6, 0.3)
+    _, found = cv2.meanShift(probability, start, criteria)
+    dx, dy = found[0] - start[0], found[1] - start[1]
+    return replace(face, x_px=face.x_px + dx, y_px=face.y_px + dy)
+
+
+def head_by_shape(mask: Array) -> FaceBox | None:
+    """The region most like a head where no cascade hit is known: upright, solid, high up, large."""
+    count, _, stats, centroids = cv2.connectedComponentsWithStats(mask)
+    best, best_score = None, 0.0
+    for i in range(1, count):
+        x, y, w, h, area = (float(v) for v in stats[i])
+        solid, aspect = area / (w * h), h / w
+        if area < 0.004 * mask.size or solid < 0.45 or not 0.7 < aspect < 3.5:
+            continue
+        score = area**0.5 * solid * (1.3 - centroids[i][1] / mask.shape[0])
+        if score > best_score:
+            side = min(w, h)
+            best, best_score = FaceBox(x, y + 0.15 * side, w, 0.95 * side, 0.0), score
+    return best
+
+
+def regions(mask: Array, change: Array, face: FaceBox) -> list[Region]:
+    """Skin regions that are as large as a hand may be beside that face, largest first.
+
+    mask: (h, w) uint8 without head and neck. change: (h, w) uint8 grey change.
+    """
+    count, labels, stats, centroids = cv2.connectedComponentsWithStats(mask)
+    face_area = face.width_px * face.height_px
+    found = []
+    for i in range(1, count):
+        x, y, w, h, area = (int(v) for v in stats[i])
+        if not 0.08 * face_area < area < 4 * face_area:
+            continue
+        inside = labels[y : y + h, x : x + w] == i
+        moving = float(change[y : y + h, x : x + w][inside].mean())
+        xy = (float(centroids[i][0]), float(centroids[i][1]))
+        found.append(Region(xy, (float(x), float(y), float(w), float(h)), float(area), moving))
+    return sorted(found, key=lambda region: -region.area)
+
+
+def split(region: Region, mask: Array, seeds: list[tuple[float, float]]) -> list[Region]:
+    """Two hands that touch: the region's pixels go to the nearer seed (two rounds of k-means)."""
+    x, y, w, h = (int(v) for v in region.box)
+    rows, columns = np.nonzero(mask[y : y + h, x : x + w])
+    points = np.stack([columns + x, rows + y], 1).astype(np.float32)
+    centers = np.array(seeds, np.float32)
+    nearest = np.zeros(len(points), np.int64)
+    for _ in range(2):
+        nearest = ((points[:, None] - centers) ** 2).sum(-1).argmin(1)
+        if min(np.bincount(nearest, minlength=2)) < 3:
+            return [region]
+        centers = np.stack([points[nearest == k].mean(0) for k in (0, 1)])
+    parts = []
+    for k in (0, 1):
+        mine = points[nearest == k]
+        low, size = mine.min(0), np.ptp(mine, axis=0) + 1
+        box = (float(low[0]), float(low[1]), float(size[0]), float(size[1]))
+        xy = (float(centers[k][0]), float(centers[k][1]))
+        parts.append(Region(xy, box, float(len(mine)), region.moving))
+    return parts
+
+
+def follow_hands(
+    hands: dict[str, Hand], found: list[Region], mask: Array, face: FaceBox
+) -> dict[str, Hand]:
+    """One frame on: every label takes the region that fits best, or is predicted, or forgotten."""
+    found = _separate(hands, found, mask)
+    taken = _assign(hands, found, face)
+    after = {label: _update(hand, taken.get(label), face) for label, hand in hands.items()}
+    used = {id(region) for region in taken.values()}
+    rest = [region for region in found if id(region) not in used]
+    after = {label: hand for label, hand in after.items() if _is_kept(hand)}
+    return _adopt(after, rest, face)
+
+
+def as_blob(label: str, hand: Hand, scale: float) -> Blob:
+    """A hand in full-resolution pixels; ``scale`` is full over coarse."""
+    region = hand.region
+    box = tuple(scale * v for v in region.box)
+    xy = (scale * (region.xy[0] + 0.5) - 0.5, scale * (region.xy[1] + 0.5) - 0.5)
+    return Blob(label, box, xy, region.area * scale**2, hand.unseen > 0)  # type: ignore[arg-type]
+
+
+def head_blob(mask: Array, face: FaceBox, scale: float, *, is_predicted: bool = False) -> Blob:
+    """The head in full-resolution pixels, from the coarse head mask or, without one, the box."""
+    moments = cv2.moments(mask, True)
+    if moments["m00"] < 4:
+        x, y = face.center_xy_px
+        box = (face.x_px, face.y_px, face.width_px, face.height_px)
+        area = 0.78 * face.width_px * face.height_px
+        is_predicted = True
+    else:
+        x, y = moments["m10"] / moments["m00"], moments["m01"] / moments["m00"]
+        box, area = cv2.boundingRect(mask), moments["m00"]
+    xy = (scale * (x + 0.5) - 0.5, scale * (y + 0.5) - 0.5)
+    full_box = tuple(float(scale * v) for v in box)
+    return Blob(HEAD, full_box, xy, area * scale**2, is_predicted)  # type: ignore[arg-type]
+
+
+def _separate(hands: dict[str, Hand], found: list[Region], mask: Array) -> list[Region]:
+    """Split a region that both hands are predicted to be in, when it is large enough for both."""
+    if len(hands) < 2:
+        return found
+    seeds = [hands[label].predicted_xy for label in HANDS]
+    area = min(hands[label].region.area for label in HANDS)
+    for i, region in enumerate(found):
+        if all(_is_near(region, seed) for seed in seeds) and region.area > 1.4 * area:
+            others = found[:i] + found[i + 1 :]
+            if any(_is_near(other, seed) for other in others for seed in seeds):
+                return found
+            return others + split(region, mask, seeds)
+    return found
+
+
+def _is_near(region: Region, xy: tuple[float, float], margin: float = 3.0) -> bool:
+    x, y, w, h = region.box
+    return x - margin <= xy[0] <= x + w + margin and y - margin <= xy[1] <= y + h + margin
+
+
+def _cost(hand: Hand, region: Region, face: FaceBox) -> float:
+    """Unlikeness of a hand and a region: distance in face widths, and change of size."""
+    x, y = hand.predicted_xy
+    distance = np.hypot(region.xy[0] - x, region.xy[1] - y) / face.width_px
+    resize = abs(np.log(region.area / hand.region.area))
+    return float(distance + 0.25 * min(resize, 2.0))
+
+
+def _assign(hands: dict[str, Hand], found: list[Region], face: FaceBox) -> dict[str, Region]:
+    """The pairing of labels with regions of least total cost; not taking one costs the gate."""
+    labels = list(hands)
+    gates = [min(1.6 + 0.15 * hands[label].unseen, 3.0) for label in labels]
+    choices = [*found[:6], *([None] * len(labels))]
+    best: dict[str, Region] = {}
+    best_cost = np.inf
+    for picked in itertools.permutations(choices, len(labels)):
+        costs = [
+            gate if region is None else _cost(hands[label], region, face)
+            for label, region, gate in zip(labels, picked, gates, strict=True)
+        ]
+        if sum(costs) < best_cost and all(c <= g for c, g in zip(costs, gates, strict=True)):
+            best_cost = sum(costs)
+            best = {k: r for k, r in zip(labels, picked, strict=True) if r is not None}
+    return best
+
+
+def _update(hand: Hand, region: Region | None, face: FaceBox) -> Hand:
+    if region is None:
+        moved = replace(hand.region, xy=hand.predicted_xy)
+        dx, dy = moved.xy[0] - hand.region.xy[0], moved.xy[1] - hand.region.xy[1]
+        x, y, w, h = moved.box
+        moved = replace(moved, box=(x + dx, y + dy, w, h))
+        return replace(hand, region=moved, unseen=hand.unseen + 1)
+    step = np.subtract(region.xy, hand.region.xy) / (1 + hand.unseen)
+    velocity = 0.5 * np.asarray(hand.velocity) + 0.5 * step
+    x, y = face.center_xy_px
+    reach = abs(region.xy[0] - x) < 1.5 * face.width_px
+    is_at_head = bool(reach and abs(region.xy[1] - y) < 1.5 * face.height_px)
+    return Hand(region, (float(velocity[0]), float(velocity[1])), 0, is_at_head)
+
+
+def _is_kept(hand: Hand) -> bool:
+    return hand.unseen <= _FORGET_FRAMES * (4 if hand.is_at_head else 1)
+
+
+def _adopt(hands: dict[str, Hand], rest: list[Region], face: FaceBox) -> dict[str, Hand]:
+    """Give free labels to regions within reach of the head; left and right as seen."""
+    x, y = face.center_xy_px
+    reach = 5.5 * face.height_px
+    near = [r for r in rest if np.hypot(r.xy[0] - x, r.xy[1] - y) < reach]
+    near.sort(key=lambda r: -(r.moving + 4 * min(r.area, face.width_px**2) / face.width_px**2))
+    free = [label for label in HANDS if label not in hands]
+    chosen = sorted(near[: len(free)], key=lambda r: r.xy[0])
+    adopted = dict(hands)
+    if len(free) == 2 and len(chosen) == 1:
+        free = [LEFT_HAND if chosen[0].xy[0] < x else RIGHT_HAND]
+    for label, region in zip(free, chosen, strict=False):
+        adopted[label] = Hand(region)
+    return adopted
