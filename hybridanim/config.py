@@ -6,13 +6,8 @@ The line below a field is its help text.
 
 from __future__ import annotations
 
-import dataclasses
-import tomllib
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal, get_type_hints
-
-from .errors import InputError
+from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -45,6 +40,8 @@ class TrackConfig:
     """Optical-flow pyramid levels above the full picture."""
     forward_backward_px: float = 1.0
     """A feature that does not return to within this many pixels is dropped."""
+    least_likeness: float = 0.8
+    """A feature less like its first appearance than this (correlation, 0 to 1) is dropped."""
 
 
 @dataclass(frozen=True)
@@ -75,3 +72,7 @@ class RenderConfig:
     """warp moves the source's own pixels."""
     interpolation: Literal["linear", "cubic", "lanczos"] = "cubic"
     """How the full-resolution source is sampled."""
+    composite: Literal["layers", "sheet"] = "layers"
+    """layers moves the person over a background that stands; sheet bends the whole picture."""
+    pin_border: float = 0.06
+    """Share of the crop's side over which motion fades to nothing at its border, 0 to 0.5."""
