@@ -55,6 +55,10 @@ class KeypointsConfig:
     smooth: float = 0.5
     """Smoothing of the motion, 0 = none to 1 = heavy (a One-Euro filter)."""
 
+    def __post_init__(self) -> None:
+        _within("--scale", self.scale, 0, 5)
+        _within("--smooth", self.smooth, 0, 1)
+
 
 @dataclass(frozen=True)
 class DenseConfig:
@@ -62,6 +66,9 @@ class DenseConfig:
 
     grid: int = 64
     """Side of the flow grid, in cells."""
+
+    def __post_init__(self) -> None:
+        _within("--grid", self.grid, 8, 512)
 
 
 @dataclass(frozen=True)
@@ -76,3 +83,112 @@ class RenderConfig:
     """layers moves the person over a background that stands; sheet bends the whole picture."""
     pin_border: float = 0.06
     """Share of the crop's side over which motion fades to nothing at its border, 0 to 0.5."""
+
+
+@dataclass(frozen=True)
+class PipelineConfig:
+    """Everything that decides what the pipeline does to a source and a stream of frames."""
+
+    tracker: Literal["classical"] = "classical"
+    """classical follows skin, corners and landmarks, without any network."""
+    face: int = 0
+    """Which face of the source when there are several: 0 is the largest, 1 the next."""
+    crop: str = "auto"
+    """Part of the source that is animated: auto (round the head), none (all), or X,Y,W,H."""
+    size: int = 0
+    """Side of the animated square in pixels; 0 = as many as the source has there."""
+    segment: SegmentConfig = field(default_factory=SegmentConfig)
+    track: TrackConfig = field(default_factory=TrackConfig)
+    keypoints: KeypointsConfig = field(default_factory=KeypointsConfig)
+    dense: DenseConfig = field(default_factory=DenseConfig)
+    render: RenderConfig = field(default_factory=RenderConfig)
+
+    def __post_init__(self) -> None:
+        _within("--face", self.face, 0, 1000)
+        if self.size:
+            _within("--size", self.size, 64, 4096)
+        parse_crop(self.crop)
+
+
+@dataclass(frozen=True)
+class RenderJob:
+    """One run over a source and a driving video."""
+
+    output: Path = Path("out.mp4")
+    """Where the result goes: .mp4, .mov, .mkv, .webm, .gif, or a folder for pictures."""
+    reference: str = "auto"
+    """Driving frame that means "no motion": auto (pose nearest the source's), first, or a number."""
+    start: float = 0.0
+    """Driving video from this second on."""
+    end: float | None = None
+    """Driving video up to this second."""
+    source_time: float = 0.0
+    """Where SOURCE is a video: the second its picture is taken at."""
+    paste_back: bool = False
+    """Give the whole source picture with the animated part in its place."""
+    audio: bool = True
+    """Keep the driving video's sound."""
+    side_by_side: bool = False
+    """Show the driving video at the left of the result."""
+    mark: bool = True
+    """A small visible mark that says the picture is generated."""
+    debug: Path | None = None
+    """Write what every stage saw into this folder: videos, frames.csv and report.html."""
+    profile: tuple[Path, ...] = ()
+    """Profiles made by calibration: skin, camera, tracker."""
+    overwrite: bool = False
+    """Replace the output (and the debug folder) if it exists."""
+    pipeline: PipelineConfig = field(default_factory=PipelineConfig)
+
+    def __post_init__(self) -> None:
+        if self.reference not in ("auto", "first") and not self.reference.isdecimal():
+            raise InputError(
+                f"--reference: expected auto, first or a frame number, got {self.reference!r};"
+                " count frames from 0"
+            )
+        _within("--start", self.start, 0, float("inf"))
+        _within("--source-time", self.source_time, 0, float("inf"))
+        if self.end is not None and self.end <= self.start:
+            raise InputError(
+                f"--end: expected more than --start {self.start:g}, got {self.end:g};"
+                " give both in seconds"
+            )
+
+
+def pipeline_config(options: Mapping[str, Any]) -> PipelineConfig:
+    """PipelineConfig from flat keywords, as ``Pipeline.load`` takes them."""
+    return tables.from_flat(PipelineConfig, options, "Pipeline.load")
+
+
+def read_job(path: Path) -> RenderJob:
+    """RenderJob from a TOML file of option names, in sections or not."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(
+            f"--config {path}: expected a TOML file of options, got {error}; see docs/config.md"
+        ) from error
+    flat = {name.replace("-", "_"): value for name, value in table.items()}
+    return tables.from_flat(RenderJob, flat, f"--config {path}")
+
+
+def parse_crop(text: str) -> tuple[float, float, float, float] | None:
+    """X, Y, W, H in source pixels of a ``crop`` option, or None for auto and none."""
+    if text in ("auto", "none"):
+        return None
+    parts = text.split(",")
+    try:
+        x, y, width, height = (float(part) for part in parts)
+    except ValueError:
+        x = y = width = height = 0.0
+    if min(width, height) < 16:
+        raise InputError(
+            f"--crop: expected auto, none or X,Y,W,H in pixels with W and H of 16 or more, "
+            f"got {text!r}; for example --crop 100,40,300,300"
+        )
+    return x, y, width, height
+
+
+def _within(flag: str, value: float, least: float, most: float) -> None:
+    if not least <= value <= most:
+        raise InputError(f"{flag}: expected {least} to {most}, got {value}; choose within")
