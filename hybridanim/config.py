@@ -6,8 +6,13 @@ The line below a field is its help text.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+import dataclasses
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_type_hints
+
+from .errors import InputError
 
 
 @dataclass(frozen=True)
