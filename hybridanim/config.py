@@ -6,12 +6,13 @@ The line below a field is its help text.
 
 from __future__ import annotations
 
-import dataclasses
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal
 
+from . import tables
 from .errors import InputError
 
 

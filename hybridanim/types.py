@@ -220,8 +220,6 @@ class Picture:
     """Stage 5: the animated source crop."""
 
     image: Array  # (S, S, 3) uint8 RGB
-    index: int = 0
-    time_s: float = 0.0
 
     def __post_init__(self) -> None:
         _expect("Picture.image", self.image, (None, None, 3), np.uint8, "clip and round to uint8")

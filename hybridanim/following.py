@@ -1,0 +1,155 @@
+"""Tracks -> SparseMotion, frame after frame: the anchors, smoothed, and transferred to the source.
+
+step(state, ...) -> (state, motion). The first frame with a head places the anchors in the driver;
+later ones carry them. While the head is lost the motion relaxes to rest, and eases back when it
+returns, so nothing jumps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from . import sparse_motion, transfer
+from .config import KeypointsConfig
+from .smoothing import OneEuroState, one_euro_step
+from .types import Array, Crop, Frame, HeadBox, Keypoints, Source, SparseMotion, Tracks
+
+_RELAX_S = 0.8  # time constant of going to rest while lost
+_EASE_S = 0.25  # time constant of coming back
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A driver at "no motion": what relative motion is measured from."""
+
+    keypoints: Keypoints  # in the driving crop
+    head: HeadBox  # driving pixels
+    crop: Crop
+
+
+@dataclass(frozen=True)
+class FollowState:
+    """What stage 3 remembers."""
+
+    first: Reference | None = None  # the frame that the tracks are registered to
+    reference: Reference | None = None  # given from outside, or the first
+    filter: OneEuroState | None = None
+    target: Keypoints | None = None  # the last answer, in the source
+    time_s: float = 0.0
+    away: float = 0.0  # 1 = was lost until now, 0 = long back
+
+
+def step(
+    state: FollowState,
+    frame: Frame,
+    tracks: Tracks,
+    source: Source,
+    config: KeypointsConfig,
+    mean_shape: Array | None,
+) -> tuple[FollowState, SparseMotion]:
+    """The next frame's motion for this source.
+
+    mean_shape: (L, 2) of the aligner, or None when it is not in use.
+    """
+    if not tracks or tracks.head is None:
+        return _held(state, frame, source)
+    state = _registered(state, tracks, mean_shape)
+    assert state.first is not None and state.reference is not None
+    driving = sparse_motion.moved(tracks, state.first.keypoints, state.first.head, state.first.crop)
+    state, driving = _smoothed(state, driving, frame.time_s, config.smooth)
+    if config.motion == "absolute":
+        target = transfer.absolute(driving, config.scale, source.keypoints)
+    else:
+        target = transfer.relative(
+            driving,
+            _in_crop(state.reference, state.first.crop),
+            source.keypoints,
+            head_ratio=_head_norm(source.head, source.crop)
+            / _head_norm(state.reference.head, state.first.crop),
+            strength=config.scale,
+        )
+    if state.away > 0.01 and state.target is not None:
+        step_s = max(0.0, frame.time_s - state.time_s)
+        away = state.away * float(np.exp(-step_s / _EASE_S))
+        target = mixed(target, state.target, away)
+        state = replace(state, away=away)
+    state = replace(state, target=target, time_s=frame.time_s)
+    return state, SparseMotion(driving, target, state.first.crop)
+
+
+def reference_of(tracks: Tracks, mean_shape: Array | None) -> Reference | None:
+    """The driver of this frame as a reference, or None when no head is tracked."""
+    if not tracks or tracks.head is None:
+        return None
+    crop = sparse_motion.crop_around(tracks.head)
+    points = sparse_motion.rest(tracks.head, tracks.landmarks_xy_px, mean_shape, crop)
+    return Reference(points, tracks.head, crop)
+
+
+def mixed(a: Keypoints, b: Keypoints, share_b: float) -> Keypoints:
+    """Keypoints between two, linearly."""
+    return Keypoints(
+        *(
+            ((1 - share_b) * first + share_b * second).astype(np.float32)
+            for first, second in (
+                (a.xy_norm, b.xy_norm),
+                (a.jacobian, b.jacobian),
+                (a.confidence, b.confidence),
+            )
+        )
+    )
+
+
+def _registered(state: FollowState, tracks: Tracks, mean_shape: Array | None) -> FollowState:
+    """The state with a first frame: this one, when there was none before."""
+    if state.first is not None:
+        return state
+    first = reference_of(tracks, mean_shape)
+    return replace(state, first=first, reference=state.reference or first)
+
+
+def _held(state: FollowState, frame: Frame, source: Source) -> tuple[FollowState, SparseMotion]:
+    """While no head is tracked: from the last motion slowly to rest."""
+    step_s = max(0.0, frame.time_s - state.time_s)
+    target = source.keypoints
+    if state.target is not None:
+        target = mixed(state.target, target, 1 - float(np.exp(-step_s / _RELAX_S)))
+    crop = state.first.crop if state.first else source.crop
+    driving = state.first.keypoints if state.first else source.keypoints
+    state = replace(state, target=target, time_s=frame.time_s, away=1.0, filter=None)
+    return state, SparseMotion(driving, target, crop, is_held=True)
+
+
+def _smoothed(
+    state: FollowState, driving: Keypoints, time_s: float, amount: float
+) -> tuple[FollowState, Keypoints]:
+    if amount <= 0:
+        return state, driving
+    count = len(driving.xy_norm)
+    value = np.concatenate([driving.xy_norm, driving.jacobian.reshape(count, 4)], 1)
+    # 0.5 gives 2.5 Hz at rest; half a crop a second (a brisk nod) adds 8 Hz
+    filter_state, value = one_euro_step(
+        state.filter, value, time_s, min_cutoff_hz=20 * 0.0156**amount, beta=16.0
+    )
+    xy, jacobian = value[:, :2], value[:, 2:].reshape(count, 2, 2)
+    kept = Keypoints(np.ascontiguousarray(xy), np.ascontiguousarray(jacobian), driving.confidence)
+    return replace(state, filter=filter_state), kept
+
+
+def _in_crop(reference: Reference, crop: Crop) -> Keypoints:
+    """A reference's keypoints in another crop of the same video."""
+    if reference.crop == crop:
+        return reference.keypoints
+    ratio = reference.crop.side_px / crop.side_px
+    corner = np.array([reference.crop.x_px - crop.x_px, reference.crop.y_px - crop.y_px])
+    xy = (reference.keypoints.xy_norm + 1) * ratio + corner * (2 / crop.side_px) - 1
+    jacobian = reference.keypoints.jacobian * ratio
+    return Keypoints(
+        xy.astype(np.float32), jacobian.astype(np.float32), reference.keypoints.confidence
+    )
+
+
+def _head_norm(head: HeadBox, crop: Crop) -> float:
+    return 2 * head.size_px / crop.side_px

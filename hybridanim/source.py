@@ -1,0 +1,173 @@
+"""Source picture -> Source: find the head, crop, place the anchors, cut the person out; once.
+
+The same front end as for driving frames (cascade, landmarks, skin blob) finds the head.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from . import faces, matting, pose, segmentation, sparse_motion
+from .alignment import MEAN_SHAPE, MEAN_SHAPE_3D, Aligner, box_from_landmarks
+from .config import PipelineConfig, parse_crop
+from .errors import InputError
+from .geometry import crop_image
+from .profiles import Profiles
+from .types import Array, Crop, FaceBox, HeadBox, Source
+
+_LARGEST_PX = 2048  # side of the animated square when --size is not given
+_SURE = 0.3  # landmark confidence from which landmarks replace the box
+
+
+def prepare(
+    picture: Array, config: PipelineConfig, profiles: Profiles, aligner: Aligner | None
+) -> Source:
+    """Everything that later stages need of the source picture.
+
+    picture: (H, W, 3) uint8 RGB. Raises InputError when no face is found, saying what to try.
+    """
+    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
+        raise InputError(
+            f"source: expected (H, W, 3) uint8 RGB, got {picture.shape} {picture.dtype};"
+            " convert with hybridanim.io.to_rgb8"
+        )
+    head, landmarks = find_head(picture, config, profiles, aligner)
+    crop = source_crop(picture, head, config.crop)
+    size = config.size or int(min(_LARGEST_PX, 2 * round(crop.side_px / 2)))
+    size = max(64, size)
+    image = crop_image(picture, crop, size)
+    scale = size / crop.side_px
+    corner = np.array([crop.x_px, crop.y_px])
+    box = _scaled_face(head, scale, corner)
+    points = None if landmarks is None else (landmarks + 0.5 - corner) * scale - 0.5
+    subject = matting.subject_mask(image, box, points)
+    mean_shape = MEAN_SHAPE if aligner else None
+    return Source(
+        picture=picture,
+        crop=crop,
+        image=image,
+        keypoints=sparse_motion.rest(head, landmarks, mean_shape, crop),
+        head=head,
+        subject=subject,
+        plate=matting.background_plate(image, subject),
+        rotation_deg=_rotation_deg(picture, head, landmarks),
+        landmarks_xy_px=landmarks,
+    )
+
+
+def find_head(
+    picture: Array, config: PipelineConfig, profiles: Profiles, aligner: Aligner | None
+) -> tuple[HeadBox, Array | None]:
+    """Head box and landmarks (L, 2) or None, in pixels of the picture.
+
+    Tries the cascade, then the skin blob, then a crop given by hand. Raises InputError.
+    """
+    given = parse_crop(config.crop)
+    found = _inside(faces.detect_faces(picture), given)
+    if not found:  # small, dim or painted faces: look longer
+        found = _inside(
+            faces.detect_faces(picture, min_frac=0.04, max_side_px=1024, neighbours=1), given
+        )
+    face = _chosen(found, config.face) or _skin_face(picture, config, profiles)
+    if face is None and given is not None:
+        x, y, width, height = given
+        side = max(width, height) / sparse_motion.CROP_HEADS
+        face = FaceBox(x + (width - side) / 2, y + (height - side) / 2, side, side)
+    if face is None:
+        raise InputError(
+            "source: expected a picture with a visible face, found none; try one that looks at the"
+            " camera, or give the part with the head by --crop X,Y,W,H"
+        )
+    head = HeadBox(face.center_xy_px, (face.width_px + face.height_px) / 2)
+    if aligner is None:
+        return head, None
+    landmarks = aligner.fit(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), face)
+    if landmarks.confidence < _SURE:
+        return head, None
+    levelled, roll_deg = box_from_landmarks(landmarks.xy_px)
+    side = (levelled.width_px + levelled.height_px) / 2
+    return HeadBox(levelled.center_xy_px, side, roll_deg), landmarks.xy_px
+
+
+def _rotation_deg(
+    picture: Array, head: HeadBox, landmarks: Array | None
+) -> tuple[float, float, float]:
+    """Yaw, pitch and roll of a still head; without landmarks it is taken as frontal."""
+    rest = (0.0, 0.0, head.roll_deg)
+    if landmarks is None:
+        return rest
+    matrix = pose.camera_matrix(picture, head, None)
+    solved = pose.solve(MEAN_SHAPE_3D, landmarks, matrix, head, rest)
+    return solved[0] if solved else rest
+
+
+def source_crop(picture: Array, head: HeadBox, option: str) -> Crop:
+    """The square that is animated: round the head, the whole picture, or the one given.
+
+    Whole pixels, so that a result at the crop's own size is the source's own pixels.
+    """
+    h, w = picture.shape[:2]
+    given = parse_crop(option)
+    if option == "none":
+        side = max(h, w) + max(h, w) % 2
+        return Crop((w - side) // 2, (h - side) // 2, side)
+    if given is not None:
+        x, y, width, height = given
+        side = 2 * round(max(width, height) / 2)
+        return Crop(round(x + (width - side) / 2), round(y + (height - side) / 2), side)
+    crop = sparse_motion.crop_around(head)
+    side = 2 * round(min(crop.side_px, max(h, w)) / 2)
+    x, y = crop.x_px + (crop.side_px - side) / 2, crop.y_px + (crop.side_px - side) / 2
+    return Crop(_kept_inside(x, side, w), _kept_inside(y, side, h), side)
+
+
+def _kept_inside(start: float, side: int, length: int) -> int:
+    """The crop's start moved so that it reaches beyond the picture as little as it can."""
+    if side >= length:
+        return (length - side) // 2
+    return round(min(max(start, 0), length - side))
+
+
+def _inside(found: list[FaceBox], given: tuple[float, float, float, float] | None) -> list[FaceBox]:
+    if given is None:
+        return found
+    x, y, width, height = given
+    return [
+        face
+        for face in found
+        if x <= face.center_xy_px[0] <= x + width and y <= face.center_xy_px[1] <= y + height
+    ]
+
+
+def _chosen(found: list[FaceBox], index: int) -> FaceBox | None:
+    """The face that --face asks for, by size; InputError when there are fewer."""
+    by_size = sorted(found, key=lambda face: -face.width_px)
+    # a repeated or accidental small hit must not shift the numbering of the real ones
+    real = [face for face in by_size if face.score > 0.25 * max(f.score for f in found)]
+    if not real and index == 0:
+        return None
+    if index >= len(real):
+        raise InputError(
+            f"--face: expected 0 to {len(real) - 1}, as {len(real)} were found, got {index};"
+            " 0 is the largest, or give one by --crop X,Y,W,H"
+        )
+    return real[index]
+
+
+def _skin_face(picture: Array, config: PipelineConfig, profiles: Profiles) -> FaceBox | None:
+    """A face as the upper part of the head's skin blob, when the cascade saw none."""
+    mask = segmentation.segment_still(picture, config.segment, profiles.skin)
+    blob = mask.blob("head")
+    if not mask or blob is None or blob.area_px < 0.005 * mask.mask.size:
+        return None
+    x, y, width, height = blob.box_px
+    if not 0.6 < height / width < 2.5:
+        return None
+    return FaceBox(x, y + 0.15 * min(height, 1.4 * width), width, width)
+
+
+def _scaled_face(head: HeadBox, scale: float, corner: Array) -> FaceBox:
+    center = (np.array(head.center_xy_px) + 0.5 - corner) * scale - 0.5
+    side = head.size_px * scale
+    return FaceBox(float(center[0] - side / 2), float(center[1] - side / 2), side, side)

@@ -1,0 +1,130 @@
+"""Tracks -> Keypoints: each anchor's position and local affine, in a source and a driving picture.
+
+``rest`` places the anchors in one picture from its landmarks or head box (canonical face ->
+picture); ``moved`` carries them from the reference frame by the tracks. A keypoint's Jacobian is the
+linear part of canonical face -> picture near it, so that J_a J_b^-1 maps picture b to picture a
+locally (Siarohin et al., NeurIPS 2019, equation 4, with the canonical face as abstract reference).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from . import geometry
+from .alignment_points import GROUPS
+from .anchors import ANCHORS, FIT_BOX, FOLLOW, HAS_LANDMARKS, anchors_box, landmark_average
+from .local_affine import fit_global_affine, fit_local_affines
+from .types import Array, Crop, HeadBox, Keypoints, Tracks
+
+CROP_HEADS = 2.3  # side of a crop, in head boxes
+CROP_RISE = 0.02  # how far below the head's middle a crop's middle lies, in crops
+_RESIDUAL_HEADS = 0.02  # a residual of this share of the head counts a row half
+_LANDMARK_WEIGHT = 2.0  # one landmark against one feature of full confidence
+_LEAST_SCALE = 0.2  # of a local affine against the head's; a closed lid is not thinner
+
+_AVERAGE = landmark_average()
+_SHARP = np.isin(np.arange(_AVERAGE.shape[1]), [*GROUPS["left_eye"], *GROUPS["right_eye"]])
+
+
+def crop_around(head: HeadBox) -> Crop:
+    """The square that the head is animated in: head, neck and the top of the shoulders."""
+    side = CROP_HEADS * head.size_px
+    x, y = head.center_xy_px
+    y += CROP_RISE * side
+    return Crop(x + 0.5 - side / 2, y + 0.5 - side / 2, side)
+
+
+def rest(
+    head: HeadBox, landmarks_xy_px: Array | None, mean_shape: Array | None, crop: Crop
+) -> Keypoints:
+    """Anchors of one picture, without any motion.
+
+    landmarks_xy_px: (L, 2) pixels and mean_shape: (L, 2) face-box units, or both None: then the
+    anchors sit at their fixed places in the head box and every Jacobian is its similarity.
+    """
+    boxed = np.column_stack(
+        [geometry.similarity(head.size_px, head.roll_deg), head.center_xy_px]
+    ).astype(np.float32)
+    places = anchors_box()
+    if landmarks_xy_px is None or mean_shape is None:
+        xy = places @ boxed[:, :2].T + boxed[:, 2]
+        jacobian = np.repeat(boxed[None, :, :2], len(ANCHORS), 0)
+        return _keypoints(xy, jacobian, np.full(len(ANCHORS), 0.5), crop)
+    places = np.where(HAS_LANDMARKS[:, None], _AVERAGE @ mean_shape, places)
+    ones = np.ones(len(mean_shape))
+    residual_px = 0.1 * head.size_px  # shapes differ between people: be lenient
+    whole = fit_global_affine(mean_shape, landmarks_xy_px, ones, residual_px)
+    xy, jacobian, support = fit_local_affines(
+        mean_shape,
+        landmarks_xy_px,
+        ones,
+        places=places,
+        reach_px=np.maximum(FIT_BOX, 0.12),
+        prior=whole,
+        residual_px=residual_px,
+    )
+    xy = np.where(HAS_LANDMARKS[:, None], _AVERAGE @ landmarks_xy_px, xy)
+    return _keypoints(xy, _bounded(jacobian, whole[:, :2]), support / (support + 1), crop)
+
+
+def moved(tracks: Tracks, reference: Keypoints, reference_head: HeadBox, crop: Crop) -> Keypoints:
+    """The reference frame's anchors where the tracks have carried them.
+
+    reference: the keypoints of the frame that ``tracks.reference_xy_px`` lies in, in the same crop.
+    """
+    before, after, weight = _rows(tracks)
+    size_px = reference_head.size_px
+    residual_px = max(0.75, _RESIDUAL_HEADS * size_px)
+    whole = fit_global_affine(before, after, weight, 2 * residual_px)
+    places = geometry.px_from_norm(reference.xy_norm, crop)
+    xy, linear, support = fit_local_affines(
+        before,
+        after,
+        weight,
+        places=places,
+        reach_px=FIT_BOX * size_px,
+        prior=whole,
+        residual_px=residual_px,
+    )
+    linear = _bounded(linear, whole[:, :2])
+    share = FOLLOW[:, None]
+    xy = places + share * (xy - places)
+    linear = np.eye(2) + share[..., None] * (linear - np.eye(2))
+    confidence = tracks.confidence_overall * support / (support + 1)
+    return _keypoints(xy, linear @ reference.jacobian * (crop.side_px / 2), confidence, crop)
+
+
+def _rows(tracks: Tracks) -> tuple[Array, Array, Array]:
+    """Features and landmarks together: before, after (N, 2) and weight (N,)."""
+    before, after = tracks.reference_xy_px, tracks.xy_px
+    weight = tracks.confidence.astype(np.float64)
+    landmarks, reference = tracks.landmarks_xy_px, tracks.reference_landmarks_xy_px
+    if landmarks is None or reference is None:
+        return before, after, weight
+    own = np.full(len(landmarks), _LANDMARK_WEIGHT * tracks.landmarks_confidence)
+    own[_SHARP[: len(own)]] *= 2  # features lose a lid when it closes, landmarks do not
+    return (
+        np.concatenate([before, reference]),
+        np.concatenate([after, landmarks]),
+        np.concatenate([weight, own]),
+    )
+
+
+def _bounded(linear: Array, whole: Array) -> Array:
+    """Local linear parts (K, 2, 2) kept within sensible stretches of the head's own (2, 2)."""
+    relative = linear @ np.linalg.inv(whole)
+    left, stretch, right = np.linalg.svd(relative)
+    stretch = np.clip(stretch, _LEAST_SCALE, 1 / _LEAST_SCALE)
+    flips = np.linalg.det(left @ right) < 0
+    stretch[flips] = 1.0
+    kept = (left * stretch[:, None, :]) @ right
+    kept[flips] = np.eye(2)
+    return (kept @ whole).astype(np.float32)
+
+
+def _keypoints(xy_px: Array, jacobian_px: Array, confidence: Array, crop: Crop) -> Keypoints:
+    return Keypoints(
+        geometry.norm_from_px(xy_px, crop),
+        (jacobian_px * (2 / crop.side_px)).astype(np.float32),
+        np.clip(confidence, 0, 1).astype(np.float32),
+    )

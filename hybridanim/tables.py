@@ -1,0 +1,107 @@
+"""Tables (TOML, keywords) <-> dataclasses, refusing what does not fit in the user's own words.
+
+Used by config.py for settings and by anything else that reads a dataclass from a file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+
+from .errors import InputError
+
+T = TypeVar("T")
+
+
+def from_flat(cls: type[T], options: Mapping[str, Any], where: str) -> T:
+    """Build a dataclass of dataclasses from one flat table of option names.
+
+    A nested table named like a field fills that part. Unknown names raise InputError and suggest
+    the nearest; values are checked against the field's type.
+    """
+    parts, rest = {}, dict(options)
+    hints = typing.get_type_hints(cls)
+    for name, hint in hints.items():
+        if dataclasses.is_dataclass(hint):
+            own = dict(rest.pop(name, {})) if isinstance(rest.get(name, {}), Mapping) else {}
+            own |= {n: rest.pop(n) for n in _names(hint) if n in rest}
+            parts[name] = from_flat(hint, own, where)
+        elif name in rest:
+            key = name.replace("_", "-")
+            parts[name] = fit(rest.pop(name), hint, f"{where}: {key}")
+    if rest:
+        refuse_unknown(next(iter(rest)), all_names(cls), where)
+    return cls(**parts)
+
+
+def all_names(cls: type) -> list[str]:
+    """Every option name of a dataclass, nested ones without their prefix."""
+    names: list[str] = []
+    for name, hint in typing.get_type_hints(cls).items():
+        names += all_names(hint) if dataclasses.is_dataclass(hint) else [name]
+    return names
+
+
+def refuse_unknown(name: str, known: list[str], where: str) -> typing.NoReturn:
+    """Raise InputError for an unknown option, suggesting the nearest known one."""
+    near = difflib.get_close_matches(name, known, 1)
+    hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(sorted(known))}"
+    raise InputError(f"{where}: expected a known option, got {name!r}; {hint}")
+
+
+def fit(value: Any, hint: Any, where: str) -> Any:
+    """``value`` as the annotation ``hint`` says, or InputError."""
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        return _fit_any(value, inner, hint, where)
+    if origin is tuple and isinstance(value, list | tuple):
+        hints = [inner[0]] * len(value) if inner[-1] is ... else list(inner)
+        if len(hints) == len(value):
+            return tuple(fit(v, h, where) for v, h in zip(value, hints, strict=True))
+    if origin is Literal and value in inner:
+        return value
+    if hint is float and is_number(value):
+        return float(value)
+    if hint is Path and isinstance(value, str | Path):
+        return Path(value)
+    if hint is type(None) and value is None:
+        return None
+    if hint is bool and isinstance(value, bool):
+        return value
+    if hint in (int, str) and isinstance(value, hint) and not isinstance(value, bool):
+        return value
+    raise InputError(f"{where}: expected {describe(hint)}, got {value!r}; correct the value")
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a finite real number (bool is not)."""
+    is_real = isinstance(value, int | float) and not isinstance(value, bool)
+    return bool(is_real and np.isfinite(value))
+
+
+def describe(hint: Any) -> str:
+    """A type annotation in words."""
+    if typing.get_origin(hint) is Literal:
+        return "one of " + ", ".join(map(str, typing.get_args(hint)))
+    names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+    return names.get(hint, str(hint).replace("hybridanim.", ""))
+
+
+def _names(cls: Any) -> list[str]:
+    return [field.name for field in dataclasses.fields(cls)]
+
+
+def _fit_any(value: Any, hints: tuple[Any, ...], hint: Any, where: str) -> Any:
+    for one in hints:
+        try:
+            return fit(value, one, where)
+        except InputError:
+            continue
+    raise InputError(f"{where}: expected {describe(hint)}, got {value!r}; correct the value")

@@ -1,0 +1,116 @@
+"""The order of the pipeline: source and driving frames in, animated pictures out.
+
+    pipeline = Pipeline.load(tracker="classical")
+    pipeline.set_source(picture)           # (H, W, 3) uint8 RGB, once
+    picture = pipeline.animate(frame)      # (H, W, 3) uint8 RGB, as often as you like
+    pipeline.last                          # the typed result of each stage for the last frame
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hybridanim import alignment, following, source, views
+from hybridanim.alignment import MEAN_SHAPE
+from hybridanim.config import PipelineConfig, pipeline_config
+from hybridanim.errors import InputError
+from hybridanim.profiles import Profiles
+from hybridanim.types import Array, Frame, Picture, Results, Source, Tracks
+
+from .base import Run, Stage
+from .s1_segment import Segment
+from .s2_track import Track
+from .s3_keypoints import Keypoints
+from .s4_motion import Dense
+from .s5_generate import Generate
+
+__all__ = ["Pipeline", "Run", "Stage", "build"]
+
+
+def build(config: PipelineConfig, profiles: Profiles | None = None) -> Pipeline:
+    """The pipeline for a config; profiles are those made by calibration."""
+    return Pipeline(config, profiles or Profiles())
+
+
+class Pipeline:
+    """Five stages in a row. Not safe for use from several threads at once."""
+
+    def __init__(self, config: PipelineConfig, profiles: Profiles) -> None:
+        self.config, self.profiles = config, profiles
+        self.aligner = alignment.load()
+        self.segment = Segment(config.segment, profiles.skin)
+        self.track = Track(config.track, profiles, self.aligner)
+        self.keypoints = Keypoints(config.keypoints)
+        self.dense = Dense(config.dense)
+        self.generate = Generate(config.render)
+        self.source: Source | None = None
+        self.view: views.View | None = None  # None: chosen from the first frame
+        self.last: Results | None = None
+        self._run, self._index = Run(), 0
+
+    @classmethod
+    def load(cls, profiles: Profiles | None = None, **options: Any) -> Pipeline:
+        """A pipeline with the command line's options as keywords.
+
+        For example ``Pipeline.load(motion="absolute", size=256)``. Unknown ones raise InputError.
+        """
+        return build(pipeline_config(options), profiles)
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """All five, in order."""
+        return self.segment, self.track, self.keypoints, self.dense, self.generate
+
+    def set_source(self, picture: Array) -> Source:
+        """Prepare the picture to animate, (H, W, 3) uint8 RGB; InputError when it has no face."""
+        self.source = source.prepare(picture, self.config, self.profiles, self.aligner)
+        return self.source
+
+    def animate(self, image: Array, time_s: float | None = None) -> Array:
+        """The source moved like this driving frame, (S, S, 3) uint8 RGB.
+
+        image: (H, W, 3) uint8 RGB, all of one size. time_s: its time in the video; without it
+        frames count as 1/30 s apart. The first frame with a head is the reference.
+        """
+        return self.step(self.frame(image, time_s)).image
+
+    def frame(self, image: Array, time_s: float | None = None) -> Frame:
+        """The next driving picture at the size that the trackers work on."""
+        if self.view is None:
+            self.view = views.whole_view(*image.shape[:2])
+        index, self._index = self._index, self._index + 1
+        return Frame(self.view(image), index, index / 30 if time_s is None else time_s)
+
+    def step(self, frame: Frame) -> Picture:
+        """Run the five stages on one frame."""
+        source, go = self._ready(), self._run
+        mask = go(self.segment, frame)
+        tracks = go(self.track, frame, mask)
+        points = go(self.keypoints, frame, tracks, source)
+        motion = go(self.dense, source, points)
+        picture = go(self.generate, source, motion)
+        self.last = Results(frame, mask, tracks, points, motion, picture, dict(go.times_ms))
+        return picture
+
+    def observe(self, image: Array, time_s: float | None = None) -> Tracks:
+        """Stages 1 and 2 alone: what the driver does, without animating anything."""
+        frame = self.frame(image, time_s)
+        return self.track(frame, self.segment(frame))
+
+    def set_reference(self, tracks: Tracks | None) -> None:
+        """Measure relative motion from the driver in ``tracks``; None = from the first frame."""
+        found = None if tracks is None else following.reference_of(tracks, MEAN_SHAPE)
+        self.keypoints.set_reference(found)
+
+    def reset(self) -> None:
+        """Forget the driver; the source stays."""
+        for stage in self.stages:
+            stage.reset()
+        self._index, self.last, self.view = 0, None, None
+
+    def _ready(self) -> Source:
+        if self.source is None:
+            raise InputError(
+                "animate: expected a source first, got none; call set_source(picture) before"
+            )
+        return self.source

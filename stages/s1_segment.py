@@ -1,0 +1,31 @@
+"""Frame -> SkinMask.  Finds the skin and labels head and hands (docs/skin.md)."""
+
+from hybridanim import draw, segmentation
+from hybridanim.config import SegmentConfig
+from hybridanim.profiles import SkinProfile
+from hybridanim.types import Array, Frame, SkinMask
+
+from .base import Stage
+
+
+class Segment(Stage):
+    """Stage 1."""
+
+    name = "skin"
+
+    def __init__(self, config: SegmentConfig, profile: SkinProfile | None) -> None:
+        self._config, self._profile = config, profile
+        self.reset()
+
+    def __call__(self, frame: Frame) -> SkinMask:
+        """Segment the next frame of the driving video."""
+        self._state, mask = segmentation.step(self._state, frame, self._config, self._profile)
+        return mask
+
+    def draw(self, canvas: Array, output: SkinMask) -> Array:
+        """Tinted skin with labelled blobs, on the driving frame."""
+        return draw.skin(canvas, output)
+
+    def reset(self) -> None:
+        """Forget the person's colours and places."""
+        self._state = segmentation.initial_state()

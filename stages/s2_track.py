@@ -1,0 +1,43 @@
+"""Frame, SkinMask -> Tracks.  Follows the head and its features (docs/tracking.md)."""
+
+from hybridanim import draw, tracking
+from hybridanim.alignment import Aligner
+from hybridanim.config import TrackConfig
+from hybridanim.profiles import Profiles
+from hybridanim.types import Array, Frame, SkinMask, Tracks
+
+from .base import Stage
+
+
+class Track(Stage):
+    """Stage 2."""
+
+    name = "tracks"
+
+    def __init__(self, config: TrackConfig, profiles: Profiles, aligner: Aligner | None) -> None:
+        self._config, self._profiles, self._aligner = config, profiles, aligner
+        self.reset()
+
+    def __call__(self, frame: Frame, mask: SkinMask) -> Tracks:
+        """Track the next frame of the driving video."""
+        profiles = self._profiles
+        self._state, tracks = tracking.step(
+            self._state,
+            frame,
+            mask,
+            self._config,
+            profiles.tracker,
+            camera=profiles.camera,
+            aligner=self._aligner,
+        )
+        return tracks
+
+    def draw(self, canvas: Array, output: Tracks) -> Array:
+        """Head box, axes, landmarks and features with trails, on the driving frame."""
+        self._trails = draw.extend_trails(self._trails, output)
+        return draw.tracks(canvas, output, self._trails)
+
+    def reset(self) -> None:
+        """Forget the head; the next frame is the reference."""
+        self._state = tracking.initial_state()
+        self._trails: dict = {}
