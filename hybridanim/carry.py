@@ -15,6 +15,7 @@ import numpy as np
 
 from . import features as corners_of
 from . import flow, templates
+from .appearance import Appearance, is_strange
 from .config import TrackConfig
 from .flow import Window
 from .headbox import is_in_hand, is_on_head
@@ -23,6 +24,7 @@ from .templates import Features
 from .types import LEFT_HAND, RIGHT_HAND, Array, HeadBox, SkinMask
 
 HARD_LIKENESS = 0.55  # below this the patch shows something else: dropped at once
+STRANGE_LIKENESS = 0.9  # asked of a feature where the head looks unlike itself
 BACK_LIKENESS = 0.88  # a lost feature must be this much like itself to come back
 _SPACING_HEADS = 0.055  # between features
 _KEPT_ASIDE = 240
@@ -89,10 +91,13 @@ def anchored(view: View, found: Features, motion: Array) -> Features:
     )
 
 
-def judge(found: Features, head: HeadBox, mask: SkinMask, least: float) -> tuple[Array, Array]:
+def judge(
+    found: Features, head: HeadBox, mask: SkinMask, strange: Array, least: float
+) -> tuple[Array, Array]:
     """(N,) bool that stay, (N,) int64 doubt; see Features.doubt.
 
-    least: likeness below which a feature is doubted, unless most of them are that unlike.
+    strange: (N,) bool, where the head looks unlike itself, see appearance.is_strange. least:
+    likeness below which a feature is doubted, unless most of them are that unlike.
     """
     if not len(found):
         return np.zeros(0, bool), np.zeros(0, np.int64)
@@ -100,6 +105,7 @@ def judge(found: Features, head: HeadBox, mask: SkinMask, least: float) -> tuple
     spread = 1.48 * float(np.median(np.abs(found.likeness - middle)))
     limit = np.full(len(found), np.clip(middle - 4 * spread, HARD_LIKENESS, least))
     limit[is_in_hand(found.xy_px, mask)] = least
+    limit[strange] = max(least, STRANGE_LIKENESS)
     hard = found.likeness < HARD_LIKENESS
     unlike = found.likeness < limit
     astray = _astray(found, 0.045 * head.size_px)
@@ -178,19 +184,29 @@ def settled(view: View, aside: Features, forward: Map, size_px: float) -> Map:
 
 
 def replenish(
-    view: View, alive: Features, wanted: int, head: HeadBox, mask: SkinMask, backward: Map,
-    config: TrackConfig, first_id: int,
+    view: View, alive: Features, wanted: int, head: HeadBox, mask: SkinMask,
+    memory: Appearance | None, backward: Map, config: TrackConfig, first_id: int,
 ) -> Features:  # fmt: skip
-    """New features on the head's skin, away from ``alive``, placed in the reference frame."""
+    """New features on the head's skin, away from ``alive``, placed in the reference frame.
+
+    None are found where ``memory`` says that the head looks strange.
+    """
     spacing = _SPACING_HEADS * head.size_px * view.window.scale
-    xy = corners_of.detect(
-        view.small,
-        allowed(view.window, head, mask),
+    free = allowed(view.window, head, mask)
+    x, y, width, height = cv2.boundingRect(free)
+    part = slice(y, y + height), slice(x, x + width)
+    if min(width, height) < 16:
+        return templates.empty()
+    corner = np.array([x, y], np.float32)
+    xy = corner + corners_of.detect(
+        view.small[part],
+        free[part],
         wanted,
         corners=config.corners,
         spacing_px=max(3.0, spacing),
-        taken_xy=view.window.inside(alive.xy_px),
+        taken_xy=view.window.inside(alive.xy_px) - corner,
     )
+    xy = xy[~is_strange(memory, view.window.outside(xy), head)]
     reference = backward(view.window.outside(xy))
     return templates.first_seen(view.fine, view.window, xy, reference, first_id)
 
@@ -219,7 +235,7 @@ def allowed(window: Window, head: HeadBox, mask: SkinMask) -> Array:
 
 
 def _filled(skin: Array, size: float) -> Array:
-    """Skin with gaps up to an eye's size closed, on a small copy."""
+    """Skin with gaps up to an eye's size closed, without its rim, on a small copy."""
     height, width = skin.shape
     shape = max(1, width // 4), max(1, height // 4)
     small = cv2.resize(skin, shape, interpolation=cv2.INTER_AREA)
@@ -228,6 +244,8 @@ def _filled(skin: Array, size: float) -> Array:
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     small = cv2.copyMakeBorder(small, reach, reach, reach, reach, cv2.BORDER_REPLICATE)
     small = cv2.morphologyEx(small, cv2.MORPH_CLOSE, kernel)[reach:-reach, reach:-reach]
+    # not on the outline, which slides over the head as it turns
+    small = cv2.erode(small, np.ones((3, 3), np.uint8), borderValue=255)
     return cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST)
 
 

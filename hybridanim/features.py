@@ -16,7 +16,7 @@ from .types import Array
 
 Corners = Literal["shi-tomasi", "harris", "moravec"]
 _BLOCK_PX = 5
-_LEAST = {"shi-tomasi": 2e-4, "harris": 1e-9, "moravec": 40.0}  # flat skin with sensor noise
+_LEAST = {"shi-tomasi": 6e-5, "harris": 1e-9, "moravec": 40.0}  # flat skin with sensor noise
 _SHIFTS = ((1, 0), (1, 1), (0, 1), (-1, 1))  # the other four directions repeat these nearly
 
 

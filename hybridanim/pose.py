@@ -3,8 +3,8 @@
 The generic head is an ellipsoid with a nose, in units of the head box's side: origin at the box
 centre, x to the picture's right, y down, z away from the camera, so a frontal head is unrotated.
 R = Rz(roll) Ry(yaw) Rx(pitch), angles in degrees: yaw > 0 turns the face to the picture's right,
-pitch > 0 looks up, roll > 0 turns clockwise on the screen. Solved by OpenCV's solvePnP
-(Levenberg-Marquardt on the reprojection error), smoothed by a One-Euro filter (Casiez et al. 2012).
+pitch > 0 looks up, roll > 0 turns clockwise on the screen, all 0 faces the camera, not its
+axis. OpenCV's solvePnP, then a One-Euro filter (Casiez et al. 2012).
 """
 
 from __future__ import annotations
@@ -111,7 +111,8 @@ def solve(
     xy = np.ascontiguousarray(xy_px, np.float64)
     depth = matrix[0, 0] / head.size_px
     place = (np.array(head.center_xy_px) - matrix[:2, 2]) / matrix[0, 0] * depth
-    vector = cv2.Rodrigues(rotation_matrix(guess_deg))[0]
+    sight = _sight(place / depth)
+    vector = cv2.Rodrigues(sight @ rotation_matrix(guess_deg))[0]
     shift = np.array([[place[0]], [place[1]], [depth]])
     error, keep = np.zeros(len(xy)), np.ones(len(xy), bool)
     for _ in range(2):
@@ -127,7 +128,14 @@ def solve(
         keep = error < 2.5 * max(float(np.median(error)), 0.005 * head.size_px)
     fit = float(np.median(error)) / head.size_px
     confidence = max(0.0, 1 - fit / 0.08) * min(1.0, keep.sum() / 20)
-    return angles_deg(cv2.Rodrigues(vector)[0]), float(confidence)
+    return angles_deg(sight.T @ cv2.Rodrigues(vector)[0]), float(confidence)
+
+
+def _sight(slope: Array) -> Array:
+    """Rotation that takes the optical axis to the ray (x, y, 1), the shortest way."""
+    axis = np.array([-slope[1], slope[0], 0.0])
+    length = float(np.hypot(slope[0], slope[1]))
+    return cv2.Rodrigues(axis * (np.arctan(length) / max(length, 1e-9)))[0]
 
 
 def smoothed(

@@ -14,6 +14,7 @@ import numpy as np
 from .types import Array, HeadBox
 
 _REACH = 0.14  # of the local remainder, in head sizes
+_IDENTITY = np.eye(3, 2)
 _PRIOR = 0.3  # weight of "no local remainder" against one feature
 
 
@@ -58,41 +59,43 @@ def box_map(before: HeadBox, after: HeadBox) -> Map:
     turn = np.array([[cosine, -sine], [sine, cosine]])
     shift = np.array(after.center_xy_px) - turn @ np.array(before.center_xy_px)
     none = np.zeros((0, 2))
-    return Map(np.c_[turn, shift], none, none, np.zeros(0), 1.0)
+    return Map(np.column_stack([turn, shift]), none, none, np.zeros(0), 1.0)
 
 
 def fit_affine(
-    before: Array, after: Array, weight: Array, noise_px: float, rounds: int = 5
+    before: Array, after: Array, weight: Array, noise_px: float, rounds: int = 3
 ) -> tuple[Array, Array]:
     """Robust 2x3 affine and the (N,) share in [0, 1] that each row was believed.
 
     With fewer than six rows a similarity is fitted, with fewer than two a translation.
     """
-    origin = before.mean(0) if len(before) else np.zeros(2)
-    x = before - origin
-    robust = np.ones(len(x))
-    affine = np.eye(2, 3)
+    if len(before) < 6:
+        return _few(before, after, weight), np.ones(len(before))
+    origin = before.mean(0)
+    design = np.ones((len(before), 3))
+    design[:, :2] = before - origin
+    robust = np.ones(len(before))
+    columns = np.zeros((3, 2))
     for _ in range(rounds):
-        affine = _least_squares(x, after, robust * weight)
-        error2 = ((after - apply_affine(affine, x)) ** 2).sum(1)
-        scale2 = max(noise_px**2, 2 * float(np.median(error2))) if len(x) else 1.0
-        robust = 1 / (1 + error2 / scale2)
-    affine = affine.copy()
+        weighted = design * (robust * weight)[:, None]
+        normal = weighted.T @ design
+        ridge = np.eye(3) * (1e-6 * float(np.trace(normal)) + 1e-9)
+        columns = np.linalg.solve(normal + ridge, weighted.T @ after + ridge @ _IDENTITY)
+        error2 = ((after - design @ columns) ** 2).sum(1)
+        robust = 1 / (1 + error2 / max(noise_px**2, 2 * float(np.median(error2))))
+    affine = columns.T.copy()
     affine[:, 2] -= affine[:, :2] @ origin
     return affine, robust
 
 
-def _least_squares(x: Array, y: Array, weight: Array) -> Array:
-    """Weighted 2x3 fit of y to x."""
-    if len(x) < 2 or weight.sum() <= 0:
-        shift = (y - x).mean(0) if len(x) else np.zeros(2)
-        return np.c_[np.eye(2), shift]
-    if len(x) < 6:
-        return fit_similarity(x, y, weight)
-    ones = np.c_[x, np.ones(len(x))]
-    weighted = ones * weight[:, None]
-    ridge = np.eye(3) * (1e-6 * float(np.trace(weighted.T @ ones)) + 1e-9)
-    return np.linalg.solve(weighted.T @ ones + ridge, weighted.T @ y + ridge @ np.eye(3, 2)).T
+def _few(before: Array, after: Array, weight: Array) -> Array:
+    """2x3 map from too few rows for an affine."""
+    affine = np.eye(2, 3)
+    if len(before) >= 2 and weight.sum() > 0:
+        return fit_similarity(before, after, weight)
+    if len(before):
+        affine[:, 2] = (after - before).mean(0)
+    return affine
 
 
 def fit_similarity(before: Array, after: Array, weight: Array) -> Array:
@@ -102,18 +105,18 @@ def fit_similarity(before: Array, after: Array, weight: Array) -> Array:
     x, y = before - mean_before, after - mean_after
     spread = float(share @ (x**2).sum(1))
     if spread < 1e-9:
-        return np.c_[np.eye(2), mean_after - mean_before]
+        return np.column_stack([np.eye(2), mean_after - mean_before])
     cosine = float(share @ (x * y).sum(1)) / spread
     sine = float(share @ (x[:, 0] * y[:, 1] - x[:, 1] * y[:, 0])) / spread
     turn = np.array([[cosine, -sine], [sine, cosine]])
-    return np.c_[turn, mean_after - turn @ mean_before]
+    return np.column_stack([turn, mean_after - turn @ mean_before])
 
 
-def robust_similarity(before: Array, after: Array, noise_px: float, rounds: int = 6) -> Array:
+def robust_similarity(before: Array, after: Array, noise_px: float, rounds: int = 4) -> Array:
     """2x3 similarity that a minority of wrong rows does not move much."""
     shift = np.median(after - before, axis=0)
     error2 = ((after - before - shift) ** 2).sum(1)
-    fitted = np.c_[np.eye(2), shift]
+    fitted = np.column_stack([np.eye(2), shift])
     for _ in range(rounds):
         scale2 = max(noise_px**2, 2 * float(np.median(error2)))
         fitted = fit_similarity(before, after, 1 / (1 + error2 / scale2))

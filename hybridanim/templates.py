@@ -15,17 +15,20 @@ import cv2
 import numpy as np
 
 from .flow import Window
+from .geometry import inverse_2x2
 from .types import Array
 
 SIDE = 13  # of a patch, in window pixels
 _RADIUS = SIDE // 2
 _AXIS = np.arange(-_RADIUS, _RADIUS + 1, dtype=np.float32)
 _GRID = np.stack(np.meshgrid(_AXIS, _AXIS), -1).reshape(-1, 2)  # (P, 2) x, y
+_GRID_T = np.ascontiguousarray(_GRID.T)  # (2, P)
 _WEIGHT = np.exp(-(_GRID**2).sum(1) / (2 * 4.5**2)).astype(np.float32)
 _WEIGHT /= _WEIGHT.sum()
 # how far a parameter may stray without evidence: shear and stretch are ill-posed on a single edge
 _RIDGE = np.diag([150.0] * 4 + [0.5] * 2 + [1e-3, 1e-6]).astype(np.float32)
-_MAX_STRETCH = 2.2
+_MAX_STRETCH2 = 4.8
+_ONE = np.eye(2, dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -74,8 +77,9 @@ def first_seen(
     if not count:
         return empty()
     axis = np.arange(-_RADIUS - 1, _RADIUS + 2, dtype=np.float32)
-    grid = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
-    wide = _sample(grey, xy_window[:, None] + grid).reshape(count, SIDE + 2, SIDE + 2)
+    across, down = (line.reshape(1, -1) for line in np.meshgrid(axis, axis))
+    wide = _sample(grey, xy_window[:, :1] + across, xy_window[:, 1:] + down)
+    wide = wide.reshape(count, SIDE + 2, SIDE + 2)
     along_x = ((wide[:, 1:-1, 2:] - wide[:, 1:-1, :-2]) / 2).reshape(count, -1)
     along_y = ((wide[:, 2:, 1:-1] - wide[:, :-2, 1:-1]) / 2).reshape(count, -1)
     patch = wide[:, 1:-1, 1:-1].reshape(count, -1)
@@ -135,27 +139,26 @@ def _improved(solver: Array, values: Array, xy: Array, warp: Array) -> tuple[Arr
     gain = np.maximum(solved[:, 6:7], 0.2)  # less is not this patch at all; keep the step short
     change = np.clip(solved[:, :4] / gain, -0.25, 0.25).reshape(-1, 2, 2)
     shift = np.clip(solved[:, 4:6] / gain, -1.5, 1.5)
-    undone = warp @ np.linalg.inv(np.eye(2, dtype=np.float32) + change)
-    moved = xy - (undone @ shift[:, :, None])[:, :, 0]
-    stretch = np.linalg.norm(undone, axis=(1, 2)) / np.maximum(
-        np.sqrt(np.abs(np.linalg.det(undone))), 1e-6
-    )
-    is_sane = (stretch < _MAX_STRETCH)[:, None, None]  # sqrt(2) = no distortion
+    undone = warp @ inverse_2x2(_ONE + change)
+    moved = xy - np.matmul(undone, shift[:, :, None])[:, :, 0]
+    flat = undone.reshape(-1, 4)
+    area = np.abs(flat[:, 0] * flat[:, 3] - flat[:, 1] * flat[:, 2])
+    stretch2 = (flat**2).sum(1) / np.maximum(area, 1e-9)  # 2 = no distortion
+    is_sane = (stretch2 < _MAX_STRETCH2)[:, None, None]
     return moved, np.where(is_sane, undone, warp)
 
 
 def _look(grey: Array, window: Window, xy: Array, warp: Array) -> Array:
     """(N, P) grey values of each feature's patch under its warp, (N, 2) in picture pixels."""
-    places = xy[:, None] + _GRID @ warp.transpose(0, 2, 1)
-    return _sample(grey, window.inside(places))
+    spread = np.matmul(window.scale * warp, _GRID_T)  # (N, 2, P)
+    places = window.inside(xy)[:, :, None] + spread
+    return _sample(grey, places[:, 0], places[:, 1])
 
 
-def _sample(grey: Array, xy: Array) -> Array:
-    """Bilinear values at (N, P, 2) window positions, edge pixels repeated."""
-    xy = np.ascontiguousarray(xy, np.float32)
-    return cv2.remap(
-        grey, xy[..., 0], xy[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
+def _sample(grey: Array, x: Array, y: Array) -> Array:
+    """Bilinear values at (N, P) window positions, edge pixels repeated."""
+    x, y = np.ascontiguousarray(x, np.float32), np.ascontiguousarray(y, np.float32)
+    return cv2.remap(grey, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _likeness(values: Array, patch: Array) -> Array:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 import cv2
 import numpy as np
 
-from . import carry, flow, headbox, landmark_track, pose, registration, templates
+from . import appearance, carry, flow, headbox, landmark_track, pose, registration, templates
+from .appearance import Appearance
 from .carry import View
 from .config import TrackConfig
 from .landmark_track import FaceLandmarks, Fitter
@@ -38,6 +39,7 @@ class TrackState:
     aside: Features = field(default_factory=templates.empty)  # lost, may come back
     head: HeadBox | None = None
     reference_head: HeadBox | None = None
+    memory: Appearance | None = None  # of the head's look
     landmarks: FaceLandmarks | None = None
     reference_landmarks_xy_px: Array | None = None
     reference_angles_deg: pose.Angles = (0.0, 0.0, 0.0)
@@ -128,11 +130,13 @@ def _carry(
             state.alive.xy_px[followed].astype(float), xy[:count][followed], noise
         )
     else:
-        motion = np.c_[np.eye(2), shift]
+        motion = np.column_stack([np.eye(2), shift])
     moved = replace(state.alive, xy_px=xy[:count]).pick(followed)
     moved = carry.anchored(after, moved, motion)
     head = headbox.moved(state.head, motion)
-    stay, doubt = carry.judge(moved, head, mask, config.least_likeness)
+    memory = appearance.update(state.memory, after.small, after.window, head)
+    strange = appearance.is_strange(memory, moved.xy_px, head)
+    stay, doubt = carry.judge(moved, head, mask, strange, config.least_likeness)
     moved = replace(moved, doubt=doubt)
     gone = state.alive.pick(~followed).join(moved.pick(~stay))
     aside = carry.set_aside(state.aside, gone)
@@ -145,6 +149,7 @@ def _carry(
         alive=alive,
         aside=aside,
         head=head,
+        memory=memory,
         shift_px=tuple(np.subtract(head.center_xy_px, state.head.center_xy_px).tolist()),
         dropped=len(gone),
     )
@@ -209,6 +214,7 @@ def _let_go(state: TrackState, reason: str) -> TrackState:
         aside=aside,
         head=None,
         landmarks=None,
+        memory=None,
         shift_px=(0.0, 0.0),
         hidden_steps=0,
         dropped=state.dropped + len(state.alive),
@@ -297,11 +303,11 @@ def _complete(state: TrackState, mask: SkinMask, config: TrackConfig) -> TrackSt
         )  # fmt: skip
         state = replace(state, alive=state.alive.join(found), aside=aside)
     wanted = config.max_features - len(state.alive)
-    if wanted < 0.1 * config.max_features or (state.steps % 2 and len(state.alive) > 20):
+    if wanted < 0.1 * config.max_features or (state.steps % 3 and len(state.alive) > 20):
         return state
     fresh = carry.replenish(
-        state.view, state.alive, wanted, state.head, mask, _map(state, is_forward=False), config,
-        state.next_id,
+        state.view, state.alive, wanted, state.head, mask, state.memory,
+        _map(state, is_forward=False), config, state.next_id,
     )  # fmt: skip
     alive = state.alive.join(fresh)
     return replace(state, alive=alive, new=len(fresh), next_id=state.next_id + len(fresh))
