@@ -137,7 +137,7 @@ def grid(canvas: Array, motion: DenseMotion, *, cells: int = 20) -> Array:
     moved = cv2.resize(np.clip(length, 0, 50).astype(np.uint8), (width, height))
     moved = np.minimum(moved, 50).astype(np.float32) / 50  # full at 2.5 % of the width
     for share, colour in ((0.4 * (1 - moved), ink.DIM), (0.95 * moved, ink.SKY)):
-        out = tinted(out, line * share, np.full_like(out, colour))
+        out = tinted(out, line * share, ink.solid(*out.shape[:2], colour))
     return out
 
 

@@ -36,7 +36,7 @@ def resized(image: Array, width: int, height: int) -> Array:
 
 def fit(image: Array, width: int, height: int) -> Array:
     """The whole picture, as large as the box allows, in the middle of a dark one."""
-    out = np.full((height, width, 3), ink.DARK, np.uint8)
+    out = ink.solid(height, width)
     if not image.size:
         return out
     scale = min(width / image.shape[1], height / image.shape[0])
@@ -69,7 +69,7 @@ def sheet(
     head = ink.line_height(size) if any(labels) else 0
     top = gap + (round(2.2 * size) if title else 0)
     step_x, step_y = cell_px + gap, height + head + gap
-    out = np.full((top + rows * step_y, gap + columns * step_x, 3), ink.DARK, np.uint8)
+    out = ink.solid(top + rows * step_y, gap + columns * step_x)
     ink.put_text(out, title, (gap, gap), size_px=round(1.3 * size))
     for index, cell in enumerate(cells):
         x, y = gap + index % columns * step_x, top + index // columns * step_y
@@ -86,8 +86,7 @@ def strip(cells: Sequence[Array], labels: Sequence[str] = (), height_px: int = 1
     gap, size = max(4, height_px // 32), max(11, height_px // 14)
     head = ink.line_height(size) if any(labels) else 0
     wide = [max(1, round(c.shape[1] * height_px / c.shape[0])) if c.size else 1 for c in cells]
-    shape = (height_px + head + 2 * gap, gap + sum(w + gap for w in wide), 3)
-    out = np.full(shape, ink.DARK, np.uint8)
+    out = ink.solid(height_px + head + 2 * gap, gap + sum(w + gap for w in wide))
     x = gap
     for index, (cell, width) in enumerate(zip(cells, wide, strict=True)):
         if index < len(labels):
@@ -102,7 +101,7 @@ def side_by_side(left: Array, right: Array, *, height_px: int | None = None, gap
     """Two pictures at one height (the right one's, unless told), the width made even."""
     height = height_px or right.shape[0]
     wide = [max(1, round(p.shape[1] * height / p.shape[0])) for p in (left, right)]
-    out = np.full((height, (sum(wide) + gap_px + 1) // 2 * 2, 3), ink.DARK, np.uint8)
+    out = ink.solid(height, (sum(wide) + gap_px + 1) // 2 * 2)
     out[:, : wide[0]] = resized(left, wide[0], height)
     start = wide[0] + gap_px
     out[:, start : start + wide[1]] = resized(right, wide[1], height)

@@ -65,7 +65,6 @@ def made_skin(index: int, head: HeadBox, mask: np.ndarray, image: np.ndarray) ->
     if index in LOST:
         return SkinMask(0 * mask, lost="no skin region is large enough")
     (x, y), size = head.center_xy_px, head.size_px
-    height, width = mask.shape
     away = abs(index - HAND) / 25
     at = (round(x + size * (0.1 + 1.6 * away)), round(y + size * (0.3 + 0.4 * away)))
     cv2.circle(mask, at, round(0.25 * size), 255, -1)
@@ -170,6 +169,6 @@ def made_results(
     return Results(
         Frame(image, index, index / fps), skin, tracks,
         SparseMotion(driving, target, crop, is_held=index in LOST), motion,
-        Picture(moved, index, index / fps),
+        Picture(moved),
         {name: ms * float(rng.uniform(0.8, 1.5)) for name, ms in times.items()},
     )  # fmt: skip
