@@ -20,6 +20,7 @@ _CUT_PX = 192  # longer than this gains no IoU and costs time with the square
 _HAIR = (0.85, 1.05, 1.4)  # guesses of the hair's outline, in multiples of a usual one
 _REFINE_PX = 640  # the guided filter's largest picture
 _PLATE_PX = 256
+_GRAIN = 14.0  # grey levels
 
 
 def subject_mask(
@@ -39,9 +40,12 @@ def subject_mask(
         face_map = np.zeros(sure.shape, np.uint8)
         cv2.fillConvexPoly(face_map, np.int32(np.rint(hull)), 1)
         sure |= face_map > 0
-    vote, trust = _vote(small, u, v, sure)
-    vote = trust * vote + (1 - trust) * _generous(u, v)
-    return _refine(image, vote.astype(np.float32))
+    lab = cv2.bilateralFilter(cv2.cvtColor(small, cv2.COLOR_RGB2LAB), 5, 18, 3)
+    vote, trust = _vote(lab, u, v, sure)
+    soft = _generous(u, v)
+    doubt = soft * np.maximum(1 - trust, _alike(lab, vote > 0.5, _possible_shape(u, v) & (v < 0.8)))
+    doubt = np.maximum(doubt, vote * (vote <= 0.5))
+    return _refine(image, vote * trust, doubt.astype(np.float32))
 
 
 def background_plate(image: Array, mask: Array) -> Array:
@@ -62,7 +66,8 @@ def background_plate(image: Array, mask: Array) -> Array:
     known = np.where(known > 0.999, 1, 0).astype(np.float32)  # a mixed pixel shows the person
     small = cv2.resize(image, (small_px, small_px), interpolation=cv2.INTER_AREA).astype(np.float32)
     smooth = _push_pull(small, known)
-    detail = np.where(known[..., None] > 0, small - _masked_blur(small, known, small_px / 40), 0)
+    detail = np.where(known[..., None] > 0, small - _masked_blur(small, known, small_px / 64), 0)
+    detail = np.clip(detail, -_GRAIN, _GRAIN)  # grain may be mirrored, things may not
     y, x = _mirror_places(known > 0)
     depth = ndimage.distance_transform_edt(known == 0)
     fade = np.clip(1.5 - depth / (0.12 * small_px), 0, 1)[..., None]
@@ -136,9 +141,8 @@ def _generous(u: Array, v: Array) -> Array:
     return (t * t * (3 - 2 * t)).astype(np.float32)
 
 
-def _vote(small: Array, u: Array, v: Array, sure: Array) -> tuple[Array, float]:
+def _vote(lab: Array, u: Array, v: Array, sure: Array) -> tuple[Array, float]:
     """Mean of the plausible cuts, (n, n) float32, and how far it can be trusted, in [0, 1]."""
-    lab = cv2.bilateralFilter(cv2.cvtColor(small, cv2.COLOR_RGB2LAB), 5, 18, 3)
     possible = _possible_shape(u, v)
     cuts, weights = [], []
     for hair in _HAIR:
@@ -154,6 +158,25 @@ def _vote(small: Array, u: Array, v: Array, sure: Array) -> tuple[Array, float]:
     trust = float(np.clip((certain - 0.55) / 0.2, 0, 1)) * float(np.clip(max(weights) * 2, 0, 1))
     # missing hair costs more than carried background: half the votes are enough for "person"
     return np.clip(vote * 1.6, 0, 1).astype(np.float32), trust
+
+
+def _alike(lab: Array, cut: Array, near: Array) -> Array:
+    """(n, n) float32 in [0, 1]: background coloured like the person, so perhaps the person's.
+
+    Compares smoothed Lab histograms of the two sides near the head. Dark hair before a dark wall
+    has no edge to cut along, but nor does anyone see if a little of that wall goes with the hair.
+    """
+    bins = 16
+    place = np.ravel_multi_index(tuple((lab // (256 // bins)).reshape(-1, 3).T), (bins,) * 3)
+    shares = []
+    for side in (cut & near, ~cut & near):
+        count = np.bincount(place[side.ravel()], minlength=bins**3).reshape((bins,) * 3)
+        smooth = ndimage.gaussian_filter(count.astype(np.float32), 0.7)
+        shares.append(smooth / max(smooth.sum(), 1e-6))
+    person = (shares[0] / np.maximum(shares[0] + shares[1], 1e-9)).ravel()[place]
+    alike = np.clip((person.reshape(cut.shape) - 0.12) / 0.2, 0, 1) * ~cut
+    alike = cv2.morphologyEx(alike.astype(np.float32), cv2.MORPH_OPEN, _disc(1))
+    return cv2.GaussianBlur(alike, (0, 0), 2.0)
 
 
 def _grab_cut(lab: Array, sure: Array, likely: Array, possible: Array) -> Array:
@@ -185,7 +208,7 @@ def _whole(cut: Array, sure: Array, possible: Array) -> Array:
 
 
 def _plausibility(cut: Array, u: Array, v: Array) -> float:
-    """In [0, 1]: does this look like a person's outline? Area, smoothness and height are checked."""
+    """In [0, 1]: does this look like a person's outline? Area, spill and smoothness count."""
     inside = np.maximum(_likely_shape(u, v, 1.0), _ellipse(u, v, -0.12, 0.6, 0.8)) > 0
     above = v < 0.6
     share = cut[above & inside].mean() if (above & inside).any() else 1.0
@@ -196,22 +219,43 @@ def _plausibility(cut: Array, u: Array, v: Array) -> float:
     return float(score * np.clip((2.4 - ragged) / 0.8, 0, 1))
 
 
-def _refine(image: Array, vote: Array) -> Array:
-    """The low-resolution vote at full resolution, its edge moved onto the picture's edges."""
+def _refine(image: Array, vote: Array, doubt: Array) -> Array:
+    """The low-resolution vote at full resolution, its edge moved onto the picture's edges.
+
+    In a band around the edge each pixel is placed on the line between the person's and the
+    background's colour nearby; where the two are alike the guided filter decides.
+    """
     size = image.shape[0]
     n = min(size, _REFINE_PX)
     guide = image if n == size else cv2.resize(image, (n, n), interpolation=cv2.INTER_AREA)
-    rough = np.clip(cv2.resize(vote, (n, n), interpolation=cv2.INTER_CUBIC), 0, 1)
-    radius_px = max(3, n // 48)
-    fine = cv2.ximgproc.guidedFilter(guide.astype(np.float32) / 255, rough, radius_px, 2e-4)
-    band = cv2.dilate(rough, _disc(radius_px)) - cv2.erode(rough, _disc(radius_px))
-    band = cv2.GaussianBlur(np.clip(band * 2, 0, 1), (0, 0), radius_px / 3)
-    fine = band * fine + (1 - band) * rough
-    fine = np.clip((fine - 0.06) / 0.88, 0, 1)
+    guide = guide.astype(np.float32)
+    rough = np.clip(cv2.resize(vote, (n, n), interpolation=cv2.INTER_LINEAR), 0, 1)
+    inside = (rough > 0.5).astype(np.uint8)
+    width_px = max(3, n // 56)
+    sure, maybe = cv2.erode(inside, _disc(width_px)), cv2.dilate(inside, _disc(width_px))
+    fine = _unmixed(guide, sure > 0, maybe == 0, inside.astype(np.float32), width_px)
+    fine = np.where(sure > 0, 1, np.where(maybe > 0, fine, 0)).astype(np.float32)
+    doubt = cv2.resize(doubt, (n, n), interpolation=cv2.INTER_LINEAR)
+    fine = np.maximum(fine, cv2.GaussianBlur(doubt, (0, 0), width_px))
     if n != size:
         fine = np.clip(cv2.resize(fine, (size, size), interpolation=cv2.INTER_CUBIC), 0, 1)
-    fine[fine < 0.01] = 0
+    fine[fine < 0.02] = 0
     return fine.astype(np.float32)
+
+
+def _unmixed(guide: Array, sure: Array, away: Array, inside: Array, width_px: int) -> Array:
+    """Share of the person's colour in each pixel of the band, (n, n) float32 in [0, 1]."""
+    person = _masked_blur(guide, sure.astype(np.float32), 1.2 * width_px)
+    behind = _masked_blur(guide, away.astype(np.float32), 1.2 * width_px)
+    step = person - behind
+    contrast = (step**2).sum(-1)
+    share = np.clip(((guide - behind) * step).sum(-1) / np.maximum(contrast, 1), 0, 1)
+    rest = ((guide - behind - share[..., None] * step) ** 2).sum(-1)
+    trust = contrast / (contrast + 30.0**2) * np.clip(1.2 - rest / (contrast + 1), 0, 1)
+    usual = np.clip(cv2.ximgproc.guidedFilter(guide, inside, width_px, 30.0), 0, 1)
+    share = cv2.ximgproc.guidedFilter(guide, share.astype(np.float32), 2, 30.0)
+    mixed = trust * share + (1 - trust) * usual
+    return np.clip((mixed - 0.08) / 0.84, 0, 1)
 
 
 def _push_pull(image: Array, known: Array) -> Array:
