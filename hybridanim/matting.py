@@ -14,13 +14,15 @@ import numpy as np
 from scipy import ndimage
 
 from .errors import InputError
+from .plate import background_plate, disc, masked_blur
 from .types import Array, FaceBox, HeadBox
 
+__all__ = ["background_plate", "subject_mask"]
+
 _CUT_PX = 192  # longer than this gains no IoU and costs time with the square
+_SMALL_HOLE = 0.012  # share of the crop; a gap beneath a raised arm is larger
 _HAIR = (0.85, 1.05, 1.4)  # guesses of the hair's outline, in multiples of a usual one
 _REFINE_PX = 640  # the guided filter's largest picture
-_PLATE_PX = 256
-_GRAIN = 14.0  # grey levels
 
 
 def subject_mask(
@@ -36,9 +38,9 @@ def subject_mask(
     small = cv2.resize(image, (_CUT_PX, _CUT_PX), interpolation=cv2.INTER_AREA)
     sure = _sure_shape(u, v)
     if landmarks_xy_px is not None and len(landmarks_xy_px) >= 3:
-        hull = cv2.convexHull(np.float32(landmarks_xy_px) * (_CUT_PX / image.shape[0]))
+        points = np.rint(np.asarray(landmarks_xy_px) * (_CUT_PX / image.shape[0]))
         face_map = np.zeros(sure.shape, np.uint8)
-        cv2.fillConvexPoly(face_map, np.int32(np.rint(hull)), 1)
+        cv2.fillConvexPoly(face_map, cv2.convexHull(points.astype(np.int32)), 1)
         sure |= face_map > 0
     lab = cv2.bilateralFilter(cv2.cvtColor(small, cv2.COLOR_RGB2LAB), 5, 18, 3)
     vote, trust = _vote(lab, u, v, sure)
@@ -46,48 +48,6 @@ def subject_mask(
     doubt = soft * np.maximum(1 - trust, _alike(lab, vote > 0.5, _possible_shape(u, v) & (v < 0.8)))
     doubt = np.maximum(doubt, vote * (vote <= 0.5))
     return _refine(image, vote * trust, doubt.astype(np.float32))
-
-
-def background_plate(image: Array, mask: Array) -> Array:
-    """The picture with the person painted out, to be seen next to the person's edge only.
-
-    image: (S, S, 3) uint8 RGB. mask: (S, S) float32 in [0, 1]. Returns (S, S, 3) uint8 RGB: exactly
-    ``image`` away from the person. Low frequencies come from a push-pull pyramid (Gortler et al.
-    1996), grain and texture from the background mirrored at the person's edge.
-    """
-    size = image.shape[0]
-    hole = plate_hole(mask)
-    if not hole.any():
-        return image.copy()
-    small_px = min(size, _PLATE_PX)
-    known = cv2.resize(
-        1 - hole.astype(np.float32), (small_px, small_px), interpolation=cv2.INTER_AREA
-    )
-    known = np.where(known > 0.999, 1, 0).astype(np.float32)  # a mixed pixel shows the person
-    small = cv2.resize(image, (small_px, small_px), interpolation=cv2.INTER_AREA).astype(np.float32)
-    smooth = _push_pull(small, known)
-    detail = np.where(known[..., None] > 0, small - _masked_blur(small, known, small_px / 64), 0)
-    detail = np.clip(detail, -_GRAIN, _GRAIN)  # grain may be mirrored, things may not
-    y, x = _mirror_places(known > 0)
-    depth = ndimage.distance_transform_edt(known == 0)
-    fade = np.clip(1.5 - depth / (0.12 * small_px), 0, 1)[..., None]
-    plate = np.clip(smooth + fade * detail[y, x], 0, 255)
-    plate = cv2.resize(plate.astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
-    soft = feathered(hole, size / 128)[..., None]
-    return np.rint(np.clip(plate * soft + image * (1 - soft), 0, 255)).astype(np.uint8)
-
-
-def plate_hole(mask: Array) -> Array:
-    """(S, S) bool: where the background cannot be trusted to be free of the person's colours."""
-    margin_px = max(1, round(mask.shape[0] / 100))
-    return cv2.dilate((mask > 0.02).astype(np.uint8), _disc(margin_px)) > 0
-
-
-def feathered(area: Array, width_px: float) -> Array:
-    """(S, S) float32: 1 in ``area`` (bool), falling smoothly to exactly 0 ``width_px`` outside."""
-    away_px = cv2.distanceTransform(1 - area.astype(np.uint8), cv2.DIST_L2, 5)
-    t = np.clip(1 - away_px / (width_px + 1), 0, 1)
-    return (t * t * (3 - 2 * t)).astype(np.float32)
 
 
 def _head_units(image: Array, face: FaceBox | HeadBox, size: int) -> tuple[Array, Array]:
@@ -175,7 +135,7 @@ def _alike(lab: Array, cut: Array, near: Array) -> Array:
         shares.append(smooth / max(smooth.sum(), 1e-6))
     person = (shares[0] / np.maximum(shares[0] + shares[1], 1e-9)).ravel()[place]
     alike = np.clip((person.reshape(cut.shape) - 0.12) / 0.2, 0, 1) * ~cut
-    alike = cv2.morphologyEx(alike.astype(np.float32), cv2.MORPH_OPEN, _disc(1))
+    alike = cv2.morphologyEx(alike.astype(np.float32), cv2.MORPH_OPEN, disc(1))
     return cv2.GaussianBlur(alike, (0, 0), 2.0)
 
 
@@ -194,16 +154,13 @@ def _grab_cut(lab: Array, sure: Array, likely: Array, possible: Array) -> Array:
 def _whole(cut: Array, sure: Array, possible: Array) -> Array:
     """The part of the cut that hangs together with the face, without specks and small holes."""
     cut = cv2.medianBlur(cut.astype(np.uint8), 5) > 0
-    parts, _ = ndimage.label(cut | sure)
+    parts = cv2.connectedComponents((cut | sure).astype(np.uint8), connectivity=4)[1]
     kept = parts == parts[sure][0]
-    holes, count = ndimage.label(~kept)
-    if count > 1:
-        area = np.bincount(holes.ravel())
-        outside = np.unique(np.concatenate([holes[0], holes[:, 0], holes[:, -1], holes[-1]]))
-        is_small = area < 0.012 * cut.size
-        is_small[outside] = False
-        is_small[0] = False
-        kept = kept | is_small[holes]
+    holes = cv2.connectedComponents((~kept).astype(np.uint8), connectivity=4)[1]
+    at_border = np.concatenate([holes[0], holes[:, 0], holes[:, -1], holes[-1]])
+    for hole in range(1, int(holes.max()) + 1):
+        if (holes == hole).sum() < _SMALL_HOLE * cut.size and not (at_border == hole).any():
+            kept = kept | (holes == hole)
     return kept & (possible | sure)
 
 
@@ -232,7 +189,7 @@ def _refine(image: Array, vote: Array, doubt: Array) -> Array:
     rough = np.clip(cv2.resize(vote, (n, n), interpolation=cv2.INTER_LINEAR), 0, 1)
     inside = (rough > 0.5).astype(np.uint8)
     width_px = max(3, n // 56)
-    sure, maybe = cv2.erode(inside, _disc(width_px)), cv2.dilate(inside, _disc(width_px))
+    sure, maybe = cv2.erode(inside, disc(width_px)), cv2.dilate(inside, disc(width_px))
     fine = _unmixed(guide, sure > 0, maybe == 0, inside.astype(np.float32), width_px)
     fine = np.where(sure > 0, 1, np.where(maybe > 0, fine, 0)).astype(np.float32)
     doubt = cv2.resize(doubt, (n, n), interpolation=cv2.INTER_LINEAR)
@@ -245,8 +202,8 @@ def _refine(image: Array, vote: Array, doubt: Array) -> Array:
 
 def _unmixed(guide: Array, sure: Array, away: Array, inside: Array, width_px: int) -> Array:
     """Share of the person's colour in each pixel of the band, (n, n) float32 in [0, 1]."""
-    person = _masked_blur(guide, sure.astype(np.float32), 1.2 * width_px)
-    behind = _masked_blur(guide, away.astype(np.float32), 1.2 * width_px)
+    person = masked_blur(guide, sure.astype(np.float32), 1.2 * width_px)
+    behind = masked_blur(guide, away.astype(np.float32), 1.2 * width_px)
     step = person - behind
     contrast = (step**2).sum(-1)
     share = np.clip(((guide - behind) * step).sum(-1) / np.maximum(contrast, 1), 0, 1)
@@ -256,42 +213,3 @@ def _unmixed(guide: Array, sure: Array, away: Array, inside: Array, width_px: in
     share = cv2.ximgproc.guidedFilter(guide, share.astype(np.float32), 2, 30.0)
     mixed = trust * share + (1 - trust) * usual
     return np.clip((mixed - 0.08) / 0.84, 0, 1)
-
-
-def _push_pull(image: Array, known: Array) -> Array:
-    """Fill what is not known smoothly from all sides: (n, n, 3) float32."""
-    if min(known.shape) <= 2 or known.all():
-        total = max(float(known.sum()), 1e-6)
-        mean = (image * known[..., None]).sum((0, 1)) / total
-        return np.where(known[..., None] > 0, image, mean).astype(np.float32)
-    half = ((known.shape[1] + 1) // 2, (known.shape[0] + 1) // 2)
-    weighted = np.dstack([image * known[..., None], known])
-    coarse = cv2.resize(cv2.GaussianBlur(weighted, (5, 5), 1.0), half, interpolation=cv2.INTER_AREA)
-    weight = coarse[..., 3:]
-    filled = coarse[..., :3] / np.maximum(weight, 1e-6)
-    below = _push_pull(filled, (weight[..., 0] > 0.02).astype(np.float32))
-    up = cv2.resize(below, known.shape[::-1], interpolation=cv2.INTER_CUBIC)
-    k = known[..., None]
-    return (image * k + up * (1 - k)).astype(np.float32)
-
-
-def _masked_blur(image: Array, known: Array, sigma_px: float) -> Array:
-    """Gaussian mean of the known neighbours of each pixel, (n, n, 3) float32."""
-    top = cv2.GaussianBlur(image * known[..., None], (0, 0), sigma_px)
-    return top / np.maximum(cv2.GaussianBlur(known, (0, 0), sigma_px), 1e-4)[..., None]
-
-
-def _mirror_places(known: Array) -> tuple[Array, Array]:
-    """For each unknown pixel the row and column mirrored at the nearest known one."""
-    n = known.shape[0]
-    nearest = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
-    rows, columns = np.indices(known.shape)
-    mirrored = [
-        np.clip(2 * near - at, 0, n - 1) for near, at in zip(nearest, (rows, columns), strict=True)
-    ]
-    return mirrored[0], mirrored[1]
-
-
-def _disc(radius_px: int) -> Array:
-    """Round structuring element."""
-    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius_px + 1, 2 * radius_px + 1))

@@ -18,7 +18,7 @@ from scipy.interpolate import make_interp_spline
 
 from . import geometry
 from .config import RenderConfig
-from .matting import feathered, plate_hole
+from .plate import feathered, plate_hole
 from .types import Array, DenseMotion, Source
 
 _FLAGS = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC, "lanczos": cv2.INTER_LANCZOS4}
