@@ -8,7 +8,7 @@ seconds; if nearly everything is, the head turned or the light changed and all i
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -21,6 +21,7 @@ SIDE = 48  # cells along each side
 _HALF = 0.75  # the picture reaches this many head boxes to each side of the centre
 _CELL = 2 * _HALF / SIDE
 _GAP = np.ones((7, 7), np.uint8)  # a palm before a cheek differs only at its edge
+_SEARCH = 72  # cells along each side when a head is looked for
 _RATE = 0.08
 _NOISE = 5.0  # grey levels that never count
 _TIMES = 2.6  # the usual spread
@@ -62,11 +63,38 @@ def update(memory: Appearance | None, small: Array, window: Window, head: HeadBo
     )
 
 
-def forgotten(memory: Appearance | None) -> Appearance | None:
-    """The memory after a gap: still the same head, but nothing is strange."""
-    if memory is None:
-        return None
-    return replace(memory, strange=np.zeros_like(memory.strange), steps=0)
+def located(memory: Appearance, grey: Array, near: HeadBox) -> tuple[HeadBox, float]:
+    """The remembered head looked for around a rough box, at several sizes and leanings.
+
+    grey: (H, W) uint8, the whole picture. Returns the best box and its correlation, -1 to 1.
+    """
+    rows, columns = (np.abs(axis) < half for axis, half in ((_AXIS, 0.6), (_AXIS, 0.5)))
+    wanted = memory.mean[rows][:, columns]
+    best, best_score = near, -1.0
+    for size in near.size_px * 1.09 ** np.arange(-4, 5):
+        for roll in (-16.0, -8.0, 0.0, 8.0, 16.0):
+            from_cell = _picture_from_cell(near, size, roll)
+            flags = cv2.INTER_AREA | cv2.WARP_INVERSE_MAP
+            shape = _SEARCH, _SEARCH
+            view = cv2.warpAffine(
+                grey, from_cell, shape, flags=flags, borderMode=cv2.BORDER_REPLICATE
+            ).astype(np.float32)
+            score = cv2.matchTemplate(view, wanted, cv2.TM_CCOEFF_NORMED)
+            _, high, _, corner = cv2.minMaxLoc(score)
+            if high > best_score:
+                middle = np.add(corner, (np.subtract(wanted.shape[::-1], 1)) / 2)
+                x, y = from_cell[:, :2] @ middle + from_cell[:, 2]
+                best, best_score = HeadBox((float(x), float(y)), float(size), roll), float(high)
+    return best, best_score
+
+
+def _picture_from_cell(near: HeadBox, size: float, roll_deg: float) -> Array:
+    """2x3 that takes cells of the search square to picture pixels."""
+    angle = np.deg2rad(roll_deg)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    turn = _CELL * size * turn
+    middle = (_SEARCH - 1) / 2
+    return np.column_stack([turn, np.array(near.center_xy_px) - turn @ (middle, middle)])
 
 
 def levelled(small: Array, window: Window, head: HeadBox) -> Array:

@@ -155,6 +155,18 @@ def revive(
     return fitted.pick(back), aside.pick(np.r_[rest, tried[~back]])
 
 
+def agreed(found: Features, size_px: float) -> Array:
+    """(N,) bool: rows that one similarity, reference -> now, explains; none if most disagree."""
+    if len(found) < 6:
+        return np.zeros(len(found), bool)
+    similarity, inside = cv2.estimateAffinePartial2D(
+        found.reference_xy_px, found.xy_px, ransacReprojThreshold=0.03 * size_px
+    )
+    if similarity is None or inside.sum() < max(6, 0.35 * len(found)):
+        return np.zeros(len(found), bool)
+    return inside[:, 0] > 0
+
+
 def settled(view: View, aside: Features, forward: Map, size_px: float) -> Map:
     """``forward`` moved and scaled a little to where most lost features look like themselves.
 

@@ -133,7 +133,8 @@ def displacement(before: Array, after: Array, head: HeadBox) -> tuple[tuple[floa
 def is_cut(before: Array, after: Array) -> bool:
     """Whether two whole grey pictures look like different shots: their layout and tones differ."""
     small = [cv2.resize(p, (32, 24), interpolation=cv2.INTER_AREA) for p in (before, after)]
-    layout = float(np.corrcoef(small[0].ravel(), small[1].ravel())[0, 1])
+    x, y = (p.astype(np.float32) - p.mean() for p in small)
+    layout = float((x * y).sum() / (np.linalg.norm(x) * np.linalg.norm(y) + 1.0))
     tones = [cv2.calcHist([p], [0], None, [16], [0, 256]) for p in small]
     shared = float(np.minimum(tones[0], tones[1]).sum()) / small[0].size
     return not (layout > 0.7 or (layout > 0.4 and shared > 0.8))

@@ -122,6 +122,18 @@ def pulled(head: HeadBox, towards: HeadBox, gain: float, roll_gain: float = 0.0)
     return HeadBox((x, y), size, head.roll_deg + roll_gain * turn)
 
 
+def difference(head: HeadBox, other: HeadBox) -> Array:
+    """(3,) shift in x and y in head sizes, and logarithm of the size, from one box to another."""
+    shift = np.subtract(other.center_xy_px, head.center_xy_px) / head.size_px
+    return np.array([*shift, np.log(other.size_px / head.size_px)])
+
+
+def shifted(head: HeadBox, by: Array) -> HeadBox:
+    """The box moved by such a difference."""
+    x, y = np.array(head.center_xy_px) + head.size_px * by[:2]
+    return HeadBox((float(x), float(y)), head.size_px * float(np.exp(by[2])), head.roll_deg)
+
+
 def normalised(xy_px: Array, head: HeadBox) -> Array:
     """(..., 2) picture points in the upright head's units: origin at its centre, side 1."""
     angle = np.deg2rad(-head.roll_deg)

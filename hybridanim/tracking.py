@@ -24,6 +24,7 @@ from .registration import Map
 from .templates import Features
 from .types import Array, Frame, HeadBox, SkinMask, Tracks
 
+_SAME_HEAD = 0.6  # correlation with the remembered head that makes it the same
 _FEW = 6  # fewer features than this say nothing about the head
 _SEARCH_FRAMES = 5  # the whole picture is searched for a face so often while there is no head
 _CHECK_FRAMES = 12  # the cascade checks the box so often when there are no landmarks
@@ -39,6 +40,7 @@ class TrackState:
     aside: Features = field(default_factory=templates.empty)  # lost, may come back
     head: HeadBox | None = None
     reference_head: HeadBox | None = None
+    bias: tuple[float, float, float] = (0.0, 0.0, 0.0)  # see headbox.difference; worked off slowly
     memory: Appearance | None = None  # of the head's look
     landmarks: FaceLandmarks | None = None
     reference_landmarks_xy_px: Array | None = None
@@ -214,7 +216,7 @@ def _let_go(state: TrackState, reason: str) -> TrackState:
         aside=aside,
         head=None,
         landmarks=None,
-        memory=None,
+        bias=(0.0, 0.0, 0.0),
         shift_px=(0.0, 0.0),
         hidden_steps=0,
         dropped=state.dropped + len(state.alive),
@@ -232,6 +234,9 @@ def _acquire(state: TrackState, grey: Array, mask: SkinMask, aligner: Fitter | N
     marks = landmark_track.start(aligner, grey, head) if aligner else None
     if marks is not None:
         head = headbox.from_landmarks(marks.xy_px)
+    elif state.memory is not None:
+        again, likeness = appearance.located(state.memory, grey, head)
+        head = again if likeness > _SAME_HEAD else head
     view = carry.view_of(grey, flow.window_at(head, grey))
     state = replace(state, view=view, head=head, landmarks=marks, reason="")
     if state.reference_head is None:
@@ -250,28 +255,43 @@ def _return(state: TrackState, mask: SkinMask) -> TrackState:
     upright = np.eye(2, dtype=np.float32) / state.view.window.scale
     # the warp at loss belongs to another shot; the reference patch at the new size is nearer
     aside = replace(state.aside, warp=np.tile(upright, (len(state.aside), 1, 1)))
-    found, rest = carry.revive(
-        state.view, state.alive, aside, forward, state.head, mask, count=200, reach_px=5.0
+    for reach in (5.0, 3.0):
+        found, rest = carry.revive(
+            state.view, state.alive, aside, forward, state.head, mask, count=240, reach_px=reach
+        )
+        right = carry.agreed(found, state.head.size_px)
+        if right.sum() < _FEW:
+            return state
+        aside = rest.join(found.pick(~right))
+        state = replace(state, alive=state.alive.join(found.pick(right)), aside=aside)
+        forward = _map(state, is_forward=True)
+    since = registration.robust_similarity(
+        state.alive.reference_xy_px.astype(float), state.alive.xy_px, 0.02 * state.head.size_px
     )
-    return replace(state, alive=found, aside=rest)
+    assert state.reference_head is not None
+    whole = headbox.moved(state.reference_head, since)
+    return replace(state, head=headbox.pulled(state.head, whole, 0.5, 0.5))
 
 
 def _measure_head(state: TrackState, grey: Array, mask: SkinMask) -> TrackState:
     """Pull the carried box towards what this frame shows of the head."""
     assert state.head is not None and state.reference_head is not None
-    head = state.head
+    head, bias = state.head, np.array(state.bias)
     if len(state.alive) >= 20:
         since = registration.robust_similarity(
             state.alive.reference_xy_px.astype(float), state.alive.xy_px, 0.02 * head.size_px
         )
-        head = headbox.pulled(head, headbox.moved(state.reference_head, since), 0.05, 0.05)
+        head = headbox.pulled(head, headbox.moved(state.reference_head, since), 0.02, 0.05)
+    hit = headbox.from_face(mask.face) if mask.face else None
     if state.landmarks is not None and state.landmarks.confidence > 0.5:
-        head = headbox.pulled(head, headbox.from_landmarks(state.landmarks.xy_px), 0.15, 0.15)
-    elif mask.face is not None and headbox.agrees(head, headbox.from_face(mask.face)):
-        head = headbox.pulled(head, headbox.from_face(mask.face), 0.1)
-    elif state.steps % _CHECK_FRAMES == 0 and (hit := headbox.check(grey, head)):
-        head = headbox.pulled(head, hit, 0.1)
-    return replace(state, head=head)
+        head = headbox.pulled(head, headbox.from_landmarks(state.landmarks.xy_px), 0.05, 0.05)
+        hit = None
+    elif hit is None and state.steps % _CHECK_FRAMES == 0:
+        hit = headbox.check(grey, head)
+    if hit is not None and headbox.agrees(head, hit):
+        bias += 0.3 * (headbox.difference(head, hit) - bias)
+    head = headbox.shifted(head, 0.02 * bias)
+    return replace(state, head=head, bias=tuple((0.98 * bias).tolist()))
 
 
 def _map(state: TrackState, *, is_forward: bool) -> Map:
