@@ -3,7 +3,7 @@
 step() is for video: state goes in and comes out. The cloud is either fixed U,V ranges or learned
 from the face in view; blobs are found on the sub-sampled picture and grown there, by hysteresis,
 to whole skin regions, which full-resolution pixels then refine. segment_still() takes longer over
-one picture. After Schreer et al. 2005 (skin cloud, blobs, growing) with Jones and Rehg 2002 (cloud).
+one picture. After Schreer et al. 2005 (cloud, blobs, growing) and Jones and Rehg 2002 (cloud).
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from .profiles import SkinProfile, symmetric_3x3
 from .types import Array, FaceBox
 
 BINS = (16, 32, 32)  # of Y, U, V
-RANGES = [0, 256, 64, 192, 64, 192]  # U and V beyond 64..191 are never skin
+RANGES = [0, 256, 40, 168, 96, 224]
 GENERIC_PATH = Path(__file__).resolve().parent.parent / "weights" / "skin_prior.safetensors"
 _SKIN_SHARE = 0.3  # prior share of skin near people
 
@@ -158,7 +158,7 @@ def histogram_of_profile(profile: SkinProfile) -> Array:
     """The profile's mixture as a histogram: BINS float32, sum 1."""
     steps = [np.arange(n) for n in BINS]
     y, u, v = np.meshgrid(
-        16 * steps[0] + 7.5, 64 + 4 * steps[1] + 1.5, 64 + 4 * steps[2] + 1.5, indexing="ij"
+        16 * steps[0] + 7.5, 40 + 4 * steps[1] + 1.5, 96 + 4 * steps[2] + 1.5, indexing="ij"
     )
     centres = np.stack([y, u, v], -1).reshape(-1, 3)
     covariances = np.array([symmetric_3x3(c) for c in profile.covariances_yuv])
