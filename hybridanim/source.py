@@ -17,7 +17,7 @@ from .profiles import Profiles
 from .types import Array, Crop, FaceBox, HeadBox, Source
 
 _LARGEST_PX = 2048  # side of the animated square when --size is not given
-_SURE = 0.3  # landmark confidence from which landmarks replace the box
+SURE = 0.3  # landmark confidence from which landmarks replace the box
 
 
 def prepare(
@@ -51,7 +51,7 @@ def prepare(
         head=head,
         subject=subject,
         plate=matting.background_plate(image, subject),
-        rotation_deg=_rotation_deg(picture, head, landmarks),
+        rotation_deg=rotation_deg(picture, head, landmarks),
         landmarks_xy_px=landmarks,
     )
 
@@ -83,14 +83,19 @@ def find_head(
     if aligner is None:
         return head, None
     landmarks = aligner.fit(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), face)
-    if landmarks.confidence < _SURE:
+    if landmarks.confidence < SURE:
         return head, None
-    levelled, roll_deg = box_from_landmarks(landmarks.xy_px)
+    return landmark_head(landmarks.xy_px), landmarks.xy_px
+
+
+def landmark_head(landmarks_xy_px: Array) -> HeadBox:
+    """The head box that (L, 2) landmarks give."""
+    levelled, roll_deg = box_from_landmarks(landmarks_xy_px)
     side = (levelled.width_px + levelled.height_px) / 2
-    return HeadBox(levelled.center_xy_px, side, roll_deg), landmarks.xy_px
+    return HeadBox(levelled.center_xy_px, side, roll_deg)
 
 
-def _rotation_deg(
+def rotation_deg(
     picture: Array, head: HeadBox, landmarks: Array | None
 ) -> tuple[float, float, float]:
     """Yaw, pitch and roll of a still head; without landmarks it is taken as frontal."""

@@ -1,9 +1,9 @@
 """The order of the pipeline: source and driving frames in, animated pictures out.
 
-    pipeline = Pipeline.load(tracker="classical")
-    pipeline.set_source(picture)           # (H, W, 3) uint8 RGB, once
-    picture = pipeline.animate(frame)      # (H, W, 3) uint8 RGB, as often as you like
-    pipeline.last                          # the typed result of each stage for the last frame
+pipeline = Pipeline.load(tracker="classical")
+pipeline.set_source(picture)           # (H, W, 3) uint8 RGB, once
+picture = pipeline.animate(frame)      # (H, W, 3) uint8 RGB, as often as you like
+pipeline.last                          # the typed result of each stage for the last frame
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from .base import Stage
 class Generate(Stage):
     """Stage 5."""
 
-    name = "result"
+    name = "render"
 
     def __init__(self, config: RenderConfig) -> None:
         self._config = config

@@ -1,0 +1,206 @@
+"""RenderJob, a source and a driving file -> a video: reading, the pipeline, writing.
+
+The run is streamed: a few frames are in memory however long the video is. Outputs appear when they
+are whole; an interruption keeps what was done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hybridanim import io, provenance, scanning, views
+from hybridanim.composing import Composer
+from hybridanim.config import RenderJob
+from hybridanim.debug import DebugWriter
+from hybridanim.errors import InputError
+from hybridanim.profiles import load_profiles
+from hybridanim.types import Array, Source
+
+from . import Pipeline, build
+
+SCAN_S = 60.0  # how much of the driving video is looked through before the run
+_GLANCE_S = 0.4  # and how often
+Progress = Callable[[int, int | None, str], None]  # frames done, frames in all, what is done
+
+
+@dataclass
+class Summary:
+    """How a run went."""
+
+    output: Path
+    frames: int = 0
+    held: int = 0  # frames in which no head was tracked
+    is_interrupted: bool = False
+    notes: list[str] = field(default_factory=list)  # sentences that the user should read
+
+
+def render(
+    job: RenderJob, source_path: Path, driving_path: Path, progress: Progress | None = None
+) -> Summary:
+    """Animate the source file by the driving file and write everything the job asks for.
+
+    Raises InputError for whatever the user gave that cannot be used.
+    """
+    report = progress or (lambda done, total, what: None)
+    pipeline = build(job.pipeline, load_profiles(job.profile))
+    source = pipeline.set_source(_source_picture(source_path, job.source_time))
+    record = provenance.describe(source_path, driving_path, job)
+    report(0, None, "looking through the driving video")
+    glances = _scan(driving_path, job, pipeline)
+    summary = Summary(job.output)
+    with ExitStack() as stack:
+        reader = stack.enter_context(io.open_source(driving_path, job.start, job.end))
+        view = views.view_of_faces([g.face for g in glances], reader.height, reader.width)
+        pipeline.view = view
+        _set_reference(pipeline, job, glances, view, summary)
+        composer = Composer(job, source)
+        sink = stack.enter_context(_open_sink(job, reader, composer, driving_path, record))
+        debug = _open_debug(job, reader, source, record, stack)
+        total = _expected_frames(job, reader)
+        try:
+            for frame in reader:
+                picture = pipeline.step(pipeline.frame(frame.image, frame.time_s))
+                sink.write(composer(picture.image, frame.image), frame.time_s)
+                if debug is not None and pipeline.last is not None:
+                    debug.write(pipeline.last)
+                summary.frames += 1
+                summary.held += bool(pipeline.last and pipeline.last.points.is_held)
+                report(summary.frames, total, "animating")
+        except KeyboardInterrupt:
+            if not summary.frames:
+                raise
+            summary.is_interrupted = True
+            sink.abort_keep()
+        if not summary.frames:
+            raise InputError(
+                f"{driving_path.name}: expected frames between --start and --end, found none;"
+                " choose another range"
+            )
+    summary.notes += [warning for warning in (reader.warning, sink.warning) if warning]
+    _note_losses(summary)
+    provenance.write_sidecar(job.output, record)
+    return summary
+
+
+def _source_picture(path: Path, time_s: float) -> Array:
+    """The picture to animate: the file itself, or a video's frame at that time."""
+    if path.is_file() and not io.is_picture(path):
+        with io.open_source(path, time_s or None) as reader:
+            frame = next(iter(reader), None)
+        if frame is not None:
+            return frame.image
+    return io.read_picture(path)
+
+
+def _scan(path: Path, job: RenderJob, pipeline: Pipeline) -> list[scanning.Glance]:
+    """Glances at the driver every now and then, over the first minute of the cut."""
+    end = min(job.start + SCAN_S, job.end or float("inf"))
+    wanted = int(job.reference) if job.reference.isdecimal() else -1
+    found: list[scanning.Glance] = []
+    due = 0.0
+    with io.open_source(path, job.start, None if wanted >= 0 else end) as reader:
+        first_s: float | None = None
+        for frame in reader:
+            first_s = frame.time_s if first_s is None else first_s
+            passed = frame.time_s - first_s
+            if passed >= due or frame.index == wanted:
+                seen = scanning.glance(frame.image, frame.index, frame.time_s, pipeline.aligner)
+                found += [seen] if seen else []
+                due = max(due, passed + _GLANCE_S) if passed >= due else due
+            if passed > SCAN_S and frame.index >= wanted:
+                break
+    return found
+
+
+def _set_reference(
+    pipeline: Pipeline,
+    job: RenderJob,
+    glances: list[scanning.Glance],
+    view: views.View,
+    summary: Summary,
+) -> None:
+    """Tell the pipeline which frame of the driver means "no motion"."""
+    if job.reference == "first" or pipeline.source is None:
+        return
+    if job.reference == "auto":
+        chosen = scanning.nearest(glances, pipeline.source)
+    else:
+        chosen = next((g for g in glances if g.index == int(job.reference)), None)
+        if chosen is None or chosen.landmarks_xy_px is None:
+            raise InputError(
+                f"--reference {job.reference}: expected a frame with a clear face, found none there;"
+                " choose another frame, or auto"
+            )
+    if chosen is not None and chosen.landmarks_xy_px is not None:
+        pipeline.keypoints.set_reference(scanning.as_reference(chosen, view))
+        summary.notes.append(f"Reference: frame {chosen.index} ({chosen.time_s:.2f} s).")
+
+
+def _open_sink(
+    job: RenderJob,
+    reader: io.VideoReader,
+    composer: Composer,
+    driving_path: Path,
+    record: dict[str, Any],
+) -> io.VideoWriter:
+    still = composer(composer.source.image, np.zeros((reader.height, reader.width, 3), np.uint8))
+    return io.open_sink(
+        job.output,
+        reader.fps,
+        (still.shape[1], still.shape[0]),
+        overwrite=job.overwrite,
+        audio_from=driving_path if job.audio and reader.has_audio else None,
+        metadata=provenance.container_tags(record),
+        time_base=reader.time_base,
+    )
+
+
+def _open_debug(
+    job: RenderJob,
+    reader: io.VideoReader,
+    source: Source,
+    record: dict[str, Any],
+    stack: ExitStack,
+) -> DebugWriter | None:
+    if job.debug is None:
+        return None
+    writer = DebugWriter(
+        job.debug,
+        reader.fps,
+        source,
+        settings=record["settings"],
+        versions={"python": record["python"], **record["packages"]},
+        title=f"{record['source']['name']} driven by {record['driving']['name']}",
+        overwrite=job.overwrite,
+    )
+    return stack.enter_context(writer)
+
+
+def _expected_frames(job: RenderJob, reader: io.VideoReader) -> int | None:
+    """How many frames the cut holds, as far as the file says."""
+    if reader.frame_count is None:
+        return None
+    end_s = job.end if job.end is not None else float("inf")
+    length_s = min(end_s, reader.duration_s or end_s) - job.start
+    if length_s == float("inf"):
+        return reader.frame_count
+    return max(1, min(reader.frame_count, round(length_s * reader.fps)))
+
+
+def _note_losses(summary: Summary) -> None:
+    if summary.held == summary.frames:
+        summary.notes.append(
+            "No head was found in any frame: the source stands still. Try a driving video that"
+            " shows a face from the front, or cut it with --start and --end."
+        )
+    elif summary.held > 0.05 * summary.frames:
+        summary.notes.append(
+            f"The head was not seen in {summary.held} of {summary.frames} frames; there the motion"
+            " rests. --debug DIR shows where."
+        )
