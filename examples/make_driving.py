@@ -24,7 +24,7 @@ from examples.driving_head import film
 from examples.driving_head.paint import TONES, paint_atlas
 from examples.driving_head.raster import Array, Visible, rasterise
 from examples.driving_head.room import paint_room
-from examples.driving_head.scene import DISTANCE_CM, MATERIALS, Posed, Scene
+from examples.driving_head.scene import MATERIALS, Posed, Scene
 from examples.driving_head.script import DURATION_S, Pose, pose_at
 from examples.driving_head.shading import Light, shade
 from examples.driving_head.truth import LANDMARK_NAMES, LANDMARKS, RenderedFrame

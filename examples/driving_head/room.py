@@ -1,4 +1,4 @@
-"""Seed -> the room behind the head: a plastered wall, shelf, books, a framed picture, a lamp's pool.
+"""Seed -> the room behind the head: a plastered wall, a shelf of books, a framed picture.
 
 Slightly out of focus, textured everywhere, and free of skin hues.
 """

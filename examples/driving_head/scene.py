@@ -42,7 +42,7 @@ PARTS = {
 
 
 def rotation(yaw_deg: float, pitch_deg: float, roll_deg: float) -> Array:
-    """3x3 in head axes: pitch (up) first, then yaw (to the picture's right), then roll (clockwise)."""
+    """3x3 in head axes: pitch (up) first, then yaw (to the right), then roll (clockwise)."""
     a, b, c = np.deg2rad([yaw_deg, pitch_deg, roll_deg])
     yaw = np.array([[np.cos(a), 0, np.sin(a)], [0, 1, 0], [-np.sin(a), 0, np.cos(a)]])
     pitch = np.array([[1, 0, 0], [0, np.cos(b), np.sin(b)], [0, -np.sin(b), np.cos(b)]])

@@ -45,7 +45,7 @@ def mesh_normals(xyz: Array, triangles: Array) -> Array:
 
 
 def tube(rings: Array, columns: int = 64) -> Mesh:
-    """Stacked ellipses, top ring first; rings: (R, 5) of y, centre x, centre z, half width, depth."""
+    """Stacked ellipses, top first; rings: (R, 5) of y, centre x, centre z, half width, depth."""
     angle = np.linspace(-np.pi, np.pi, columns)
     y, cx, cz, w, d = (rings[:, k, None] for k in range(5))
     ones = np.ones((1, columns))

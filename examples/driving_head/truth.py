@@ -59,7 +59,7 @@ class Flow:
     visible: Array  # (H, W) bool: known, and seen in the other frame too
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class RenderedFrame:
     """A picture and its truth."""
 
