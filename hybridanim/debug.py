@@ -105,7 +105,7 @@ class DebugWriter:
         sink = self._sinks.get(name)
         if sink is None:
             size = ((image.shape[1] + 1) // 2 * 2, (image.shape[0] + 1) // 2 * 2)
-            sink = open_sink(self._partial / name, self._fps, size=size, overwrite=True)
+            sink = open_sink(self._partial / name, Fraction(self._fps), size=size, overwrite=True)
             self._sinks[name] = (sink, size)
             sink.__enter__()
         else:

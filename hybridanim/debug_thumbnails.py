@@ -62,8 +62,10 @@ class Thumbnails:
         if row["lost"]:
             yield from self._better("lost", 1, f"first loss: {row['lost']}")
             return
-        # a new record counts from 3 degrees more: otherwise a slow turn is coded at every frame
-        yield from self._better("turn", abs(angle) // 3, f"largest turn: {turn} {angle:+.0f}°")
+        # a new record counts from the next whole degree: otherwise a slow turn is coded every frame
+        yield from self._better(
+            "turn", float(int(abs(angle))), f"largest turn: {turn} {angle:+.0f}°"
+        )
         if row["is_hand_before_face"]:
             yield from self._better("hand", 1, "first hand before the face")
         doubt = 1 - float(row["tracks_confidence"])

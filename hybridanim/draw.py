@@ -49,7 +49,8 @@ AXES: tuple[tuple[str, Colour], ...] = (
     ("roll", ink.PINK),
 )
 OLD_FRAMES = 60  # features of this age and older share one colour
-CIRCLE = np.stack([np.cos(a := np.linspace(0, 2 * np.pi, 25)[:-1]), np.sin(a)], -1)
+_ANGLES = np.linspace(0, 2 * np.pi, 25)[:-1]
+CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], -1)
 
 
 def skin(canvas: Array, mask: SkinMask) -> Array:
@@ -103,7 +104,7 @@ def _put_blob(out: Array, blob: Blob, per_px: float) -> None:
     else:
         ink.put_paths(out, [path], colour, 1.8 * unit, closed=True)
         middle = (np.asarray(blob.centroid_xy_px) + 0.5) * per_px - 0.5
-        ink.put_dot(out, middle, 3 * unit, colour)
+        ink.put_dots(out, middle, 3 * unit, [colour])
     size = ink.text_px(out, 0.85)
     if np.isfinite(path).all():
         x = np.clip(path[0, 0], 2, max(2, out.shape[1] - ink.text_width(words, size) - 2))
@@ -134,8 +135,7 @@ def tracks(
     _put_features(out, tracks, trails or {}, scale)
     unit = ink.unit(out)
     if tracks.landmarks_xy_px is not None:
-        for xy in (tracks.landmarks_xy_px + 0.5) * scale - 0.5:
-            ink.put_dot(out, xy, 1.6 * unit, ink.TEXT)
+        ink.put_dots(out, (tracks.landmarks_xy_px + 0.5) * scale - 0.5, 1.6 * unit, [ink.TEXT])
     if tracks.head:
         _put_head(out, tracks.head, scale)
         if not tracks.lost:
@@ -173,9 +173,8 @@ def _put_features(out: Array, tracks: TracksType, trails: Trails, scale: float) 
             trail = trails.get(int(tracks.ids[row]))
             if trail is not None and len(trail) > 1:
                 ink.put_paths(layer, [(trail + 0.5) * scale - 0.5], colours[row], unit)
-        for row in rows:
-            xy = (tracks.xy_px[row] + 0.5) * scale - 0.5
-            ink.put_dot(layer, xy, 2.2 * unit, colours[row])
+        xy = (tracks.xy_px[rows] + 0.5) * scale - 0.5
+        ink.put_dots(layer, xy, 2.2 * unit, [colours[row] for row in rows])
 
     for step, opacity in enumerate((0.35, 0.65, 1.0)):
         rows = np.flatnonzero(level == step)
@@ -200,7 +199,7 @@ def _put_axes(out: Array, head: HeadBox, rotation_deg: Sequence[float], scale: f
     for index in order:
         tip = start + axes[index, :2]
         ink.put_arrow(out, start, tip, AXES[index][1], 2.4 * ink.unit(out))
-    ink.put_dot(out, start, 2.5 * ink.unit(out), ink.TEXT)
+    ink.put_dots(out, start, 2.5 * ink.unit(out), [ink.TEXT])
 
 
 def axes_on_screen(yaw_deg: float, pitch_deg: float, roll_deg: float) -> Array:
@@ -238,8 +237,7 @@ def keypoints(
     if before is not None and len(before.xy_norm) == len(xy):
         start = (px_from_norm(before.xy_norm, crop) + 0.5) * scale - 0.5
         ink.put_paths(out, list(np.stack([start, xy], 1)), ink.TEXT, unit)
-        for place in start:
-            ink.put_dot(out, place, 2.5 * unit, ink.TEXT, ring=True)
+        ink.put_dots(out, start, 2.5 * unit, [ink.TEXT], ring=True)
     per_norm = crop.side_px / 2 * scale
     level = np.digitize(np.nan_to_num(points.confidence), (0.34, 0.67))
     for step, opacity in enumerate((0.35, 0.65, 1.0)):
@@ -270,7 +268,7 @@ def _put_points(out: Array, points: Keypoints, xy: Array, rows: Array, radius_px
             edge = ink.RED if np.linalg.det(jacobian) < 0 else colour
             ink.put_paths(out, [CIRCLE @ spread.T + xy[row]], edge, 1.3 * unit, closed=True)
             ink.put_paths(out, [np.stack([xy[row], xy[row] + spread[:, 0]])], edge, 1.3 * unit)
-        ink.put_dot(out, xy[row], 2.0 * unit, colour)
+    ink.put_dots(out, xy[rows], 2.0 * unit, [point_colour(int(row)) for row in rows])
     for row in rows:
         place = (float(xy[row, 0] + 3 * unit), float(xy[row, 1] - 2 * unit))
         ink.put_text(out, str(row), place, size_px=size, align=(0, 1))
@@ -283,7 +281,5 @@ def point_colour(index: int) -> Colour:
 
 
 def picture(canvas: Array, picture: PictureType) -> Array:
-    """The result, fitted into a canvas of that size, with its frame number and time."""
-    out = fit(picture.image, canvas.shape[1], canvas.shape[0])
-    ink.put_note(out, [Line(f"frame {picture.index}, {picture.time_s:.2f} s")])
-    return out
+    """The result, fitted into a picture of the canvas's size."""
+    return fit(picture.image, canvas.shape[1], canvas.shape[0])

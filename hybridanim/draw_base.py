@@ -74,14 +74,12 @@ def _glyphs(words: str, size_px: int, halo_px: int) -> tuple[Array, Array]:
     font = _font(size_px)
     width = max(1, round(font.getlength(words))) + 2 * halo_px
     height = line_height(size_px) + 2 * halo_px
-    planes = []
-    for stroke in (0, halo_px):
-        plane = Image.new("L", (width, height))
-        draw = ImageDraw.Draw(plane)
-        # the stroke is drawn outside the letters; the anchor keeps both at the same place
-        draw.text((halo_px, halo_px), words, fill=255, font=font, stroke_width=stroke)
-        planes.append(np.asarray(plane, np.float32) / 255)
-    return planes[0], planes[1]
+    plane = Image.new("L", (width, height))
+    ImageDraw.Draw(plane).text((halo_px, halo_px), words, fill=255, font=font)
+    fill = np.array(plane)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * halo_px + 1, 2 * halo_px + 1))
+    cover = cv2.dilate(fill, disc)  # cheaper than stroking the outlines, and as round
+    return fill.astype(np.float32) / 255, cover.astype(np.float32) / 255
 
 
 def line_height(size_px: int) -> int:
@@ -171,19 +169,26 @@ def box_path(x: float, y: float, width: float, height: float) -> Array:
     return np.array([[x, y], [x + width, y], [x + width, y + height], [x, y + height]])
 
 
-def put_dot(
-    canvas: Array, xy_px: Array, radius_px: float, colour: Colour, *, ring: bool = False
+def put_dots(
+    canvas: Array,
+    xy_px: Array,
+    radius_px: float,
+    colours: Sequence[Colour],
+    *,
+    ring: bool = False,
 ) -> None:
-    """A filled disc with a dark rim, or only its ring."""
-    if not np.isfinite(xy_px).all():
-        return
-    x, y = (int(v) for v in fixed_point(np.asarray(xy_px)))
+    """Filled discs with a dark rim at (N, 2), or only their rings; colours are repeated in order."""
+    xy = np.reshape(xy_px, (-1, 2))
+    is_good = np.isfinite(xy).all(1)
+    places = fixed_point(np.where(is_good[:, None], xy, 0)).tolist()
     radius = round(radius_px * 2**SHIFT)
-    if ring:
-        cv2.circle(canvas, (x, y), radius, colour, 1, cv2.LINE_AA, SHIFT)
-        return
-    cv2.circle(canvas, (x, y), radius + 2**SHIFT, DARK, -1, cv2.LINE_AA, SHIFT)
-    cv2.circle(canvas, (x, y), radius, colour, -1, cv2.LINE_AA, SHIFT)
+    for row in np.flatnonzero(is_good):
+        colour = colours[row % len(colours)]
+        if ring:
+            cv2.circle(canvas, places[row], radius, colour, 1, cv2.LINE_AA, SHIFT)
+            continue
+        cv2.circle(canvas, places[row], radius + 2**SHIFT, DARK, -1, cv2.LINE_AA, SHIFT)
+        cv2.circle(canvas, places[row], radius, colour, -1, cv2.LINE_AA, SHIFT)
 
 
 def put_arrow(canvas: Array, start_px: Array, end_px: Array, colour: Colour, width_px: float):

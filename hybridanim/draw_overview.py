@@ -79,10 +79,14 @@ class Overview:
             place = out[cell.y : cell.y + cell.height, cell.x : cell.x + cell.width]
             place[:] = draw.fit(pictures[name], cell.width, cell.height)
             middle = cell.y - self.HEAD_PX / 2
-            words = ink.shorten(words, 15, cell.width)
-            ink.put_text(out, words, (cell.x, middle), size_px=15, align=(0, 0.5))
+            left = cell.x
+            if stage is not None:  # the chip has the colour of the stage's share of the time bar
+                ink.shade(out, (left, round(middle) - 7, 6, 14), STAGE_COLOURS[stage], 1.0)
+                left += 12
+            words = ink.shorten(words, 15, cell.x + cell.width - left)
+            ink.put_text(out, words, (left, middle), size_px=15, align=(0, 0.5))
             took = self._time_of(results, stage)
-            if took and ink.text_width(words, 15) + ink.text_width(took, 13) + 8 < cell.width:
+            if took and ink.text_width(words, 15) + ink.text_width(took, 13) + 24 < cell.width:
                 place_xy = (cell.x + cell.width, middle)
                 ink.put_text(out, took, place_xy, ink.DIM, size_px=13, align=(1, 0.5))
         self._put_title(out, results)

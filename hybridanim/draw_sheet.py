@@ -26,16 +26,19 @@ class Cell(NamedTuple):
 
 
 def resized(image: Array, width: int, height: int) -> Array:
-    """The picture at that size; shrinking averages."""
+    """The picture at that size, without aliasing; the same array where nothing is to be done."""
     if image.shape[:2] == (height, width):
         return image
-    shrinks = width * height < image.shape[0] * image.shape[1]
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    scale = np.sqrt(width * height / (image.shape[0] * image.shape[1]))
+    # down to about half, bilinear shows no aliasing yet and costs an eighth of averaging
+    method = cv2.INTER_AREA if scale < 0.55 else cv2.INTER_LINEAR if scale < 1 else cv2.INTER_CUBIC
     return cv2.resize(image, (max(1, width), max(1, height)), interpolation=method)
 
 
 def fit(image: Array, width: int, height: int) -> Array:
     """The whole picture, as large as the box allows, in the middle of a dark one."""
+    if image.shape[:2] == (height, width):
+        return image.copy()
     out = ink.solid(height, width)
     if not image.size:
         return out

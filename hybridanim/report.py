@@ -170,7 +170,7 @@ def _plots(summary: Summary, series: Series, time: Timeline) -> tuple[str, list[
     limit = (frame_ms, f"one frame of the driver, {frame_ms:.1f} ms") if frame_ms else None
     figures = (
         event_plot("What happened when", lanes, time),
-        line_plot("Head rotation", "degrees", angles, time, least_span=10),
+        line_plot("Head rotation", "degrees", angles, time, least_span=10, is_gap=time.is_lost),
         line_plot("Features", "a frame", counts, time, limits=(0, max(10, counts["alive"].max()))),
         line_plot("Confidence", "0 to 1", sure, time, limits=(0, 1)),
         stack_plot("Time of each stage", "ms", times, time, limit=limit),

@@ -61,6 +61,14 @@ def time_ticks(start_s: float, end_s: float, wanted: int = 5) -> list[float]:
     return [float(step * k) for k in np.arange(first, np.floor(end_s / step + 1e-9) + 1)]
 
 
+def broken_path(x: Array, y: Array, is_gap: Array) -> str:
+    """SVG path through the points, with nothing drawn where there is a gap."""
+    runs = spans_of(~np.asarray(is_gap, bool))
+    # a run of one point gets a tiny line, which would not be seen otherwise
+    parts = [(x[a:b], y[a:b]) if b - a > 1 else (x[a] + [-0.5, 0.5], y[[a, a]]) for a, b in runs]
+    return "".join(path_of(*part) for part in parts)
+
+
 def path_of(x: Array, y: Array, *, close_at: Array | None = None) -> str:
     """SVG path through the points, closed back along ``close_at`` (its y) for an area."""
     points = [f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True)]
@@ -153,8 +161,12 @@ def line_plot(
     *,
     limits: tuple[float, float] | None = None,
     least_span: float = 0.0,
+    is_gap: Array | None = None,
 ) -> str:
-    """Lines over time with a legend. least_span: the axis covers at least this much."""
+    """Lines over time with a legend.
+
+    least_span: the axis covers at least this much. is_gap: (bins,) where nothing is known.
+    """
     everything = np.concatenate([np.ravel(v) for v in columns.values()] or [np.zeros(1)])
     low, high = limits or (float(everything.min()), float(everything.max()))
     if high - low < least_span:
@@ -162,8 +174,9 @@ def line_plot(
         low, high = middle - least_span / 2, middle + least_span / 2
     axis = nice_axis(low, high)
     x = (time.edges()[:-1] + time.edges()[1:]) / 2
+    gaps = np.zeros(len(x), bool) if is_gap is None else np.asarray(is_gap) > 0
     marks = "".join(
-        f'<path class="line line-{k}" d="{path_of(x, axis.y(values))}"/>'
+        f'<path class="line line-{k}" d="{broken_path(x, axis.y(values), gaps)}"/>'
         for k, values in enumerate(columns.values())
         if len(values)
     )

@@ -20,7 +20,7 @@ h2{font-size:1.15rem;margin:2.6rem 0 .9rem;letter-spacing:-.005em}
 p{margin:.4rem 0;max-width:46rem}.lead{font-size:1.08rem}.soft{color:var(--soft)}
 a{color:var(--c0)}code{font:.88em ui-monospace,"SF Mono",Menlo,Consolas,monospace;
 background:color-mix(in srgb,var(--soft) 14%,transparent);padding:.1em .35em;border-radius:4px;
-overflow-wrap:anywhere}
+white-space:nowrap}td code{white-space:normal;overflow-wrap:anywhere}
 .cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:.8rem;
 margin:1.5rem 0 0;padding:0;list-style:none}
 .cards li,.plot,.panel{background:var(--card);border:1px solid var(--rule);border-radius:10px}
@@ -51,17 +51,18 @@ vector-effect:non-scaling-stroke}.fill{fill:var(--c);fill-opacity:.82}
 .limit{stroke:var(--ink);stroke-width:1.3;stroke-dasharray:6 5;vector-effect:non-scaling-stroke}
 .lost{fill:var(--lost)}.cursor{position:absolute;top:0;bottom:0;width:1px;background:var(--ink);
 opacity:.55;pointer-events:none}
-.events .area,.events .x{margin-left:10.5rem}.lane{position:relative;margin-bottom:.3rem}
-.lane span{position:absolute;right:100%;margin-right:.7rem;width:9.8rem;font-size:.86rem;
+.events .area,.events .x{margin-left:11.8rem}.lane{position:relative;margin-bottom:.3rem}
+.lane span{position:absolute;right:100%;margin-right:.7rem;width:11.1rem;font-size:.86rem;
 line-height:22px;white-space:nowrap}.lane em{float:right;font-style:normal;color:var(--soft)}
 .events .lane svg{height:22px;background:color-mix(in srgb,var(--soft) 12%,transparent);
 border-radius:4px}.event{fill:var(--c0)}.event-0{fill:#d55e00}.event-1{fill:var(--c1)}
 .event-2{fill:var(--c2)}
-.moments{display:grid;grid-template-columns:repeat(auto-fill,minmax(300px,1fr));gap:.9rem}
+.moments{display:grid;grid-template-columns:repeat(auto-fill,minmax(240px,1fr));gap:.9rem;
+align-items:start}
 .moments figure{margin:0;background:#16181c;border:1px solid var(--rule);border-radius:10px;
-overflow:hidden;display:flex;flex-direction:column;justify-content:space-between}
-.moments img{display:block;width:100%;height:auto;margin:auto 0}
-.moments figcaption{background:var(--card);margin:0;padding:.5rem .8rem;font-size:.86rem}
+overflow:hidden}.moments img{display:block;width:100%;height:auto}
+.moments figcaption{background:var(--card);margin:0;padding:.5rem .8rem;font-size:.86rem;
+flex-direction:column}
 table{border-collapse:collapse;width:100%;font-size:.93rem;font-variant-numeric:tabular-nums}
 caption{text-align:left;color:var(--soft);padding-bottom:.5rem;font-size:.9rem}
 th,td{text-align:left;padding:.38rem .9rem .38rem 0;border-bottom:1px solid var(--rule);
@@ -74,7 +75,9 @@ details{margin-top:.7rem}summary{cursor:pointer;font-weight:600;padding:.2rem 0}
 @media(max-width:640px){main{padding:1.4rem .8rem 3rem}.legend{margin-left:0}.area svg{height:140px}
 .plot{padding:.8rem .8rem .5rem}.area,.x{margin-left:2.1rem}.events .area,.events .x{margin-left:0}
 .lane span{position:static;display:flex;justify-content:space-between;width:auto;margin:0}
-.cards{grid-template-columns:1fr 1fr}.bar{display:none}.moments{grid-template-columns:1fr}
+.cards{grid-template-columns:1fr 1fr}.bar{display:none}
+.moments{grid-template-columns:none;grid-auto-flow:column;grid-auto-columns:82%;overflow-x:auto;
+scroll-snap-type:x mandatory}.moments figure{scroll-snap-align:start}
 .panel{padding:.8rem}}
 @media print{body{background:#fff}.plot,.moments figure,.findings li{break-inside:avoid}}
 """

@@ -165,7 +165,7 @@ def made_results(
     side = source.image.shape[0]
     moved = warp(source.image, cv2.resize(motion.grid_norm, (side, side)))
     rng = np.random.default_rng(index)
-    times = {"skin": 3.0, "track": 6.5, "keypoints": 1.2, "dense": 2.1, "render": 8.0}
+    times = {"skin": 3.0, "tracks": 6.5, "keypoints": 1.2, "motion": 2.1, "render": 8.0}
     return Results(
         Frame(image, index, index / fps), skin, tracks,
         SparseMotion(driving, target, crop, is_held=index in LOST), motion,
