@@ -19,6 +19,7 @@ from .appearance import Appearance, is_strange
 from .config import TrackConfig
 from .flow import Window
 from .headbox import is_in_hand, is_on_head
+from .pose import Pose, lift
 from .registration import Map, apply_affine, fit_affine, unlike_neighbours
 from .templates import Features
 from .types import LEFT_HAND, RIGHT_HAND, Array, HeadBox, SkinMask
@@ -197,11 +198,12 @@ def settled(view: View, aside: Features, forward: Map, size_px: float) -> Map:
 
 def replenish(
     view: View, alive: Features, wanted: int, head: HeadBox, mask: SkinMask,
-    memory: Appearance | None, backward: Map, config: TrackConfig, first_id: int,
+    memory: Appearance | None, turned: Pose, backward: Map, config: TrackConfig, first_id: int,
 ) -> Features:  # fmt: skip
     """New features on the head's skin, away from ``alive``, placed in the reference frame.
 
-    None are found where ``memory`` says that the head looks strange.
+    None are found where ``memory`` says that the head looks strange. turned: the present pose, by
+    which they are placed on the generic head; backward: this picture -> the reference frame.
     """
     spacing = _SPACING_HEADS * head.size_px * view.window.scale
     free = allowed(view.window, head, mask)
@@ -219,8 +221,9 @@ def replenish(
         taken_xy=view.window.inside(alive.xy_px) - corner,
     )
     xy = xy[~is_strange(memory, view.window.outside(xy), head)]
-    reference = backward(view.window.outside(xy))
-    return templates.first_seen(view.fine, view.window, xy, reference, first_id)
+    here = view.window.outside(xy)
+    model = lift(here, turned)
+    return templates.first_seen(view.fine, view.window, xy, backward(here), model, first_id)
 
 
 def allowed(window: Window, head: HeadBox, mask: SkinMask) -> Array:

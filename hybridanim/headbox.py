@@ -15,8 +15,10 @@ from .faces import detect_faces
 from .registration import apply_affine
 from .types import HEAD, LEFT_HAND, RIGHT_HAND, Array, FaceBox, HeadBox, SkinMask
 
-_BLOB_SIZE = 0.92  # box side / width of the skin between brow and mouth
-_BLOB_CENTRE = 0.80  # from the top of the skin (hair line) to the box centre, in box sides
+# medians over 67 frames of real clips, against the cascade; single frames scatter by 13 %
+_WIDTH = 0.90  # widest row of the face's skin / box side
+_AREA = 0.87  # square root of the face's skin area / box side
+_CENTRE = 0.54  # from the top of the skin (hair line) to the box centre, in box sides
 
 
 def from_face(face: FaceBox) -> HeadBox:
@@ -43,13 +45,11 @@ def from_blob(mask: SkinMask) -> HeadBox | None:
     per_row = part.sum(1)
     top = int(np.argmax(per_row > 0.25 * max(1, per_row.max())))
     rows = part[top : top + max(4, round(1.2 * per_row.max()))]
-    wide = rows.sum(1)
-    wide = wide[wide > 0.4 * wide.max()]
-    size = _BLOB_SIZE * float(np.median(wide))
+    wide = float(np.percentile(rows.sum(1), 90))
+    size = (wide / _WIDTH + float(np.sqrt(rows.sum())) / _AREA) / 2
     if size < 12:
         return None
-    columns = np.nonzero(rows)[1]
-    centre = x + float(np.median(columns)), y + top + _BLOB_CENTRE * size
+    centre = x + float(np.median(np.nonzero(rows)[1])), y + top + _CENTRE * size
     return HeadBox(centre, size)
 
 

@@ -9,7 +9,7 @@ axis. OpenCV's solvePnP, then a One-Euro filter (Casiez et al. 2012).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -21,14 +21,17 @@ Angles = tuple[float, float, float]
 _AXES = np.array([0.56, 0.80, 0.62])  # half width, height and depth of the ellipsoid
 _NOSE = (0.0, 0.10, 0.13, 0.09, 0.14)  # x, y, how far it stands out, its widths in x and y
 _MAX_POINTS = 72
+_LEAST_POINTS = 8
 _DEPTH_HEADS = 5.0  # nearer than this nobody films a face; bounds an unknown focal length
 
 
 @dataclass(frozen=True)
 class Pose:
-    """A smoothed head rotation and what the filter remembers."""
+    """How a head is turned and where it is seen, and what the filter remembers."""
 
     angles_deg: Angles = (0.0, 0.0, 0.0)  # yaw, pitch, roll
+    centre_xy_px: tuple[float, float] = (0.0, 0.0)  # where the generic head's origin is seen
+    size_px: float = 1.0  # how long its unit is there
     speed_deg: Angles = (0.0, 0.0, 0.0)  # per second
     confidence: float = 0.0  # in [0, 1]
     time_s: float = 0.0
@@ -59,24 +62,25 @@ def _turn(angle_rad: float, first: int, second: int) -> Array:
     return turn
 
 
-def lift(xy_px: Array, head: HeadBox, angles: Angles = (0.0, 0.0, 0.0)) -> tuple[Array, Array]:
-    """(N, 2) picture points on a head seen so -> (N, 3) points of the generic head, and which hit.
+def lift(xy_px: Array, pose: Pose) -> Array:
+    """(N, 2) picture points on a head with that pose -> (N, 3) float32 points of the generic head.
 
-    The view is taken as parallel; a point beside the ellipsoid does not hit it.
+    The view is taken as parallel; points beside the ellipsoid, or on its very edge, become NaN.
     """
-    rotation = rotation_matrix((angles[0], angles[1], angles[2]))
-    xy = (np.asarray(xy_px, np.float64) - head.center_xy_px) / head.size_px
-    # the ray is start + depth * along, both in head axes; the nearer crossing has the smaller depth
-    start = np.c_[xy, np.zeros(len(xy))] @ rotation / _AXES
+    rotation = rotation_matrix(pose.angles_deg)
+    xy = (np.asarray(xy_px, np.float64) - pose.centre_xy_px) / pose.size_px
+    # the ray is start + depth * along, in head axes; the nearer crossing has the smaller depth
+    start = np.column_stack([xy, np.zeros(len(xy))]) @ rotation / _AXES
     along = rotation[2] / _AXES
     a, b, c = along @ along, start @ along, (start**2).sum(1) - 1
-    inside = b**2 - a * c
-    depth = (-b - np.sqrt(np.maximum(inside, 0))) / a
+    inside = b**2 / a - c  # 1 in the middle, 0 on the edge
+    depth = (-b - np.sqrt(np.maximum(inside, 0) * a)) / a
     points = (start + depth[:, None] * along) * _AXES
     x, y, height, wide, tall = _NOSE
     bump = ((points[:, 0] - x) / wide) ** 2 + ((points[:, 1] - y) / tall) ** 2
     points[:, 2] -= height * np.exp(-bump / 2)
-    return points, inside > 0.04
+    points[inside < 0.1] = np.nan
+    return points.astype(np.float32)
 
 
 def camera_matrix(picture: Array, head: HeadBox, camera: CameraProfile | None) -> Array:
@@ -89,46 +93,58 @@ def camera_matrix(picture: Array, head: HeadBox, camera: CameraProfile | None) -
     return np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
 
 
+def frontal(head: HeadBox) -> Pose:
+    """A head that fills the box and faces the camera."""
+    return Pose((0.0, 0.0, head.roll_deg), head.center_xy_px, head.size_px)
+
+
 def solve(
     points: Array,
     xy_px: Array,
     matrix: Array,
-    head: HeadBox,
-    guess_deg: Angles,
+    guess: Pose,
     distortion: Array | None = None,
-) -> tuple[Angles, float] | None:
-    """Rotation that puts (N, 3) head points (units of the box side) at (N, 2) picture points.
+) -> Pose | None:
+    """Pose that puts (N, 3) head points (units of the box side) at (N, 2) picture points.
 
-    Starts at the head box turned by ``guess_deg``; rows that fit badly are left out of a second
-    round. Returns angles and a confidence in [0, 1], or None with fewer than six rows.
+    Starts at ``guess``; rows that fit badly are left out of a second round. None with fewer than
+    eight rows, or when the solver fails.
     """
-    if len(points) < 6:
-        return None
-    if len(points) > _MAX_POINTS:
-        rows = np.linspace(0, len(points) - 1, _MAX_POINTS).astype(int)
-        points, xy_px = points[rows], xy_px[rows]
-    points = np.ascontiguousarray(points, np.float64)
-    xy = np.ascontiguousarray(xy_px, np.float64)
-    depth = matrix[0, 0] / head.size_px
-    place = (np.array(head.center_xy_px) - matrix[:2, 2]) / matrix[0, 0] * depth
-    sight = _sight(place / depth)
-    vector = cv2.Rodrigues(sight @ rotation_matrix(guess_deg))[0]
+    points, xy = _some(points, xy_px)
+    depth = matrix[0, 0] / guess.size_px
+    place = (np.array(guess.centre_xy_px) - matrix[:2, 2]) / matrix[0, 0] * depth
+    vector = cv2.Rodrigues(_sight(place / depth) @ rotation_matrix(guess.angles_deg))[0]
     shift = np.array([[place[0]], [place[1]], [depth]])
     error, keep = np.zeros(len(xy)), np.ones(len(xy), bool)
     for _ in range(2):
-        if keep.sum() < 6:
+        if keep.sum() < _LEAST_POINTS:
             return None
         found, vector, shift = cv2.solvePnP(
             points[keep], xy[keep], matrix, distortion, vector, shift, useExtrinsicGuess=True
         )
-        if not found or not np.isfinite(vector).all():
+        if not found or not np.isfinite(vector).all() or shift[2, 0] <= 0:
             return None
         seen = cv2.projectPoints(points, vector, shift, matrix, distortion)[0][:, 0]
         error = np.linalg.norm(seen - xy, axis=1)
-        keep = error < 2.5 * max(float(np.median(error)), 0.005 * head.size_px)
-    fit = float(np.median(error)) / head.size_px
+        keep = error < 2.5 * max(float(np.median(error)), 0.005 * guess.size_px)
+    fit = float(np.median(error)) / guess.size_px
     confidence = max(0.0, 1 - fit / 0.08) * min(1.0, keep.sum() / 20)
-    return angles_deg(sight.T @ cv2.Rodrigues(vector)[0]), float(confidence)
+    slope = shift[:2, 0] / shift[2, 0]
+    angles = angles_deg(_sight(slope).T @ cv2.Rodrigues(vector)[0])
+    x, y = matrix[:2, 2] + matrix[0, 0] * slope
+    size = float(matrix[0, 0] / shift[2, 0])
+    return Pose(angles, (float(x), float(y)), size, confidence=float(confidence))
+
+
+def _some(points: Array, xy_px: Array) -> tuple[Array, Array]:
+    """At most so many rows, spread over all, without NaN, float64."""
+    rows = np.nonzero(np.isfinite(points).all(1))[0]
+    if len(rows) > _MAX_POINTS:
+        rows = rows[np.linspace(0, len(rows) - 1, _MAX_POINTS).astype(int)]
+    return (
+        np.ascontiguousarray(points[rows], np.float64),
+        np.ascontiguousarray(xy_px[rows], np.float64),
+    )
 
 
 def _sight(slope: Array) -> Array:
@@ -138,19 +154,22 @@ def _sight(slope: Array) -> Array:
     return cv2.Rodrigues(axis * (np.arctan(length) / max(length, 1e-9)))[0]
 
 
-def smoothed(
-    pose: Pose, angles: Angles, confidence: float, time_s: float, *, least_hz: float = 1.5
-) -> Pose:
-    """One-Euro step: slow turns are smoothed to ``least_hz``, fast ones follow at once."""
-    if pose.confidence == 0 or time_s <= pose.time_s or time_s - pose.time_s > 0.5:
-        return Pose(angles, (0.0, 0.0, 0.0), confidence, time_s)
-    dt = time_s - pose.time_s
-    old, speed, new = (np.array(v) for v in (pose.angles_deg, pose.speed_deg, angles))
+def smoothed(last: Pose, now: Pose, time_s: float, *, least_hz: float = 1.5) -> Pose:
+    """One-Euro step: slow turns are smoothed to ``least_hz``, fast ones follow at once.
+
+    Only the angles are smoothed; centre and size are those of ``now``.
+    """
+    dt = time_s - last.time_s
+    if last.confidence == 0 or not 0 < dt < 0.5:
+        return replace(now, time_s=time_s)
+    old, speed, new = (np.array(v) for v in (last.angles_deg, last.speed_deg, now.angles_deg))
     speed = speed + _gain(1.0, dt) * ((new - old) / dt - speed)
     # an unsure measurement moves the filter less
-    cutoff = (least_hz + 0.08 * np.abs(speed)) * (0.25 + 0.75 * confidence)
+    cutoff = (least_hz + 0.08 * np.abs(speed)) * (0.25 + 0.75 * now.confidence)
     result = old + _gain(cutoff, dt) * (new - old)
-    return Pose(tuple(result.tolist()), tuple(speed.tolist()), confidence, time_s)
+    return replace(
+        now, angles_deg=tuple(result.tolist()), speed_deg=tuple(speed.tolist()), time_s=time_s
+    )
 
 
 def _gain(cutoff_hz: Array | float, dt_s: float) -> Array | float:

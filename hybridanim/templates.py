@@ -37,6 +37,7 @@ class Features:
 
     xy_px: Array  # (N, 2) float32, in the picture, now
     reference_xy_px: Array  # (N, 2) float32, in the reference frame
+    model: Array  # (N, 3) float32, on the generic head of pose.py; NaN beside it
     ids: Array  # (N,) int64
     age: Array  # (N,) int64, frames
     likeness: Array  # (N,) float32, correlation with the first appearance, -1 to 1
@@ -64,13 +65,18 @@ def empty() -> Features:
     pair = np.zeros((0, 2), np.float32)
     solver = np.zeros((0, 8, cells), np.float32)
     return Features(
-        *(pair, pair, count, count, np.zeros(0, np.float32), count),
+        *(pair, pair, np.zeros((0, 3), np.float32), count, count, np.zeros(0, np.float32), count),
         *(np.zeros((0, cells), np.float32), solver, np.zeros((0, 2, 2), np.float32)),
     )
 
 
 def first_seen(
-    grey: Array, window: Window, xy_window: Array, reference_xy_px: Array, first_id: int
+    grey: Array,
+    window: Window,
+    xy_window: Array,
+    reference_xy_px: Array,
+    model: Array,
+    first_id: int,
 ) -> Features:
     """Features at (N, 2) window positions of a (H, W) float32 window, with their first patch."""
     count = len(xy_window)
@@ -94,6 +100,7 @@ def first_seen(
     return Features(
         window.outside(xy_window),
         np.asarray(reference_xy_px, np.float32),
+        np.asarray(model, np.float32),
         np.arange(first_id, first_id + count, dtype=np.int64),
         np.zeros(count, np.int64),
         np.ones(count, np.float32),

@@ -44,7 +44,6 @@ class TrackState:
     memory: Appearance | None = None  # of the head's look
     landmarks: FaceLandmarks | None = None
     reference_landmarks_xy_px: Array | None = None
-    reference_angles_deg: pose.Angles = (0.0, 0.0, 0.0)
     shift_px: tuple[float, float] = (0.0, 0.0)  # of the head, from the frame before
     pose: Pose = field(default_factory=Pose)
     next_id: int = 0
@@ -89,8 +88,8 @@ def step(
     if state.head is None or state.reason:
         return _without(state, grey)
     state = _measure_head(state, grey, mask)
-    state = _complete(state, mask, config)
     state = _turn(state, frame, camera)
+    state = _complete(state, mask, config)
     return replace(state, lost_steps=0), _tracks(state)
 
 
@@ -241,7 +240,10 @@ def _acquire(state: TrackState, grey: Array, mask: SkinMask, aligner: Fitter | N
     state = replace(state, view=view, head=head, landmarks=marks, reason="")
     if state.reference_head is None:
         reference = marks.xy_px if marks else None
-        return replace(state, reference_head=head, reference_landmarks_xy_px=reference)
+        turned = pose.frontal(head)
+        return replace(
+            state, reference_head=head, reference_landmarks_xy_px=reference, pose=turned
+        )
     return _return(state, mask)
 
 
@@ -326,7 +328,7 @@ def _complete(state: TrackState, mask: SkinMask, config: TrackConfig) -> TrackSt
     if wanted < 0.1 * config.max_features or (state.steps % 3 and len(state.alive) > 20):
         return state
     fresh = carry.replenish(
-        state.view, state.alive, wanted, state.head, mask, state.memory,
+        state.view, state.alive, wanted, state.head, mask, state.memory, state.pose,
         _map(state, is_forward=False), config, state.next_id,
     )  # fmt: skip
     alive = state.alive.join(fresh)
@@ -334,21 +336,19 @@ def _complete(state: TrackState, mask: SkinMask, config: TrackConfig) -> TrackSt
 
 
 def _turn(state: TrackState, frame: Frame, camera: CameraProfile | None) -> TrackState:
-    """Head rotation from the features on a generic head."""
-    assert state.head is not None and state.reference_head is not None
+    """Head rotation from the features' places on the generic head."""
+    assert state.head is not None
     matrix = pose.camera_matrix(frame.image, state.head, camera)
     lens = np.array(camera.distortion) if camera else None
-    points, hit = pose.lift(
-        state.alive.reference_xy_px, state.reference_head, state.reference_angles_deg
+    rows = state.alive.pick((state.alive.doubt == 0) & (state.alive.age > 0))
+    guess = replace(
+        state.pose, centre_xy_px=state.head.center_xy_px, size_px=state.head.size_px
     )
-    hit &= state.alive.doubt == 0
-    solved = pose.solve(
-        points[hit], state.alive.xy_px[hit], matrix, state.head, state.pose.angles_deg, lens
-    )
+    solved = pose.solve(rows.model, rows.xy_px, matrix, guess, lens)
     if solved is None:
-        return replace(state, pose=replace(state.pose, confidence=0.5 * state.pose.confidence))
-    turned = pose.smoothed(state.pose, *solved, frame.time_s)
-    return replace(state, pose=turned)
+        faded = replace(guess, confidence=0.5 * state.pose.confidence)
+        return replace(state, pose=faded)
+    return replace(state, pose=pose.smoothed(state.pose, solved, frame.time_s))
 
 
 def _tracks(state: TrackState) -> Tracks:
