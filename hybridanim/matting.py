@@ -97,7 +97,7 @@ def _possible_shape(u: Array, v: Array) -> Array:
 
 def _generous(u: Array, v: Array) -> Array:
     """Float32 in [0, 1]: a wide soft shape, right for nobody and harmless for all."""
-    t = np.clip(0.5 + _likely_shape(u, v, 1.2) / 0.5, 0, 1)
+    t = np.clip(0.5 + _likely_shape(u, v, 1.15) / 0.4, 0, 1)
     return (t * t * (3 - 2 * t)).astype(np.float32)
 
 

@@ -18,10 +18,11 @@ from scipy.interpolate import make_interp_spline
 
 from . import geometry
 from .config import RenderConfig
-from .plate import feathered, plate_hole
+from .plate import disc
 from .types import Array, DenseMotion, Source
 
 _FLAGS = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC, "lanczos": cv2.INTER_LANCZOS4}
+_SURE = 0.8  # a matte above this is the person
 _STILL_PX = 0.02  # motion below this is not worth a resampling
 
 
@@ -42,19 +43,34 @@ def prepare(source: Source, config: RenderConfig) -> Prepared:
     image, size = source.image, source.image.shape[0]
     if config.composite == "sheet":  # everything is one layer
         alpha = np.ones((size, size, 1), np.float32)
-        behind = image.astype(np.float32)
+        colour, behind = image.astype(np.float32), image.astype(np.float32)
     else:
         alpha = source.subject[..., None].astype(np.float32)
-        share = feathered(plate_hole(source.subject), size / 128)[..., None]
-        behind = source.plate * share + image * (1 - share)
-        behind = behind.astype(np.float32)
-    person = np.concatenate([image - (1 - alpha) * behind, alpha], axis=-1).astype(np.float32)
+        colour, behind = _layers(image.astype(np.float32), alpha, source.plate.astype(np.float32))
+    person = np.concatenate([colour, alpha], axis=-1)
     cells = (64, 64)
     held = (np.abs(person).max(axis=-1) > 1e-3).astype(np.float32)
     coverage = cv2.resize(np.ascontiguousarray(alpha[..., 0]), cells, interpolation=cv2.INTER_AREA)
     reach = cv2.resize(held, cells, interpolation=cv2.INTER_AREA)
     reach = cv2.dilate((reach > 0).astype(np.float32), np.ones((3, 3), np.uint8))
     return Prepared(image, person, behind, coverage, reach, config)
+
+
+def _layers(image: Array, alpha: Array, plate: Array) -> tuple[Array, Array]:
+    """Premultiplied person and what is behind, (S, S, 3) float32 each, adding up to the image.
+
+    The person is the image less the plate's share. Next to the person's sure outline that holds
+    the hairs that the matte missed, and moves whole. Elsewhere it is bounded to what a colour can
+    be: the plate's errors must not travel; what is cut off stays behind.
+    """
+    margin_px = max(1, image.shape[0] // 100)
+    sure = alpha[..., 0] * (alpha[..., 0] > _SURE)
+    near = cv2.GaussianBlur(cv2.dilate(sure, disc(margin_px)), (0, 0), margin_px / 2)[..., None]
+    near[near < 0.01] = 0  # a blur never quite ends
+    least, most = -255 * np.maximum(near - alpha, 0), 255 * np.maximum(near, alpha)
+    colour = np.clip(image - (1 - alpha) * plate, least, most)
+    behind = (image - colour) / np.maximum(1 - alpha, 1e-3)
+    return colour, np.where(alpha < 0.99, behind, plate).astype(np.float32)
 
 
 def render(prepared: Prepared, motion: DenseMotion) -> Array:
