@@ -177,7 +177,7 @@ def put_dots(
     *,
     ring: bool = False,
 ) -> None:
-    """Filled discs with a dark rim at (N, 2), or only their rings; colours are repeated in order."""
+    """Filled discs with a dark rim at (N, 2), or only rings; colours are repeated in order."""
     xy = np.reshape(xy_px, (-1, 2))
     is_good = np.isfinite(xy).all(1)
     places = fixed_point(np.where(is_good[:, None], xy, 0)).tolist()

@@ -14,8 +14,8 @@ import numpy as np
 from . import draw
 from . import draw_base as ink
 from .draw_sheet import overview_layout, resized
-from .geometry import whole
-from .types import Array, Results, Source
+from .geometry import crop_image, px_from_norm, whole
+from .types import Array, Crop, Keypoints, Results, Source, SparseMotion
 
 DRIVER_PX, SQUARE_PX = 640, 448
 WIDTH_PX, MOST_PX = 1920, 470
@@ -46,9 +46,7 @@ def panels(results: Results, source: Source, trails: draw.Trails | None = None) 
         "driving": driving,
         "skin": draw.skin(driving, results.mask),
         "tracks": draw.tracks(driving, results.tracks, trails, scale=scale),
-        "keypoints_driving": draw.keypoints(
-            driving, points.driving, points.driving_crop, scale=scale, is_held=points.is_held
-        ),
+        "keypoints_driving": driver_keypoints(frame, points),
         "keypoints_source": draw.keypoints(
             still, points.target, whole(still), before=source.keypoints
         ),
@@ -57,6 +55,30 @@ def panels(results: Results, source: Source, trails: draw.Trails | None = None) 
         "occlusion": draw.occlusion(result, results.motion),
         "result": result,
     }
+
+
+def driver_keypoints(image: Array, points: SparseMotion) -> Array:
+    """The driver's keypoints in a square of the frame (H, W, 3) that holds them all."""
+    view = view_of(points.driving, points.driving_crop)
+    crop = points.driving_crop
+    inside = Crop(crop.x_px - view.x_px, crop.y_px - view.y_px, crop.side_px)
+    canvas = crop_image(image, view, SQUARE_PX)
+    scale = SQUARE_PX / view.side_px
+    return draw.keypoints(canvas, points.driving, inside, scale=scale, is_held=points.is_held)
+
+
+def view_of(points: Keypoints, crop: Crop, margin: float = 0.06) -> Crop:
+    """The crop, moved as little as it takes to show nearly all points, larger only if it must."""
+    good = points.xy_norm[np.isfinite(points.xy_norm).all(1)]
+    if not len(good):
+        return crop
+    xy = np.clip(px_from_norm(good, crop) + 0.5, -2e4, 2e4)
+    low, high = np.quantile(xy, (0.1, 0.9), axis=0)  # a stray point shall not move the view
+    edge = margin * crop.side_px
+    side = max(crop.side_px, float((high - low).max()) + 2 * edge)
+    corner = np.array([crop.x_px, crop.y_px])
+    corner = np.minimum(np.maximum(corner, high + edge - side), low - edge)
+    return Crop(float(corner[0]), float(corner[1]), side)
 
 
 class Overview:

@@ -35,6 +35,10 @@ FILES_BESIDE = {
     "frames.csv": "every number of every frame",
     "config.json": "settings and versions",
 }
+SHADED = (
+    '<p class="soft">Shaded: the head was lost. Point at a plot to read its values at that time in '
+    "all of them.</p>"
+)
 
 
 def write_report(
@@ -74,7 +78,7 @@ def report(
             "</header>",
             _section("What to look at", _findings(summary, advice or {})),
             _section("Moments", _moments(thumbnails)) if thumbnails else "",
-            _section("Over time", f'<div class="plots">{figures}</div>'),
+            _section("Over time", f'{SHADED}<div class="plots">{figures}</div>'),
             _section("Where the time goes", _times(summary)),
             _section("When the head was lost", _losses(summary)) if summary.losses else "",
             _section("How it was made", _made(settings, versions)),

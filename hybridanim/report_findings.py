@@ -53,8 +53,8 @@ def percent(share: float) -> str:
     """A share as a percentage that is 0 or 100 only when it is exact."""
     value = 100 * share
     if 0 < value < 1 or 99 < value < 100:
-        return f"{min(max(value, 0.1), 99.9):.1f} %"
-    return f"{value:.0f} %"
+        return f"{min(max(value, 0.1), 99.9):.1f}\N{NO-BREAK SPACE}%"
+    return f"{value:.0f}\N{NO-BREAK SPACE}%"
 
 
 def sentences(summary: Summary) -> list[str]:

@@ -59,7 +59,7 @@ border-radius:4px}.event{fill:var(--c0)}.event-0{fill:#d55e00}.event-1{fill:var(
 .event-2{fill:var(--c2)}
 .moments{display:grid;grid-template-columns:repeat(auto-fill,minmax(240px,1fr));gap:.9rem;
 align-items:start}
-.moments figure{margin:0;background:#16181c;border:1px solid var(--rule);border-radius:10px;
+.moments figure{margin:0;background:var(--card);border:1px solid var(--rule);border-radius:10px;
 overflow:hidden}.moments img{display:block;width:100%;height:auto}
 .moments figcaption{background:var(--card);margin:0;padding:.5rem .8rem;font-size:.86rem;
 flex-direction:column}
