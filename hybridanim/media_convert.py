@@ -107,9 +107,9 @@ class Deinterlacer:
         self._graph: Any = None
 
     def __call__(self, picture: Any) -> list[Any]:
-        """Zero or more finished pictures for one that came in."""
-        if self._graph is None and not picture.interlaced_frame:
-            return [picture]
+        """Zero or more finished pictures for one that came in; None asks for the last."""
+        if self._graph is None and (picture is None or not picture.interlaced_frame):
+            return [] if picture is None else [picture]
         if self._graph is None:
             self._graph = self._build()
         self._graph.push(picture)

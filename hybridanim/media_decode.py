@@ -172,25 +172,29 @@ class Decoder:
         return float(exact_s)
 
     def _decode(self) -> Iterator[Any]:
-        """Decoded pictures from the start on; damaged packets are counted and passed over."""
+        """Decoded pictures from the start on."""
         early_s = self._start_s - 0.5 * float(min(self._stream.time_base, Fraction(1, 2000)))
         deinterlace = Deinterlacer(self._stream)
+        for raw in self._stored_pictures():
+            for picture in deinterlace(raw):
+                if self._counted is not None:
+                    picture.pts = self._timing.first_pts + self._counted
+                    self._counted += 1
+                if self._time_s(picture, fallback_s=self._start_s) >= early_s:
+                    yield picture
+
+    def _stored_pictures(self) -> Iterator[Any]:
+        """Pictures as stored, then None; damaged packets are counted and passed over."""
         for packet in self._demux():
             try:
                 decoded = packet.decode()
             except FFmpegError:
                 self._damaged += 1
                 continue
-            for raw in decoded:
-                if getattr(raw, "is_corrupt", False):
-                    self._damaged += 1
-                    continue
-                for picture in deinterlace(raw):
-                    if self._counted is not None:
-                        picture.pts = self._timing.first_pts + self._counted
-                        self._counted += 1
-                    if self._time_s(picture, fallback_s=self._start_s) >= early_s:
-                        yield picture
+            whole = [raw for raw in decoded if not getattr(raw, "is_corrupt", False)]
+            self._damaged += len(decoded) - len(whole)
+            yield from whole
+        yield None
 
     def _demux(self) -> Iterator[Any]:
         """Packets of the video; the times of all streams are watched to notice a missing end."""

@@ -68,7 +68,11 @@ class FilmEncoder:
         self._plan, self._part = plan, part
         self._suffix = plan.target.suffix.lower()
         self._size = tuple(rounded_up_to_even(side) for side in plan.size)
-        options = {"movflags": "+faststart"} if FORMATS[self._suffix] in ("mp4", "mov") else {}
+        options = {}
+        if FORMATS[self._suffix] in ("mp4", "mov"):
+            # with the usual 1 ms, the edit list would cut a piece off the last frame
+            options["movie_timescale"] = str(plan.time_base.denominator)
+            options["movflags"] = "+faststart"
         self._container: Any = av.open(
             str(part), "w", format=FORMATS[self._suffix], options=options
         )
@@ -220,7 +224,7 @@ class FolderEncoder:
         """Write the next picture."""
         path = self._part / f"frame_{self._count:06d}.png"
         with open(path, "wb") as file:
-            save_picture(file, image, ".png", self._plan.metadata if self._count == 0 else {})
+            save_picture(file, image, ".png", self._plan.metadata)
         self._count += 1
 
     def finish(self) -> None:

@@ -117,7 +117,8 @@ def timing_of(ticks: NDArray[Any], tick_s: Fraction, declared: list[Fraction]) -
     count, first = len(ticks), int(ticks[0])
     span_s = int(ticks[-1] - first) * tick_s
     average = (Fraction(count - 1) / span_s).limit_denominator(1001) if span_s else None
-    candidates = [*declared, *([average] if average else []), *STANDARD_RATES]
+    usual = [rate for rate in declared if rate in STANDARD_RATES]
+    candidates = [*usual, *STANDARD_RATES, *declared, *([average] if average else [])]
     relative_s = (ticks - first).astype(np.float64) * float(tick_s)
     for missing in (0, count // 10):
         for rate in candidates:
