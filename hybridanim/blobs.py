@@ -17,6 +17,7 @@ import numpy as np
 from .types import HEAD, LEFT_HAND, RIGHT_HAND, Array, Blob, FaceBox
 
 HANDS = (LEFT_HAND, RIGHT_HAND)
+_MOVING_GREY = 3.0  # mean grey change of a region that moves; a still one has under 1
 _FORGET_FRAMES = 20  # a hand unseen for so long is gone, unless it was last seen at the head
 
 
@@ -38,6 +39,8 @@ class Hand:
     velocity: tuple[float, float] = (0.0, 0.0)
     unseen: int = 0  # frames since it was last seen
     is_at_head: bool = False  # it was last seen next to the head: it may be before the face
+    has_moved: bool = False  # surely no piece of furniture
+    is_leftmost: bool = False  # it was left of the other hand when both were last seen
 
     @property
     def predicted_xy(self) -> tuple[float, float]:
@@ -116,37 +119,34 @@ def regions(mask: Array, change: Array, face: FaceBox) -> list[Region]:
     return sorted(found, key=lambda region: -region.area)
 
 
-def split(region: Region, mask: Array, seeds: list[tuple[float, float]]) -> list[Region]:
-    """Two hands that touch: the region's pixels go to the nearer seed (two rounds of k-means)."""
+def split(region: Region, mask: Array) -> tuple[Region, Region] | None:
+    """Two hands that touch: the region's left and right part, cut at its centroid."""
     x, y, w, h = (int(v) for v in region.box)
     rows, columns = np.nonzero(mask[y : y + h, x : x + w])
     points = np.stack([columns + x, rows + y], 1).astype(np.float32)
-    centers = np.array(seeds, np.float32)
-    nearest = np.zeros(len(points), np.int64)
-    for _ in range(2):
-        nearest = ((points[:, None] - centers) ** 2).sum(-1).argmin(1)
-        if min(np.bincount(nearest, minlength=2)) < 3:
-            return [region]
-        centers = np.stack([points[nearest == k].mean(0) for k in (0, 1)])
+    is_right = points[:, 0] > region.xy[0]
+    if min(is_right.sum(), (~is_right).sum()) < 3:
+        return None
     parts = []
-    for k in (0, 1):
-        mine = points[nearest == k]
-        low, size = mine.min(0), np.ptp(mine, axis=0) + 1
-        box = (float(low[0]), float(low[1]), float(size[0]), float(size[1]))
-        xy = (float(centers[k][0]), float(centers[k][1]))
+    for mine in (points[~is_right], points[is_right]):
+        (left, top), (wide, high) = mine.min(0), np.ptp(mine, axis=0) + 1
+        box = (float(left), float(top), float(wide), float(high))
+        xy = (float(mine[:, 0].mean()), float(mine[:, 1].mean()))
         parts.append(Region(xy, box, float(len(mine)), region.moving))
-    return parts
+    return parts[0], parts[1]
 
 
 def follow_hands(
     hands: dict[str, Hand], found: list[Region], mask: Array, face: FaceBox
 ) -> dict[str, Hand]:
     """One frame on: every label takes the region that fits best, or is predicted, or forgotten."""
-    found = _separate(hands, found, mask)
-    taken = _assign(hands, found, face)
+    taken = _separate(hands, found, mask)
+    if not taken:
+        taken = _assign(hands, found, face)
     after = {label: _update(hand, taken.get(label), face) for label, hand in hands.items()}
+    after = _keep_sides(hands, after, 0.8 * face.width_px)
     used = {id(region) for region in taken.values()}
-    rest = [region for region in found if id(region) not in used]
+    rest = [region for region in found if id(region) not in used and not _holds(taken, region)]
     after = {label: hand for label, hand in after.items() if _is_kept(hand)}
     return _adopt(after, rest, face)
 
@@ -175,19 +175,27 @@ def head_blob(mask: Array, face: FaceBox, scale: float, *, is_predicted: bool = 
     return Blob(HEAD, full_box, xy, area * scale**2, is_predicted)  # type: ignore[arg-type]
 
 
-def _separate(hands: dict[str, Hand], found: list[Region], mask: Array) -> list[Region]:
-    """Split a region that both hands are predicted to be in, when it is large enough for both."""
+def _separate(hands: dict[str, Hand], found: list[Region], mask: Array) -> dict[str, Region]:
+    """Share out a region that both hands are predicted to be in, when it is large enough."""
     if len(hands) < 2:
-        return found
+        return {}
     seeds = [hands[label].predicted_xy for label in HANDS]
     area = min(hands[label].region.area for label in HANDS)
-    for i, region in enumerate(found):
-        if all(_is_near(region, seed) for seed in seeds) and region.area > 1.4 * area:
-            others = found[:i] + found[i + 1 :]
-            if any(_is_near(other, seed) for other in others for seed in seeds):
-                return found
-            return others + split(region, mask, seeds)
-    return found
+    near = [region for region in found if any(_is_near(region, seed) for seed in seeds)]
+    if len(near) != 1 or near[0].area < 1.4 * area:
+        return {}
+    if not all(_is_near(near[0], seed) for seed in seeds):
+        return {}
+    parts = split(near[0], mask)
+    if parts is None:
+        return {}
+    order = sorted(HANDS, key=lambda label: not hands[label].is_leftmost)
+    return dict(zip(order, parts, strict=True))
+
+
+def _holds(taken: dict[str, Region], region: Region) -> bool:
+    """One of the taken regions is a part of this one."""
+    return any(_is_near(region, part.xy, 0.0) for part in taken.values())
 
 
 def _is_near(region: Region, xy: tuple[float, float], margin: float = 3.0) -> bool:
@@ -233,7 +241,41 @@ def _update(hand: Hand, region: Region | None, face: FaceBox) -> Hand:
     x, y = face.center_xy_px
     reach = abs(region.xy[0] - x) < 1.5 * face.width_px
     is_at_head = bool(reach and abs(region.xy[1] - y) < 1.5 * face.height_px)
-    return Hand(region, (float(velocity[0]), float(velocity[1])), 0, is_at_head)
+    has_moved = hand.has_moved or region.moving > _MOVING_GREY
+    return Hand(
+        region,
+        (float(velocity[0]), float(velocity[1])),
+        is_at_head=is_at_head,
+        has_moved=has_moved,
+        is_leftmost=hand.is_leftmost,
+    )
+
+
+def _keep_sides(before: dict[str, Hand], after: dict[str, Hand], margin: float) -> dict[str, Hand]:
+    """While two hands are one region, the unseen one stays on its side of it.
+
+    So when they part again each gets its own label: hands meet more often than they cross.
+    """
+    if len(after) < 2:
+        return after
+    if not any(hand.unseen for hand in after.values()):
+        first, last = sorted(after, key=lambda label: after[label].region.xy[0])
+        if after[last].region.xy[0] - after[first].region.xy[0] < margin:
+            return after
+        return {k: replace(hand, is_leftmost=k == first) for k, hand in after.items()}
+    for label, other in (HANDS, HANDS[::-1]):
+        hidden, seen = after[label], after[other]
+        if not hidden.unseen or seen.unseen:
+            continue
+        last = before[label].region.xy
+        if _is_near(seen.region, last, margin) or _is_near(seen.region, hidden.region.xy):
+            x, y, w, h = seen.region.box
+            is_left = hidden.is_leftmost
+            xy = (seen.region.xy[0] + (-w if is_left else w) / 4, seen.region.xy[1])
+            half = (x if is_left else x + w / 2, y, w / 2, h)
+            region = replace(hidden.region, xy=xy, box=half)
+            return after | {label: replace(hidden, region=region, velocity=(0.0, 0.0))}
+    return after
 
 
 def _is_kept(hand: Hand) -> bool:
@@ -241,16 +283,35 @@ def _is_kept(hand: Hand) -> bool:
 
 
 def _adopt(hands: dict[str, Hand], rest: list[Region], face: FaceBox) -> dict[str, Hand]:
-    """Give free labels to regions within reach of the head; left and right as seen."""
-    x, y = face.center_xy_px
-    reach = 5.5 * face.height_px
-    near = [r for r in rest if np.hypot(r.xy[0] - x, r.xy[1] - y) < reach]
+    """Give free labels to regions that may be hands; left and right as seen in the picture.
+
+    A label held by a region that never moved is given to one that does.
+    """
+    near = [region for region in rest if _may_be_hand(region, face)]
     near.sort(key=lambda r: -(r.moving + 4 * min(r.area, face.width_px**2) / face.width_px**2))
-    free = [label for label in HANDS if label not in hands]
+    moving = [region for region in near if region.moving > _MOVING_GREY]
+    adopted = {k: h for k, h in hands.items() if h.has_moved or not _is_outdone(h, moving, face)}
+    free = [label for label in HANDS if label not in adopted]
     chosen = sorted(near[: len(free)], key=lambda r: r.xy[0])
-    adopted = dict(hands)
     if len(free) == 2 and len(chosen) == 1:
-        free = [LEFT_HAND if chosen[0].xy[0] < x else RIGHT_HAND]
+        free = [LEFT_HAND if chosen[0].xy[0] < face.center_xy_px[0] else RIGHT_HAND]
     for label, region in zip(free, chosen, strict=False):
-        adopted[label] = Hand(region)
+        moves = region.moving > _MOVING_GREY
+        adopted[label] = Hand(region, has_moved=moves, is_leftmost=label == LEFT_HAND)
     return adopted
+
+
+def _may_be_hand(region: Region, face: FaceBox) -> bool:
+    """Within an arm's reach of the head; a still one only where hands rest, under the shoulders."""
+    x, y = face.center_xy_px
+    dx, dy = abs(region.xy[0] - x) / face.width_px, (region.xy[1] - y) / face.height_px
+    if region.moving > _MOVING_GREY:
+        return bool(np.hypot(dx, dy) < 5.5)
+    return bool(dx < 3 and 0 < dy < 5.5)
+
+
+def _is_outdone(hand: Hand, moving: list[Region], face: FaceBox) -> bool:
+    """Something that moves claims the label of something still that is well away from the body."""
+    x, _ = face.center_xy_px
+    dx = abs(hand.region.xy[0] - x) / face.width_px
+    return bool(moving) and dx > 2.2

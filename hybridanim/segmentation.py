@@ -133,11 +133,21 @@ def _look_for_face(
     else:
         side = 640 if state.face is None and not state.lost_frames else 400
         hit = head_search.look_everywhere(image, max_side_px=side, near=known)
-    if hit is None:
+    if hit is None or not _holds_skin(image, hit):
         return replace(state, misses=state.misses + 1), None
     coarse = head_search.scaled(hit, 1 / scale)
     face = coarse if state.face is None else head_search.blend(state.face, coarse)
     return replace(state, face=face, is_seen=True, misses=0), hit
+
+
+def _holds_skin(image: Array, hit: FaceBox) -> bool:
+    """The cascade also finds faces in folds and furniture: a doubtful one must be skin-coloured."""
+    if hit.score > 2:
+        return True
+    patch, box = _face_patch(image, hit)
+    inside = skin_cloud.face_pixels(patch, box)
+    likely = skin_cloud.probability(patch, skin_cloud.generic_cloud().table(0.5))
+    return cv2.mean(cv2.inRange(likely, 90, 255), inside)[0] / 255 > 0.3
 
 
 def _learn(
