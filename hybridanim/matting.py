@@ -45,7 +45,9 @@ def subject_mask(
     lab = cv2.bilateralFilter(cv2.cvtColor(small, cv2.COLOR_RGB2LAB), 5, 18, 3)
     vote, trust = _vote(lab, u, v, sure)
     soft = _generous(u, v)
-    doubt = soft * np.maximum(1 - trust, _alike(lab, vote > 0.5, _possible_shape(u, v) & (v < 0.8)))
+    alike, overlap = _alike(lab, vote > 0.5, _possible_shape(u, v) & (v < 0.8))
+    trust *= float(np.clip((0.97 - overlap) / 0.08, 0, 1))  # photographs: up to 0.85; noise: 1
+    doubt = soft * np.maximum(1 - trust, alike)
     doubt = np.maximum(doubt, vote * (vote <= 0.5))
     return _refine(image, vote * trust, doubt.astype(np.float32))
 
@@ -120,11 +122,12 @@ def _vote(lab: Array, u: Array, v: Array, sure: Array) -> tuple[Array, float]:
     return np.clip(vote * 1.6, 0, 1).astype(np.float32), trust
 
 
-def _alike(lab: Array, cut: Array, near: Array) -> Array:
+def _alike(lab: Array, cut: Array, near: Array) -> tuple[Array, float]:
     """(n, n) float32 in [0, 1]: background coloured like the person, so perhaps the person's.
 
-    Compares smoothed Lab histograms of the two sides near the head. Dark hair before a dark wall
-    has no edge to cut along, but nor does anyone see if a little of that wall goes with the hair.
+    Also how much the two sides' colours overlap, 0 to 1 (Bhattacharyya's coefficient), from
+    smoothed Lab histograms near the head. Dark hair before a dark wall has no edge to cut along,
+    but nor does anyone see if a little of that wall goes with the hair.
     """
     bins = 16
     place = np.ravel_multi_index(tuple((lab // (256 // bins)).reshape(-1, 3).T), (bins,) * 3)
@@ -136,7 +139,7 @@ def _alike(lab: Array, cut: Array, near: Array) -> Array:
     person = (shares[0] / np.maximum(shares[0] + shares[1], 1e-9)).ravel()[place]
     alike = np.clip((person.reshape(cut.shape) - 0.12) / 0.2, 0, 1) * ~cut
     alike = cv2.morphologyEx(alike.astype(np.float32), cv2.MORPH_OPEN, disc(1))
-    return cv2.GaussianBlur(alike, (0, 0), 2.0)
+    return cv2.GaussianBlur(alike, (0, 0), 2.0), float(np.sqrt(shares[0] * shares[1]).sum())
 
 
 def _grab_cut(lab: Array, sure: Array, likely: Array, possible: Array) -> Array:

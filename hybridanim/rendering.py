@@ -117,9 +117,9 @@ def _calmed_flow(motion: DenseMotion, pin_border: float) -> Array:
 
 @cache
 def _ramp(cells: int, share: float) -> Array:
-    """0 in the outermost cells, rising smoothly to 1 over ``share`` of the side."""
+    """0 in the two outermost cells, rising smoothly to 1 over ``share`` of the side."""
     at = np.arange(cells)
-    t = np.clip(np.minimum(at, cells - 1 - at) / max(1.0, share * cells), 0, 1)
+    t = np.clip((np.minimum(at, cells - 1 - at) - 1) / max(1.0, share * cells), 0, 1)
     return (t * t * (3 - 2 * t)).astype(np.float32)
 
 
