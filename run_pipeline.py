@@ -49,7 +49,8 @@ def main(words: list[str]) -> int:
     if words and words[0] in WORDS:
         from stages import doctor  # each further word loads only what it needs
 
-        return doctor.main(words[1:])
+        print("\n".join(doctor.report(EXAMPLE_DRIVING, _example_source())))
+        return 0
     try:
         return _render(*_parse(words))
     except InputError as error:
@@ -60,9 +61,8 @@ def main(words: list[str]) -> int:
 
 def _parse(words: list[str]) -> tuple[Files, RenderJob]:
     job = RenderJob()
-    for before, word in zip(words, words[1:], strict=False):
-        if before == "--config":
-            job = read_job(Path(word))
+    if "--config" in words[:-1]:
+        job = read_job(Path(words[words.index("--config") + 1]))
     further = "".join(f"  {word}: {what}\n" for word, what in WORDS.items())
     arguments = tyro.cli(
         Arguments,

@@ -20,12 +20,13 @@ class Composer:
         crop, scale = source.crop, source.image.shape[0] / source.crop.side_px
         self._rows = _span(crop.y_px, h, crop.side_px, scale)
         self._columns = _span(crop.x_px, w, crop.side_px, scale)
-        self._paster = pasteback.Paster(source.picture, crop) if job.paste_back else None
+        size = source.image.shape[0]
+        self._place = pasteback.place(source.picture, crop, size) if job.paste_back else None
 
     def __call__(self, image: Array, driving: Array) -> Array:
         """image: (S, S, 3) animated square; driving: (H, W, 3) as read; both uint8 RGB."""
-        if self._paster is not None:
-            image = self._paster(image)
+        if self._place is not None:
+            image = pasteback.paste(self._place, image)
         elif self._job.pipeline.crop == "none":
             image = image[self._rows, self._columns]
         if self._job.mark:

@@ -31,7 +31,8 @@ def from_flat(cls: type[T], options: Mapping[str, Any], where: str) -> T:
     for name, hint in hints.items():
         if dataclasses.is_dataclass(hint):
             own = dict(rest.pop(name, {})) if isinstance(rest.get(name, {}), Mapping) else {}
-            own |= {n: rest.pop(n) for n in _names(hint) if n in rest}
+            inside = [*all_names(hint), *_parts(hint)]
+            own |= {n: rest.pop(n) for n in inside if n in rest}
             parts[name] = from_flat(hint, own, where)
         elif name in rest:
             key = name.replace("_", "-")
@@ -94,8 +95,10 @@ def describe(hint: Any) -> str:
     return names.get(hint, str(hint).replace("hybridanim.", ""))
 
 
-def _names(cls: Any) -> list[str]:
-    return [field.name for field in dataclasses.fields(cls)]
+def _parts(cls: type) -> list[str]:
+    """Names of the fields that are dataclasses themselves: the sections of a table."""
+    hints = typing.get_type_hints(cls)
+    return [name for name, hint in hints.items() if dataclasses.is_dataclass(hint)]
 
 
 def _fit_any(value: Any, hints: tuple[Any, ...], hint: Any, where: str) -> Any:

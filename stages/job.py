@@ -134,8 +134,8 @@ def _set_reference(
         chosen = next((g for g in glances if g.index == int(job.reference)), None)
         if chosen is None or chosen.landmarks_xy_px is None:
             raise InputError(
-                f"--reference {job.reference}: expected a frame with a clear face, found none there;"
-                " choose another frame, or auto"
+                f"--reference {job.reference}: expected a frame with a clear face, found none"
+                " there; choose another frame, or auto"
             )
     if chosen is not None and chosen.landmarks_xy_px is not None:
         pipeline.keypoints.set_reference(scanning.as_reference(chosen, view))
