@@ -3,7 +3,7 @@
 Background subtraction in the head's own frame: the window is levelled by the head box into a small
 picture, brightness and contrast are matched to a slowly learned mean, and cells that differ by
 several times their usual spread are strange. What is strange is not learned until it has stayed for
-seconds; if nearly everything is, the head turned or the light changed and all is learned at once.
+seconds, unless nearly everything is while the features are followed well: the light has changed.
 """
 
 from __future__ import annotations
@@ -42,8 +42,14 @@ class Appearance:
     steps: int = 0
 
 
-def update(memory: Appearance | None, small: Array, window: Window, head: HeadBox) -> Appearance:
-    """Compare the window with what is remembered, then learn from it."""
+def update(
+    memory: Appearance | None, small: Array, window: Window, head: HeadBox, *, is_clear: bool
+) -> Appearance:
+    """Compare the window with what is remembered, then learn from it.
+
+    is_clear: the features say that nothing hides the head; if nearly all of it is strange all the
+    same, its turn or the light has changed.
+    """
     now = levelled(small, window, head)
     if memory is None:
         none = np.zeros(now.shape, bool)
@@ -52,7 +58,7 @@ def update(memory: Appearance | None, small: Array, window: Window, head: HeadBo
     score = cv2.blur(difference, (3, 3)) / (memory.spread + _NOISE)
     strange = cv2.morphologyEx((score > _TIMES).astype(np.uint8), cv2.MORPH_CLOSE, _GAP) > 0
     strange &= memory.steps > 3  # the spread has to be learned first
-    if strange[FACE].mean() > 0.6:
+    if is_clear and strange[FACE].mean() > 0.5:
         strange = np.zeros_like(strange)
     since = np.where(strange, memory.since + 1, 0).astype(np.int32)
     rate = np.where(strange & (since < _PATIENCE), 0.0, max(_RATE, 1 / (memory.steps + 2)))

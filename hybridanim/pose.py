@@ -1,7 +1,7 @@
 """Points of a generic head and where they are in the picture -> how the head is turned.
 
-The generic head is an ellipsoid with a nose, in units of the head box's side: origin at the box
-centre, x to the picture's right, y down, z away from the camera, so a frontal head is unrotated.
+The generic head is the surface through the mean landmarks, in units of the head box's side: origin
+at the box centre, x to the picture's right, y down, z away from the camera: frontal = unrotated.
 R = Rz(roll) Ry(yaw) Rx(pitch), angles in degrees: yaw > 0 turns the face to the picture's right,
 pitch > 0 looks up, roll > 0 turns clockwise on the screen, all 0 faces the camera, not its
 axis. OpenCV's solvePnP, then a One-Euro filter (Casiez et al. 2012).
@@ -10,17 +10,19 @@ axis. OpenCV's solvePnP, then a One-Euro filter (Casiez et al. 2012).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 import cv2
 import numpy as np
+from scipy.interpolate import RBFInterpolator
 
+from .alignment_shape import MEAN_SHAPE_3D
 from .profiles import CameraProfile
 from .types import Array, HeadBox
 
 Angles = tuple[float, float, float]
-_AXES = np.array([0.56, 0.80, 0.62])  # half width, height and depth of the ellipsoid
-_NOSE = (0.0, 0.10, 0.13, 0.09, 0.14)  # x, y, how far it stands out, its widths in x and y
-_MAX_POINTS = 72
+_TABLE, _TABLE_HALF = 64, 0.6  # cells a side of the depth table, box sides to its edge
+_MAX_POINTS = 64
 _LEAST_POINTS = 8
 _DEPTH_HEADS = 5.0  # nearer than this nobody films a face; bounds an unknown focal length
 
@@ -62,24 +64,50 @@ def _turn(angle_rad: float, first: int, second: int) -> Array:
     return turn
 
 
+@cache
+def _depth_table() -> Array:
+    """(T, T) float32: depth of the mean face at the cells of a square about its centre."""
+    axis = (np.arange(_TABLE) + 0.5) / _TABLE * 2 * _TABLE_HALF - _TABLE_HALF
+    places = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
+    shape = MEAN_SHAPE_3D.astype(np.float64)
+    spline = RBFInterpolator(shape[:, :2], shape[:, 2], smoothing=1e-3)
+    return spline(places).reshape(_TABLE, _TABLE).astype(np.float32)
+
+
+def _depth(x: Array, y: Array) -> Array:
+    """Depth of the generic head's surface at (N,) x and y."""
+    columns, rows = ((v + _TABLE_HALF) / (2 * _TABLE_HALF) * _TABLE - 0.5 for v in (x, y))
+    found = cv2.remap(
+        _depth_table(),
+        columns.astype(np.float32).reshape(1, -1),
+        rows.astype(np.float32).reshape(1, -1),
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return found[0]
+
+
 def lift(xy_px: Array, pose: Pose) -> Array:
     """(N, 2) picture points on a head with that pose -> (N, 3) float32 points of the generic head.
 
-    The view is taken as parallel; points beside the ellipsoid, or on its very edge, become NaN.
+    The view is taken as parallel; points beside the face, and where its surface is seen too
+    slantingly to say where, become NaN.
     """
+    if not len(xy_px):
+        return np.zeros((0, 3), np.float32)
     rotation = rotation_matrix(pose.angles_deg)
     xy = (np.asarray(xy_px, np.float64) - pose.centre_xy_px) / pose.size_px
-    # the ray is start + depth * along, in head axes; the nearer crossing has the smaller depth
-    start = np.column_stack([xy, np.zeros(len(xy))]) @ rotation / _AXES
-    along = rotation[2] / _AXES
-    a, b, c = along @ along, start @ along, (start**2).sum(1) - 1
-    inside = b**2 / a - c  # 1 in the middle, 0 on the edge
-    depth = (-b - np.sqrt(np.maximum(inside, 0) * a)) / a
-    points = (start + depth[:, None] * along) * _AXES
-    x, y, height, wide, tall = _NOSE
-    bump = ((points[:, 0] - x) / wide) ** 2 + ((points[:, 1] - y) / tall) ** 2
-    points[:, 2] -= height * np.exp(-bump / 2)
-    points[inside < 0.1] = np.nan
+    start = np.column_stack([xy, np.zeros(len(xy))]) @ rotation  # rays in head axes
+    along = rotation[2]
+    reach = np.zeros(len(xy))
+    points, gap = start, np.zeros(len(xy))
+    for _ in range(8):  # walk along the rays by the depth that is missing
+        points = start + reach[:, None] * along
+        gap = _depth(points[:, 0], points[:, 1]) - points[:, 2]
+        reach = reach + 0.7 * gap / along[2]
+    points[:, 2] += gap
+    x, y = points[:, 0] / 0.43, (points[:, 1] - 0.02) / 0.58
+    points[(x**2 + y**2 > 1) | (np.abs(gap) > 0.02)] = np.nan
     return points.astype(np.float32)
 
 
@@ -107,8 +135,8 @@ def solve(
 ) -> Pose | None:
     """Pose that puts (N, 3) head points (units of the box side) at (N, 2) picture points.
 
-    Starts at ``guess``; rows that fit badly are left out of a second round. None with fewer than
-    eight rows, or when the solver fails.
+    Starts at ``guess``; of many rows the first are used, and those that fit badly are left out of a
+    second round. None with fewer than eight rows, or when the solver fails.
     """
     points, xy = _some(points, xy_px)
     depth = matrix[0, 0] / guess.size_px
@@ -137,10 +165,8 @@ def solve(
 
 
 def _some(points: Array, xy_px: Array) -> tuple[Array, Array]:
-    """At most so many rows, spread over all, without NaN, float64."""
-    rows = np.nonzero(np.isfinite(points).all(1))[0]
-    if len(rows) > _MAX_POINTS:
-        rows = rows[np.linspace(0, len(rows) - 1, _MAX_POINTS).astype(int)]
+    """The first so many rows without NaN, float64."""
+    rows = np.nonzero(np.isfinite(points).all(1))[0][:_MAX_POINTS]
     return (
         np.ascontiguousarray(points[rows], np.float64),
         np.ascontiguousarray(xy_px[rows], np.float64),

@@ -125,8 +125,8 @@ def _carry(
             if np.isfinite(again[3][:count]).sum() > share * count:
                 (before, after, xy, error), shift = again, np.array(jump)
     followed = np.isfinite(error[:count])
+    noise = 0.01 * state.head.size_px
     if followed.sum() >= 3:
-        noise = 0.01 * state.head.size_px
         motion = registration.robust_similarity(
             state.alive.xy_px[followed].astype(float), xy[:count][followed], noise
         )
@@ -134,8 +134,17 @@ def _carry(
         motion = np.column_stack([np.eye(2), shift])
     moved = replace(state.alive, xy_px=xy[:count]).pick(followed)
     moved = carry.anchored(after, moved, motion)
-    head = headbox.moved(state.head, motion)
-    memory = appearance.update(state.memory, after.small, after.window, head)
+    like = moved.likeness > config.least_likeness
+    if like.sum() >= _FEW:  # what a passing hand drags along says nothing of the head
+        start = state.alive.xy_px[followed][like].astype(float)
+        sure = registration.robust_similarity(start, moved.xy_px[like], noise)
+    else:
+        sure = np.eye(2, 3)
+    head = headbox.moved(state.head, sure)
+    is_clear = like.sum() > 0.6 * count
+    memory = appearance.update(
+        state.memory, after.small, after.window, head, is_clear=bool(is_clear)
+    )
     strange = appearance.is_strange(memory, moved.xy_px, head)
     stay, doubt = carry.judge(moved, head, mask, strange, config.least_likeness)
     moved = replace(moved, doubt=doubt)
@@ -241,9 +250,7 @@ def _acquire(state: TrackState, grey: Array, mask: SkinMask, aligner: Fitter | N
     if state.reference_head is None:
         reference = marks.xy_px if marks else None
         turned = pose.frontal(head)
-        return replace(
-            state, reference_head=head, reference_landmarks_xy_px=reference, pose=turned
-        )
+        return replace(state, reference_head=head, reference_landmarks_xy_px=reference, pose=turned)
     return _return(state, mask)
 
 
@@ -341,9 +348,8 @@ def _turn(state: TrackState, frame: Frame, camera: CameraProfile | None) -> Trac
     matrix = pose.camera_matrix(frame.image, state.head, camera)
     lens = np.array(camera.distortion) if camera else None
     rows = state.alive.pick((state.alive.doubt == 0) & (state.alive.age > 0))
-    guess = replace(
-        state.pose, centre_xy_px=state.head.center_xy_px, size_px=state.head.size_px
-    )
+    rows = rows.pick(np.argsort(rows.ids))  # the first were placed when the head faced the camera
+    guess = replace(state.pose, centre_xy_px=state.head.center_xy_px, size_px=state.head.size_px)
     solved = pose.solve(rows.model, rows.xy_px, matrix, guess, lens)
     if solved is None:
         faded = replace(guess, confidence=0.5 * state.pose.confidence)
