@@ -1,0 +1,110 @@
+"""Fit the landmark cascade: python -m calibration.alignment --clips DIR --portraits DIR ...
+
+Clips and portraits are looked at once by the landmark networks (the teacher; kept in --teacher),
+every --every-th frame becomes samples, and the fitted weights are written as safetensors. The
+networks are needed here only. See docs/alignment.md for the method, weights/alignment.md for data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import multiprocessing
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+from safetensors.numpy import save_file
+
+from hybridanim import alignment_training as training
+from hybridanim.alignment_samples import Sample, Variant, augment, clip_samples, picture_sample
+from hybridanim.alignment_teacher import Teacher, teach_clip
+
+_samples: list[Sample] = []  # read by the forked workers, never sent to them
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--clips", type=Path, required=True, help="folder of training clips")
+    parser.add_argument("--portraits", type=Path, help="folder of still pictures")
+    parser.add_argument("--networks", type=Path, required=True, help="the teacher's networks")
+    parser.add_argument("--teacher", type=Path, default=Path("scratch/teacher"))
+    parser.add_argument("--output", type=Path, default=Path("weights/alignment.safetensors"))
+    parser.add_argument("--every", type=int, default=6, help="use every so many frames")
+    parser.add_argument("--copies", type=int, default=6, help="variants of each sample")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    return parser.parse_args()
+
+
+def _identities(clips: Path) -> dict[str, str]:
+    """Clip stem -> person, from clips.csv beside the folder; else every clip is its own person."""
+    table = clips.parent / "clips.csv"
+    if not table.is_file():
+        return {}
+    with table.open() as lines:
+        return {Path(row["file"]).stem: row["identity"] for row in csv.DictReader(lines)}
+
+
+def _teach(job: tuple[Path, Path, Path]) -> int:
+    clip, networks, output = job
+    cv2.setNumThreads(1)
+    return 0 if output.is_file() else teach_clip(Teacher(networks), clip, output)
+
+
+def _still(job: tuple[Path, Path]) -> Sample | None:
+    path, networks = job
+    return picture_sample(path, Teacher(networks))
+
+
+def _collect(job: tuple[Path, Path, int]) -> list[Sample]:
+    return list(clip_samples(*job))
+
+
+def _vary(job: tuple[int, int, int]) -> Variant:
+    index, copy, seed = job
+    return augment(_samples[index], _samples, np.random.default_rng([seed, copy, index]))
+
+
+def _start() -> None:
+    cv2.setNumThreads(1)
+
+
+def main() -> None:
+    """Teach, collect, vary, fit, write."""
+    options = _arguments()
+    options.teacher.mkdir(parents=True, exist_ok=True)
+    clips = sorted(options.clips.glob("*.mp4"))
+    taught = [options.teacher / f"{clip.stem}.npz" for clip in clips]
+    with multiprocessing.get_context("fork").Pool(options.workers, _start) as pool:
+        pool.map(_teach, [(c, options.networks, t) for c, t in zip(clips, taught, strict=True)], 1)
+        jobs = [(c, t, options.every) for c, t in zip(clips, taught, strict=True)]
+        for part in pool.imap(_collect, jobs, 1):
+            _samples.extend(part)
+        stills = sorted(options.portraits.glob("*.[jp][pn]g")) if options.portraits else []
+        looks = pool.map(_still, [(path, options.networks) for path in stills], 8)
+    people = _identities(options.clips)
+    found = [sample for sample in looks if sample]
+    _samples.extend(found * 6)  # a still is one look where a clip is many: weigh it up
+    print(f"{len(_samples)} samples, {len(found)} of {len(stills)} pictures")
+    names = [people.get(sample.who, sample.who) for sample in _samples]
+    with multiprocessing.get_context("fork").Pool(options.workers, _start) as pool:
+        jobs = [(i, c, options.seed) for c in range(options.copies) for i in range(len(_samples))]
+        variants = pool.map(_vary, jobs, 64)
+        fold = np.array([_fold(names[i]) for i, _, _ in jobs])
+        plan = training.Plan(seed=options.seed)
+        tensors = training.fit_cascade(training.Data(variants, fold, plan, pool.starmap), print)
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, options.output)
+    print("sha256", hashlib.sha256(options.output.read_bytes()).hexdigest())
+
+
+def _fold(name: str, folds: int = 4) -> int:
+    """The fold that all pictures of a person are in."""
+    return hashlib.sha256(name.encode()).digest()[0] % folds
+
+
+if __name__ == "__main__":
+    main()
