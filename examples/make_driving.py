@@ -72,7 +72,7 @@ def _room(width: int, height: int, seed: int) -> Array:
 
 def camera_matrix(options: Options) -> Array:
     """3x3 pinhole matrix: the head's origin projects to the middle, a little above half height."""
-    focal = options.height * 1.82 * options.zoom
+    focal = options.height * 2.0 * options.zoom
     x, y = (options.width - 1) / 2, 0.44 * options.height - 0.5
     return np.array([[focal, 0, x], [0, focal, y], [0, 0, 1.0]])
 

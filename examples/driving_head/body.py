@@ -26,12 +26,21 @@ def eyeball(centre: tuple[float, float, float]) -> Mesh:
     return Mesh(xyz, uv.reshape(-1, 2), grid_triangles(25, 25))
 
 
+def socket(side: int, eye_z: float) -> Mesh:
+    """Flesh behind an eyeball, which a turned head shows at the corners."""
+    across = np.linspace(0.7, 4.7, 5)
+    x, y = np.meshgrid(across if side > 0 else -across[::-1], np.linspace(1.6, -1.6, 5))
+    xyz = np.stack([x, y, np.full_like(x, eye_z - 0.1)], axis=-1).reshape(-1, 3)
+    return Mesh(xyz, np.full((25, 2), 0.5), grid_triangles(5, 5))
+
+
 def mouth_cavity() -> Mesh:
-    """A dark bowl behind the lips."""
-    x, y = np.meshgrid(np.linspace(-2.7, 2.7, 9), np.linspace(MOUTH_Y + 1.6, MOUTH_Y - 3.1, 9))
-    z = 5.2 + 1.0 * np.square(x / 2.7)
-    xyz = np.stack([x, y, z], axis=-1).reshape(-1, 3)
-    return Mesh(xyz, np.full((81, 2), 0.5), grid_triangles(9, 9))
+    """A dark ellipsoid inside the skull: whatever is seen through the mouth ends there."""
+    y = -4.0 + 8.0 * np.sin(np.linspace(1.5, -1.5, 21))
+    share = np.sqrt(np.clip(1 - np.square((y + 4.0) / 8.0), 1e-4, 1))
+    rings = np.stack([y, 0 * y, 0 * y, 5.0 * share, 6.0 * share], axis=1)
+    mesh = tube(rings, 33)
+    return Mesh(mesh.xyz, np.full_like(mesh.uv, 0.5), mesh.triangles)
 
 
 def teeth(top_y: float, bottom_y: float, front_z: float) -> Mesh:
@@ -48,8 +57,8 @@ def tongue() -> Mesh:
     """A flat ellipsoid on the floor of the mouth."""
     a, b = np.meshgrid(np.linspace(-1.5, 1.5, 17), np.linspace(1.5, -1.5, 13))
     x = 1.7 * np.sin(a) * np.cos(b)
-    y = MOUTH_Y - 1.55 + 0.55 * np.sin(b) - 0.12 * np.exp(-np.square(x / 0.3))
-    z = 5.4 + 2.4 * np.cos(a) * np.cos(b)
+    y = MOUTH_Y - 0.85 + 0.7 * np.sin(b) - 0.12 * np.exp(-np.square(x / 0.3))
+    z = 5.4 + 2.7 * np.cos(a) * np.cos(b)
     xyz = np.stack([x, y, z], axis=-1)
     return Mesh(xyz.reshape(-1, 3), np.full((xyz.size // 3, 2), 0.5), grid_triangles(13, 17))
 
@@ -62,9 +71,9 @@ def ear(side: int) -> Mesh:
     lobe = np.clip(-np.sin(turn), 0, 1) ** 2
     rim = np.exp(-np.square((radius - 0.84) / 0.12)) * (1 - 0.6 * lobe)
     inner = np.exp(-np.square((radius - 0.5) / 0.1)) * (np.cos(turn) < 0.6)
-    out = 0.5 * rim + 0.2 * inner - 0.5 * np.exp(-np.square(radius / 0.3)) - 0.6 * (radius > 0.99)
+    out = 0.5 * rim + 0.2 * inner - 0.2 * np.exp(-np.square(radius / 0.3)) - 0.6 * (radius > 0.99)
     out = out + 0.45 * (1.4 - fore)  # attached in front, standing off behind
-    xyz = np.stack([side * (6.35 + out), up - 1.4, fore - 0.6], axis=-1)
+    xyz = np.stack([side * (6.6 + out), up - 1.4, fore - 0.6], axis=-1)
     uv = np.stack([0.5 + 0.48 * radius * np.cos(turn), 0.5 - 0.48 * radius * np.sin(turn)], -1)
     triangles = grid_triangles(14, 41)
     flat = xyz.reshape(-1, 3)
@@ -76,17 +85,17 @@ def ear(side: int) -> Mesh:
 def neck() -> Mesh:
     """From inside the skull down into the collar."""
     y = np.linspace(-4, -20, 25)
-    half = np.interp(y, [-20, -17, -14, -9, -4], [9.5, 7.0, 5.9, 5.6, 5.2])
-    deep = np.interp(y, [-20, -16, -9, -4], [7.5, 6.3, 6.0, 5.5])
+    half = np.interp(y, [-20, -17, -14, -9, -4], [9.0, 6.4, 5.3, 5.0, 4.8])
+    deep = np.interp(y, [-20, -16, -9, -4], [7.5, 6.0, 5.6, 5.2])
     middle = np.interp(y, [-20, -9, -4], [-2.2, -1.6, -1.0])
     return tube(np.stack([y, 0 * y, middle, half, deep], axis=1))
 
 
 def torso() -> Mesh:
     """Collar, shoulders and chest, clothed."""
-    y = np.array([-15.2, -15.0, -15.3, -16.0, -17.2, -18.4, -19.6, -21.5, -24, -28, -34, -42, -50])
-    half = np.array([6.1, 6.5, 6.9, 7.5, 9.6, 13.2, 16.6, 19.4, 20.6, 20.9, 20.6, 20.2, 20.0])
-    deep = np.array([6.2, 6.6, 7.0, 7.3, 7.7, 8.3, 8.9, 9.6, 10.4, 11.0, 11.3, 11.4, 11.5])
+    y = np.array([-14.4, -14.1, -14.4, -15.0, -16.0, -17.2, -18.6, -20.6, -23, -28, -34, -42, -50])
+    half = np.array([5.4, 5.9, 6.3, 7.0, 9.2, 12.6, 16.0, 19.0, 20.6, 21.2, 20.8, 20.2, 20.0])
+    deep = np.array([5.9, 6.4, 7.0, 7.3, 7.7, 8.3, 8.9, 9.6, 10.4, 11.0, 11.3, 11.4, 11.5])
     rings = np.stack([y, 0 * y, np.full_like(y, -1.9), half, deep], axis=1)
     t = np.linspace(0, len(y) - 1, 60)
     fine = np.stack([np.interp(t, np.arange(len(y)), rings[:, k]) for k in range(5)], axis=1)
@@ -95,13 +104,16 @@ def torso() -> Mesh:
     return Mesh(mesh.xyz, np.clip(uv, 0, 1), mesh.triangles)
 
 
-_FINGERS = (
+FINGERS = (
     # base x, base y, tip x, tip y, radius at base and tip
     (-2.9, 8.6, -4.3, 14.6, 0.82, 0.62),
     (-1.0, 9.4, -1.5, 17.2, 0.9, 0.68),
     (1.1, 9.5, 1.35, 18.0, 0.92, 0.7),
     (3.0, 9.0, 4.1, 16.6, 0.9, 0.68),
 )
+
+
+HAND_BOX = (-6.8, 20.5, 15.5, 45.0)  # left, top, width, height of the hand's patch, cm
 
 
 @cache
@@ -116,7 +128,7 @@ def hand() -> Mesh:
         (2.6, 3.4, 0.3, 5.0, 7.4, 0.9, 1.5, 1.0),
         (5.0, 7.4, 0.9, 6.2, 10.4, 0.9, 0.95, 0.72),
     ]
-    for x0, y0, x1, y1, r0, r1 in _FINGERS:
+    for x0, y0, x1, y1, r0, r1 in FINGERS:
         xm, ym, rm = (x0 + x1) / 2, (y0 + y1) / 2, 0.93 * (r0 + r1) / 2
         parts += [(x0, y0, 0, xm, ym, 0.25, r0, rm), (xm, ym, 0.25, x1, y1, 0.1, rm, r1)]
     return soft_union(np.array(parts, float), 0.22, 0.42, 0.8)

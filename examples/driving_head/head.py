@@ -32,8 +32,9 @@ _PROFILE = np.array(
         (-8.0, 8.9, 5.2, -5.5, 1.4),
         (-9.5, 8.75, 4.25, -3.5, 2.4),
         (-10.6, 8.3, 3.2, -1.0, 3.6),
-        (-11.3, 7.2, 2.2, 1.5, 4.3),
-        (-11.8, 5.4, 0.3, 4.6, 5.0),
+        (-11.3, 7.4, 2.5, 0.8, 4.1),
+        (-11.6, 6.6, 1.9, 2.2, 4.5),
+        (-11.8, 5.0, 0.1, 4.8, 4.9),
     ]
 )[::-1]
 
@@ -78,11 +79,11 @@ def _skull(angle: Array, y: Array) -> tuple[Array, Array]:
 def _nose(x: Array, y: Array) -> Array:
     ridge = PchipInterpolator(
         [-5.2, -4.75, -4.4, -4.0, -3.6, -2.6, -1.0, 0.3, 1.3, 2.2],
-        [0.0, 0.12, 1.35, 2.35, 2.6, 2.05, 1.25, 0.62, 0.3, 0.0],
+        [0.0, 0.15, 1.2, 2.25, 2.55, 2.0, 1.2, 0.6, 0.3, 0.0],
     )(np.clip(y, -5.2, 2.2))
-    width = np.interp(y, [-4.4, -3.4, -1.5, 0.5, 2], [1.0, 0.98, 0.82, 0.72, 1.0])
+    width = np.interp(y, [-4.4, -3.4, -1.5, 0.5, 2], [0.92, 1.02, 0.98, 0.8, 1.0])
     wings = 0.95 * bump(np.abs(x) - 1.32, 0.48) * bump(y + 3.95, 0.58)
-    return ridge * np.exp(-np.power(np.abs(x) / width, 2.2)) + wings
+    return ridge * np.exp(-np.power(np.abs(x) / width, 2.0)) + wings
 
 
 def mouth_shape(x: Array) -> Array:
@@ -237,7 +238,7 @@ class Head:
         shape = np.power(np.clip(1 - np.square(u), 0, 1), 0.7) * (z > 3)
         shut = np.where(x < 0, face.blink_left, face.blink_right)
         inner = -np.clip(u, -1, 1) * 0.08  # the lid is highest a little inward of its middle
-        lifted = (0.66 + inner + 0.1 * max(0.0, face.brows) + 0.3 * face.gaze_y) * shape
+        lifted = (0.6 + inner + 0.1 * max(0.0, face.brows) + 0.3 * face.gaze_y) * shape
         low = (-0.36 + inner + 0.12 * face.smile) * shape
         upper = low + (lifted - low) * (1 - shut)
         fade = 1 - smooth_step(0.0, 1.75, np.abs(y))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from .body import FINGERS, HAND_BOX
 from .head import BOTTOM_Y, CROWN_Y, EYE_HALF, EYE_X, MOUTH_Y, hair_mask, mouth_shape, surface
 from .raster import Array
 from .surfaces import bump, noise, smooth_step
@@ -17,7 +18,7 @@ from .surfaces import bump, noise, smooth_step
 # sRGB: skin, lips, hair
 TONES = {
     "light": ((228, 183, 156), (190, 104, 98), (92, 62, 40)),
-    "medium": ((200, 146, 112), (158, 82, 74), (44, 31, 25)),
+    "medium": ((198, 149, 120), (158, 82, 74), (44, 31, 25)),
     "dark": ((126, 84, 60), (108, 58, 52), (24, 19, 18)),
 }
 ATLAS_SHAPE = (1024, 2048)
@@ -65,14 +66,16 @@ def _spots(rng: np.random.Generator, shape: tuple[int, int], count: int, radius_
     return cv2.GaussianBlur(image, (0, 0), 0.35 * radius_px)
 
 
-def _brows(image: Array, x: Array, y: Array, hair: Array, rng: np.random.Generator) -> None:
+def _brows(image: Array, x: Array, y: Array, hair: Array, rng: np.random.Generator) -> Array:
+    """Paint the brows; returns their mask."""
     side = np.abs(x)
-    centre = np.interp(side, [1.1, 2.0, 3.9, 5.3], [1.95, 2.05, 2.45, 1.7])
-    half = np.interp(side, [1.0, 1.5, 3.5, 5.4], [0.3, 0.4, 0.34, 0.08])
+    centre = np.interp(side, [1.1, 2.0, 3.9, 5.3], [2.1, 2.22, 2.52, 1.62])
+    half = np.interp(side, [1.0, 1.5, 3.5, 5.4], [0.2, 0.36, 0.32, 0.08])
     ragged = noise(rng, x.shape, 7, 2)
     inside = smooth_step(1.15, 0.55, np.abs(y - centre) / half + 0.35 * ragged)
     inside *= smooth_step(0.95, 1.35, side) * smooth_step(5.5, 5.0, side) * (np.abs(x) < 6)
     _mix(image, hair * 0.8, 0.92 * inside)
+    return inside
 
 
 def _lids(image: Array, x: Array, y: Array, hair: Array) -> None:
@@ -152,8 +155,9 @@ def _head(rng: np.random.Generator, tone: str) -> Array:
     _crevices(image, x, y)
     mouth = _lips(image, x, y, lips, rng)
     _lids(image, x, y, hair)
-    _brows(image, x, y, hair, rng)
+    brows = _brows(image, x, y, hair, rng)
     gloss = 0.5 + 0.5 * bump(x, 2.2) * smooth_step(-5, 1, y) + 0.9 * mouth
+    gloss *= 1 - 0.8 * brows
     inside = _hair(image, gloss, angle, y, hair, rng)
     return np.dstack([image, gloss, inside])
 
@@ -207,7 +211,29 @@ def _hand(rng: np.random.Generator, tone: str) -> Array:
     size = PATCHES["hand"][2]
     image = _skin(rng, (size, size), tone, 8)
     image *= np.array([1.03, 0.95, 0.94], np.float32)
+    _palm(image)
     return np.dstack([image, np.full((size, size), 0.35)])
+
+
+def _palm(image: Array) -> None:
+    """Creases of the palm and of the finger joints."""
+    lines = [
+        [(-2.9, 6.4), (-1.3, 6.4), (0.4, 6.8), (1.6, 7.8)],
+        [(3.2, 6.4), (1.2, 5.9), (-0.8, 5.2), (-2.4, 4.3)],
+        [(3.2, 6.3), (1.7, 5.5), (0.8, 4.2), (0.5, 2.5), (0.9, 0.9)],
+        [(-1.9, 0.3), (0, 0.1), (1.9, 0.3)],
+    ]
+    for x0, y0, x1, y1, radius, _ in FINGERS:
+        for share in (0.04, 0.38, 0.7):
+            x, y = x0 + share * (x1 - x0), y0 + share * (y1 - y0)
+            lines.append([(x - radius, y), (x, y - 0.12), (x + radius, y)])
+    mask = np.zeros(image.shape[:2], np.float32)
+    left, top, width, height = HAND_BOX
+    for line in lines:
+        points = (np.array(line) - (left, top)) / (width, -height) * image.shape[0]
+        cv2.polylines(mask, [np.round(16 * points).astype(np.int32)], False, 1.0, 2, cv2.LINE_AA, 4)
+    mask = cv2.GaussianBlur(mask, (0, 0), 1.1)
+    image *= 1 - 0.3 * mask[..., None] * np.array([0.7, 1.0, 1.0], np.float32)
 
 
 def paint_atlas(tone: str, seed: int) -> tuple[Array, Array]:

@@ -20,12 +20,14 @@ from .surfaces import Mesh, mesh_normals, smooth_step
 
 DISTANCE_CM = 82.0  # camera to the head's origin
 PIVOT = np.array([0.0, -7.0, -1.5])  # the head turns about the top of the spine
-MATERIALS = ["skin", "eye", "other"]
+MATERIALS = ["skin", "eye", "other", "inside"]
 # part -> atlas patch, material, label of the truth (0 none, 1 head, 2 left hand, 3 right hand)
 PARTS = {
     "head": ("head", "skin", 1),
     "left_eye": ("eye", "eye", 0),
     "right_eye": ("eye", "eye", 0),
+    "left_socket": ("tongue", "other", 0),
+    "right_socket": ("tongue", "other", 0),
     "cavity": ("mouth", "other", 0),
     "upper_teeth": ("teeth", "eye", 0),
     "lower_teeth": ("teeth", "eye", 0),
@@ -80,6 +82,12 @@ class Scene:
             labels.append(np.full(count, label, np.uint8))
             materials.append(np.full(count, MATERIALS.index(material), np.uint8))
             parts.append(np.full(count, number, np.uint8))
+        # the face seen from inside, through the mouth or past an eyeball
+        inside = self._inside()
+        triangles.append(inside)
+        labels.append(np.zeros(len(inside), np.uint8))
+        materials.append(np.full(len(inside), MATERIALS.index("inside"), np.uint8))
+        parts.append(np.full(len(inside), list(meshes).index("cavity"), np.uint8))
         self.triangles = np.concatenate(triangles)
         self.triangle_label = np.concatenate(labels)
         self.triangle_material = np.concatenate(materials)
@@ -94,6 +102,8 @@ class Scene:
             "head": plain,
             "left_eye": body.eyeball((-EYE_X, 0.0, head.eye_z)),
             "right_eye": body.eyeball((EYE_X, 0.0, head.eye_z)),
+            "left_socket": body.socket(-1, head.eye_z),
+            "right_socket": body.socket(1, head.eye_z),
             "cavity": body.mouth_cavity(),
             "upper_teeth": body.teeth(-6.0, -7.15, 9.15),
             "lower_teeth": body.teeth(-7.05, -8.1, 8.9),
@@ -107,6 +117,11 @@ class Scene:
             "left_sleeve": sleeve,
             "right_sleeve": sleeve,
         }
+
+    def _inside(self) -> Array:
+        x, y, z = self.head.rest[self.head.triangles].mean(axis=1).T
+        near = (z > 2) & (np.abs(x) < 6) & (np.abs(y + 4.5) < 6)
+        return self.head.triangles[near][:, ::-1]
 
     def pose(self, pose: Pose) -> Posed:
         """Deform, turn and place every part; hidden hands are put behind the camera."""

@@ -45,9 +45,8 @@ _LEFT = [(2.6, -17, -48, 8, 12, 0), (3.1, -15.5, -25, 10, -8, -20), (3.5, -17, -
          (3.9, -15, -25, 10, -4, -30), (4.3, -17.5, -22, 10, -18, 0), (4.8, -16, -26, 10, -6, -20),
          (5.4, -17, -50, 8, 8, 0)]  # fmt: skip
 _RIGHT = [(5.2, 22, -50, 12, 0, 0), (5.75, 18.5, -24, 14, 12, 20), (6.05, 15, -18, 15, 2, 10),
-          (6.35, 4, -13, 16, -18, 0), (6.6, -5, -12.5, 16, -30, 0), (6.8, -4, -12.5, 16, -28, 0),
-          (7.1, 9, -16, 16, -6, 10), (7.4, 19, -26, 14, 10, 20),
-          (7.8, 22, -52, 12, 0, 0)]  # fmt: skip
+          (6.4, 4, -13, 16, -18, 0), (6.75, -6, -14, 16, -30, 0), (7.05, -14, -24, 15, -24, 0),
+          (7.4, -18, -52, 12, -10, 0)]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +88,13 @@ def pose_at(time_s: float, seconds: float = DURATION_S) -> Pose:
     """The pose at ``time_s`` of a performance stretched to ``seconds``."""
     t = time_s * DURATION_S / seconds
     jaw, wide = speech(t)
+    smile = _curve(_SMILE, t)[0]
     blink = _blink(t)
     sway = 0.15 * np.sin(2 * np.pi * 0.4 * t) * float(smooth_step(0.35, 0.8, np.array(t)))
     face = Expression(
-        jaw=jaw,
+        jaw=min(1.0, jaw + 0.17 * smile),
         wide=wide,
-        smile=_curve(_SMILE, t)[0],
+        smile=0.12 + 0.88 * smile,  # a friendly rest
         brows=_curve(_BROWS, t)[0],
         blink_left=blink,
         blink_right=blink,

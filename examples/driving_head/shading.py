@@ -26,7 +26,8 @@ class Light:
 
 
 WRAP = {"skin": (0.42, 0.24, 0.18), "other": (0.15, 0.15, 0.15)}
-SHINE = {"skin": (0.16, 16.0), "eye": (2.2, 260.0), "other": (0.12, 14.0)}
+SHINE = {"skin": (0.16, 16.0), "eye": (2.2, 260.0), "other": (0.12, 14.0), "inside": (0.0, 1.0)}
+INSIDE_TINT = (0.16, 0.05, 0.045)
 
 
 def _unit(vector: tuple[float, ...]) -> Array:
@@ -64,4 +65,5 @@ def shade(
     highlight = shine[:, 0] * colour[:, 3] * np.power(facing, shine[:, 1])
     edge = np.power(1 - np.clip(np.einsum("ij,ij->i", normal, view), 0, 1), 4)
     highlight += 0.1 * colour[:, 3] * edge
-    return result + highlight[:, None]
+    tint = np.array([INSIDE_TINT if n == "inside" else (1, 1, 1) for n in names], np.float32)
+    return (result + highlight[:, None]) * tint[materials]

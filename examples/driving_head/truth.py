@@ -18,12 +18,12 @@ HEAD, LEFT_HAND, RIGHT_HAND = 1, 2, 3
 # name -> rest position x, y in cm and block of the grid (0 above the eyes, 1 between, 2 below the
 # mouth); left and right as seen in the picture
 LANDMARKS = {
-    "left_brow_outer": (-5.1, 1.75, 0),
-    "left_brow_middle": (-3.6, 2.33, 0),
-    "left_brow_inner": (-1.45, 1.72, 0),
-    "right_brow_inner": (1.45, 1.72, 0),
-    "right_brow_middle": (3.6, 2.33, 0),
-    "right_brow_outer": (5.1, 1.75, 0),
+    "left_brow_outer": (-5.1, 1.7, 0),
+    "left_brow_middle": (-3.6, 2.45, 0),
+    "left_brow_inner": (-1.45, 2.12, 0),
+    "right_brow_inner": (1.45, 2.12, 0),
+    "right_brow_middle": (3.6, 2.45, 0),
+    "right_brow_outer": (5.1, 1.7, 0),
     "left_eye_outer": (-4.7, 0.0, 0),
     "left_eye_inner": (-1.6, 0.0, 0),
     "left_lid_top": (-3.15, 0.0, 0),
