@@ -99,12 +99,11 @@ def rotation_deg(
     picture: Array, head: HeadBox, landmarks: Array | None
 ) -> tuple[float, float, float]:
     """Yaw, pitch and roll of a still head; without landmarks it is taken as frontal."""
-    rest = (0.0, 0.0, head.roll_deg)
+    rest = pose.frontal(head)
     if landmarks is None:
-        return rest
+        return rest.angles_deg
     matrix = pose.camera_matrix(picture, head, None)
-    solved = pose.solve(MEAN_SHAPE_3D, landmarks, matrix, head, rest)
-    return solved[0] if solved else rest
+    return (pose.solve(MEAN_SHAPE_3D, landmarks, matrix, rest) or rest).angles_deg
 
 
 def source_crop(picture: Array, head: HeadBox, option: str) -> Crop:
