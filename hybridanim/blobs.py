@@ -28,7 +28,7 @@ class Region:
     xy: tuple[float, float]
     box: tuple[float, float, float, float]
     area: float
-    moving: float = 0.0  # mean grey change since the last frame inside it
+    moving: float = 0.0  # mean grey change since the last frame, beyond the whole picture's
 
 
 @dataclass(frozen=True)
@@ -107,13 +107,14 @@ def regions(mask: Array, change: Array, face: FaceBox) -> list[Region]:
     """
     count, labels, stats, centroids = cv2.connectedComponentsWithStats(mask)
     face_area = face.width_px * face.height_px
+    everywhere = float(change.mean())  # a moving camera or flicker says nothing of hands
     found = []
     for i in range(1, count):
         x, y, w, h, area = (int(v) for v in stats[i])
         if not 0.08 * face_area < area < 4 * face_area:
             continue
         inside = labels[y : y + h, x : x + w] == i
-        moving = float(change[y : y + h, x : x + w][inside].mean())
+        moving = float(change[y : y + h, x : x + w][inside].mean()) - 1.5 * everywhere
         xy = (float(centroids[i][0]), float(centroids[i][1]))
         found.append(Region(xy, (float(x), float(y), float(w), float(h)), float(area), moving))
     return sorted(found, key=lambda region: -region.area)

@@ -203,7 +203,7 @@ def _learn_hit(
         rate = 1.0
     elif explained < 0.5:
         rate = max(rate, 0.6)
-    skin = skin_cloud.histogram(patch, mask)
+    skin = skin_cloud.shaded_histogram(patch, mask)
     cloud = Cloud(_mix_arrays(state.cloud.skin, skin, rate), state.cloud.other, 1.0)
     for _ in range(2 if rate == 1.0 else 1):
         cloud = _with_background(cloud, yuv, state.face, rate)
@@ -221,16 +221,23 @@ def _learn_followed(
     if cv2.countNonZero(sure) < max(12, 0.6 * cv2.countNonZero(inside)):
         return state, True
     rate = _LEARN_FRAMES * config.learning_rate
-    skin = _mix_arrays(state.cloud.skin, skin_cloud.histogram(yuv, sure), rate)
+    skin = _mix_arrays(state.cloud.skin, skin_cloud.shaded_histogram(yuv, sure), rate)
     cloud = _with_background(replace(state.cloud, skin=skin), yuv, state.face, rate)
     return replace(state, cloud=cloud, table=cloud.table()), False
 
 
 def _with_background(cloud: Cloud, yuv: Array, face: FaceBox, rate: float) -> Cloud:
-    """Learn what lies away from the head and is not likely skin."""
-    outside = cv2.inRange(skin_cloud.probability(yuv, cloud.table()), 0, 128)
-    outside[blobs.head_ellipse(yuv.shape[:2], face, 1.1) > 0] = 0
+    """Learn what is not likely skin: everywhere, and once more around the head, where hair is."""
+    shape = yuv.shape[:2]
+    likely = skin_cloud.probability(yuv, cloud.table())
+    outside = cv2.inRange(likely, 0, 127)
+    outside[blobs.head_ellipse(shape, face, 1.1) > 0] = 0
     other = skin_cloud.histogram(yuv, outside, (1.0, 0.7))
+    ring = cv2.inRange(likely, 0, 127)
+    ring[blobs.head_ellipse(shape, face, 0.8) > 0] = 0
+    ring[blobs.head_ellipse(shape, face, 2.0) == 0] = 0
+    if cv2.countNonZero(ring) > 30:
+        other = 0.6 * other + 0.4 * skin_cloud.histogram(yuv, ring, (1.0, 0.7))
     return replace(cloud, other=_mix_arrays(cloud.other, other, rate))
 
 

@@ -17,8 +17,6 @@ from .profiles import SkinProfile
 from .skin_cloud import Cloud
 from .types import Array, FaceBox
 
-# Skin in shade keeps its hue, so the seen pixels times these gains are skin too, ever more rarely.
-_SHADES = ((1.08, 0.5), (1.0, 1.0), (0.88, 0.5), (0.76, 0.25), (0.64, 0.12), (0.52, 0.06))
 _FACE_SHARE, _BODY_SHARE, _FAR_SHARE = 0.3, 0.2, 0.1  # prior share of skin in, under, off a face
 _RING_WEIGHT = 0.4  # of what lies around the heads in the background: hair, mostly
 _SURE, _NOT = 242, 13  # of 255: pixels that the cut may not change
@@ -57,24 +55,13 @@ def still_mask(image: Array, faces: list[FaceBox], profile: SkinProfile | None) 
     return cv2.inRange(cv2.ximgproc.guidedFilter(image, soft, radius, 50.0), 128, 255)
 
 
-def shaded_histogram(image: Array, mask: Array) -> Array:
-    """Histogram of the masked RGB pixels and of the same pixels in more and less light."""
-    pixels = image[mask > 0][None].astype(np.float32)
-    counts = np.zeros(skin_cloud.BINS, np.float32)
-    for gain, weight in _SHADES:
-        lit = np.clip(gain * pixels + 0.5, 0, 255).astype(np.uint8)
-        yuv = cv2.cvtColor(lit, cv2.COLOR_RGB2YUV)
-        counts += weight * skin_cloud.histogram(yuv, blur=(0.0, 0.0))
-    return skin_cloud.smooth(counts, (1.5, 0.7))
-
-
 def _likelihood(image: Array, faces: list[FaceBox], profile: SkinProfile | None) -> Array:
     """(H, W) uint8, 255 x P(skin | colour, place)."""
     yuv = cv2.cvtColor(image, cv2.COLOR_RGB2YUV)
     generic = skin_cloud.generic_cloud()
     masks = [skin_cloud.face_pixels(yuv, face) for face in faces]
     masks = [mask for mask in masks if cv2.countNonZero(mask)]
-    shades = [shaded_histogram(image, mask) for mask in masks]
+    shades = [skin_cloud.shaded_histogram(yuv, mask) for mask in masks]
     if profile is not None:
         shades.append(skin_cloud.histogram_of_profile(profile))
     if not shades:
