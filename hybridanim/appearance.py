@@ -69,6 +69,13 @@ def update(
     )
 
 
+def strange_share(memory: Appearance | None) -> float:
+    """Share of the face that looks strange and has not for so long that it must be the face."""
+    if memory is None:
+        return 0.0
+    return float((memory.strange & (memory.since < _PATIENCE))[FACE].mean())
+
+
 def located(memory: Appearance, grey: Array, near: HeadBox) -> tuple[HeadBox, float]:
     """The remembered head looked for around a rough box, at several sizes and leanings.
 

@@ -147,6 +147,20 @@ def is_on_head(xy_px: Array, head: HeadBox, slack: float = 1.0) -> Array:
     return (x / (0.60 * slack)) ** 2 + ((y + 0.06) / (0.74 * slack)) ** 2 < 1
 
 
+def is_hand_near(head: HeadBox, mask: SkinMask) -> bool:
+    """Whether a hand is merged with the head's skin, or its box reaches into the face."""
+    x, y = head.center_xy_px
+    half = 0.55 * head.size_px
+    for blob in (mask.blob(LEFT_HAND), mask.blob(RIGHT_HAND)):
+        if blob is not None:
+            left, top, width, height = blob.box_px
+            margin = half + (half if blob.is_predicted else 0.0)
+            across = left < x + margin and left + width > x - margin
+            if across and top < y + margin and top + height > y - margin:
+                return True
+    return False
+
+
 def is_in_hand(xy_px: Array, mask: SkinMask) -> Array:
     """(N,) bool: inside the box of a hand."""
     inside = np.zeros(len(xy_px), bool)

@@ -25,6 +25,7 @@ from .templates import Features
 from .types import Array, Frame, HeadBox, SkinMask, Tracks
 
 _SAME_HEAD = 0.6  # correlation with the remembered head that makes it the same
+_YOUNG = 8  # frames; younger features may turn out to sit on a hand
 _FEW = 6  # fewer features than this say nothing about the head
 _SEARCH_FRAMES = 5  # the whole picture is searched for a face so often while there is no head
 _CHECK_FRAMES = 12  # the cascade checks the box so often when there are no landmarks
@@ -135,6 +136,8 @@ def _carry(
     moved = replace(state.alive, xy_px=xy[:count]).pick(followed)
     moved = carry.anchored(after, moved, motion)
     like = moved.likeness > config.least_likeness
+    if (like & (moved.age > _YOUNG)).sum() >= 2 * _FEW:
+        like &= moved.age > _YOUNG
     if like.sum() >= _FEW:  # what a passing hand drags along says nothing of the head
         start = state.alive.xy_px[followed][like].astype(float)
         sure = registration.robust_similarity(start, moved.xy_px[like], noise)
@@ -332,7 +335,11 @@ def _complete(state: TrackState, mask: SkinMask, config: TrackConfig) -> TrackSt
         )  # fmt: skip
         state = replace(state, alive=state.alive.join(found), aside=aside)
     wanted = config.max_features - len(state.alive)
-    if wanted < 0.1 * config.max_features or (state.steps % 3 and len(state.alive) > 20):
+    # while something passes before the face only known features may come back
+    most = 0.15 if headbox.is_hand_near(state.head, mask) else 0.5
+    is_hidden = appearance.strange_share(state.memory) > most
+    is_rested = state.steps % 3 == 0 or len(state.alive) < 20
+    if is_hidden or not is_rested or wanted < 0.1 * config.max_features:
         return state
     fresh = carry.replenish(
         state.view, state.alive, wanted, state.head, mask, state.memory, state.pose,
