@@ -1,0 +1,1 @@
+"""Tools that measure a person, a camera or a clip and save a profile."""
