@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -61,7 +62,7 @@ class DebugWriter:
         title: str = "",
         overwrite: bool = False,
     ) -> None:
-        self.folder = Path(folder)
+        self.folder = Path(folder).absolute()
         self.source = source
         self._fps, self._stages, self._overwrite = fps, stage_names, overwrite
         self._settings, self._versions = dict(settings or {}), dict(versions or {})
@@ -70,7 +71,8 @@ class DebugWriter:
         self._statistics = RunStatistics(stage_names, float(fps))
         self._thumbnails = Thumbnails()
         self._trails: dict[int, Array] = {}
-        self._sinks: dict[str, Any] = {}
+        self._sinks: dict[str, tuple[Any, tuple[int, int]]] = {}
+        self._open_sinks = ExitStack()  # closes every one, also when another fails
         self._overview: Overview | None = None
         self._frames, self._is_open = 0, True
         self._stream = (self._partial / TABLE).open("w", newline="", encoding="utf-8")
@@ -102,15 +104,12 @@ class DebugWriter:
 
     def _put(self, name: str, image: Array, time_s: float) -> None:
         """Add a picture to a video; the first one sets its size (even, as H.264 wants it)."""
-        sink = self._sinks.get(name)
-        if sink is None:
+        if name not in self._sinks:
             size = ((image.shape[1] + 1) // 2 * 2, (image.shape[0] + 1) // 2 * 2)
-            sink = open_sink(self._partial / name, Fraction(self._fps), size=size, overwrite=True)
-            self._sinks[name] = (sink, size)
-            sink.__enter__()
-        else:
-            sink, size = sink
-        sink.write(draw.fit(image, *self._sinks[name][1]), time_s)
+            made = open_sink(self._partial / name, Fraction(self._fps), size=size, overwrite=True)
+            self._sinks[name] = (self._open_sinks.enter_context(made), size)
+        sink, size = self._sinks[name]
+        sink.write(draw.fit(image, *size), time_s)
 
     def close(self, stopped: str = "") -> None:
         """Finish all files and move them into the folder; nothing is left without a frame.
@@ -120,12 +119,19 @@ class DebugWriter:
         if not self._is_open:
             return
         self._is_open = False
-        self._stream.close()
-        for sink, _ in self._sinks.values():
-            sink.__exit__(None, None, None)
-        if not self._frames:
-            remove_partial(self._partial)
-            return
+        try:
+            self._stream.close()
+            self._open_sinks.close()
+            if self._frames:
+                self._write_texts(stopped)
+                self.folder.mkdir(parents=True, exist_ok=True)
+                for name in FILES:
+                    (self._partial / name).replace(self.folder / name)
+        finally:
+            with suppress(OSError):  # another error, if there is one, says more
+                remove_partial(self._partial)
+
+    def _write_texts(self, stopped: str) -> None:
         write_report(
             self._partial / REPORT,
             self._statistics.summary(stopped),
@@ -139,10 +145,6 @@ class DebugWriter:
         beside = {"settings": self._settings, "versions": self._versions}
         text = json.dumps(beside, indent=2, default=str, ensure_ascii=False)
         (self._partial / CONFIG).write_text(text + "\n", encoding="utf-8")
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for name in FILES:
-            (self._partial / name).replace(self.folder / name)
-        remove_partial(self._partial)
 
     def __enter__(self) -> Self:
         return self
@@ -185,4 +187,6 @@ def remove_partial(partial: Path) -> None:
         return
     for name in FILES:
         (partial / name).unlink(missing_ok=True)
+    for part in partial.glob(".*.part"):  # of a sink that was killed
+        part.unlink()
     partial.rmdir()

@@ -183,6 +183,8 @@ def _put_features(out: Array, tracks: TracksType, trails: Trails, scale: float) 
 
 
 def _put_head(out: Array, head: HeadBox, scale: float) -> None:
+    if not np.isfinite(head.roll_deg):
+        return
     angle = np.deg2rad(head.roll_deg)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     path = ink.box_path(-0.5, -0.5, 1, 1) * head.size_px @ turn.T + head.center_xy_px

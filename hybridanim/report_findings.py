@@ -27,8 +27,6 @@ ADVICE = {
     "looks into the camera at first and is evenly lit is followed best.",
     "turn": "A flat picture shows nothing behind the cheek, so strong turns stretch. Choose a "
     "quieter part with `--start` and `--end`, or less motion with `--scale 0.7`.",
-    "first_pose": "The motion is measured from the driver's first frame unless another is chosen: "
-    "`--reference auto` takes the frame that looks most like the picture.",
     "hand": "Motion under a hand is guessed from the rest of the face. If the mouth jumps there, "
     "raise `--smooth`.",
     "held": "While the motion is held, the picture stands still or drifts back to rest.",
