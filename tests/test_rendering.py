@@ -149,13 +149,31 @@ def test_512_and_1024_agree():
     assert difference.mean() < 0.3 and np.quantile(difference, 0.999) <= 12
 
 
-def test_affine_motion_is_up_sampled_exactly():
-    grid = geometry.grid_norm(64)
-    flow = np.stack([0.1 * grid[..., 0] - 0.05 * grid[..., 1], 0.2 * grid[..., 1] + 0.03])
-    at = geometry.grid_norm(300)
-    truth = np.stack([0.1 * at[..., 0] - 0.05 * at[..., 1], 0.2 * at[..., 1] + 0.03])
-    found = rendering._upsampled(flow.astype(np.float32), 300, slice(0, 300), slice(0, 300))
-    assert np.abs(found - truth).max() < 1e-5
+@pytest.mark.parametrize("size", [100, 256, 300, 1024])
+def test_affine_motion_is_up_sampled_exactly(size):
+    def affine(grid):
+        x, y = grid[..., 0], grid[..., 1]
+        return np.stack([0.1 * x - 0.05 * y, 0.2 * y + 0.03]).astype(np.float32)
+
+    found = np.stack(rendering._upsampled(affine(geometry.grid_norm(64)), size))
+    error = np.abs(found - affine(geometry.grid_norm(size)))
+    margin = -(-size // 256)  # the outermost eighth of a cell is constant
+    assert error[:, margin:-margin, margin:-margin].max() < 1e-5 and error.max() < 1e-3
+
+
+def test_up_sampled_flow_is_scipys_spline_and_has_no_creases():
+    rng = np.random.default_rng(2)
+    flow = ndimage.gaussian_filter(rng.normal(0, 1, (2, 64, 64)), (0, 3, 3)).astype(np.float32)
+    at = (np.arange(1024) + 0.5) / 16 - 0.5
+    truth = ndimage.map_coordinates(
+        flow[0].astype(float), np.meshgrid(at, at, indexing="ij"), order=3, mode="mirror"
+    )
+    found = rendering._upsampled(flow, 1024)[0]
+    inside = slice(64, -64)  # the two differ in what they think of the border
+    assert np.abs(found - truth)[inside, inside].max() < 0.01 * np.abs(flow).max()
+    bend = np.abs(np.diff(found[inside], 2, axis=0)).max()
+    plain = cv2.resize(flow[0], (1024, 1024), interpolation=cv2.INTER_LINEAR)
+    assert bend < 0.4 * np.abs(np.diff(plain[inside], 2, axis=0)).max()
 
 
 def test_border_meets_the_picture_around_it():
