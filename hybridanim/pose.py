@@ -16,12 +16,16 @@ import cv2
 import numpy as np
 from scipy.interpolate import RBFInterpolator
 
+from .alignment_points import GROUPS
 from .alignment_shape import MEAN_SHAPE_3D
 from .profiles import CameraProfile
 from .types import Array, HeadBox
 
 Angles = tuple[float, float, float]
 _TABLE, _TABLE_HALF = 64, 0.6  # cells a side of the depth table, box sides to its edge
+_GROUPS = ("left_eye", "right_eye", "nose", "forehead", "temples", "cheeks", "outer_lips", "jaw")
+_STIFF = [row for group in _GROUPS for row in GROUPS[group]]
+_OFFSET_RATE = 0.05  # a step
 _MAX_POINTS = 64
 _LEAST_POINTS = 8
 _DEPTH_HEADS = 5.0  # nearer than this nobody films a face; bounds an unknown focal length
@@ -37,6 +41,14 @@ class Pose:
     speed_deg: Angles = (0.0, 0.0, 0.0)  # per second
     confidence: float = 0.0  # in [0, 1]
     time_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Lens:
+    """Intrinsics for one picture size."""
+
+    matrix: Array  # (3, 3) float64
+    distortion: Array | None = None  # in OpenCV's order
 
 
 def rotation_matrix(angles_deg: Angles) -> Array:
@@ -126,19 +138,38 @@ def frontal(head: HeadBox) -> Pose:
     return Pose((0.0, 0.0, head.roll_deg), head.center_xy_px, head.size_px)
 
 
-def solve(
-    points: Array,
-    xy_px: Array,
-    matrix: Array,
-    guess: Pose,
-    distortion: Array | None = None,
-) -> Pose | None:
+def solve_landmarks(xy_px: Array, lens: Lens, guess: Pose) -> Pose | None:
+    """Pose of (L, 2) landmarks on the mean face; those that speak and frown are left out."""
+    return solve(MEAN_SHAPE_3D[_STIFF], xy_px[_STIFF], lens, guess)
+
+
+def combined(
+    steady: Pose | None, absolute: Pose | None, offset_deg: Angles
+) -> tuple[Pose | None, Angles]:
+    """One pose of a steady one that may be off by a constant, and an absolute one that shakes.
+
+    offset_deg: absolute minus steady so far, slowly learned; returned anew.
+    """
+    if steady is None:
+        return absolute, offset_deg
+    offset = np.array(offset_deg)
+    if absolute is not None:
+        apart = np.subtract(absolute.angles_deg, steady.angles_deg) - offset
+        # a large disagreement is the steady pose's mistake: features placed at a wrong pose
+        excess = np.clip(np.abs(apart) / 6.0 - 1, 0, 1)
+        offset = offset + (_OFFSET_RATE + 0.3 * excess) * apart
+    angles = tuple((np.array(steady.angles_deg) + offset).tolist())
+    return replace(steady, angles_deg=angles), tuple(offset.tolist())
+
+
+def solve(points: Array, xy_px: Array, lens: Lens, guess: Pose) -> Pose | None:
     """Pose that puts (N, 3) head points (units of the box side) at (N, 2) picture points.
 
-    Starts at ``guess``; of many rows the first are used, and those that fit badly are left out of a
-    second round. None with fewer than eight rows, or when the solver fails.
+    Starts at ``guess``; of many rows the first are used, and those that fit badly are left out
+    of a second round. None with fewer than eight rows, or when the solver fails.
     """
     points, xy = _some(points, xy_px)
+    matrix = lens.matrix
     depth = matrix[0, 0] / guess.size_px
     place = (np.array(guess.centre_xy_px) - matrix[:2, 2]) / matrix[0, 0] * depth
     vector = cv2.Rodrigues(_sight(place / depth) @ rotation_matrix(guess.angles_deg))[0]
@@ -148,11 +179,11 @@ def solve(
         if keep.sum() < _LEAST_POINTS:
             return None
         found, vector, shift = cv2.solvePnP(
-            points[keep], xy[keep], matrix, distortion, vector, shift, useExtrinsicGuess=True
+            points[keep], xy[keep], matrix, lens.distortion, vector, shift, useExtrinsicGuess=True
         )
         if not found or not np.isfinite(vector).all() or shift[2, 0] <= 0:
             return None
-        seen = cv2.projectPoints(points, vector, shift, matrix, distortion)[0][:, 0]
+        seen = cv2.projectPoints(points, vector, shift, matrix, lens.distortion)[0][:, 0]
         error = np.linalg.norm(seen - xy, axis=1)
         keep = error < 2.5 * max(float(np.median(error)), 0.005 * guess.size_px)
     fit = float(np.median(error)) / guess.size_px

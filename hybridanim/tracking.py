@@ -47,6 +47,7 @@ class TrackState:
     reference_landmarks_xy_px: Array | None = None
     shift_px: tuple[float, float] = (0.0, 0.0)  # of the head, from the frame before
     pose: Pose = field(default_factory=Pose)
+    pose_offset_deg: pose.Angles = (0.0, 0.0, 0.0)  # see pose.combined
     next_id: int = 0
     steps: int = 0
     hidden_steps: int = 0  # in a row in which the head was covered
@@ -350,18 +351,23 @@ def _complete(state: TrackState, mask: SkinMask, config: TrackConfig) -> TrackSt
 
 
 def _turn(state: TrackState, frame: Frame, camera: CameraProfile | None) -> TrackState:
-    """Head rotation from the features' places on the generic head."""
+    """Head rotation from features and landmarks on the generic head."""
     assert state.head is not None
-    matrix = pose.camera_matrix(frame.image, state.head, camera)
-    lens = np.array(camera.distortion) if camera else None
-    rows = state.alive.pick((state.alive.doubt == 0) & (state.alive.age > 0))
-    rows = rows.pick(np.argsort(rows.ids))  # the first were placed when the head faced the camera
+    lens = pose.Lens(
+        pose.camera_matrix(frame.image, state.head, camera),
+        np.array(camera.distortion) if camera else None,
+    )
     guess = replace(state.pose, centre_xy_px=state.head.center_xy_px, size_px=state.head.size_px)
-    solved = pose.solve(rows.model, rows.xy_px, matrix, guess, lens)
-    if solved is None:
-        faded = replace(guess, confidence=0.5 * state.pose.confidence)
-        return replace(state, pose=faded)
-    return replace(state, pose=pose.smoothed(state.pose, solved, frame.time_s))
+    rows = state.alive.pick((state.alive.doubt == 0) & (state.alive.age > 0))
+    rows = rows.pick(np.argsort(rows.ids))  # the first were placed in the reference frame
+    steady = pose.solve(rows.model, rows.xy_px, lens, guess)
+    marks = state.landmarks
+    absolute = pose.solve_landmarks(marks.xy_px, lens, guess) if marks else None
+    now, offset = pose.combined(steady, absolute, state.pose_offset_deg)
+    if now is None:
+        return replace(state, pose=replace(guess, confidence=0.5 * state.pose.confidence))
+    turned = pose.smoothed(state.pose, now, frame.time_s)
+    return replace(state, pose=turned, pose_offset_deg=offset)
 
 
 def _tracks(state: TrackState) -> Tracks:
