@@ -16,12 +16,13 @@ import numpy as np
 from av.error import BlockingIOError as NotYetError
 from av.error import EOFError as EndError
 from av.filter import Graph
-from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
+from av.video.reformatter import VideoReformatter
 
 from .pictures import to_rgb8
 from .types import Array
 
-UNSPECIFIED_COLORS = 2
+# H.273 numbers of matrix coefficients -> names of swscale
+MATRICES = {1: "ITU709", 4: "FCC", 5: "ITU601", 6: "ITU601", 7: "SMPTE240M", 9: "BT2020"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class Converter:
 
     def __init__(self, stream: Any, first: Any, max_side_px: int | None) -> None:
         self.orientation = Orientation.of(first)
-        self._reformatter = VideoReformatter()
+        self._reformatter: Any = VideoReformatter()
         aspect = stream.sample_aspect_ratio or Fraction(1)
         width, height = first.width, first.height
         if aspect > 0 and Fraction(1, 4) <= aspect <= 4:  # anything else is a writing error
@@ -80,23 +81,26 @@ class Converter:
     def __call__(self, picture: Any) -> Array:
         """Convert one picture; sizes that change within the file are scaled to the first one's."""
         width, height = self._stored_size
+        matrix = self._matrix(picture)
         is_same_size = (picture.width, picture.height) == self._stored_size
         rgb = self._reformatter.reformat(
             picture,
             width=width,
             height=height,
             format="rgba" if self._has_alpha else "rgb24",
-            src_colorspace=self._assumed_colors(picture),
-            interpolation=Interpolation.POINT if is_same_size else Interpolation.BILINEAR,
+            src_colorspace=matrix,
+            # without effect on RGB, but PyAV before 17 heeds the first only if the two differ
+            dst_colorspace="ITU709" if matrix == "ITU601" else "ITU601",
+            interpolation="POINT" if is_same_size else "BILINEAR",
         )
         return self.orientation(to_rgb8(rgb.to_ndarray()))
 
-    def _assumed_colors(self, picture: Any) -> Any:
-        """Untagged video is BT.709 from 720 lines on and BT.601 below, as players assume."""
-        if picture.format.is_rgb or picture.colorspace != UNSPECIFIED_COLORS:
+    def _matrix(self, picture: Any) -> str | None:
+        """Name of the colour matrix; untagged video is BT.709 from 720 lines on, else BT.601."""
+        if picture.format.is_rgb:
             return None
         is_high = picture.height >= 720 or picture.width >= 1280
-        return Colorspace.ITU709 if is_high else Colorspace.ITU601
+        return MATRICES.get(int(picture.colorspace), "ITU709" if is_high else "ITU601")
 
 
 class Deinterlacer:

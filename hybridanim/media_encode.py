@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import av
 import cv2
-from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from av.video.reformatter import VideoReformatter
 
 from .errors import InputError
 from .media_gif import Palette, insert_comment
@@ -78,7 +78,7 @@ class FilmEncoder:
         )
         self._container.metadata.update(plan.metadata)
         self._stream = self._add_stream()
-        self._reformatter = VideoReformatter()
+        self._reformatter: Any = VideoReformatter()
         self._sound: Sound | None = None
         self._origin_s: float | None = None
         self._last_tick = -1
@@ -138,8 +138,8 @@ class FilmEncoder:
         picture = self._reformatter.reformat(
             rgb,
             format="yuv420p",
-            dst_colorspace=Colorspace.ITU709,
-            dst_color_range=ColorRange.MPEG,
+            dst_colorspace="ITU709",
+            dst_color_range="MPEG",
         )
         picture.pts, picture.time_base = tick, self._plan.time_base
         with contextlib.suppress(AttributeError):  # read-only before PyAV 15

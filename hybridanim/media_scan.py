@@ -54,14 +54,14 @@ def time_base_of(fps: Fraction) -> Fraction:
 def video_stream(container: Any) -> Any:
     """The first real video stream of an opened file (no cover art), or None."""
     for stream in container.streams.video:
-        if "attached_pic" not in _disposition_names(stream):
+        if not _is_cover_art(stream):
             return stream
     return None
 
 
-def _disposition_names(stream: Any) -> str:
-    """Names of the flags that are set on a stream, in lower case."""
-    return str(getattr(stream.disposition, "name", stream.disposition) or "").lower()
+def _is_cover_art(stream: Any) -> bool:
+    """True for a picture that comes along with a song."""
+    return "attached_pic" in str(getattr(stream.disposition, "name", "") or "").lower()
 
 
 def scan(path: Path) -> Timing | None:

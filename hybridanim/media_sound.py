@@ -77,7 +77,8 @@ class Sound:
         """Re-encode the part from ``zero_s`` on; returns by how much it starts late."""
         from moviepy import AudioFileClip  # 0.3 s to import, seldom needed
 
-        first_s = float((stream.start_time or 0) * stream.time_base)
+        # a negative start is the encoder's priming, which is not heard
+        first_s = float(max(0, stream.start_time or 0) * stream.time_base)
         begin_s, late_s = max(0.0, zero_s - first_s), max(0.0, first_s - zero_s)
         is_opus = self._suffix == ".webm"
         rate = 48_000 if is_opus or stream.rate not in (32_000, 44_100, 48_000) else stream.rate

@@ -349,6 +349,38 @@ def test_the_picture_may_be_changed_after_writing(tmp_path):
     assert numbers == list(range(20))
 
 
+INTERRUPTED = """
+import sys, time
+from fractions import Fraction
+from hybridanim import io
+from tests.io_clips import numbered
+with io.open_sink(sys.argv[1], Fraction(25), (64, 48), audio_from=sys.argv[2]) as writer:
+    for i in range(100_000):
+        writer.write(numbered(i % 256))
+        if i == 40:
+            print("ready", flush=True)
+        time.sleep(0.002)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
+def test_ctrl_c_leaves_a_playable_file_with_sound(tmp_path, driving):
+    out = tmp_path / "a.mp4"
+    command = [sys.executable, "-c", INTERRUPTED, str(out), str(driving["aac"])]
+    root = Path(__file__).resolve().parents[1]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=root
+    ) as process:
+        assert process.stdout is not None and process.stdout.readline().strip() == b"ready"
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode != 0 and errors.rstrip().endswith(b"KeyboardInterrupt")
+    assert leftovers(tmp_path) == ["a.mp4"]
+    count = len(ffmpeg_rgb(out, 64, 48))
+    assert 40 < count < 2000
+    assert abs(len(ffmpeg_sound(out)) / 48_000 - min(count / 25, 3.1)) < 0.06
+
+
 FULL_DISK = """
 import resource, signal, sys
 import numpy as np
