@@ -25,21 +25,37 @@ _ROUNDS = 3
 
 
 def find_faces(image: Array, yuv: Array) -> list[FaceBox]:
-    """Cascade hits that hold skin or are beyond doubt, surest first, one of each near pair."""
+    """Cascade hits that may be learned from, surest first.
+
+    A hit in clothes or furniture would spoil the cloud. So hits must be skin-coloured (unless none
+    is, as under odd light), about as large as the others, and no weak hit on a sure one's body.
+    """
+    found = detect_faces(image, min_frac=0.045, max_side_px=800)
     likely = skin_cloud.probability(yuv, skin_cloud.generic_cloud().table(0.5))
+    skinny = [f for f in found if _skin_share(yuv, likely, f) > 0.4]
     kept: list[FaceBox] = []
-    for face in detect_faces(image, min_frac=0.045, max_side_px=800):
-        inside = skin_cloud.face_pixels(yuv, face)
-        share = cv2.mean(cv2.inRange(likely, 100, 255), inside)[0] / 255
-        if (share > 0.3 or face.score > 2) and not any(_is_same(face, k) for k in kept):
+    for face in skinny or [f for f in found if f.score > 2]:
+        if not any(_is_same(face, k) or _is_on_body(face, k) for k in kept):
             kept.append(face)
-    return kept
+    usual_px = float(np.median([f.width_px for f in kept])) if kept else 0.0
+    return [f for f in kept if len(kept) < 3 or usual_px / 2 < f.width_px < 1.8 * usual_px]
+
+
+def _skin_share(yuv: Array, likely: Array, face: FaceBox) -> float:
+    inside = skin_cloud.face_pixels(yuv, face)
+    return cv2.mean(cv2.inRange(likely, 100, 255), inside)[0] / 255
 
 
 def _is_same(a: FaceBox, b: FaceBox) -> bool:
     (ax, ay), (bx, by) = a.center_xy_px, b.center_xy_px
     near_x = abs(ax - bx) < 0.3 * (a.width_px + b.width_px)
     return near_x and abs(ay - by) < 0.3 * (a.height_px + b.height_px)
+
+
+def _is_on_body(weak: FaceBox, sure: FaceBox) -> bool:
+    (ax, ay), (bx, by) = weak.center_xy_px, sure.center_xy_px
+    is_under = abs(ax - bx) < 1.2 * sure.width_px and by < ay < by + 7 * sure.height_px
+    return is_under and weak.score < 0.6 * sure.score
 
 
 def still_mask(image: Array, faces: list[FaceBox], profile: SkinProfile | None) -> Array:
