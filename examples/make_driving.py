@@ -27,6 +27,7 @@ from examples.driving_head.room import paint_room
 from examples.driving_head.scene import MATERIALS, Posed, Scene
 from examples.driving_head.script import DURATION_S, Pose, pose_at
 from examples.driving_head.shading import Light, shade
+from examples.driving_head.surfaces import look_up
 from examples.driving_head.truth import LANDMARK_NAMES, LANDMARKS, RenderedFrame
 from examples.driving_head.voice import synthesise
 
@@ -139,7 +140,7 @@ def _sample(atlas: Array, uv: Array) -> Array:
     rows = -(-len(uv) // 1024)
     padded = np.zeros((rows * 1024, 2), np.float32)
     padded[: len(uv)] = uv
-    found = cv2.remap(atlas, padded.reshape(rows, 1024, 2), None, cv2.INTER_LINEAR)
+    found = look_up(atlas, padded.reshape(rows, 1024, 2))
     return found.reshape(-1, 4)[: len(uv)]
 
 

@@ -10,13 +10,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from skimage import data
 
 from examples import make_driving
-from hybridanim.types import Array
+from examples.driving_head.surfaces import look_up
+
+Array = NDArray[Any]
 
 SKIN_RGB = {"light": (226, 178, 150), "medium": (196, 140, 106), "dark": (112, 74, 54)}
 
@@ -96,7 +100,7 @@ class MovedClip:
         """Displacement (H, W, 2) of frame ``here``'s pixels to frame ``there``, and where known."""
         path = self.to_picture[here]
         height, width = path.shape[:2]
-        end = cv2.remap(self.from_picture[there], path, None, cv2.INTER_LINEAR)
+        end = look_up(self.from_picture[there], path)
         known = inside(path, height, width) & inside(end, height, width)
         return end - pixel_grid(height, width), known
 
@@ -135,16 +139,16 @@ def invert(path: Array, steps: int = 40) -> Array:
     """The inverse map of a smooth, invertible map near the identity, by fixed-point iteration."""
     grid = pixel_grid(*path.shape[:2])
     shift, guess = path - grid, grid.copy()
+    limit = np.array([path.shape[1] - 1, path.shape[0] - 1], np.float32)
     for _ in range(steps):
-        guess = grid - cv2.remap(shift, guess, None, cv2.INTER_LINEAR, borderMode=_REPEAT)
+        inside_xy = np.clip(guess, 0, limit)
+        guess = grid - look_up(shift, inside_xy)
     return guess
 
 
-_REPEAT = cv2.BORDER_REPLICATE
-
-
 def _look(picture: Array, path: Array) -> Array:
-    return cv2.remap(picture, path, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
+    x, y = np.ascontiguousarray(path[..., 0]), np.ascontiguousarray(path[..., 1])
+    return cv2.remap(picture, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
 
 
 def sinus_displacement(

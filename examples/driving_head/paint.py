@@ -11,7 +11,17 @@ import cv2
 import numpy as np
 
 from .body import FINGERS, HAND_BOX
-from .head import BOTTOM_Y, CROWN_Y, EYE_HALF, EYE_X, MOUTH_Y, hair_mask, mouth_shape, surface
+from .head import (
+    BOTTOM_Y,
+    CROWN_Y,
+    EYE_HALF,
+    EYE_X,
+    MOUTH_HALF,
+    MOUTH_Y,
+    hair_mask,
+    mouth_shape,
+    surface,
+)
 from .raster import Array
 from .surfaces import bump, noise, smooth_step
 
@@ -102,14 +112,11 @@ def _lips(image: Array, x: Array, y: Array, lips: Array, rng: np.random.Generato
     mask = (upper + lower) * (shape > 0.02)
     wrinkles = 1 + 0.2 * noise(rng, x.shape, 5, 1)
     _mix(image, lips * (1 - 0.22 * upper)[..., None] * wrinkles[..., None], 0.85 * mask)
-    line = bump(m, 0.09) * (np.abs(x) < MOUTH_HALF_PAINT)
+    line = bump(m, 0.09) * (np.abs(x) < MOUTH_HALF + 0.05)
     image *= 1 - 0.72 * line[..., None]
     corner = bump(np.abs(x) - 2.5, 0.22) * bump(m, 0.2)
     image *= 1 - 0.5 * corner[..., None]
     return mask
-
-
-MOUTH_HALF_PAINT = 2.5
 
 
 def _crevices(image: Array, x: Array, y: Array) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from . import body
 from .head import EYE_X, Expression, Head
-from .paint import ATLAS_SHAPE, PATCHES
+from .paint import PATCHES
 from .raster import Array
 from .script import Pose
 from .surfaces import Mesh, mesh_normals, smooth_step
@@ -193,6 +193,3 @@ def _bend(
     still = xyz + 0.35 * shift
     normal = normal + weight * (normal @ turn.T - normal)
     return still + weight * (moved - still), normal
-
-
-__all__ = ["ATLAS_SHAPE", "MATERIALS", "PARTS", "Posed", "Scene", "rotation"]

@@ -88,15 +88,21 @@ def outward(xyz: Array, triangles: Array) -> Array:
     return triangles if volume > 0 else triangles[:, ::-1].copy()
 
 
-def smooth_step(low: float, high: float, value: Array) -> Array:
+def smooth_step(low: float | Array, high: float | Array, value: float | Array) -> Array:
     """0 below ``low``, 1 above ``high``, an S between; ``low`` > ``high`` turns it round."""
     t = np.clip((np.asarray(value) - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
 
 
-def bump(distance: Array, radius: float) -> Array:
+def bump(distance: float | Array, radius: float) -> Array:
     """exp(-(distance / radius)^2)."""
     return np.exp(-np.square(distance / radius))
+
+
+def look_up(image: Array, xy_px: Array, flags: int = cv2.INTER_LINEAR, border: float = 0) -> Array:
+    """Sample (H, W[, C]) at absolute positions (h, w, 2) float32; ``border`` outside."""
+    x, y = np.ascontiguousarray(xy_px[..., 0]), np.ascontiguousarray(xy_px[..., 1])
+    return cv2.remap(image, x, y, flags, borderValue=(border, border, border, border))
 
 
 def noise(

@@ -13,6 +13,7 @@ import numpy as np
 
 from .raster import Array, Visible
 from .script import Pose
+from .surfaces import look_up
 
 HEAD, LEFT_HAND, RIGHT_HAND = 1, 2, 3
 # name -> rest position x, y in cm and block of the grid (0 above the eyes, 1 between, 2 below the
@@ -115,10 +116,10 @@ class RenderedFrame:
         grid = np.dstack(np.meshgrid(np.arange(width), np.arange(height))).astype(np.float32)
         target = grid + flow
         back = _backward(other, self)
-        reach = cv2.remap(back, target, None, cv2.INTER_NEAREST, borderValue=(1e6, 1e6))
+        reach = look_up(back, target, cv2.INTER_NEAREST, 1e6)
         miss = np.linalg.norm(flow + reach, axis=-1)
         empty = (other.parts == 0).astype(np.uint8)
-        gone = cv2.remap(empty, target, None, cv2.INTER_NEAREST, borderValue=(1,)) > 0
+        gone = look_up(empty, target, cv2.INTER_NEAREST, 1) > 0
         return np.where(on_surface, ~gone & (miss < 1.0), gone & (miss < 1.0))
 
 
