@@ -179,10 +179,10 @@ def put_dots(
 ) -> None:
     """Filled discs with a dark rim at (N, 2), or only rings; colours are repeated in order."""
     xy = np.reshape(xy_px, (-1, 2))
-    is_good = np.isfinite(xy).all(1)
-    places = fixed_point(np.where(is_good[:, None], xy, 0)).tolist()
+    is_good = np.isfinite(xy).min(axis=1, keepdims=True)
+    places = fixed_point(np.where(is_good, xy, 0)).tolist()
     radius = round(radius_px * 2**SHIFT)
-    for row in np.flatnonzero(is_good):
+    for row in np.flatnonzero(is_good).tolist():
         colour = colours[row % len(colours)]
         if ring:
             cv2.circle(canvas, places[row], radius, colour, 1, cv2.LINE_AA, SHIFT)
