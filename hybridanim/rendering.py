@@ -21,7 +21,7 @@ from .plate import disc
 from .types import Array, DenseMotion, Source
 
 _FLAGS = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC, "lanczos": cv2.INTER_LANCZOS4}
-_SURE = 0.8  # a matte above this is the person
+_SURE, _DOUBT = 0.7, 0.25  # a matte above is the person, below perhaps not
 _FINER = 4  # samples a cell of the smooth flow
 _STILL_PX = 0.02  # motion below this is not worth a resampling
 
@@ -59,18 +59,17 @@ def prepare(source: Source, config: RenderConfig) -> Prepared:
 def _layers(image: Array, alpha: Array, plate: Array) -> tuple[Array, Array]:
     """Premultiplied person and what is behind, (S, S, 3) float32 each, adding up to the image.
 
-    The person is the image less the plate's share. Next to the person's sure outline that holds
-    the hairs that the matte missed, and moves whole. Elsewhere it is bounded to what a colour can
-    be: the plate's errors must not travel; what is cut off stays behind.
+    Behind the sure person and next to its outline stands the plate, so the person's layer also
+    holds the hairs that the matte missed. Where the matte doubts, the picture itself stands behind:
+    the plate's errors would travel with the person and glow.
     """
-    margin_px = max(1, image.shape[0] // 100)
-    sure = alpha[..., 0] * (alpha[..., 0] > _SURE)
-    near = cv2.GaussianBlur(cv2.dilate(sure, disc(margin_px)), (0, 0), margin_px / 2)[..., None]
+    margin_px = max(1, image.shape[0] // 64)  # hairs are missed this far out
+    sure = (alpha[..., 0] > _SURE).astype(np.float32)
+    near = cv2.GaussianBlur(cv2.dilate(sure, disc(margin_px)), (0, 0), margin_px / 4)[..., None]
     near[near < 0.01] = 0  # a blur never quite ends
-    least, most = -255 * np.maximum(near - alpha, 0), 255 * np.maximum(near, alpha)
-    colour = np.clip(image - (1 - alpha) * plate, least, most)
-    behind = (image - colour) / np.maximum(1 - alpha, 1e-3)
-    return colour, np.where(alpha < 0.99, behind, plate).astype(np.float32)
+    share = np.maximum(near, np.clip((alpha - _DOUBT) / (_SURE - _DOUBT), 0, 1))
+    behind = image + share * (plate - image)
+    return (image - (1 - alpha) * behind).astype(np.float32), behind.astype(np.float32)
 
 
 def render(prepared: Prepared, motion: DenseMotion) -> Array:
