@@ -27,6 +27,7 @@ from .types import Array
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 BT709 = 1  # the number of BT.709 for matrix, primaries and transfer alike
 LIMITED_RANGE = 1
+LARGE_PX = 1280 * 720
 GIF_TICK_S = Fraction(1, 100)
 
 
@@ -90,7 +91,10 @@ class FilmEncoder:
             options = {"crf": "24", "b": "0", "deadline": "realtime", "cpu-used": "7"}
             options |= {"row-mt": "1"}
         else:
-            options = {"preset": "veryfast", "crf": str(self._plan.crf)}
+            # at 1080p: 23 against 32 ms of processor time a frame, for twice the bytes
+            is_large = self._size[0] * self._size[1] > LARGE_PX
+            preset = "superfast" if is_large else "veryfast"
+            options = {"preset": preset, "crf": str(self._plan.crf)}
         codec = "libvpx-vp9" if is_webm else "libx264"
         stream: Any = self._container.add_stream(codec, rate=self._plan.fps, options=options)
         stream.width, stream.height = self._size
