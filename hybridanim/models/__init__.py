@@ -1,0 +1,1 @@
+"""Networks: dense motion, generator, keypoint detector, discriminator; sizes in ``build``."""

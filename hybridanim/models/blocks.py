@@ -1,0 +1,151 @@
+"""The small parts that every network here is made of, and the first-order motion algebra in torch.
+
+Pictures and features are (B, C, H, W); grids are (B, H, W, 2) in the normalised coordinates of
+``hybridanim.geometry`` (align_corners=False). Siarohin et al., NeurIPS 2019, section 3 and appendix.
+Only 2-D standard operations, so that the networks export to ONNX and OpenVINO.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Points(NamedTuple):
+    """A batch of keypoints with local affines: canonical face -> picture."""
+
+    xy: Tensor  # (B, K, 2) float32 normalised
+    jacobian: Tensor  # (B, K, 2, 2) float32
+
+
+def grid_norm(height: int, width: int, like: Tensor) -> Tensor:
+    """(H, W, 2) of x, y in [-1, 1] at cell centres: the identity sampling grid."""
+    x = (2 * torch.arange(width, device=like.device, dtype=torch.float32) + 1) / width - 1
+    y = (2 * torch.arange(height, device=like.device, dtype=torch.float32) + 1) / height - 1
+    return torch.stack([x.expand(height, width), y[:, None].expand(height, width)], -1)
+
+
+def determinant(matrix: Tensor) -> Tensor:
+    """Of (..., 2, 2)."""
+    return matrix[..., 0, 0] * matrix[..., 1, 1] - matrix[..., 0, 1] * matrix[..., 1, 0]
+
+
+def face_scale(points: Points) -> Tensor:
+    """(B,) side of the face box in this picture: the Jacobians map the canonical face to it."""
+    return determinant(points.jacobian).abs().sqrt().mean(1)
+
+
+def inverse_2x2(matrix: Tensor, least: float = 1e-4) -> Tensor:
+    """Closed-form inverse of (..., 2, 2); a determinant nearer zero than ``least`` is clamped."""
+    a, b, c, d = (matrix[..., i, j] for i in (0, 1) for j in (0, 1))
+    area = a * d - b * c
+    area = torch.where(area.abs() < least, torch.where(area < 0, -least, least), area)
+    rows = torch.stack([torch.stack([d, -b], -1), torch.stack([-c, a], -1)], -2)
+    return rows / area[..., None, None]
+
+
+def affines(source: Points, target: Points) -> Tensor:
+    """(B, K+1, 2, 3): source from target near each keypoint; row 0 is the identity (background)."""
+    linear = source.jacobian @ inverse_2x2(target.jacobian)
+    shift = source.xy[..., None] - linear @ target.xy[..., None]
+    rows = torch.cat([linear, shift], -1)
+    still = torch.eye(2, 3, device=rows.device).expand(len(rows), 1, 2, 3)
+    return torch.cat([still, rows], 1)
+
+
+def spread(rows: Tensor, grid: Tensor) -> Tensor:
+    """(B, K, H, W, 2): every affine (B, K, 2, 3) at every cell of the grid (H, W, 2)."""
+    cells = grid.reshape(-1, 2)
+    moved = cells @ rows[..., :2].transpose(-1, -2) + rows[..., 2][..., None, :]
+    return moved.reshape(*rows.shape[:2], *grid.shape)
+
+
+def distances(xy: Tensor, grid: Tensor) -> Tensor:
+    """(B, K, H, W): squared distance of every cell to every keypoint (B, K, 2)."""
+    offset = grid - xy[:, :, None, None]
+    return offset.square().sum(-1)
+
+
+def combine(rows: Tensor, masks: Tensor, grid: Tensor) -> Tensor:
+    """(B, H, W, 2): the flow sum_k mask_k T_k, summing the affines first.
+
+    rows: (B, K+1, 2, 3); masks: (B, K+1, H, W), summing to one over K+1.
+    """
+    field = rows.flatten(2).transpose(1, 2) @ masks.flatten(2)  # (B, 6, H W)
+    a, b, c, d, e, f = field.unflatten(2, masks.shape[2:]).unbind(1)
+    x, y = grid[..., 0], grid[..., 1]
+    return torch.stack([a * x + b * y + c, d * x + e * y + f], -1)
+
+
+def warp(picture: Tensor, flow: Tensor) -> Tensor:
+    """Sample (B, C, h, w) at absolute places (B, H, W, 2); edge pixels repeat outside."""
+    return functional.grid_sample(
+        picture, flow.to(picture.dtype), padding_mode="border", align_corners=False
+    )
+
+
+def resize_flow(flow: Tensor, height: int, width: int) -> Tensor:
+    """Bilinear version of an absolute flow at another size; the displacement is resized."""
+    still = grid_norm(flow.shape[1], flow.shape[2], flow)
+    moved = functional.interpolate(
+        (flow - still).permute(0, 3, 1, 2), (height, width), mode="bilinear", align_corners=False
+    )
+    return moved.permute(0, 2, 3, 1) + grid_norm(height, width, flow)
+
+
+class Same(nn.Module):
+    """Convolution, batch norm, ReLU."""
+
+    def __init__(self, inputs: int, outputs: int, size: int = 3, stride: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, size, stride, size // 2)
+        self.norm = nn.BatchNorm2d(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.relu(self.norm(self.conv(x)))
+
+
+class Up(Same):
+    """Nearest neighbour times two, then ``Same``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(functional.interpolate(x, scale_factor=2.0, mode="nearest"))
+
+
+class Residual(nn.Module):
+    """x + conv-norm-ReLU-conv-norm of x: the norms follow convolutions, so both fold away."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = Same(channels, channels)
+        self.conv = nn.Conv2d(channels, channels, 3, 1, 1)
+        self.norm = nn.BatchNorm2d(channels)
+        nn.init.zeros_(self.norm.weight)  # starts as the identity
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.norm(self.conv(self.first(x)))
+
+
+class UNet(nn.Module):
+    """Halves the picture len(widths) - 1 times and comes back with skips; outputs widths[0]."""
+
+    def __init__(self, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        self.down = nn.ModuleList(Same(a, b, stride=2) for a, b in pairs)
+        self.middle = Residual(widths[-1])
+        self.up = nn.ModuleList(Up(b, a) for a, b in reversed(pairs))
+        self.join = nn.ModuleList(Same(2 * a, a) for a, _ in reversed(pairs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        kept = []
+        for down in self.down:
+            kept.append(x)
+            x = down(x)
+        x = self.middle(x)
+        for up, join, skip in zip(self.up, self.join, reversed(kept), strict=True):
+            x = join(torch.cat([up(x), skip], 1))
+        return x

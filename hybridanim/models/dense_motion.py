@@ -1,0 +1,86 @@
+"""Source picture, source and target keypoints -> backward flow, occlusion and motion features.
+
+The masks start at the closed form of ``hybridanim.dense_motion`` (normalised Gaussians round the
+target's keypoints): logits = network - |z - p_k|^2 / (2 sigma_k^2) + a_k, with the network's last
+layer zero, so training refines a good motion instead of finding one. Siarohin et al. 2019,
+equations 4 to 7; the residual flow is Monkey-Net's (Siarohin et al., CVPR 2019).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from . import blocks
+from .blocks import Points, Same, UNet
+
+_BACKGROUND_LOGIT = -3.9  # log of the closed form's background share
+_SHOWN_BIAS = 3.0  # the source shows everything until training says otherwise
+_RESIDUAL = 0.1  # normalised units that one unit of the residual output moves a cell
+
+
+class Motion(NamedTuple):
+    """What the dense motion network says of one target."""
+
+    flow: Tensor  # (B, h, w, 2) absolute source places, normalised
+    occlusion: Tensor  # (B, 1, h, w) in [0, 1], 1 = the source shows it
+    masks: Tensor  # (B, K+1, h, w) sum to one; row 0 is the background
+    features: Tensor  # (B, F, h, w) for the generator
+
+
+class DenseMotion(nn.Module):
+    """Works on a quarter of the picture's resolution."""
+
+    def __init__(self, reach: Tensor, widths: tuple[int, ...], features: int) -> None:
+        """reach: (K,) one sigma of each keypoint in units of the canonical face."""
+        super().__init__()
+        count = len(reach)
+        self.log_reach = nn.Parameter(reach.float().log())
+        loud = 0.5 * (reach.max() / reach).float().log()
+        self.loud = nn.Parameter(torch.cat([torch.tensor([_BACKGROUND_LOGIT]), loud]))
+        self.stem = Same(count + 3 * (count + 1) + 5, widths[0])
+        self.body = UNet(widths)
+        self.head = nn.Conv2d(widths[0], count + 1 + 1 + 2, 3, 1, 1)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)  # pyright: ignore[reportArgumentType]
+        self.features = nn.Conv2d(widths[0], features, 1)
+
+    def forward(self, small: Tensor, source: Points, target: Points) -> Motion:
+        """small: (B, 3, h, w) source picture in [0, 1] at the working resolution."""
+        height, width = small.shape[2:]
+        with torch.autocast(small.device.type, enabled=False):
+            grid = blocks.grid_norm(height, width, small)
+            rows = blocks.affines(source, target)
+            bells, prior = self._prior(source, target, grid)
+            start = blocks.combine(rows, prior.softmax(1), grid)
+            x = torch.cat([bells, *self._looks(small, rows, start, grid)], 1)
+        body = self.body(self.stem(x))
+        out = self.head(body).float()
+        count = prior.shape[1]
+        masks = (out[:, :count] + prior).softmax(1)
+        flow = blocks.combine(rows, masks, grid)
+        flow = flow + _RESIDUAL * out[:, count + 1 :].permute(0, 2, 3, 1)
+        occlusion = (out[:, count : count + 1] + _SHOWN_BIAS).sigmoid()
+        return Motion(flow, occlusion, masks, self.features(body))
+
+    def _prior(self, source: Points, target: Points, grid: Tensor) -> tuple[Tensor, Tensor]:
+        """Heatmap differences (B, K, h, w) and the closed form's logits (B, K+1, h, w)."""
+        sigma = self.log_reach.exp() * blocks.face_scale(source)[:, None]
+        shrink = (0.5 / sigma.square())[..., None, None]
+        near = blocks.distances(target.xy, grid) * shrink
+        before = blocks.distances(source.xy, grid) * shrink
+        logits = self.loud[1:, None, None] - near
+        background = self.loud[0].expand_as(logits[:, :1])
+        return (-near).exp() - (-before).exp(), torch.cat([background, logits], 1)
+
+    def _looks(self, small: Tensor, rows: Tensor, start: Tensor, grid: Tensor) -> list[Tensor]:
+        """The source moved by every local map, by the closed form, and the closed form itself."""
+        maps = blocks.spread(rows, grid)  # (B, K+1, h, w, 2)
+        batch, count, height, width = maps.shape[:4]
+        # one tall grid instead of K+1 copies of the picture
+        moved = blocks.warp(small, maps.reshape(batch, count * height, width, 2))
+        moved = moved.reshape(batch, 3 * count, height, width)
+        shift = (start - grid).permute(0, 3, 1, 2)
+        return [moved, blocks.warp(small, start.detach()), 4 * shift]
