@@ -1,20 +1,18 @@
 """A few small pictures of a run of any length: evenly spaced ones, and the moments that tell most.
 
-Rows and panels of every frame in, at most ``MOST`` spaced JPEGs and one per kind of moment kept.
+A row of numbers of every frame in; at most ``MOST`` spaced JPEGs and one per kind of moment kept.
+The picture is asked for only when it is kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import cv2
 
 from .debug_stats import Row
-from .draw_sheet import strip
 from .types import Array
-
-HEIGHT_PX = 220
 
 
 @dataclass(frozen=True)
@@ -38,14 +36,14 @@ class Thumbnails:
         self._moments: dict[str, tuple[float, Thumbnail]] = {}
         self._frames = 0
 
-    def add(self, row: Row, panels: Mapping[str, Array]) -> None:
+    def add(self, row: Row, picture: Callable[[], Array]) -> None:
         """See a frame, keep it if it is one of the spaced ones or the most telling of its kind."""
         kinds = list(self._telling(row))
         is_spaced = self._frames % self._stride == 0
         self._frames += 1
         if not kinds and not is_spaced:
             return
-        jpeg = _jpeg(strip([panels["tracks"], panels["result"]], height_px=HEIGHT_PX))
+        jpeg = _jpeg(picture())
         time_s, index = float(row["time_s"]), int(row["index"])
         for kind, worth, words in kinds:
             self._moments[kind] = (worth, Thumbnail(words, time_s, index, jpeg))
@@ -55,7 +53,7 @@ class Thumbnails:
             self._spaced = self._spaced[::2]
             self._stride *= 2
 
-    def _telling(self, row: Row):
+    def _telling(self, row: Row) -> Iterator[tuple[str, float, str]]:
         """(kind, worth, words) of each kind of moment that this frame shows better than before."""
         turn = max(("yaw", "pitch", "roll"), key=lambda axis: abs(float(row[f"{axis}_deg"])))
         angle = float(row[f"{turn}_deg"])
@@ -71,7 +69,7 @@ class Thumbnails:
         doubt = 1 - float(row["tracks_confidence"])
         yield from self._better("doubt", doubt // 0.1, f"least confidence: {1 - doubt:.2f}")
 
-    def _better(self, kind: str, worth: float, words: str):
+    def _better(self, kind: str, worth: float, words: str) -> Iterator[tuple[str, float, str]]:
         if worth > self._moments.get(kind, (0.0, None))[0]:
             yield kind, worth, words
 

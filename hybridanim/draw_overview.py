@@ -13,12 +13,13 @@ import numpy as np
 
 from . import draw
 from . import draw_base as ink
-from .draw_sheet import overview_layout, resized
+from .draw_sheet import overview_layout, resized, strip
 from .geometry import crop_image, px_from_norm, whole
 from .types import Array, Crop, Keypoints, Results, Source, SparseMotion
 
 DRIVER_PX, SQUARE_PX = 640, 448
 WIDTH_PX, MOST_PX = 1920, 470
+MOMENT_PX = 220
 LABELS = {  # panel -> its words, and which stage's time stands beside them
     "source": ("source", None),
     "driving": ("driving", None),
@@ -65,6 +66,21 @@ def driver_keypoints(image: Array, points: SparseMotion) -> Array:
     canvas = crop_image(image, view, SQUARE_PX)
     scale = SQUARE_PX / view.side_px
     return draw.keypoints(canvas, points.driving, inside, scale=scale, is_held=points.is_held)
+
+
+def moment(results: Results) -> Array:
+    """A small picture of the frame: the driver's head close up, beside the result."""
+    image, head = results.frame.image, results.tracks.head
+    short = min(image.shape[:2])
+    side, middle = float(short), (image.shape[1] / 2, image.shape[0] / 2)
+    if head is not None and np.isfinite([head.size_px, *head.center_xy_px]).all():
+        side, middle = float(np.clip(2.4 * head.size_px, 0.2 * short, short)), head.center_xy_px
+    x, y = (
+        float(np.clip(center - side / 2, 0, size - side))  # stays inside the picture
+        for center, size in zip(middle, image.shape[1::-1], strict=True)
+    )
+    near = crop_image(image, Crop(x, y, side), MOMENT_PX)
+    return strip([near, results.picture.image], height_px=MOMENT_PX)
 
 
 def view_of(points: Keypoints, crop: Crop, margin: float = 0.06) -> Crop:

@@ -141,7 +141,7 @@ def _moments(thumbnails: Sequence[Thumbnail]) -> str:
         when = f"{clock(moment.time_s, fine=True)}, frame {moment.index}"
         what = moment.caption[:1].upper() + moment.caption[1:]
         words = f"<b>{escape(what)}</b><span>{when}</span>" if what else f"<span>{when}</span>"
-        alt = escape(f"Driver with features and result at {when}. {what}".strip())
+        alt = escape(f"Driver and result at {when}. {what}".strip())
         figures += (
             f'<figure><img loading="lazy" alt="{alt}" src="data:image/jpeg;base64,{data}">'
             f"<figcaption>{words}</figcaption></figure>"
@@ -216,7 +216,10 @@ def _times(summary: Summary) -> str:
             ("", ' class="bar" aria-hidden="true"'),
         )
     )
-    caption = "Time of each stage for one frame, without drawing and without reading or writing."
+    caption = (
+        "Time of each stage for one frame, without reading, drawing and writing. Coding the debug "
+        "videos beside the stages slows them; a run without them is faster."
+    )
     return (
         f'<div class="panel"><table><caption>{caption}</caption><thead><tr>{head}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"

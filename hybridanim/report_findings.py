@@ -17,8 +17,9 @@ ADVICE = {
     "lost": "Watch `1_skin.mp4` around these times. If the mask misses the face, learn its colour "
     "first with `calibration/skin.py` and pass the profile with `--profile`; if it holds another "
     "person, choose with `--face`; to leave the stretch out, use `--start` and `--end`.",
-    "slow": "The result is right, it only takes longer than the video lasts. For live use, give a "
-    "smaller driving video or fewer features.",
+    "slow": "The result is right, it only takes longer than the video lasts. Part of it is the "
+    "coding of the debug videos beside the stages: measure without `--debug`. Then try a smaller "
+    "`--size`.",
     "few_features": "Blurred or very even faces give few corners. More light or a sharper video "
     "helps; `calibration/tracker.py` finds better tracker settings for a clip.",
     "churn": "Features are lost and found again quickly: fast motion, blur or heavy compression. "

@@ -115,6 +115,10 @@ class Timeline:
         )
 
 
+def _is_round(value: float, digits: int) -> bool:
+    return abs(value - round(value, digits)) < 1e-9
+
+
 def _frame(
     axis: Axis, marks: str, *, title: str, unit: str, names: Sequence[str], time: Timeline, alt: str
 ) -> str:
@@ -123,7 +127,7 @@ def _frame(
         f'<line class="rule" x1="0" x2="{WIDTH}" y1="{y:.1f}" y2="{y:.1f}"/>'
         for y in axis.y(np.array(axis.ticks))
     )
-    digits = 0 if all(abs(t - round(t)) < 1e-9 for t in axis.ticks) else 2
+    digits = next((d for d in (0, 1, 2) if all(_is_round(t, d) for t in axis.ticks)), 3)
     labels = "".join(
         f'<span style="top:{100 * float(axis.y(t)) / HEIGHT:.1f}%">{t:.{digits}f}</span>'
         for t in axis.ticks
@@ -198,8 +202,8 @@ def stack_plot(
 ) -> str:
     """Areas on top of each other, and a dashed line at ``limit`` (value, words)."""
     layers = np.cumsum([*columns.values()], axis=0) if columns else np.zeros((0, 0))
-    # one slow frame (the first) must not flatten all others
-    most = float(np.quantile(layers[-1], 0.995)) * 1.1 if layers.size else 1.0
+    # a few slow frames (the first) must not flatten all others: they leave the plot at the top
+    most = float(np.quantile(layers[-1], 0.98)) * 1.15 if layers.size else 1.0
     shows_limit = limit is not None and limit[0] < 4 * most
     axis = nice_axis(0, max(most, limit[0] * 1.05 if limit and shows_limit else 0))
     x = (time.edges()[:-1] + time.edges()[1:]) / 2

@@ -247,22 +247,30 @@ def test_losses_are_counted_and_the_longest_kept():
 
 def test_thumbnails_are_few_and_spread_over_any_length():
     thumbnails = Thumbnails()
-    pictures = {name: np.zeros((12, 16, 3), np.uint8) for name in ("tracks", "result")}
+    picture = np.zeros((12, 16, 3), np.uint8)
+    asked = 0
+
+    def made():
+        nonlocal asked
+        asked += 1
+        return picture
+
     for index in range(3000):
         row = number_row(index, "" if index != 1234 else "gone")
-        thumbnails.add(row | {"yaw_deg": 60.0 if index == 777 else 5.0}, pictures)
+        thumbnails.add(row | {"yaw_deg": 60.0 if index == 777 else 5.0}, made)
     kept = thumbnails.pictures
     places = [thumbnail.index for thumbnail in kept]
     assert 6 <= len(kept) <= Thumbnails.MOST + 4 and places == sorted(places)
     assert max(np.diff([*places, 3000])) < 800
     captions = {thumbnail.index: thumbnail.caption for thumbnail in kept}
     assert captions[777] == "largest turn: yaw +60°" and captions[1234] == "first loss: gone"
-    assert cv2.imdecode(np.frombuffer(kept[0].jpeg, np.uint8), 1).shape[0] > 200
+    assert cv2.imdecode(np.frombuffer(kept[0].jpeg, np.uint8), 1).shape == picture.shape
+    assert asked < 100, "pictures that are not kept are not drawn"
 
 
 def test_memory_does_not_grow_with_the_length():
     """Ten times more frames, no more memory: statistics and thumbnails as the writer keeps them."""
-    pictures = {name: np.zeros((12, 16, 3), np.uint8) for name in ("tracks", "result")}
+    picture = np.zeros((12, 16, 3), np.uint8)
 
     def kept(frames):
         tracemalloc.start()
@@ -270,7 +278,7 @@ def test_memory_does_not_grow_with_the_length():
         for index in range(frames):
             row = number_row(index, "gone" if index % 7 == 0 else "")
             statistics.add(row)
-            thumbnails.add(row, pictures)
+            thumbnails.add(row, lambda: picture)
         size, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert statistics.summary().frames == frames and thumbnails.pictures

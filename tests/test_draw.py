@@ -10,7 +10,7 @@ import pytest
 
 from hybridanim import draw, draw_flow
 from hybridanim import draw_base as ink
-from hybridanim.draw_overview import LABELS, STAGE_COLOURS, Overview, panels, view_of
+from hybridanim.draw_overview import LABELS, STAGE_COLOURS, Overview, moment, panels, view_of
 from hybridanim.geometry import grid_norm, whole
 from hybridanim.types import (
     Blob,
@@ -372,3 +372,20 @@ def test_view_follows_points_that_leave_the_crop():
     view = view_of(away, crop)
     assert view.side_px == 80 and view.x_px < 100 + 80 * 2.0 and view.x_px + 80 > 100 + 80 * 1.95
     assert view_of(keypoints((np.nan, 0), np.eye(2)), crop) == crop
+
+
+def test_moment_shows_the_head_close_up_and_the_result():
+    made = made_results(20, SOURCE)
+    out = moment(made)
+    near = out[7:227, 7:227]
+    (x, y), size = made.tracks.head.center_xy_px, made.tracks.head.size_px
+    left, top = round(x - 1.2 * size), max(0, round(y - 1.2 * size))
+    part = made.frame.image[top : top + round(2.4 * size), left : left + round(2.4 * size)]
+    shift = cv2.phaseCorrelate(
+        cv2.cvtColor(near, cv2.COLOR_RGB2GRAY).astype(np.float32),
+        cv2.cvtColor(cv2.resize(part, (220, 220)), cv2.COLOR_RGB2GRAY).astype(np.float32),
+    )[0]
+    assert np.hypot(*shift) < 6
+    away = dataclasses.replace(made.tracks, head=HeadBox((-900, 9999), 5000))
+    for tracks in (away, dataclasses.replace(made.tracks, head=None)):
+        assert moment(dataclasses.replace(made, tracks=tracks)).shape[0] == out.shape[0]
