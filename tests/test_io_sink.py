@@ -246,6 +246,16 @@ def test_gif_looks_like_the_input(tmp_path):
     assert np.array_equal(theirs[0], theirs[3])  # still pictures do not flicker
 
 
+def test_gif_palette_serves_rare_colors(tmp_path):
+    ramp = np.linspace(20, 200, 200, dtype=np.uint8)
+    red, blue = np.meshgrid(ramp, ramp)
+    image = np.stack([red, np.full_like(red, 90), blue], -1)
+    image[100:108, 100:112] = (230, 20, 30)  # a mouth: 0.2 % of the picture
+    write(tmp_path / "a.gif", [image])
+    theirs = ffmpeg_rgb(tmp_path / "a.gif", 200, 200)[0]
+    assert np.abs(theirs[100:108, 100:112].astype(int) - (230, 20, 30)).mean() < 8
+
+
 def test_folder_and_single_picture(tmp_path):
     folder = tmp_path / "out"
     write(folder, map(numbered, range(4)))
