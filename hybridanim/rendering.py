@@ -64,8 +64,12 @@ def _layers(image: Array, alpha: Array, plate: Array) -> tuple[Array, Array]:
     the plate's errors would travel with the person and glow.
     """
     margin_px = max(1, image.shape[0] // 64)  # hairs are missed this far out
-    sure = (alpha[..., 0] > _SURE).astype(np.float32)
-    near = cv2.GaussianBlur(cv2.dilate(sure, disc(margin_px)), (0, 0), margin_px / 4)[..., None]
+    matte = alpha[..., 0]
+    sure = (matte > _SURE).astype(np.float32)
+    near = np.maximum(
+        cv2.dilate(sure, disc(margin_px)), cv2.dilate(sure, disc(2 * margin_px)) * (matte > 0.05)
+    )  # a blurred outline is mixed with the person's colour further out
+    near = cv2.GaussianBlur(near, (0, 0), margin_px / 4)[..., None]
     near[near < 0.01] = 0  # a blur never quite ends
     share = np.maximum(near, np.clip((alpha - _DOUBT) / (_SURE - _DOUBT), 0, 1))
     behind = image + share * (plate - image)
@@ -162,7 +166,8 @@ def _upsampled(flow: Array, size: int) -> list[Array]:
     """
     down, across = (_spline_inverse(cells) for cells in flow.shape[1:])
     # OpenCV's product: numpy's starts threads that wait for each other on a busy machine
-    inner = [cv2.gemm(cv2.gemm(down, part, 1, None, 0), across.T, 1, None, 0) for part in flow]
+    none = np.zeros((0, 0), np.float32)
+    inner = [cv2.gemm(cv2.gemm(down, part, 1, none, 0), across.T, 1, none, 0) for part in flow]
     fine = [_finer(_finer(part)) for part in inner]
     if size <= fine[0].shape[0]:
         return [geometry.warp(part, geometry.grid_norm(size), cv2.INTER_LINEAR) for part in fine]
