@@ -39,6 +39,12 @@ class Map:
         return (mapped + local).astype(np.float32)
 
 
+def middle(values: Array) -> float:
+    """The median, the upper one of an even number; several times as fast as numpy's own."""
+    half = len(values) // 2
+    return float(np.partition(values, half)[half])
+
+
 def apply_affine(affine: Array, xy: Array) -> Array:
     """(..., 2) points under a 2x3 affine."""
     return xy @ affine[:, :2].T + affine[:, 2]
@@ -82,7 +88,7 @@ def fit_affine(
         ridge = np.eye(3) * (1e-6 * float(np.trace(normal)) + 1e-9)
         columns = np.linalg.solve(normal + ridge, weighted.T @ after + ridge @ _IDENTITY)
         error2 = ((after - design @ columns) ** 2).sum(1)
-        robust = 1 / (1 + error2 / max(noise_px**2, 2 * float(np.median(error2))))
+        robust = 1 / (1 + error2 / max(noise_px**2, 2 * middle(error2)))
     affine = columns.T.copy()
     affine[:, 2] -= affine[:, :2] @ origin
     return affine, robust
@@ -118,7 +124,7 @@ def robust_similarity(before: Array, after: Array, noise_px: float, rounds: int 
     error2 = ((after - before - shift) ** 2).sum(1)
     fitted = np.column_stack([np.eye(2), shift])
     for _ in range(rounds):
-        scale2 = max(noise_px**2, 2 * float(np.median(error2)))
+        scale2 = max(noise_px**2, 2 * middle(error2))
         fitted = fit_similarity(before, after, 1 / (1 + error2 / scale2))
         error2 = ((after - apply_affine(fitted, before)) ** 2).sum(1)
     return fitted

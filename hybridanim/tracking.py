@@ -8,53 +8,21 @@ frame with a head is the reference. docs/tracking.md tells the rules and what th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import cv2
 import numpy as np
 
-from . import appearance, carry, flow, headbox, landmark_track, pose, registration, templates
-from .appearance import Appearance
-from .carry import View
+from . import acquire, appearance, carry, head_motion, headbox, pose, registration
 from .config import TrackConfig
-from .landmark_track import FaceLandmarks, Fitter
-from .pose import Pose
+from .landmark_track import Fitter
 from .profiles import CameraProfile, TrackerProfile
-from .registration import Map
-from .templates import Features
-from .types import Array, Frame, HeadBox, SkinMask, Tracks
+from .track_state import FEW, TrackState, let_go, map_of
+from .types import Array, Frame, SkinMask, Tracks
 
-_SAME_HEAD = 0.6  # correlation with the remembered head that makes it the same
-_YOUNG = 8  # frames; younger features may turn out to sit on a hand
-_FEW = 6  # fewer features than this say nothing about the head
-_SEARCH_FRAMES = 5  # the whole picture is searched for a face so often while there is no head
+__all__ = ["TrackState", "initial_state", "step", "with_profile"]
+
 _CHECK_FRAMES = 12  # the cascade checks the box so often when there are no landmarks
-_HIDDEN_FRAMES = 15  # how long a head may be covered before it counts as gone
-
-
-@dataclass(frozen=True)
-class TrackState:
-    """What tracking remembers between frames; pictures positions are pixels of the last frame."""
-
-    view: View | None = None
-    alive: Features = field(default_factory=templates.empty)
-    aside: Features = field(default_factory=templates.empty)  # lost, may come back
-    head: HeadBox | None = None
-    reference_head: HeadBox | None = None
-    bias: tuple[float, float, float] = (0.0, 0.0, 0.0)  # see headbox.difference; worked off slowly
-    memory: Appearance | None = None  # of the head's look
-    landmarks: FaceLandmarks | None = None
-    reference_landmarks_xy_px: Array | None = None
-    shift_px: tuple[float, float] = (0.0, 0.0)  # of the head, from the frame before
-    pose: Pose = field(default_factory=Pose)
-    pose_offset_deg: pose.Angles = (0.0, 0.0, 0.0)  # see pose.combined
-    next_id: int = 0
-    steps: int = 0
-    hidden_steps: int = 0  # in a row in which the head was covered
-    lost_steps: int = 0  # in a row without a head
-    new: int = 0
-    dropped: int = 0
-    reason: str = ""  # why the head is not tracked in this frame
 
 
 def initial_state() -> TrackState:
@@ -82,11 +50,11 @@ def step(
     grey = cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY)
     state = replace(state, new=0, dropped=0, reason="", steps=state.steps + 1)
     if state.view is not None and state.view.grey.shape != grey.shape:
-        state = _let_go(state, "the picture changed its size")
+        state = let_go(state, "the picture changed its size")
     if state.head is not None:
-        state = _carry(state, grey, mask, config, aligner)
+        state = head_motion.carried(state, grey, mask, config, aligner)
     if state.head is None:
-        state = _acquire(state, grey, mask, aligner)
+        state = acquire.acquire(state, grey, mask, aligner)
     if state.head is None or state.reason:
         return _without(state, grey)
     state = _measure_head(state, grey, mask)
@@ -107,183 +75,6 @@ def with_profile(config: TrackConfig, profile: TrackerProfile | None) -> TrackCo
         pyramid_levels=profile.pyramid_levels,
         forward_backward_px=profile.forward_backward_px,
     )
-
-
-def _carry(
-    state: TrackState, grey: Array, mask: SkinMask, config: TrackConfig, aligner: Fitter | None
-) -> TrackState:
-    """Everything that moves from the last frame to this one; lets go of the head when it cannot."""
-    assert state.view is not None and state.head is not None
-    marks = state.landmarks.xy_px if state.landmarks else np.zeros((0, 2), np.float32)
-    count = len(state.alive)
-    points = np.concatenate([state.alive.xy_px, marks])
-    shift = np.array(state.shift_px)
-    before, after, xy, error = carry.carry(state.view, grey, state.head, points, shift, config)
-    share = np.isfinite(error[:count]).mean() if count else 0.0
-    if share < 0.5:
-        jump, likeness = flow.displacement(state.view.grey, grey, state.head)
-        if likeness > 0.5:
-            again = carry.carry(state.view, grey, state.head, points, np.array(jump), config)
-            if np.isfinite(again[3][:count]).sum() > share * count:
-                (before, after, xy, error), shift = again, np.array(jump)
-    followed = np.isfinite(error[:count])
-    noise = 0.01 * state.head.size_px
-    if followed.sum() >= 3:
-        motion = registration.robust_similarity(
-            state.alive.xy_px[followed].astype(float), xy[:count][followed], noise
-        )
-    else:
-        motion = np.column_stack([np.eye(2), shift])
-    moved = replace(state.alive, xy_px=xy[:count]).pick(followed)
-    moved = carry.anchored(after, moved, motion)
-    like = moved.likeness > config.least_likeness
-    if (like & (moved.age > _YOUNG)).sum() >= 2 * _FEW:
-        like &= moved.age > _YOUNG
-    if like.sum() >= _FEW:  # what a passing hand drags along says nothing of the head
-        start = state.alive.xy_px[followed][like].astype(float)
-        sure = registration.robust_similarity(start, moved.xy_px[like], noise)
-    else:
-        sure = np.eye(2, 3)
-    head = headbox.moved(state.head, sure)
-    is_clear = like.sum() > 0.6 * count
-    memory = appearance.update(
-        state.memory, after.small, after.window, head, is_clear=bool(is_clear)
-    )
-    strange = appearance.is_strange(memory, moved.xy_px, head)
-    stay, doubt = carry.judge(moved, head, mask, strange, config.least_likeness)
-    moved = replace(moved, doubt=doubt)
-    gone = state.alive.pick(~followed).join(moved.pick(~stay))
-    aside = carry.set_aside(state.aside, gone)
-    aside = replace(aside, warp=motion[:, :2].astype(np.float32) @ aside.warp)
-    alive = moved.pick(stay)
-    survivors = len(alive)
-    carried = replace(
-        state,
-        view=after,
-        alive=alive,
-        aside=aside,
-        head=head,
-        memory=memory,
-        shift_px=tuple(np.subtract(head.center_xy_px, state.head.center_xy_px).tolist()),
-        dropped=len(gone),
-    )
-    if survivors < max(_FEW, 0.2 * count):
-        if flow.is_cut(before.grey, grey):
-            return _let_go(carried, "the shot changed")
-        return _covered(carried, state, grey, mask)
-    local = registration.fit_map(
-        state.alive.xy_px[followed].astype(float), xy[:count][followed].astype(float),
-        np.ones(int(followed.sum())), state.head.size_px,
-    )  # fmt: skip
-    expected = landmark_track.predicted(marks, xy[count:], error[count:], local)
-    carried = replace(carried, hidden_steps=0)
-    return _follow_landmarks(carried, grey, expected, aligner)
-
-
-def _follow_landmarks(
-    state: TrackState, grey: Array, expected: Array, aligner: Fitter | None
-) -> TrackState:
-    """Fit landmarks near where flow expects them, or start them anew now and then."""
-    assert state.head is not None
-    if aligner is None:
-        return state
-    if state.landmarks is None:
-        if state.steps % _CHECK_FRAMES:
-            return state
-        return replace(state, landmarks=landmark_track.start(aligner, grey, state.head))
-    fitted = aligner.track(grey, expected)
-    sure = float(fitted.confidence)
-    if sure >= landmark_track.LEAST_CONFIDENCE:
-        size = state.head.size_px
-        xy = landmark_track.corrected(expected, np.asarray(fitted.xy_px), size)
-        return replace(state, landmarks=FaceLandmarks(xy, sure))
-    faded = 0.85 * state.landmarks.confidence  # carried by flow alone for some frames
-    return replace(state, landmarks=FaceLandmarks(expected, faded) if faded > 0.2 else None)
-
-
-def _covered(state: TrackState, last: TrackState, grey: Array, mask: SkinMask) -> TrackState:
-    """Most features went at once without a cut: the head is hidden, or was too fast."""
-    assert state.view is not None and state.head is not None and last.head is not None
-    hit = headbox.from_face(mask.face) if mask.face else headbox.check(grey, state.head)
-    hidden = state.hidden_steps + 1
-    if hit is not None or hidden > _HIDDEN_FRAMES:
-        return _let_go(state, "the face is covered or left the picture")
-    state = replace(state, head=last.head, shift_px=(0.0, 0.0), hidden_steps=hidden)
-    found, aside = carry.revive(
-        state.view, state.alive, state.aside, _map(state, is_forward=True), last.head, mask,
-        count=120, reach_px=5.0,
-    )  # fmt: skip
-    state = replace(state, alive=state.alive.join(found), aside=aside)
-    if len(found) >= 2 * _FEW:
-        return replace(state, hidden_steps=0)
-    return replace(state, reason="the face is covered or moved too fast")
-
-
-def _let_go(state: TrackState, reason: str) -> TrackState:
-    """No head any more; its features may come back."""
-    aside = carry.set_aside(state.aside, state.alive)
-    return replace(
-        state,
-        alive=templates.empty(),
-        aside=aside,
-        head=None,
-        landmarks=None,
-        bias=(0.0, 0.0, 0.0),
-        shift_px=(0.0, 0.0),
-        hidden_steps=0,
-        dropped=state.dropped + len(state.alive),
-        reason=reason,
-    )
-
-
-def _acquire(state: TrackState, grey: Array, mask: SkinMask, aligner: Fitter | None) -> TrackState:
-    """Find the head without its recent past."""
-    search = state.lost_steps % _SEARCH_FRAMES == 0 and mask.face is None
-    head = headbox.find(grey, mask, search=search)
-    if head is None:
-        reason = state.reason or "no face and no head-shaped skin in the picture"
-        return replace(state, reason=reason)
-    marks = landmark_track.start(aligner, grey, head) if aligner else None
-    if marks is not None:
-        head = headbox.from_landmarks(marks.xy_px)
-    elif state.memory is not None:
-        again, likeness = appearance.located(state.memory, grey, head)
-        head = again if likeness > _SAME_HEAD else head
-    view = carry.view_of(grey, flow.window_at(head, grey))
-    state = replace(state, view=view, head=head, landmarks=marks, reason="")
-    if state.reference_head is None:
-        reference = marks.xy_px if marks else None
-        turned = pose.frontal(head)
-        return replace(state, reference_head=head, reference_landmarks_xy_px=reference, pose=turned)
-    return _return(state, mask)
-
-
-def _return(state: TrackState, mask: SkinMask) -> TrackState:
-    """Bring back as many lost features as can be found in a head that was just acquired."""
-    assert state.view is not None and state.head is not None
-    forward = _map(state, is_forward=True)
-    if len(state.aside) < _FEW:
-        return state
-    forward = carry.settled(state.view, state.aside, forward, state.head.size_px)
-    upright = np.eye(2, dtype=np.float32) / state.view.window.scale
-    # the warp at loss belongs to another shot; the reference patch at the new size is nearer
-    aside = replace(state.aside, warp=np.tile(upright, (len(state.aside), 1, 1)))
-    for reach in (5.0, 3.0):
-        found, rest = carry.revive(
-            state.view, state.alive, aside, forward, state.head, mask, count=240, reach_px=reach
-        )
-        right = carry.agreed(found, state.head.size_px)
-        if right.sum() < _FEW:
-            return state
-        aside = rest.join(found.pick(~right))
-        state = replace(state, alive=state.alive.join(found.pick(right)), aside=aside)
-        forward = _map(state, is_forward=True)
-    since = registration.robust_similarity(
-        state.alive.reference_xy_px.astype(float), state.alive.xy_px, 0.02 * state.head.size_px
-    )
-    assert state.reference_head is not None
-    whole = headbox.moved(state.reference_head, since)
-    return replace(state, head=headbox.pulled(state.head, whole, 0.5, 0.5))
 
 
 def _measure_head(state: TrackState, grey: Array, mask: SkinMask) -> TrackState:
@@ -307,29 +98,12 @@ def _measure_head(state: TrackState, grey: Array, mask: SkinMask) -> TrackState:
     return replace(state, head=head, bias=tuple((0.98 * bias).tolist()))
 
 
-def _map(state: TrackState, *, is_forward: bool) -> Map:
-    """Reference frame -> now from features and landmarks, or now -> reference frame."""
-    assert state.head is not None and state.reference_head is not None
-    alive = state.alive
-    rows = [(alive.reference_xy_px, alive.xy_px, np.clip((alive.age + 1) / 8, 0.1, 1.0))]
-    if state.landmarks is not None and state.reference_landmarks_xy_px is not None:
-        weight = np.full(len(state.landmarks.xy_px), 0.15)
-        rows.append((state.reference_landmarks_xy_px, state.landmarks.xy_px, weight))
-    reference, now, weight = (np.concatenate(part) for part in zip(*rows, strict=True))
-    if len(now) < 2 * _FEW:
-        heads = (state.reference_head, state.head)
-        return registration.box_map(*(heads if is_forward else heads[::-1]))
-    if is_forward:
-        return registration.fit_map(reference, now, weight, state.reference_head.size_px)
-    return registration.fit_map(now, reference, weight, state.head.size_px)
-
-
 def _complete(state: TrackState, mask: SkinMask, config: TrackConfig) -> TrackState:
     """Bring lost features back, then find new ones where there are still too few."""
     assert state.view is not None and state.head is not None
     wanted = config.max_features - len(state.alive)
-    if wanted > 0 and len(state.aside) and len(state.alive) >= _FEW:
-        forward = _map(state, is_forward=True)
+    if wanted > 0 and len(state.aside) and len(state.alive) >= FEW:
+        forward = map_of(state, is_forward=True)
         found, aside = carry.revive(
             state.view, state.alive, state.aside, forward, state.head, mask,
             count=min(40, 2 * wanted), reach_px=2.5,
@@ -344,7 +118,7 @@ def _complete(state: TrackState, mask: SkinMask, config: TrackConfig) -> TrackSt
         return state
     fresh = carry.replenish(
         state.view, state.alive, wanted, state.head, mask, state.memory, state.pose,
-        _map(state, is_forward=False), config, state.next_id,
+        map_of(state, is_forward=False), config, state.next_id,
     )  # fmt: skip
     alive = state.alive.join(fresh)
     return replace(state, alive=alive, new=len(fresh), next_id=state.next_id + len(fresh))
