@@ -1,0 +1,107 @@
+"""Learn a person's skin-colour cloud from a picture or a short clip and save it as a profile.
+
+    python -m calibration.skin INPUT --output profile.toml [--preview out.png]
+
+Faces -> their surest skin pixels -> Gaussian mixture over Y, U, V -> TOML. The preview shows the
+input beside what the generic cloud and the new profile find in it, with no face to learn from.
+``run_pipeline.py --profile profile.toml`` then starts from this cloud instead of the generic one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from hybridanim import skin_cloud, skin_still
+from hybridanim.errors import InputError
+from hybridanim.io import is_picture, open_source, read_picture, write_picture
+from hybridanim.profiles import Origin, SkinProfile, save_profile
+from hybridanim.types import Array
+
+_MOST_FRAMES = 24  # of a clip, spread over it
+_PIXELS_PER_FACE = 1500
+_LEAST_PIXELS = 200
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line; 0, or 2 with one line on stderr when the input cannot be used."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("input", type=Path, help="picture or short clip that shows the face")
+    parser.add_argument("--output", type=Path, required=True, help="profile to write, .toml")
+    parser.add_argument("--preview", type=Path, help="before/after picture to write")
+    given = parser.parse_args(arguments)
+    try:
+        pictures = read(given.input)
+        profile = replace(learn(pictures), origin=Origin.of(given.input))
+        save_profile(profile, given.output)
+        if given.preview:
+            write_picture(given.preview, preview(pictures[len(pictures) // 2], profile))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"{given.output}: skin of {given.input.name}, {len(pictures)} picture(s)")
+    return 0
+
+
+def read(path: Path) -> list[Array]:
+    """The picture, or up to 24 frames spread over the clip's first minute, each (H, W, 3) RGB."""
+    if path.is_file() and is_picture(path):
+        return [read_picture(path)]
+    kept: list[Array] = []
+    every = 1
+    with open_source(path, end_s=60.0, max_side_px=960) as frames:
+        for number, frame in enumerate(frames):
+            if number % every:
+                continue
+            kept.append(frame.image)
+            if len(kept) == 2 * _MOST_FRAMES:  # twice as many as wanted: keep every second one
+                kept, every = kept[::2], 2 * every
+    return kept
+
+
+def learn(pictures: list[Array]) -> SkinProfile:
+    """Mixture of the faces' surest skin over all pictures; InputError when no face is found."""
+    pixels, whites = [], []
+    generator = np.random.default_rng(0)
+    for image in pictures:
+        yuv = cv2.cvtColor(image, cv2.COLOR_RGB2YUV)
+        faces = skin_still.find_faces(image, yuv)
+        if not faces:
+            continue
+        inside = yuv[skin_cloud.face_pixels(yuv, faces[0]) > 0]
+        picked = generator.permutation(len(inside))[:_PIXELS_PER_FACE]
+        pixels.append(inside[picked])
+        whites.append(cv2.mean(yuv)[1:3])
+    if sum(map(len, pixels)) < _LEAST_PIXELS:
+        raise InputError(
+            f"skin: expected a frontal face of 40 pixels or more, got {len(pictures)} picture(s)"
+            " without one; give a sharper, closer or better lit picture"
+        )
+    white_u, white_v = np.mean(whites, axis=0)
+    profile = skin_cloud.fit_mixture(np.concatenate(pixels))
+    return replace(profile, white_uv=(float(white_u), float(white_v)))
+
+
+def preview(image: Array, profile: SkinProfile) -> Array:
+    """(H, 3 W, 3) uint8 RGB: the picture, generic skin tinted, the profile's skin tinted."""
+    scale = min(1.0, 480 / max(image.shape[:2]))
+    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    yuv = cv2.cvtColor(small, cv2.COLOR_RGB2YUV)
+    generic = skin_cloud.generic_cloud()
+    learned = skin_cloud.Cloud(skin_cloud.histogram_of_profile(profile), generic.other, 1.0)
+    panels = [small]
+    for cloud in (generic, learned):
+        found = skin_cloud.probability(yuv, cloud.table()) > 127
+        panel = small.copy()
+        panel[found] = panel[found] // 2 + np.array([0, 110, 60], np.uint8)
+        panels.append(panel)
+    return np.hstack(panels)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
