@@ -47,9 +47,11 @@ def subject_mask(
     soft = _generous(u, v)
     alike, overlap = _alike(lab, vote > 0.5, _possible_shape(u, v) & (v < 0.8))
     trust *= float(np.clip((0.97 - overlap) / 0.08, 0, 1))  # photographs: up to 0.85; noise: 1
-    doubt = soft * np.maximum(1 - trust, alike)
+    doubt = soft * np.maximum(np.clip(2 - 2 * trust, 0, 1), alike)
+    if trust < 0.5:  # no cut at all, or its edges show
+        return _refine(image, sure.astype(np.float32), doubt.astype(np.float32))
     doubt = np.maximum(doubt, vote * (vote <= 0.5))
-    return _refine(image, vote * trust, doubt.astype(np.float32))
+    return _refine(image, vote, doubt.astype(np.float32))
 
 
 def _head_units(image: Array, face: FaceBox | HeadBox, size: int) -> tuple[Array, Array]:

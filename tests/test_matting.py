@@ -94,6 +94,16 @@ def test_noise_and_no_contrast_get_the_wide_soft_shape():
         assert step < 0.15  # no cut edge where none is seen
 
 
+@pytest.mark.parametrize("trust", [0.0, 0.3, 0.5, 0.8, 1.0])
+def test_face_is_never_see_through(monkeypatch, trust):
+    image, _, face = _person(256, 5)
+    wrong = np.zeros((192, 192), np.float32)
+    monkeypatch.setattr(matting, "_vote", lambda lab, u, v, sure: (np.maximum(wrong, sure), trust))
+    mask = matting.subject_mask(image, face)
+    cx, cy = (int(value) for value in face.center_xy_px)
+    assert mask[cy - 30 : cy + 30, cx - 30 : cx + 30].min() > 0.98
+
+
 def test_landmarks_are_inside_the_mask():
     image, _, face = _person(256, 2)
     turn = np.linspace(0, 2 * np.pi, 12)[:, None]
