@@ -1,0 +1,89 @@
+"""Profiles come back as they were saved, and anything else is refused in words."""
+
+import pytest
+
+from hybridanim.errors import InputError
+from hybridanim.profiles import (
+    CameraProfile,
+    Origin,
+    SkinProfile,
+    TrackerProfile,
+    load_profile,
+    load_profiles,
+    save_profile,
+)
+
+ORIGIN = Origin('a "quoted"\\\tname é.jpg', "ab" * 32, "2025-01-01T00:00:00+00:00")
+SKIN = SkinProfile(
+    (0.25, 0.75),
+    ((120.1, 110.0, 150.0), (60.0, 115.0, 145.0)),
+    ((90.0, 1.0, 2.0, 5.0, 0.1, 6.0), (40.0, 0.0, 0.0, 4.0, 0.0, 4.0)),
+    (127.0, 129.5),
+    ORIGIN,
+)
+CAMERA = CameraProfile(500.5, 501.0, 319.5, 239.5, (640, 480), (0.1, -0.2, 0.0, 0.0), 0.3, ORIGIN)
+TRACKER = TrackerProfile("harris", 120, 13, 2, 0.8, 0.11, 43.0, 4.2, ORIGIN)
+
+
+@pytest.mark.parametrize("profile", [SKIN, CAMERA, TRACKER])
+def test_round_trip_is_exact(profile, tmp_path):
+    path = save_profile(profile, tmp_path / "profile.toml")
+    assert load_profile(path) == profile
+    assert [p.name for p in tmp_path.iterdir()] == ["profile.toml"]
+
+
+def test_profiles_are_sorted_by_kind(tmp_path):
+    paths = [save_profile(p, tmp_path / f"{i}.toml") for i, p in enumerate((TRACKER, SKIN))]
+    profiles = load_profiles(paths)
+    assert (profiles.skin, profiles.camera, profiles.tracker) == (SKIN, None, TRACKER)
+    with pytest.raises(InputError, match="at most one skin"):
+        load_profiles([paths[1], paths[1]])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("schema = 1", "schema = 2", "expected schema 1, got 2"),
+        ('kind = "camera"', 'kind = "lens"', "got 'lens'"),
+        ("fx_px", "focal_px", "unknown .'focal_px'"),
+        ("fx_px = 500.5", 'fx_px = "500.5"', "fx_px: expected float"),
+        ("fx_px = 500.5", "fx_px = -1.0", "above 0"),
+        ("fx_px = 500.5", "fx_px = nan", "fx_px"),
+        ("[640, 480]", "[640, 480, 3]", "picture_size_px"),
+        ("[640, 480]", "[640, true]", "picture_size_px"),
+        ("[origin]", "[origin]\nauthor = 1", "unknown .'author'"),
+        ("cx_px = 319.5", "", "missing .'cx_px'"),
+    ],
+)
+def test_wrong_files_are_refused(old, new, words, tmp_path):
+    path = save_profile(CAMERA, tmp_path / "camera.toml")
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    with pytest.raises(InputError, match=words):
+        load_profile(path)
+
+
+def test_not_toml_and_not_there(tmp_path):
+    (tmp_path / "x.toml").write_bytes(b"\xff\xfe")
+    for name in ("x.toml", "missing.toml"):
+        with pytest.raises(InputError, match="made by calibration"):
+            load_profile(tmp_path / name)
+    with pytest.raises(InputError, match="can be written"):
+        save_profile(SKIN, tmp_path / "no" / "folder.toml")
+
+
+def test_impossible_mixtures_are_refused():
+    with pytest.raises(InputError, match="sum 1"):
+        SkinProfile((0.5,), SKIN.means_yuv[:1], SKIN.covariances_yuv[:1])
+    with pytest.raises(InputError, match="positive definite"):
+        SkinProfile((1.0,), SKIN.means_yuv[:1], ((1.0, 5.0, 0.0, 1.0, 0.0, 1.0),))
+    with pytest.raises(InputError, match="as many"):
+        SkinProfile((1.0,), (), ())
+
+
+def test_origin_hashes_the_file(tmp_path):
+    (tmp_path / "a.bin").write_bytes(b"abc")
+    origin = Origin.of(tmp_path / "a.bin")
+    assert origin.source == "a.bin"
+    assert origin.source_sha256.startswith("ba7816bf")
