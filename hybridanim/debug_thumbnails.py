@@ -60,7 +60,7 @@ class Thumbnails:
         if row["lost"]:
             yield from self._better("lost", 1, f"first loss: {row['lost']}")
             return
-        # a new record counts from the next whole degree: otherwise a slow turn is coded every frame
+        # a record counts from the next quarter of a degree: a slow turn is not coded every frame
         yield from self._better(
             "turn", float(int(abs(angle))), f"largest turn: {turn} {angle:+.0f}°"
         )

@@ -135,9 +135,9 @@ def tracks(
     """
     out = cv2.convertScaleAbs(ink.own(canvas), alpha=0.72)
     _put_features(out, tracks, trails or {}, scale)
-    unit = ink.unit(out)
     if tracks.landmarks_xy_px is not None:
-        ink.put_dots(out, (tracks.landmarks_xy_px + 0.5) * scale - 0.5, 1.6 * unit, [ink.TEXT])
+        radius_px = 0.55 * _dot_px(out, tracks, scale)
+        ink.put_dots(out, (tracks.landmarks_xy_px + 0.5) * scale - 0.5, radius_px, [ink.TEXT])
     if tracks.head:
         _put_head(out, tracks.head, scale)
         if not tracks.lost:
@@ -161,11 +161,18 @@ def _angle_lines(tracks: TracksType) -> list[Line]:
     ]
 
 
+def _dot_px(out: Array, tracks: TracksType, scale: float) -> float:
+    """Radius of a feature: smaller on a small head, so that the face stays visible."""
+    most = 2.2 * ink.unit(out)
+    size_px = tracks.head.size_px * scale if tracks.head else np.inf
+    return float(np.clip(0.012 * size_px, 0.45 * most, most)) if size_px > 0 else most
+
+
 def _put_features(out: Array, tracks: TracksType, trails: Trails, scale: float) -> None:
     """Three layers of opacity, unsure ones first, so that sure features lie on top."""
     if not len(tracks.ids):
         return
-    unit = ink.unit(out)
+    unit, radius_px = ink.unit(out), _dot_px(out, tracks, scale)
     shade = np.clip(255 * tracks.age / OLD_FRAMES, 40, 255).astype(np.uint8)
     colours = cv2.applyColorMap(shade[:, None], cv2.COLORMAP_CIVIDIS)[:, 0, ::-1].tolist()
     level = np.digitize(np.nan_to_num(tracks.confidence), (0.34, 0.67))
@@ -176,7 +183,7 @@ def _put_features(out: Array, tracks: TracksType, trails: Trails, scale: float) 
             if trail is not None and len(trail) > 1:
                 ink.put_paths(layer, [(trail + 0.5) * scale - 0.5], colours[row], unit)
         xy = (tracks.xy_px[rows] + 0.5) * scale - 0.5
-        ink.put_dots(layer, xy, 2.2 * unit, [colours[row] for row in rows])
+        ink.put_dots(layer, xy, radius_px, [colours[row] for row in rows])
 
     for step, opacity in enumerate((0.35, 0.65, 1.0)):
         rows = np.flatnonzero(level == step)

@@ -75,7 +75,10 @@ def _put_arrows(out: Array, moved: Array, across: int = 14) -> None:
     at = np.stack(np.meshgrid(steps, steps), -1).reshape(-1, 2)
     cell = (at * moved.shape[1::-1]).astype(int)
     step = moved[cell[:, 1], cell[:, 0]] * np.array([width, height]) / 2
-    far = np.hypot(*step.T) > 1.5
+    length = np.hypot(*step.T)
+    far = length > 1.5
+    # long arrows would cross: all shrink alike until the longest fills its own place
+    step = step * min(1.0, min(width, height) / across / max(float(length.max(initial=0)), 1e-6))
     middle, step = at[far] * [width, height], step[far]
     side = np.stack([-step[:, 1], step[:, 0]], -1) * 0.16
     tip, neck = middle + step / 2, middle + step * 0.22

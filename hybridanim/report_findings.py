@@ -15,15 +15,15 @@ from .report_plots import clock
 ADVICE = {
     "stopped": "The files here hold the frames up to there.",
     "lost": "Watch `1_skin.mp4` around these times. If the mask misses the face, learn its colour "
-    "first with `calibration/skin.py` and pass the profile with `--profile`; if it holds another "
-    "person, choose with `--face`; to leave the stretch out, use `--start` and `--end`.",
+    "first with `python -m calibration.skin` and pass the profile with `--profile`, or try "
+    "`--cloud fixed`; to leave the stretch out, use `--start` and `--end`.",
     "slow": "The result is right, it only takes longer than the video lasts. Part of it is the "
     "coding of the debug videos beside the stages: measure without `--debug`. Then try a smaller "
-    "`--size`.",
+    "`--size`, or `--interpolation linear`.",
     "few_features": "Blurred or very even faces give few corners. More light or a sharper video "
-    "helps; `calibration/tracker.py` finds better tracker settings for a clip.",
+    "helps; `python -m calibration.tracker` finds better tracker settings for a clip.",
     "churn": "Features are lost and found again quickly: fast motion, blur or heavy compression. "
-    "`--smooth` nearer 1 hides the tremble that comes with it.",
+    "A larger `--window-px` holds them longer; `--smooth` nearer 1 hides the tremble.",
     "doubt": "Compare `2_tracks.mp4` with the driver. A driver who fills more of the picture, "
     "looks into the camera at first and is evenly lit is followed best.",
     "turn": "A flat picture shows nothing behind the cheek, so strong turns stretch. Choose a "
