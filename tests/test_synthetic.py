@@ -10,7 +10,8 @@ import pytest
 
 from examples import make_driving
 from examples.driving_head.scene import rotation
-from examples.driving_head.script import Pose
+from examples.driving_head.script import Pose, speech
+from hybridanim import pose as library_pose
 from hybridanim.faces import detect_faces
 from tests import synthetic
 
@@ -88,6 +89,13 @@ def test_solve_pnp_gives_the_angles_back(angles):
     seen = flip @ cv2.Rodrigues(turn)[0]
     between = np.degrees(np.arccos(np.clip((np.trace(seen.T @ rotation(*angles)) - 1) / 2, -1, 1)))
     assert between < 0.3
+
+
+def test_angles_mean_the_same_in_the_library():
+    flip = np.diag([1.0, -1.0, -1.0])
+    for angles in ((20, 10, -5), (-30, -15, 12)):
+        seen = flip @ rotation(*angles) @ flip
+        assert np.allclose(seen, library_pose.rotation_matrix(angles), atol=1e-9)
 
 
 def test_angle_signs():
@@ -176,6 +184,18 @@ def test_clip_in_the_repo():
         picture = next(container.decode(video)).to_ndarray(format="rgb24")
     drawn = make_driving.render(0.0).image
     assert cv2.PSNR(picture, drawn) > 30
+
+
+def test_voice_in_the_clip_follows_the_mouth():
+    with av.open(str(CLIP)) as container:
+        blocks = [frame.to_ndarray()[0] for frame in container.decode(audio=0)]
+        rate = container.streams.audio[0].rate
+    sound = np.concatenate(blocks)[: 8 * rate].astype(float)
+    loudness = np.sqrt(np.mean(sound[: 240 * (rate // 30)].reshape(240, -1) ** 2, axis=1))
+    jaw = np.array([speech((i + 0.5) / 30)[0] for i in range(240)])
+    shifts = [np.corrcoef(loudness[8 + s : 232 + s], jaw[8:232])[0, 1] for s in range(-4, 5)]
+    assert max(shifts) > 0.85
+    assert abs(int(np.argmax(shifts)) - 4) <= 1  # at most a frame early or late
 
 
 def test_affine_flow_is_exact_and_agrees_with_dis():

@@ -16,7 +16,7 @@ COMMENT = "Computer-generated: drawn by examples/make_driving.py. Shows no real 
 
 
 def write(
-    path: Path, images: Iterable[Array], fps: int, sound: Array | None = None, crf: int = 20
+    path: Path, images: Iterable[Array], fps: int, sound: Array | None = None, crf: int = 16
 ) -> None:
     """Encode (H, W, 3) uint8 RGB images, even sizes, and an optional int16 mono track."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from scipy.interpolate import PchipInterpolator
 
 from .body import FINGERS, HAND_BOX
 from .head import (
@@ -79,7 +80,8 @@ def _spots(rng: np.random.Generator, shape: tuple[int, int], count: int, radius_
 def _brows(image: Array, x: Array, y: Array, hair: Array, rng: np.random.Generator) -> Array:
     """Paint the brows; returns their mask."""
     side = np.abs(x)
-    centre = np.interp(side, [1.1, 2.0, 3.9, 5.3], [2.1, 2.22, 2.52, 1.62])
+    curve = PchipInterpolator([1.1, 2.0, 3.6, 4.4, 5.3], [2.06, 2.2, 2.5, 2.36, 1.66])
+    centre = curve(np.clip(side, 1.1, 5.3)).astype(np.float32)
     half = np.interp(side, [1.0, 1.5, 3.5, 5.4], [0.2, 0.36, 0.32, 0.08])
     ragged = noise(rng, x.shape, 7, 2)
     inside = smooth_step(1.15, 0.55, np.abs(y - centre) / half + 0.35 * ragged)
@@ -88,16 +90,16 @@ def _brows(image: Array, x: Array, y: Array, hair: Array, rng: np.random.Generat
     return inside
 
 
-def _lids(image: Array, x: Array, y: Array, hair: Array) -> None:
+def _lids(image: Array, x: Array, y: Array, hair: Array, rim: Array) -> None:
     u = (np.abs(x) - EYE_X) / EYE_HALF
     shape = np.sqrt(np.clip(1.1 - u * u, 0, 1))
     lid = smooth_step(-0.2, 0.1, y) * smooth_step(1.3 * shape + 0.01, 0.75 * shape, y) * (shape > 0)
     image *= 1 - 0.22 * lid[..., None] * np.array([0.7, 1.0, 0.95], np.float32)
     crease = bump(y - 1.0 * shape, 0.13) * (shape > 0.25)
     image *= 1 - 0.45 * crease[..., None]
-    bag = bump(y + 1.0 * shape, 0.16) * (shape > 0.3)
-    image *= 1 - 0.16 * bag[..., None]
-    _mix(image, np.array([0.5, 0.22, 0.19], np.float32), 0.55 * bump(y, 0.06) * (np.abs(u) < 1))
+    bag = bump(y + 1.05 * shape, 0.28) * (shape > 0.3)
+    image *= 1 - 0.12 * bag[..., None]
+    _mix(image, rim, 0.5 * bump(y, 0.06) * (np.abs(u) < 1))
     lash = smooth_step(0.17, 0.1, y) * (y >= 0) * (np.abs(u) < 1.12)
     lower = smooth_step(0.09, 0.05, -y + 0.02) * (y < -0.03) * (np.abs(u) < 0.95)
     _mix(image, hair * 0.3, np.clip(0.97 * lash + 0.4 * lower, 0, 1))
@@ -151,20 +153,22 @@ def _head(rng: np.random.Generator, tone: str) -> Array:
     grid_s, y = np.meshgrid(s, rows)
     x, z, angle = surface(grid_s, y)
     x = np.where(z > 0, x, 99.0).astype(np.float32)  # features are on the front only
+    y, angle = y.astype(np.float32), angle.astype(np.float32)
     _, lips, hair = (linear(c) for c in TONES[tone])
     image = _skin(rng, x.shape, tone, 6)
     _flush(image, x, y)
-    freckles = _spots(rng, x.shape, 900, 1.6)
+    freckles = _spots(rng, x.shape, 1100, 1.9)
     where = bump(np.abs(x) - 3.0, 2.6) * bump(y + 2.4, 2.2) + 0.25 * bump(y - 3.5, 2.5)
     image *= 1 - 0.5 * (freckles * np.clip(where, 0, 1))[..., None] * np.array([0.6, 0.9, 1.0])
     moles = _spots(rng, x.shape, 38, 2.6)
     image *= 1 - 0.6 * moles[..., None]
     _crevices(image, x, y)
     mouth = _lips(image, x, y, lips, rng)
-    _lids(image, x, y, hair)
+    _lids(image, x, y, hair, lips)
     brows = _brows(image, x, y, hair, rng)
     gloss = 0.5 + 0.5 * bump(x, 2.2) * smooth_step(-5, 1, y) + 0.9 * mouth
-    gloss *= 1 - 0.8 * brows
+    gloss *= (1 - 0.8 * brows) * (1 - bump(y - MOUTH_Y, 0.2) * bump(x, 2.4))
+    gloss *= 1 - bump(y, 0.3) * (np.abs(np.abs(x) - EYE_X) < 1.8)
     inside = _hair(image, gloss, angle, y, hair, rng)
     return np.dstack([image, gloss, inside])
 
@@ -196,9 +200,9 @@ def _eye(rng: np.random.Generator) -> Array:
     rays = noise(rng, (size, size), 8, 2)
     spokes = np.interp(angle, np.linspace(-np.pi, np.pi, 91), rng.uniform(-1, 1, 91))
     iris = linear((92, 66, 40)) * (1 + 0.35 * spokes + 0.25 * rays)[..., None]
-    iris = iris * (1.5 - 1.1 * smooth_step(0.3, 0.66, radius))[..., None]
-    _mix(image, iris.astype(np.float32), smooth_step(0.68, 0.63, radius))
-    _mix(image, np.full(3, 0.004, np.float32), smooth_step(0.31, 0.26, radius))
+    iris = iris * (1.5 - 1.1 * smooth_step(0.3, 0.62, radius))[..., None]
+    _mix(image, iris.astype(np.float32), smooth_step(0.64, 0.59, radius))
+    _mix(image, np.full(3, 0.004, np.float32), smooth_step(0.28, 0.23, radius))
     return np.dstack([image, np.full_like(x, 1.0)])
 
 
