@@ -44,6 +44,7 @@ class Objective:
         self._perceptual = losses.Perceptual(network) if use and network else None
 
     def __call__(self, batch: Batch, result: Animated) -> tuple[Tensor, dict[str, Tensor]]:
+        """Weighted sum, and each term by the name of its weight."""
         weights, truth, painted = self._weights, batch.driving, result.painted
         focus = losses.emphasis(
             batch.driving_points, self._watched, self._reach, truth.shape[-1], weights.emphasis

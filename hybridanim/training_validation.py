@@ -114,7 +114,9 @@ def metrics(found: Tensor, truth: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def strip(net: Animator, batch: Batch, path: Path, *, bf16: bool, rows: int = 8) -> None:
-    """PNG, one row a pair: source, driving, moved source, result, paint's share, masks' edges."""
+    """PNG, one row a pair: source, driving, moved source, result, paint's share,
+    occlusion.
+    """
     part = Batch(
         batch.source[:rows],
         batch.driving[:rows],

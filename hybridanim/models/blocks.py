@@ -1,17 +1,22 @@
 """The small parts that every network here is made of, and the first-order motion algebra in torch.
 
 Pictures and features are (B, C, H, W); grids are (B, H, W, 2) in the normalised coordinates of
-``hybridanim.geometry`` (align_corners=False). Siarohin et al., NeurIPS 2019, section 3 and appendix.
+``hybridanim.geometry`` (align_corners=False). Siarohin et al., NeurIPS 2019, section 3.
 Only 2-D standard operations, so that the networks export to ONNX and OpenVINO.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import copy
+from itertools import pairwise
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+Net = TypeVar("Net", bound=nn.Module)
 
 
 class Points(NamedTuple):
@@ -105,6 +110,7 @@ class Same(nn.Module):
         self.norm = nn.BatchNorm2d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, outputs, H / stride, W / stride)."""
         return functional.relu(self.norm(self.conv(x)))
 
 
@@ -112,6 +118,7 @@ class Up(Same):
     """Nearest neighbour times two, then ``Same``."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, outputs, 2 H, 2 W)."""
         return super().forward(functional.interpolate(x, scale_factor=2.0, mode="nearest"))
 
 
@@ -126,6 +133,7 @@ class Residual(nn.Module):
         nn.init.zeros_(self.norm.weight)  # starts as the identity
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> the same shape."""
         return x + self.norm(self.conv(self.first(x)))
 
 
@@ -134,13 +142,14 @@ class UNet(nn.Module):
 
     def __init__(self, widths: tuple[int, ...]) -> None:
         super().__init__()
-        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        pairs = list(pairwise(widths))
         self.down = nn.ModuleList(Same(a, b, stride=2) for a, b in pairs)
         self.middle = Residual(widths[-1])
         self.up = nn.ModuleList(Up(b, a) for a, b in reversed(pairs))
         self.join = nn.ModuleList(Same(2 * a, a) for a, _ in reversed(pairs))
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, widths[0], H, W) -> the same shape; H and W divisible by 2 per halving."""
         kept = []
         for down in self.down:
             kept.append(x)
@@ -149,3 +158,13 @@ class UNet(nn.Module):
         for up, join, skip in zip(self.up, self.join, reversed(kept), strict=True):
             x = join(torch.cat([up(x), skip], 1))
         return x
+
+
+def folded(net: Net) -> Net:
+    """A copy for inference in which every batch norm has become part of its convolution."""
+    net = copy.deepcopy(net).eval()
+    for part in net.modules():
+        if isinstance(part, (Same, Residual)) and isinstance(part.norm, nn.BatchNorm2d):
+            part.conv = fuse_conv_bn_eval(part.conv, part.norm)
+            part.norm = nn.Identity()
+    return net

@@ -70,6 +70,7 @@ class Animator(nn.Module):
         return Animated(self.generator(encoded, motion), motion)
 
     def forward(self, picture: Tensor, source: Points, target: Points) -> Animated:
+        """Both at once, for training."""
         return self.animate(self.encode(picture), source, target)
 
 
