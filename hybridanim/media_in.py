@@ -129,11 +129,12 @@ def open_source(
     """
     path = Path(path)
     start = _checked_cut(start_s, end_s)
+    pictures: Any = {"max_side_px": max_side_px, "rate": picture_rate}
     if path.is_dir():
-        return _open_pictures(path, list_pictures(path), start, end_s, max_side_px, picture_rate)
+        return _open_pictures(path, list_pictures(path), start, end_s, **pictures)
     _check_file(path)
     if is_picture(path):
-        return _open_pictures(path, [path], start, end_s, max_side_px, picture_rate)
+        return _open_pictures(path, [path], start, end_s, **pictures)
     decoder = Decoder(path, start, end_s, max_side_px, threads)
     return VideoReader(decoder.info, decoder.frames(), lambda: decoder.warning, decoder.close)
 
@@ -219,6 +220,7 @@ def _open_pictures(
     paths: list[Path],
     start_s: float,
     end_s: float | None,
+    *,
     max_side_px: int | None,
     rate: Fraction,
 ) -> VideoReader:
