@@ -277,8 +277,8 @@ def _put_points(out: Array, points: Keypoints, xy: Array, rows: Array, radius_px
             most = np.linalg.norm(spread, 2)
             spread = spread * min(1.0, longest / most) if most > 0 else spread
             edge = ink.RED if np.linalg.det(jacobian) < 0 else colour
-            ink.put_paths(out, [CIRCLE @ spread.T + xy[row]], edge, 1.3 * unit, closed=True)
-            ink.put_paths(out, [np.stack([xy[row], xy[row] + spread[:, 0]])], edge, 1.3 * unit)
+            around = CIRCLE @ spread.T + xy[row]  # starts and ends at the x axis: the spoke
+            ink.put_paths(out, [np.vstack([xy[row], around, around[:1]])], edge, 1.3 * unit)
     ink.put_dots(out, xy[rows], 2.0 * unit, [point_colour(int(row)) for row in rows])
     for row in rows:
         place = (float(xy[row, 0] + 3 * unit), float(xy[row, 1] - 2 * unit))

@@ -68,18 +68,18 @@ def _font(size_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size_px)
 
 
-@lru_cache(maxsize=1024)  # numbers change from frame to frame, so bounded
+@lru_cache(maxsize=256)  # numbers change from frame to frame, so bounded
 def _glyphs(words: str, size_px: int, halo_px: int) -> tuple[Array, Array]:
-    """Float32 coverage in [0, 1] of the letters, and of the letters with their halo."""
+    """Coverage, uint8, of the letters, and of the letters with their halo."""
     font = _font(size_px)
-    width = max(1, round(font.getlength(words))) + 2 * halo_px
+    width = max(1, text_width(words, size_px)) + 2 * halo_px
     height = line_height(size_px) + 2 * halo_px
     plane = Image.new("L", (width, height))
     ImageDraw.Draw(plane).text((halo_px, halo_px), words, fill=255, font=font)
     fill = np.array(plane)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * halo_px + 1, 2 * halo_px + 1))
     cover = cv2.dilate(fill, disc)  # cheaper than stroking the outlines, and as round
-    return fill.astype(np.float32) / 255, cover.astype(np.float32) / 255
+    return fill, cover
 
 
 def line_height(size_px: int) -> int:
@@ -87,6 +87,7 @@ def line_height(size_px: int) -> int:
     return round(1.3 * size_px)
 
 
+@lru_cache(maxsize=1024)
 def text_width(words: str, size_px: int) -> int:
     """Width of the words, in pixels."""
     return round(_font(size_px).getlength(words))
@@ -124,8 +125,8 @@ def put_text(
     if x0 >= x1 or y0 >= y1:
         return
     part = np.s_[y0 - y : y1 - y, x0 - x : x1 - x]
-    letter = opacity * fill[part][..., None]
-    halo_only = 0.75 * opacity * np.maximum(cover[part][..., None] - fill[part][..., None], 0)
+    letter = fill[part][..., None] * np.float32(opacity / 255)
+    halo_only = (cover[part] - fill[part])[..., None] * np.float32(0.75 * opacity / 255)
     under = canvas[y0:y1, x0:x1].astype(np.float32)
     mixed = under * (1 - letter - halo_only) + letter * np.array(colour, np.float32)
     canvas[y0:y1, x0:x1] = (mixed + halo_only * np.array(DARK, np.float32) + 0.5).astype(np.uint8)
@@ -140,9 +141,15 @@ def put_paths(
     canvas: Array, paths: Sequence[Array], colour: Colour, width_px: float = 1.0, *, closed=False
 ) -> None:
     """Draw polylines (each (M, 2) pixels), anti-aliased; ones with a NaN are left out."""
-    good = [fixed_point(path) for path in paths if len(path) and np.isfinite(path).all()]
-    if good:
-        cv2.polylines(canvas, good, closed, colour, max(1, round(width_px)), cv2.LINE_AA, SHIFT)
+    paths = [path for path in paths if len(path)]
+    if not paths:
+        return
+    joined = np.concatenate(paths)  # converted at once: one call a path would cost more than ink
+    ends = np.cumsum([len(path) for path in paths]).tolist()
+    is_good, points = np.isfinite(joined).min(axis=1), fixed_point(np.nan_to_num(joined))
+    spans = zip([0, *ends[:-1]], ends, strict=True)
+    good = [points[start:end] for start, end in spans if is_good[start:end].min()]
+    cv2.polylines(canvas, good, closed, colour, max(1, round(width_px)), cv2.LINE_AA, SHIFT)
 
 
 def put_dashes(
@@ -210,6 +217,9 @@ def put_arrow(canvas: Array, start_px: Array, end_px: Array, colour: Colour, wid
 
 def blended(canvas: Array, opacity: float, paint: Callable[[Array], None]) -> None:
     """Let ``paint`` draw on a layer that is then laid over the canvas with that opacity."""
+    if opacity >= 1:
+        paint(canvas)
+        return
     layer = canvas.copy()
     paint(layer)
     cv2.addWeighted(layer, opacity, canvas, 1 - opacity, 0, dst=canvas)
