@@ -13,20 +13,17 @@ from dataclasses import dataclass, field, replace
 import cv2
 import numpy as np
 
-from . import blobs, head_search, skin_cloud, skin_still
+from . import blobs, growing, head_search, skin_cloud, skin_learning, skin_still
 from .config import SegmentConfig
 from .profiles import SkinProfile
 from .skin_cloud import Cloud
 from .types import Array, Blob, FaceBox, Frame, SkinMask
 
-_SURE, _MAYBE = 150, 80  # hysteresis: a region has pixels above _SURE and grows down to _MAYBE
 _LOOK_FRAMES = 8  # the cascade checks the head every so many frames, in a small window
 _SEARCH_FRAMES = 6  # and the whole picture so often while no head is known,
 _RECHECK_FRAMES = 20  # or so often while a head is followed that it does not recognise
 _LEARN_FRAMES = 4
 _CUT_GREY = 28.0  # mean grey change, brightness taken out, that only a cut makes
-_CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
-_SQUARE = np.ones((3, 3), np.uint8)
 _WHITE_SHIFT = 5.0  # sudden change of the picture's mean U, V: the light changed, not the person
 
 
@@ -68,14 +65,18 @@ def step(
         return _nothing(state, image, grey, "the picture is empty or black")
     if state.grey is None or state.grey.shape != grey.shape or _is_cut(state.grey, grey):
         state = _new_scene(state, grey)
-    state, hit = _look_for_face(state, image, scale)
-    state, is_frozen = _learn(state, image, yuv, hit, config, profile)
+    state, is_relit = _watch_light(state, yuv)
+    state, hit = _look_for_face(state, image, scale, is_relit)
+    if state.cloud is None:
+        cloud = skin_learning.first_cloud(profile)
+        state = replace(state, cloud=cloud, table=cloud.table())
+    state, is_frozen = _learn(state, image, yuv, hit, config, is_relit=is_relit)
     likely = _likelihood(state, yuv, config)
     state, parts, reason = _follow(state, likely, grey, hit)
     state = replace(state, grey=grey, frames=state.frames + 1)
     if reason:
         return replace(state, lost_frames=state.lost_frames + 1), _lost(image, reason)
-    mask = _refine(image, parts.grown, scale, state, config)
+    mask = growing.refine(image, parts.grown, scale, state.table, config)
     found = _blobs(state, parts, scale)
     uv = _median_uv(yuv, parts.head)
     return replace(state, lost_frames=0), SkinMask(mask, found, uv, is_frozen, hit)
@@ -115,8 +116,17 @@ def _is_cut(before: Array, now: Array) -> bool:
     return float(cv2.mean(difference)[0]) - brightness > _CUT_GREY
 
 
+def _watch_light(state: SegmentState, yuv: Array) -> tuple[SegmentState, bool]:
+    """Follow the picture's mean colour slowly; True when it has left that behind."""
+    white = cv2.mean(yuv)[1:3]
+    before = state.white_uv or white
+    shift = max(abs(white[0] - before[0]), abs(white[1] - before[1]))
+    slow = (_mix(before[0], white[0]), _mix(before[1], white[1]))
+    return replace(state, white_uv=slow), shift > _WHITE_SHIFT
+
+
 def _look_for_face(
-    state: SegmentState, image: Array, scale: float
+    state: SegmentState, image: Array, scale: float, is_relit: bool
 ) -> tuple[SegmentState, FaceBox | None]:
     """Ask the cascade now and then: in a window around a known head, else everywhere.
 
@@ -125,6 +135,7 @@ def _look_for_face(
     is_known = state.face is not None and state.is_seen and state.misses < 4
     every = _LOOK_FRAMES if is_known else _RECHECK_FRAMES if state.face else _SEARCH_FRAMES
     is_due = state.frames % every == 0 or (state.face is None and not state.lost_frames)
+    is_due = is_due or (is_known and is_relit)
     if not is_due and not (is_known and state.misses):
         return state, None
     known = head_search.scaled(state.face, scale) if state.face else None
@@ -133,21 +144,11 @@ def _look_for_face(
     else:
         side = 640 if state.face is None and not state.lost_frames else 400
         hit = head_search.look_everywhere(image, max_side_px=side, near=known)
-    if hit is None or not _holds_skin(image, hit):
+    if hit is None or not skin_learning.holds_skin(image, hit):
         return replace(state, misses=state.misses + 1), None
     coarse = head_search.scaled(hit, 1 / scale)
     face = coarse if state.face is None else head_search.blend(state.face, coarse)
     return replace(state, face=face, is_seen=True, misses=0), hit
-
-
-def _holds_skin(image: Array, hit: FaceBox) -> bool:
-    """The cascade also finds faces in folds and furniture: a doubtful one must be skin-coloured."""
-    if hit.score > 2:
-        return True
-    patch, box = _face_patch(image, hit)
-    inside = skin_cloud.face_pixels(patch, box)
-    likely = skin_cloud.probability(patch, skin_cloud.generic_cloud().table(0.5))
-    return cv2.mean(cv2.inRange(likely, 90, 255), inside)[0] / 255 > 0.3
 
 
 def _learn(
@@ -156,107 +157,30 @@ def _learn(
     yuv: Array,
     hit: FaceBox | None,
     config: SegmentConfig,
-    profile: SkinProfile | None,
+    *,
+    is_relit: bool,
 ) -> tuple[SegmentState, bool]:
     """Take this frame's skin and background into the cloud, or refuse to (then True)."""
-    white = cv2.mean(yuv)[1:3]
-    before = state.white_uv or white
-    shift = max(abs(white[0] - before[0]), abs(white[1] - before[1]))
-    state = replace(state, white_uv=(_mix(before[0], white[0]), _mix(before[1], white[1])))
-    if config.cloud == "fixed":
+    cloud, face = state.cloud, state.face
+    if config.cloud == "fixed" or cloud is None or face is None:
         return state, False
-    if state.cloud is None or state.table is None:
-        cloud = _first_cloud(profile)
-        state = replace(state, cloud=cloud, table=cloud.table())
     if hit is not None:
-        return _learn_hit(state, image, yuv, hit, config), False
-    if shift > _WHITE_SHIFT:
+        rate = _LOOK_FRAMES * config.learning_rate
+        learned = skin_learning.learn_hit(cloud, image, yuv, hit=hit, face=face, rate=rate)
+    elif is_relit:
         return state, True
-    if state.frames % _LEARN_FRAMES or state.face is None or not state.is_seen or state.misses:
+    elif state.frames % _LEARN_FRAMES or not state.is_seen or state.misses:
         return state, False
-    return _learn_followed(state, yuv, config)
+    else:
+        rate = _LEARN_FRAMES * config.learning_rate
+        learned = skin_learning.learn_followed(cloud, yuv, face, rate)
+    if learned is None:
+        return state, True
+    return replace(state, cloud=learned, table=learned.table()), False
 
 
 def _mix(old: float, new: float, rate: float = 0.1) -> float:
     return (1 - rate) * old + rate * new
-
-
-def _first_cloud(profile: SkinProfile | None) -> Cloud:
-    generic = skin_cloud.generic_cloud()
-    if profile is None:
-        return generic
-    return Cloud(skin_cloud.histogram_of_profile(profile), generic.other, 0.5)
-
-
-def _learn_hit(
-    state: SegmentState, image: Array, yuv: Array, hit: FaceBox, config: SegmentConfig
-) -> SegmentState:
-    """Learn from a face that the cascade confirms; at once where the cloud fails to explain it."""
-    assert state.cloud is not None and state.table is not None and state.face is not None
-    patch, box = _face_patch(image, hit)
-    mask = skin_cloud.face_pixels(patch, box)
-    if cv2.countNonZero(mask) < 60:
-        return state
-    explained = cv2.mean(skin_cloud.probability(patch, state.table), mask)[0] / 255
-    rate = _LOOK_FRAMES * config.learning_rate
-    if not state.cloud.person_weight:
-        rate = 1.0
-    elif explained < 0.5:
-        rate = max(rate, 0.6)
-    skin = skin_cloud.shaded_histogram(patch, mask)
-    cloud = Cloud(_mix_arrays(state.cloud.skin, skin, rate), state.cloud.other, 1.0)
-    for _ in range(2 if rate == 1.0 else 1):
-        cloud = _with_background(cloud, yuv, state.face, rate)
-    return replace(state, cloud=cloud, table=cloud.table())
-
-
-def _learn_followed(
-    state: SegmentState, yuv: Array, config: SegmentConfig
-) -> tuple[SegmentState, bool]:
-    """Learn from the followed head's sure pixels; refuse when too few of them are left."""
-    assert state.cloud is not None and state.table is not None and state.face is not None
-    likely = skin_cloud.probability(yuv, state.table)
-    inside = skin_cloud.face_pixels(yuv, state.face)
-    sure = cv2.bitwise_and(inside, cv2.inRange(likely, _SURE, 255))
-    if cv2.countNonZero(sure) < max(12, 0.6 * cv2.countNonZero(inside)):
-        return state, True
-    rate = _LEARN_FRAMES * config.learning_rate
-    skin = _mix_arrays(state.cloud.skin, skin_cloud.shaded_histogram(yuv, sure), rate)
-    cloud = _with_background(replace(state.cloud, skin=skin), yuv, state.face, rate)
-    return replace(state, cloud=cloud, table=cloud.table()), False
-
-
-def _with_background(cloud: Cloud, yuv: Array, face: FaceBox, rate: float) -> Cloud:
-    """Learn what is not likely skin: everywhere, and once more around the head, where hair is."""
-    shape = yuv.shape[:2]
-    likely = skin_cloud.probability(yuv, cloud.table())
-    outside = cv2.inRange(likely, 0, 127)
-    outside[blobs.head_ellipse(shape, face, 1.1) > 0] = 0
-    other = skin_cloud.histogram(yuv, outside, (1.0, 0.7))
-    ring = cv2.inRange(likely, 0, 127)
-    ring[blobs.head_ellipse(shape, face, 0.8) > 0] = 0
-    ring[blobs.head_ellipse(shape, face, 2.0) == 0] = 0
-    if cv2.countNonZero(ring) > 30:
-        other = 0.6 * other + 0.4 * skin_cloud.histogram(yuv, ring, (1.0, 0.7))
-    return replace(cloud, other=_mix_arrays(cloud.other, other, rate))
-
-
-def _mix_arrays(old: Array, new: Array, rate: float) -> Array:
-    return ((1 - rate) * old + rate * new).astype(np.float32)
-
-
-def _face_patch(image: Array, face: FaceBox) -> tuple[Array, FaceBox]:
-    """The face at up to 64 pixels wide in YUV, and its box in that patch."""
-    height, width = image.shape[:2]
-    x0, y0 = max(0, int(face.x_px)), max(0, int(face.y_px))
-    x1 = min(width, int(face.x_px + face.width_px) + 1)
-    y1 = min(height, int(face.y_px + face.height_px) + 1)
-    part = image[y0:y1, x0:x1]
-    scale = min(1.0, 64 / face.width_px)
-    if scale < 1:
-        part = cv2.resize(part, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    box = replace(face, x_px=face.x_px - x0, y_px=face.y_px - y0)
-    return cv2.cvtColor(part, cv2.COLOR_RGB2YUV), head_search.scaled(box, scale)
 
 
 def _likelihood(state: SegmentState, yuv: Array, config: SegmentConfig) -> Array:
@@ -266,22 +190,11 @@ def _likelihood(state: SegmentState, yuv: Array, config: SegmentConfig) -> Array
     return cv2.GaussianBlur(skin_cloud.probability(yuv, state.table), (3, 3), 0)
 
 
-def _grow(likely: Array) -> Array:
-    """Region growing by hysteresis: regions of maybe-skin that hold some sure skin, uint8."""
-    maybe = cv2.inRange(likely, _MAYBE, 255)
-    sure = cv2.morphologyEx(cv2.inRange(likely, _SURE, 255), cv2.MORPH_OPEN, _CROSS)
-    _, labels = cv2.connectedComponents(maybe, connectivity=4)
-    keep = np.zeros(int(labels.max()) + 1, np.uint8)
-    keep[labels[sure > 0]] = 255
-    keep[0] = 0
-    return keep[labels]
-
-
 def _follow(
     state: SegmentState, likely: Array, grey: Array, hit: FaceBox | None
 ) -> tuple[SegmentState, _Parts, str]:
     """Place head and hands; the last value says why there is none, or is empty."""
-    grown = _grow(likely)
+    grown = growing.grow(likely)
     nothing = _Parts(grown, np.zeros_like(grown))
     if cv2.countNonZero(grown) < 12:
         return replace(state, face=None, hands={}), nothing, "no skin in the picture"
@@ -296,7 +209,7 @@ def _follow(
         gone = replace(state, face=None, is_seen=False, hands={})
         return gone, nothing, "the head left the picture or is hidden"
     state = replace(state, face=face, is_seen=state.is_seen and state.face is not None)
-    rest = _without_head(grown, face)
+    rest = growing.without_head(grown, face)
     change = cv2.absdiff(grey, state.grey) if state.grey is not None else np.zeros_like(grey)
     found = blobs.regions(rest, change, face)
     state = replace(state, hands=blobs.follow_hands(state.hands, found, rest, face))
@@ -312,14 +225,6 @@ def _is_hand_at_face(state: SegmentState, face: FaceBox) -> bool:
     )
 
 
-def _without_head(grown: Array, face: FaceBox) -> Array:
-    """What may be hands: skin outside the head, and outside the neck."""
-    rest = grown.copy()
-    rest[blobs.head_ellipse(grown.shape, face, 1.1) > 0] = 0
-    rest[blobs.neck_zone(grown.shape, face) > 0] = 0
-    return cv2.morphologyEx(rest, cv2.MORPH_OPEN, _CROSS)
-
-
 def _people(grown: Array, head: Array, rest: Array, state: SegmentState) -> Array:
     """The grown regions that the head or a hand is part of."""
     _, labels = cv2.connectedComponents(grown, connectivity=4)
@@ -331,28 +236,6 @@ def _people(grown: Array, head: Array, rest: Array, state: SegmentState) -> Arra
             keep[labels[y : y + h, x : x + w][rest[y : y + h, x : x + w] > 0]] = 255
     keep[0] = 0
     return keep[labels]
-
-
-def _refine(
-    image: Array, grown: Array, scale: float, state: SegmentState, config: SegmentConfig
-) -> Array:
-    """The grown regions at full resolution: their pixels and those within one coarse pixel."""
-    height, width = image.shape[:2]
-    mask = np.zeros((height, width), np.uint8)
-    x, y, w, h = cv2.boundingRect(grown)
-    x0, y0 = max(0, int((x - 2) * scale)), max(0, int((y - 2) * scale))
-    x1 = min(width, int((x + w + 2) * scale))
-    y1 = min(height, int((y + h + 2) * scale))
-    yuv = cv2.cvtColor(image[y0:y1, x0:x1], cv2.COLOR_RGB2YUV)
-    if config.cloud == "fixed" or state.table is None:
-        skin = skin_cloud.fixed_mask(yuv, config.u_range, config.v_range)
-    else:
-        skin = cv2.inRange(skin_cloud.probability(yuv, state.table), _MAYBE, 255)
-    near = cv2.resize(cv2.dilate(grown, _SQUARE), (width, height), interpolation=cv2.INTER_NEAREST)[
-        y0:y1, x0:x1
-    ]
-    mask[y0:y1, x0:x1] = cv2.medianBlur(cv2.bitwise_and(skin, near), 5)
-    return mask
 
 
 def _blobs(state: SegmentState, parts: _Parts, scale: float) -> tuple[Blob, ...]:
