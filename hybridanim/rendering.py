@@ -17,11 +17,12 @@ import numpy as np
 
 from . import geometry
 from .config import RenderConfig
-from .plate import disc
+from .plate import disc, feathered
 from .types import Array, DenseMotion, Source
 
 _FLAGS = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC, "lanczos": cv2.INTER_LANCZOS4}
 _SURE, _DOUBT = 0.7, 0.25  # a matte above is the person, below perhaps not
+_SHEET_FADE = 0.15  # share of the side over which a bent picture comes to rest
 _FINER = 4  # samples a cell of the smooth flow
 _STILL_PX = 0.02  # motion below this is not worth a resampling
 
@@ -35,25 +36,35 @@ class Prepared:
     behind: Array  # (S, S, 3) float32 RGB in grey levels, the source without the person
     coverage: Array  # (64, 64) float32 in [0, 1], coverage in cells
     reach: Array  # (64, 64) float32, 1 in cells that hold any of the person's layer
+    follow: Array  # (64, 64) float32 in [0, 1], share of the motion that a cell takes
     config: RenderConfig
 
 
 def prepare(source: Source, config: RenderConfig) -> Prepared:
     """Split the source into the person's layer and what is behind; once per source."""
     image, size = source.image, source.image.shape[0]
-    if config.composite == "sheet":  # everything is one layer
+    cells = (64, 64)
+    if config.composite == "sheet" or _is_vague(source.subject):  # one layer, bent
         alpha = np.ones((size, size, 1), np.float32)
         colour, behind = image.astype(np.float32), image.astype(np.float32)
+        near = feathered(source.subject > _DOUBT, _SHEET_FADE * size)
+        follow = cv2.resize(near, cells, interpolation=cv2.INTER_AREA)
     else:
         alpha = source.subject[..., None].astype(np.float32)
         colour, behind = _layers(image.astype(np.float32), alpha, source.plate.astype(np.float32))
+        follow = np.ones(cells, np.float32)
     person = np.concatenate([colour, alpha], axis=-1)
-    cells = (64, 64)
     held = (np.abs(person).max(axis=-1) > 1e-3).astype(np.float32)
     coverage = cv2.resize(np.ascontiguousarray(alpha[..., 0]), cells, interpolation=cv2.INTER_AREA)
     reach = cv2.resize(held, cells, interpolation=cv2.INTER_AREA)
     reach = cv2.dilate((reach > 0).astype(np.float32), np.ones((3, 3), np.uint8))
-    return Prepared(image, person, behind, coverage, reach, config)
+    return Prepared(image, person, behind, coverage, reach, follow, config)
+
+
+def _is_vague(subject: Array) -> bool:
+    """Has the mask no edge anywhere, so that layers would show ghosts of it?"""
+    small = cv2.resize(subject, (128, 128), interpolation=cv2.INTER_AREA)
+    return float(np.abs(np.gradient(small)).max()) < 0.13  # wide shapes 0.08, cuts above 0.4
 
 
 def _layers(image: Array, alpha: Array, plate: Array) -> tuple[Array, Array]:
@@ -84,7 +95,7 @@ def render(prepared: Prepared, motion: DenseMotion) -> Array:
     neighbouring content is drawn over such places by the flow itself.
     """
     size = prepared.image.shape[0]
-    flow = _calmed_flow(motion, prepared.config.pin_border)
+    flow = _calmed_flow(motion, prepared)
     out = prepared.image.copy()
     region = _moving_region(prepared, flow, size)
     if region is None:
@@ -106,13 +117,15 @@ def render(prepared: Prepared, motion: DenseMotion) -> Array:
     return out
 
 
-def _calmed_flow(motion: DenseMotion, pin_border: float) -> Array:
+def _calmed_flow(motion: DenseMotion, prepared: Prepared) -> Array:
     """Displacement (2, h, w) float32 in normalised units, fading to nothing at the crop's border.
 
     A crop that is pasted back must meet the picture around it without a step.
     """
     h, w = motion.grid_norm.shape[:2]
     flow = np.moveaxis(motion.grid_norm - geometry.grid_norm(h, w), -1, 0)
+    flow = flow * cv2.resize(prepared.follow, (w, h), interpolation=cv2.INTER_LINEAR)
+    pin_border = prepared.config.pin_border
     if pin_border > 0:
         flow = flow * (_ramp(h, pin_border)[:, None] * _ramp(w, pin_border))
     return np.ascontiguousarray(flow, dtype=np.float32)

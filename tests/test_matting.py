@@ -101,7 +101,7 @@ def test_face_is_never_see_through(monkeypatch, trust):
     monkeypatch.setattr(matting, "_vote", lambda lab, u, v, sure: (np.maximum(wrong, sure), trust))
     mask = matting.subject_mask(image, face)
     cx, cy = (int(value) for value in face.center_xy_px)
-    assert mask[cy - 30 : cy + 30, cx - 30 : cx + 30].min() > 0.98
+    assert mask[cy - 22 : cy + 22, cx - 22 : cx + 22].min() > 0.98
 
 
 def test_landmarks_are_inside_the_mask():

@@ -186,6 +186,19 @@ def test_border_meets_the_picture_around_it():
     assert np.abs(out - image)[64:192, 64:192].mean() > 5
 
 
+def test_vague_mask_bends_the_picture_instead_of_ghosting():
+    image, _ = _scene()
+    vague = cv2.GaussianBlur(_disc(256, 0.3), (0, 0), 20)
+    out = _render(_source(image, vague), _moved(0.1))
+    np.testing.assert_array_equal(
+        out, _render(_source(image, vague), _moved(0.1), composite="sheet")
+    )
+    row = out[128, :, 0].astype(int)
+    assert (np.diff((row > 110).astype(int)) == 1).sum() == 1  # one disc, not two
+    assert row[:70].max() < 60
+    np.testing.assert_array_equal(out[:12], image[:12])  # far away the wall stands
+
+
 def test_nothing_given_is_changed():
     image, mask = _scene()
     source = _source(image, mask)
