@@ -143,9 +143,10 @@ def tracks(
         if not tracks.lost:
             _put_axes(out, tracks.head, tracks.rotation_deg, scale)
     ink.put_note(out, _track_lines(tracks))
-    ink.put_note(out, _angle_lines(tracks), right=True)
     if tracks.lost:
         ink.put_banner(out, f"head lost: {tracks.lost}")
+    else:
+        ink.put_note(out, _angle_lines(tracks), right=True)
     return out
 
 
