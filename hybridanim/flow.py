@@ -17,7 +17,7 @@ from .types import Array, HeadBox
 
 _SPAN = 2.3  # side of the window, in head boxes
 _WORKING_PX = 150.0  # the head box has about this side in the window
-_STOP = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 20, 0.01)
+_STOP = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 15, 0.01)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,7 @@ def follow(
     )
     # the way back starts from the motion just found, or a wrong jump would never be noticed
     hint = there - (guess - xy)[:, None]
+    options["maxLevel"] = max(min(levels, 1), levels - 1)
     back, returned, _ = cv2.calcOpticalFlowPyrLK(
         after, before, there, np.ascontiguousarray(hint, np.float32), **options
     )

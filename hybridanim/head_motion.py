@@ -153,12 +153,17 @@ def _with_landmarks(
     local = registration.fit_map(seen.start, seen.end, weight, state.head.size_px)
     before = last.landmarks.xy_px
     expected = landmark_track.predicted(before, seen.marks, seen.marks_error, local)
+    if last.landmarks.pending is not None:
+        xy = expected + last.landmarks.pending
+        return replace(state, landmarks=FaceLandmarks(xy, last.landmarks.confidence))
     fitted = aligner.track(grey, expected)
     sure = float(fitted.confidence)
     if sure >= landmark_track.LEAST_CONFIDENCE:
         size = state.head.size_px
-        xy = landmark_track.corrected(expected, np.asarray(fitted.xy_px), size)
-        return replace(state, landmarks=FaceLandmarks(xy, sure))
+        step, is_calm = landmark_track.correction(expected, np.asarray(fitted.xy_px), size)
+        # a calm correction is good for two frames: half the fits, and no shaking in their rhythm
+        pending = 0.8 * step if is_calm else None
+        return replace(state, landmarks=FaceLandmarks(expected + step, sure, pending))
     faded = 0.85 * last.landmarks.confidence  # carried by flow alone for some frames
     return replace(state, landmarks=FaceLandmarks(expected, faded) if faded > 0.2 else None)
 

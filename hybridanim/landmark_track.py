@@ -18,6 +18,7 @@ from .types import Array, FaceBox, HeadBox
 LEAST_CONFIDENCE = 0.5
 _NOISE_HEADS = 0.018  # what a fit shakes by, in head sizes
 _GAIN = 0.2
+_CALM = 0.5
 _NEIGHBOURHOOD = 0.05  # head sizes; disagreement is averaged over it
 
 
@@ -45,6 +46,7 @@ class FaceLandmarks:
 
     xy_px: Array
     confidence: float
+    pending: Array | None = None  # (L, 2) float32 correction that is due in the next frame
 
 
 def start(fitter: Fitter, grey: Array, head: HeadBox) -> FaceLandmarks | None:
@@ -68,12 +70,15 @@ def predicted(before: Array, own: Array, error: Array, motion: Callable[[Array],
     return (around + 0.6 * trust[:, None] * (own - around)).astype(np.float32)
 
 
-def corrected(expected: Array, fitted: Array, size_px: float) -> Array:
-    """(L, 2) expected positions drawn towards the fitted ones; size_px: the head's side."""
+def correction(expected: Array, fitted: Array, size_px: float) -> tuple[Array, bool]:
+    """(L, 2) to add to the expected positions, and whether all is calm; size_px: the head's side.
+
+    Calm: no neighbourhood disagrees by more than the fit's noise, so the next fit can wait a frame.
+    """
     apart = fitted - expected
     distance2 = ((expected[:, None] - expected) ** 2).sum(-1)
     kernel = np.exp(-distance2 / (2 * (_NEIGHBOURHOOD * size_px) ** 2))
     together = kernel @ apart / kernel.sum(1, keepdims=True)
     excess = np.linalg.norm(together, axis=1) / (_NOISE_HEADS * size_px) - 1
     gain = _GAIN + (1 - _GAIN) * np.clip(excess / 2, 0, 1)
-    return (expected + gain[:, None] * apart).astype(np.float32)
+    return (gain[:, None] * apart).astype(np.float32), bool(excess.max() < _CALM)

@@ -19,13 +19,14 @@ from scipy.interpolate import RBFInterpolator
 from .alignment_points import GROUPS
 from .alignment_shape import MEAN_SHAPE_3D
 from .profiles import CameraProfile
+from .registration import middle
 from .types import Array, HeadBox
 
 Angles = tuple[float, float, float]
 _TABLE, _TABLE_HALF = 64, 0.6  # cells a side of the depth table, box sides to its edge
 _GROUPS = ("left_eye", "right_eye", "nose", "forehead", "temples", "cheeks", "outer_lips", "jaw")
 _STIFF = [row for group in _GROUPS for row in GROUPS[group]]
-_OFFSET_RATE = 0.05  # a step
+_OFFSET_RATE = 0.12  # each time
 _MAX_POINTS = 64
 _LEAST_POINTS = 8
 _DEPTH_HEADS = 5.0  # nearer than this nobody films a face; bounds an unknown focal length
@@ -185,8 +186,10 @@ def solve(points: Array, xy_px: Array, lens: Lens, guess: Pose) -> Pose | None:
             return None
         seen = cv2.projectPoints(points, vector, shift, matrix, lens.distortion)[0][:, 0]
         error = np.linalg.norm(seen - xy, axis=1)
-        keep = error < 2.5 * max(float(np.median(error)), 0.005 * guess.size_px)
-    fit = float(np.median(error)) / guess.size_px
+        keep = error < 2.5 * max(middle(error), 0.005 * guess.size_px)
+        if keep.all():
+            break
+    fit = middle(error) / guess.size_px
     confidence = max(0.0, 1 - fit / 0.08) * min(1.0, keep.sum() / 20)
     slope = shift[:2, 0] / shift[2, 0]
     angles = angles_deg(_sight(slope).T @ cv2.Rodrigues(vector)[0])

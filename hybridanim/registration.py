@@ -118,7 +118,7 @@ def fit_similarity(before: Array, after: Array, weight: Array) -> Array:
     return np.column_stack([turn, mean_after - turn @ mean_before])
 
 
-def robust_similarity(before: Array, after: Array, noise_px: float, rounds: int = 4) -> Array:
+def robust_similarity(before: Array, after: Array, noise_px: float, rounds: int = 3) -> Array:
     """2x3 similarity that a minority of wrong rows does not move much."""
     shift = np.median(after - before, axis=0)
     error2 = ((after - before - shift) ** 2).sum(1)

@@ -22,6 +22,7 @@ from .types import Array, Frame, SkinMask, Tracks
 
 __all__ = ["TrackState", "initial_state", "step", "with_profile"]
 
+_LEVEL_FRAMES = 3  # landmarks correct the level of the rotation so often
 _CHECK_FRAMES = 12  # the cascade checks the box so often when there are no landmarks
 
 
@@ -102,7 +103,8 @@ def _complete(state: TrackState, mask: SkinMask, config: TrackConfig) -> TrackSt
     """Bring lost features back, then find new ones where there are still too few."""
     assert state.view is not None and state.head is not None
     wanted = config.max_features - len(state.alive)
-    if wanted > 0 and len(state.aside) and len(state.alive) >= FEW:
+    is_turn = state.steps % 2 == 0 or len(state.alive) < 3 * FEW
+    if is_turn and wanted > 0 and len(state.aside) and len(state.alive) >= FEW:
         forward = map_of(state, is_forward=True)
         found, aside = carry.revive(
             state.view, state.alive, state.aside, forward, state.head, mask,
@@ -136,7 +138,8 @@ def _turn(state: TrackState, frame: Frame, camera: CameraProfile | None) -> Trac
     rows = rows.pick(np.argsort(rows.ids))  # the first were placed in the reference frame
     steady = pose.solve(rows.model, rows.xy_px, lens, guess)
     marks = state.landmarks
-    absolute = pose.solve_landmarks(marks.xy_px, lens, guess) if marks else None
+    is_due = steady is None or state.steps % _LEVEL_FRAMES == 0
+    absolute = pose.solve_landmarks(marks.xy_px, lens, guess) if marks and is_due else None
     now, offset = pose.combined(steady, absolute, state.pose_offset_deg)
     if now is None:
         return replace(state, pose=replace(guess, confidence=0.5 * state.pose.confidence))
