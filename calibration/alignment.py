@@ -18,8 +18,17 @@ import cv2
 import numpy as np
 from safetensors.numpy import save_file
 
+from hybridanim import alignment_mean
 from hybridanim import alignment_training as training
-from hybridanim.alignment_samples import Sample, Variant, augment, clip_samples, picture_sample
+from hybridanim.alignment_points import GROUPS, MESH
+from hybridanim.alignment_samples import (
+    Sample,
+    Variant,
+    augment,
+    clip_samples,
+    picture_sample,
+    points_from_mesh,
+)
 from hybridanim.alignment_teacher import Teacher, teach_clip
 
 _samples: list[Sample] = []  # read by the forked workers, never sent to them
@@ -33,7 +42,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--teacher", type=Path, default=Path("scratch/teacher"))
     parser.add_argument("--output", type=Path, default=Path("weights/alignment.safetensors"))
     parser.add_argument("--every", type=int, default=6, help="use every so many frames")
-    parser.add_argument("--copies", type=int, default=6, help="variants of each sample")
+    parser.add_argument("--copies", type=int, default=2, help="variants of each sample")
+    parser.add_argument("--shape", action="store_true", help="print the mean shapes, fit nothing")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     return parser.parse_args()
@@ -72,6 +82,23 @@ def _start() -> None:
     cv2.setNumThreads(1)
 
 
+def _print_shape(taught: list[Path]) -> None:
+    """The source of ``hybridanim/alignment_shape.py``'s two constants."""
+    flat = [(s.truth - s.box[:2]) / s.box[2] for s in _samples]
+    mean = alignment_mean.mean_shape(flat)
+    solid = []
+    for path in taught:
+        with np.load(path) as data:
+            xy = points_from_mesh(data["xyz_px"], data["lids_xy_px"], data["iris_xy_px"])
+            depth = data["xyz_px"][:, MESH, 2].astype(np.float32)
+            sure = data["score"] > 0.9
+        for side in ("left", "right"):  # the irises have no depth of their own
+            depth[:, GROUPS[f"{side}_iris"][0]] = depth[:, list(GROUPS[f"{side}_eye"])].mean(1)
+        solid += list(np.dstack([xy, depth])[sure][::10])
+    print(alignment_mean.as_literal("MEAN_SHAPE", mean))
+    print(alignment_mean.as_literal("MEAN_SHAPE_3D", alignment_mean.mean_shape_3d(solid, mean)))
+
+
 def main() -> None:
     """Teach, collect, vary, fit, write."""
     options = _arguments()
@@ -85,25 +112,28 @@ def main() -> None:
             _samples.extend(part)
         stills = sorted(options.portraits.glob("*.[jp][pn]g")) if options.portraits else []
         looks = pool.map(_still, [(path, options.networks) for path in stills], 8)
+    if options.shape:
+        _print_shape(taught)
+        return
     people = _identities(options.clips)
     found = [sample for sample in looks if sample]
-    _samples.extend(found * 6)  # a still is one look where a clip is many: weigh it up
+    _samples.extend(found * 3)  # a still is one look where a clip is many: weigh it up
     print(f"{len(_samples)} samples, {len(found)} of {len(stills)} pictures")
     names = [people.get(sample.who, sample.who) for sample in _samples]
     with multiprocessing.get_context("fork").Pool(options.workers, _start) as pool:
         jobs = [(i, c, options.seed) for c in range(options.copies) for i in range(len(_samples))]
         variants = pool.map(_vary, jobs, 64)
-        fold = np.array([_fold(names[i]) for i, _, _ in jobs])
+        held = np.array([_is_held(names[i]) for i, _, _ in jobs])
         plan = training.Plan(seed=options.seed)
-        tensors = training.fit_cascade(training.Data(variants, fold, plan, pool.starmap), print)
+        tensors = training.fit_cascade(training.Data(variants, held, plan, pool.starmap), print)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, options.output)
     print("sha256", hashlib.sha256(options.output.read_bytes()).hexdigest())
 
 
-def _fold(name: str, folds: int = 4) -> int:
-    """The fold that all pictures of a person are in."""
-    return hashlib.sha256(name.encode()).digest()[0] % folds
+def _is_held(name: str) -> bool:
+    """All pictures of one person in four calibrate the confidence."""
+    return hashlib.sha256(name.encode()).digest()[0] % 4 == 0
 
 
 if __name__ == "__main__":

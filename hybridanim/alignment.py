@@ -35,8 +35,9 @@ __all__ = [
 ]
 
 WEIGHTS = Path(__file__).parent.parent / "weights" / "alignment.safetensors"
-WEIGHTS_SHA256 = "df886807eaaedb48fde4ec8b5771bece6e9bcaab16d79ccf132fb2c2bda4875c"
+WEIGHTS_SHA256 = "b5916cf43ee4c9fa01f45b8391b3c96f88d8000eeca80086cfa23505684da34b"
 
+_TURNS_DEG = (0.0, -25.0, 25.0)  # leans that a fit tries
 BINS = 8  # gradient directions
 CELLS = 4  # cells along each side of a descriptor
 _ANGLES = np.arange(BINS) * (2 * np.pi / BINS)
@@ -53,24 +54,37 @@ class Landmarks:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """A patch: how large the face is in it, and how its gradient maps are made."""
+    """A patch: which points it moves, how large the face is in it, how its maps are made."""
 
     side_px: int  # of the square patch
-    face_px: float  # the side of the face box in the patch
     shrink: int  # patch pixels per map cell
+    rows: tuple[int, ...]  # of the points that its steps read and move
+    reference: Array  # (L, 2) float32, the mean shape in patch pixels, its rows in the middle
 
-    reference: Array  # (L, 2) float32, the mean shape in patch pixels, its bounding box centred
+    def matrix(self, xy: Array) -> Array:
+        """2x3 similarity, patch from picture: levels the face and centres the rows."""
+        found = similarity_between(xy, self.reference)
+        rows = list(self.rows)
+        found[:, 2] += self.reference[rows].mean(0) - apply(found, xy[rows].mean(0))
+        return found
 
 
-def _level(side_px: int, face_px: float, shrink: int) -> Level:
+def _level(side_px: int, face_px: float, shrink: int, *groups: str) -> Level:
+    rows = tuple(i for group in groups or GROUPS for i in GROUPS[group])
     shape = MEAN_SHAPE * face_px
-    middle = (shape.min(0) + shape.max(0)) / 2
+    middle = (shape[list(rows)].min(0) + shape[list(rows)].max(0)) / 2
     reference = (shape - middle + (side_px - 1) / 2).astype(np.float32)
-    return Level(side_px, face_px, shrink, reference)
+    return Level(side_px, shrink, rows, reference)
 
 
-COARSE = _level(side_px=96, face_px=64.0, shrink=1)
-FINE = _level(side_px=160, face_px=128.0, shrink=2)
+COARSE = _level(96, 64.0, 1)
+FINE = _level(160, 128.0, 2)
+# lids and lips are thin: they are looked at once more, larger
+DETAILS = {
+    "left_eye": _level(80, 256.0, 1, "left_eye", "left_iris"),
+    "right_eye": _level(80, 256.0, 1, "right_eye", "right_iris"),
+    "mouth": _level(96, 176.0, 1, "outer_lips", "inner_lips"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +92,10 @@ class Step:
     """One linear step: features of the points' surroundings -> how to move the points."""
 
     spacing_px: float  # between the cells of a descriptor, patch pixels
-    mean: Array  # (L, D) float32
-    basis: Array  # (L, D, K) float32, principal directions of each landmark's descriptor
-    weights: Array  # (L * K + 1, 2 L) float32, last row the constant
+    mean: Array  # (N, D) float32, of the descriptors of the level's N points
+    basis: Array  # (N, D, K) float32, principal directions of each point's descriptor
+    weights: Array  # (N * K + 1, R) float32, last row the constant
+    shift: Array  # (R, 2 N) float32, the R ways in which the points move together
 
 
 def similarity_between(source: Array, target: Array) -> Array:
@@ -101,8 +116,7 @@ def apply(matrix: Array, xy: Array) -> Array:
 
 def invert(matrix: Array) -> Array:
     """The inverse 2x3 affine."""
-    inverse = np.linalg.inv(matrix[:, :2])
-    return np.column_stack([inverse, -inverse @ matrix[:, 2]])
+    return cv2.invertAffineTransform(np.asarray(matrix, np.float64))
 
 
 def cut_patch(grey: Array, patch_from_picture: Array, side_px: int) -> Array:
@@ -112,10 +126,11 @@ def cut_patch(grey: Array, patch_from_picture: Array, side_px: int) -> Array:
         grey, patch_from_picture = _shrink(grey, patch_from_picture, scale, side_px)
     patch = cv2.warpAffine(
         grey, patch_from_picture, (side_px, side_px), borderMode=cv2.BORDER_REPLICATE
-    ).astype(np.float32)
-    mean, deviation = cv2.meanStdDev(patch)
-    patch -= mean[0, 0]
-    patch /= deviation[0, 0] + 4.0  # grey levels; keeps flat patches from blowing up
+    )
+    mean, deviation = (float(v[0, 0]) for v in cv2.meanStdDev(patch))
+    gain = 1 / (deviation + 4.0)  # grey levels; keeps flat patches from blowing up
+    patch = np.multiply(patch, np.float32(gain), dtype=np.float32)
+    patch -= np.float32(mean * gain)
     return patch
 
 
@@ -123,8 +138,7 @@ def _shrink(
     grey: Array, patch_from_picture: Array, scale: float, side_px: int
 ) -> tuple[Array, Array]:
     """The part of the picture under the patch, averaged down to about the patch's resolution."""
-    corners = np.array([[0, 0], [side_px, 0], [0, side_px], [side_px, side_px]], float)
-    found = apply(invert(patch_from_picture), corners)
+    found = apply(invert(patch_from_picture), side_px * np.array([[0, 0], [1, 0], [0, 1], [1, 1]]))
     height, width = grey.shape
     x0, y0 = np.clip(np.floor(found.min(0)).astype(int) - 2, 0, [width - 2, height - 2])
     x1, y1 = np.clip(np.ceil(found.max(0)).astype(int) + 3, [x0 + 2, y0 + 2], [width, height])
@@ -141,29 +155,13 @@ def gradient_maps(patch: Array, level: Level) -> Array:
     """(S / shrink, S / shrink, BINS) float32: how much gradient points in each direction."""
     gx = cv2.Sobel(patch, cv2.CV_32F, 1, 0, ksize=3)
     gy = cv2.Sobel(patch, cv2.CV_32F, 0, 1, ksize=3)
-    maps = np.dstack([gx, gy]).reshape(-1, 2) @ _DIRECTIONS
-    np.maximum(maps, 0, out=maps)
+    maps = cv2.merge([gx, gy]).reshape(-1, 2) @ _DIRECTIONS
+    cv2.max(maps, 0.0, maps)  # half the time of numpy's
     maps = maps.reshape(*patch.shape, BINS)
     if level.shrink > 1:
         side = level.side_px // level.shrink
         maps = cv2.resize(maps, (side, side), interpolation=cv2.INTER_AREA)
     return cv2.blur(maps, (3, 3))
-
-
-def settle(
-    xy: Array, modes: Array, deviations: Array, *, trust: float = 1.0, noise: Array | float = 0.0
-) -> Array:
-    """(L, 2): the mean face laid over ``xy`` and bent by a few modes, to start the next fit from.
-
-    Whatever else the last frame got wrong is forgotten, so errors cannot grow from frame to frame.
-    modes: (2 L, M) orthonormal, of a levelled face in FINE pixels; deviations: (M,), each weight
-    is kept within two of them. trust and noise disturb the weights (in training).
-    """
-    matrix = similarity_between(xy, FINE.reference)
-    lean = modes.T @ (apply(matrix, xy) - FINE.reference).ravel()
-    lean = np.clip(trust * lean + noise, -2 * deviations, 2 * deviations)
-    level = FINE.reference + (modes @ lean).reshape(-1, 2)
-    return apply(invert(matrix), level).astype(np.float32)
 
 
 def cell_offsets(spacing_px: float) -> Array:
@@ -173,7 +171,7 @@ def cell_offsets(spacing_px: float) -> Array:
 
 
 def descriptors(maps: Array, shape: Array, offsets: Array, shrink: int) -> Array:
-    """(L, CELLS^2 * BINS) float32 unit descriptors of the maps round each point (L, 2)."""
+    """(N, CELLS^2 * BINS) float32 unit descriptors of the maps round each point (N, 2)."""
     at = (shape[:, None] + offsets + 0.5) / shrink - 0.5
     found = cv2.remap(
         maps, at.astype(np.float32), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
@@ -182,7 +180,7 @@ def descriptors(maps: Array, shape: Array, offsets: Array, shrink: int) -> Array
 
 
 def project(step: Step, found: Array) -> Array:
-    """(L * K + 1,) float32: descriptors on each landmark's principal directions, then a 1."""
+    """(N * K + 1,) float32: descriptors on each point's principal directions, then a 1."""
     lean = np.matmul((found - step.mean)[:, None], step.basis)
     return np.append(lean.ravel(), np.float32(1))
 
@@ -191,12 +189,11 @@ class Aligner:
     """The cascade with its weights; holds no state between calls."""
 
     def __init__(self, tensors: dict[str, Array]) -> None:
-        self._coarse = _read_steps(tensors, "coarse")
-        self._fine = _read_steps(tensors, "fine")
-        self._coarse_judge = tensors["coarse.judge"].astype(np.float32)
-        self._fine_judge = tensors["fine.judge"].astype(np.float32)
-        self._modes, self._deviations = tensors["shape.modes"], tensors["shape.deviations"]
-        self._turns_deg = (0.0, -25.0, 25.0)
+        self._coarse, self._fine = (_read_steps(tensors, name) for name in ("coarse", "fine"))
+        self._details = [(DETAILS[name], _read_steps(tensors, name)) for name in DETAILS]
+        self._judges = {
+            name: tensors[f"{name}.judge"].astype(np.float32) for name in ("coarse", "fine")
+        }
 
     def fit(self, grey: Array, face: FaceBox) -> Landmarks:
         """Landmarks of the face in a detector's box, starting upright and leaning either way.
@@ -204,47 +201,54 @@ class Aligner:
         grey: (H, W) uint8.
         """
         _check(grey)
-        starts = [box_shape(face, turn) for turn in self._turns_deg]
-        found = [self._coarsely(grey, start) for start in starts]
-        best = max(found, key=lambda landmarks: landmarks.confidence)
-        return self.track(grey, self.track(grey, best.xy_px).xy_px)
+        found = []
+        for turn_deg in _TURNS_DEG:
+            xy, features = _descend(grey, box_shape(face, turn_deg), COARSE, self._coarse)
+            found.append((float(features @ self._judges["coarse"]), xy))
+        best = max(found, key=lambda pair: pair[0])[1]
+        return self.track(grey, self._whole_face(grey, best)[0])
 
     def track(self, grey: Array, previous_xy_px: Array) -> Landmarks:
         """Landmarks near where they were in the frame before, (L, 2) pixels of this picture.
 
+        Only the place, size and lean of the last face are used, so errors do not pile up.
         grey: (H, W) uint8.
         """
         _check(grey)
-        face, roll_deg = box_from_landmarks(np.asarray(previous_xy_px))
-        near = self._coarsely(grey, box_shape(face, roll_deg))
-        start = settle(near.xy_px, self._modes, self._deviations)
-        return self._run(grey, start, FINE, self._fine, self._fine_judge)
+        xy, score = self._whole_face(grey, np.asarray(previous_xy_px, np.float32))
+        for level, steps in self._details:
+            xy, _ = _descend(grey, xy, level, steps)
+        return Landmarks(xy, float(1 / (1 + np.exp(-np.clip(score, -30, 30)))))
 
-    def _coarsely(self, grey: Array, start: Array) -> Landmarks:
-        return self._run(grey, start, COARSE, self._coarse, self._coarse_judge)
+    def _whole_face(self, grey: Array, previous_xy_px: Array) -> tuple[Array, float]:
+        xy, _ = _descend(grey, box_shape(*box_from_landmarks(previous_xy_px)), COARSE, self._coarse)
+        xy, features = _descend(grey, xy, FINE, self._fine)
+        return xy, float(features @ self._judges["fine"])
 
-    def _run(
-        self, grey: Array, start: Array, level: Level, steps: tuple[Step, ...], judge: Array
-    ) -> Landmarks:
-        patch_from_picture = similarity_between(start, level.reference)
-        shape = apply(patch_from_picture, start).astype(np.float32)
-        maps = gradient_maps(cut_patch(grey, patch_from_picture, level.side_px), level)
-        features = np.zeros(0, np.float32)
-        for step in steps:
-            offsets = cell_offsets(step.spacing_px)
-            features = project(step, descriptors(maps, shape, offsets, level.shrink))
-            shape = shape + (features @ step.weights).reshape(-1, 2)
-        confidence = float(1 / (1 + np.exp(-float(features @ judge))))
-        xy_px = apply(invert(patch_from_picture), shape).astype(np.float32)
-        return Landmarks(xy_px, confidence)
+
+def _descend(
+    grey: Array, start: Array, level: Level, steps: tuple[Step, ...]
+) -> tuple[Array, Array]:
+    """Run a level's steps: the moved points (L, 2) float32, and what the last step read."""
+    matrix = level.matrix(start)
+    rows = list(level.rows)
+    shape = apply(matrix, start[rows]).astype(np.float32)
+    maps = gradient_maps(cut_patch(grey, matrix, level.side_px), level)
+    features = np.zeros(0, np.float32)
+    for step in steps:
+        offsets = cell_offsets(step.spacing_px)
+        features = project(step, descriptors(maps, shape, offsets, level.shrink))
+        shape = shape + (features @ step.weights @ step.shift).reshape(-1, 2)
+    xy = start.copy()
+    xy[rows] = apply(invert(matrix), shape)
+    return xy, features
 
 
 def _read_steps(tensors: dict[str, Array], name: str) -> tuple[Step, ...]:
-    spacings = tensors[f"{name}.spacing_px"]
-    parts = ("mean", "basis", "weights")
+    parts = ("mean", "basis", "weights", "shift")
     return tuple(
         Step(float(spacing), *(tensors[f"{name}.{i}.{part}"].astype(np.float32) for part in parts))
-        for i, spacing in enumerate(spacings)
+        for i, spacing in enumerate(tensors[f"{name}.spacing_px"])
     )
 
 
@@ -284,10 +288,8 @@ def load(path: str | Path | None = None) -> Aligner:
     """
     file = Path(path) if path else WEIGHTS
     if not file.is_file():
-        raise InputError(
-            f"landmark weights: expected {file}, found nothing; reinstall, or train them with "
-            "python -m calibration.alignment"
-        )
+        fix = "reinstall, or train them with python -m calibration.alignment"
+        raise InputError(f"landmark weights: expected {file}, found nothing; {fix}")
     data = file.read_bytes()
     if path is None and (found := hashlib.sha256(data).hexdigest()) != WEIGHTS_SHA256:
         raise InputError(

@@ -7,8 +7,8 @@ and JPEG blocks, and covers parts with hand-like patches. The same seed gives th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -136,7 +136,7 @@ def _random_view(truth: Array, rng: np.random.Generator) -> Array:
 
 def _random_bend(eyes_px: float, rng: np.random.Generator) -> Array:
     """(S, S, 2) float32: a smooth displacement, to make faces of other people's proportions."""
-    size = eyes_px * rng.uniform(0, 0.09)
+    size = eyes_px * rng.uniform(0, 0.06)
     coarse = rng.normal(0, size, (5, 5, 2)).astype(np.float32)
     return cv2.resize(coarse, (CANVAS_PX, CANVAS_PX), interpolation=cv2.INTER_CUBIC)
 
@@ -215,3 +215,34 @@ def face_box(box: Array) -> FaceBox:
     """A FaceBox out of centre x, y and side."""
     x, y, side = (float(v) for v in box)
     return FaceBox(x - side / 2, y - side / 2, side, side)
+
+
+def strangers(variants: Sequence[Variant], rng: np.random.Generator) -> list[Variant]:
+    """Pictures without an upright face: upside down, torn into tiles, or plain texture."""
+    out = []
+    for variant in variants:
+        kind, grey = rng.integers(3), variant.grey
+        if kind == 0:
+            grey = np.ascontiguousarray(grey[::-1])
+        elif kind == 1:
+            n = int(rng.choice([26, 52]))
+            tiles = grey.reshape(CANVAS_PX // n, n, CANVAS_PX // n, n).swapaxes(1, 2)
+            flat = tiles.reshape(-1, n, n)[rng.permutation((CANVAS_PX // n) ** 2)]
+            tiles = flat.reshape(CANVAS_PX // n, CANVAS_PX // n, n, n)
+            grey = np.ascontiguousarray(tiles.swapaxes(1, 2).reshape(CANVAS_PX, CANVAS_PX))
+        else:
+            noise = cv2.GaussianBlur(
+                rng.standard_normal(grey.shape, np.float32), (0, 0), rng.uniform(0.5, 12)
+            )
+            noise = noise / max(float(noise.std()), 1e-6) * rng.uniform(5, 50)
+            grey = np.clip(128 + noise, 0, 255).astype(np.uint8)
+        out.append(replace(variant, grey=grey, hidden=1.0))
+    return out
+
+
+def stray(starts: Array, variants: Sequence[Variant], rng: np.random.Generator) -> Array:
+    """Starts pushed off the face by half to two and a half eye distances."""
+    eyes = interocular(np.array([variant.truth for variant in variants]))
+    angle = rng.uniform(0, 2 * np.pi, len(starts))
+    push = eyes * rng.uniform(0.5, 2.5, len(starts))
+    return starts + (np.stack([np.cos(angle), np.sin(angle)], 1) * push[:, None])[:, None]
