@@ -15,6 +15,7 @@ import numpy as np
 
 from . import blobs, growing, head_search, skin_cloud, skin_learning, skin_still
 from .config import SegmentConfig
+from .hands import Hand, as_blob, follow_hands
 from .profiles import SkinProfile
 from .skin_cloud import Cloud
 from .types import Array, Blob, FaceBox, Frame, SkinMask
@@ -35,7 +36,7 @@ class SegmentState:
     table: Array | None = None  # P(skin | colour) of the cloud
     face: FaceBox | None = None  # followed head, coarse pixels
     is_seen: bool = False  # the cascade has confirmed this head
-    hands: dict[str, blobs.Hand] = field(default_factory=dict)
+    hands: dict[str, Hand] = field(default_factory=dict)
     grey: Array | None = None  # last coarse grey picture
     white_uv: tuple[float, float] | None = None  # slow mean of U, V over the picture
     frames: int = 0
@@ -212,7 +213,7 @@ def _follow(
     rest = growing.without_head(grown, face)
     change = cv2.absdiff(grey, state.grey) if state.grey is not None else np.zeros_like(grey)
     found = blobs.regions(rest, change, face)
-    state = replace(state, hands=blobs.follow_hands(state.hands, found, rest, face))
+    state = replace(state, hands=follow_hands(state.hands, found, rest, face))
     return state, _Parts(_people(grown, head, rest, state), head), ""
 
 
@@ -240,8 +241,8 @@ def _people(grown: Array, head: Array, rest: Array, state: SegmentState) -> Arra
 
 def _blobs(state: SegmentState, parts: _Parts, scale: float) -> tuple[Blob, ...]:
     assert state.face is not None
-    hands = tuple(blobs.as_blob(k, v, scale) for k, v in sorted(state.hands.items()))
-    return (blobs.head_blob(parts.head, state.face, scale), *hands)
+    seen = tuple(as_blob(k, v, scale) for k, v in sorted(state.hands.items()))
+    return (blobs.head_blob(parts.head, state.face, scale), *seen)
 
 
 def _median_uv(yuv: Array, head: Array) -> tuple[float, float] | None:
