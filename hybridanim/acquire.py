@@ -43,27 +43,27 @@ def acquire(state: TrackState, grey: Array, mask: SkinMask, aligner: Fitter | No
 
 def _return(state: TrackState, mask: SkinMask) -> TrackState:
     """Bring back as many lost features as can be found in a head that was just acquired."""
-    assert state.view is not None and state.head is not None
+    view, head, reference = state.view, state.head, state.reference_head
+    assert view is not None and head is not None and reference is not None
     forward = map_of(state, is_forward=True)
     if len(state.aside) < FEW:
         return state
-    forward = carry.settled(state.view, state.aside, forward, state.head.size_px)
-    upright = np.eye(2, dtype=np.float32) / state.view.window.scale
+    forward = carry.settled(view, state.aside, forward, head.size_px)
+    upright = np.eye(2, dtype=np.float32) / view.window.scale
     # the warp at loss belongs to another shot; the reference patch at the new size is nearer
     aside = replace(state.aside, warp=np.tile(upright, (len(state.aside), 1, 1)))
     for reach in (5.0, 3.0):
         found, rest = carry.revive(
-            state.view, state.alive, aside, forward, state.head, mask, count=240, reach_px=reach
+            view, state.alive, aside, forward, head, mask, count=240, reach_px=reach
         )
-        right = carry.agreed(found, state.head.size_px)
+        right = carry.agreed(found, head.size_px)
         if right.sum() < FEW:
             return state
         aside = rest.join(found.pick(~right))
         state = replace(state, alive=state.alive.join(found.pick(right)), aside=aside)
         forward = map_of(state, is_forward=True)
     since = registration.robust_similarity(
-        state.alive.reference_xy_px.astype(float), state.alive.xy_px, 0.02 * state.head.size_px
+        state.alive.reference_xy_px.astype(float), state.alive.xy_px, 0.02 * head.size_px
     )
-    assert state.reference_head is not None
-    whole = headbox.moved(state.reference_head, since)
-    return replace(state, head=headbox.pulled(state.head, whole, 0.5, 0.5))
+    whole = headbox.moved(reference, since)
+    return replace(state, head=headbox.pulled(head, whole, 0.5, 0.5))

@@ -124,7 +124,8 @@ def _head_motion(start: Array, found: Features, sure: Array, head: HeadBox) -> A
 
 def _covered(state: TrackState, last: TrackState, grey: Array, mask: SkinMask) -> TrackState:
     """Most features went at once without a cut: the head is hidden, or was too fast."""
-    assert state.view is not None and state.head is not None and last.head is not None
+    view = state.view
+    assert view is not None and state.head is not None and last.head is not None
     hit = headbox.from_face(mask.face) if mask.face else headbox.check(grey, state.head)
     hidden = state.hidden_steps + 1
     if hit is not None or hidden > _HIDDEN_FRAMES:
@@ -132,7 +133,7 @@ def _covered(state: TrackState, last: TrackState, grey: Array, mask: SkinMask) -
     state = replace(state, head=last.head, shift_px=(0.0, 0.0), hidden_steps=hidden, landmarks=None)
     forward = map_of(state, is_forward=True)
     found, aside = carry.revive(
-        state.view, state.alive, state.aside, forward, last.head, mask, count=120, reach_px=5.0
+        view, state.alive, state.aside, forward, last.head, mask, count=120, reach_px=5.0
     )
     state = replace(state, alive=state.alive.join(found), aside=aside)
     if len(found) >= 2 * FEW:

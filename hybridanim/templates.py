@@ -49,8 +49,8 @@ class Features:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def pick(self, rows: Array) -> Features:
-        """The rows that a mask or an index names."""
+    def pick(self, rows: Array | slice) -> Features:
+        """The rows that a mask, an index or a slice names."""
         return Features(*(getattr(self, f.name)[rows] for f in dataclasses.fields(self)))
 
     def join(self, other: Features) -> Features:

@@ -101,25 +101,26 @@ def _measure_head(state: TrackState, grey: Array, mask: SkinMask) -> TrackState:
 
 def _complete(state: TrackState, mask: SkinMask, config: TrackConfig) -> TrackState:
     """Bring lost features back, then find new ones where there are still too few."""
-    assert state.view is not None and state.head is not None
+    view, head = view, state.head
+    assert view is not None and head is not None
     wanted = config.max_features - len(state.alive)
     is_turn = state.steps % 2 == 0 or len(state.alive) < 3 * FEW
     if is_turn and wanted > 0 and len(state.aside) and len(state.alive) >= FEW:
         forward = map_of(state, is_forward=True)
         found, aside = carry.revive(
-            state.view, state.alive, state.aside, forward, state.head, mask,
+            view, state.alive, state.aside, forward, head, mask,
             count=min(40, 2 * wanted), reach_px=2.5,
         )  # fmt: skip
         state = replace(state, alive=state.alive.join(found), aside=aside)
     wanted = config.max_features - len(state.alive)
     # while something passes before the face only known features may come back
-    most = 0.15 if headbox.is_hand_near(state.head, mask) else 0.5
+    most = 0.15 if headbox.is_hand_near(head, mask) else 0.5
     is_hidden = appearance.strange_share(state.memory) > most
     is_rested = state.steps % 3 == 0 or len(state.alive) < 20
     if is_hidden or not is_rested or wanted < 0.1 * config.max_features:
         return state
     fresh = carry.replenish(
-        state.view, state.alive, wanted, state.head, mask, state.memory, state.pose,
+        view, state.alive, wanted, head, mask, state.memory, state.pose,
         map_of(state, is_forward=False), config, state.next_id,
     )  # fmt: skip
     alive = state.alive.join(fresh)
