@@ -101,7 +101,7 @@ def _measure_head(state: TrackState, grey: Array, mask: SkinMask) -> TrackState:
 
 def _complete(state: TrackState, mask: SkinMask, config: TrackConfig) -> TrackState:
     """Bring lost features back, then find new ones where there are still too few."""
-    view, head = view, state.head
+    view, head = state.view, state.head
     assert view is not None and head is not None
     wanted = config.max_features - len(state.alive)
     is_turn = state.steps % 2 == 0 or len(state.alive) < 3 * FEW
