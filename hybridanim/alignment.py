@@ -39,6 +39,7 @@ WEIGHTS_SHA256 = "b5916cf43ee4c9fa01f45b8391b3c96f88d8000eeca80086cfa23505684da3
 
 _TURNS_DEG = (0.0, -25.0, 25.0)  # leans that a fit tries
 BINS = 8  # gradient directions
+NO_MAP = np.empty(0, np.float32)  # cv2.remap's second map, where the first holds x and y
 CELLS = 4  # cells along each side of a descriptor
 _ANGLES = np.arange(BINS) * (2 * np.pi / BINS)
 _DIRECTIONS = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)]).astype(np.float32)  # (2, BINS)
@@ -101,10 +102,9 @@ class Step:
 def similarity_between(source: Array, target: Array) -> Array:
     """(2, 3) float64: least-squares similarity target from source, points (N, 2) (Umeyama 1991)."""
     source_mean, target_mean = source.mean(0, dtype=float), target.mean(0, dtype=float)
-    a, b = source - source_mean, target - target_mean
-    norm = max(float((a * a).sum()), 1e-12)
-    c = float((a * b).sum()) / norm
-    s = float((a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).sum()) / norm
+    (ax, ay), (bx, by) = (source - source_mean).T, (target - target_mean).T
+    norm = max(float(ax @ ax + ay @ ay), 1e-12)
+    c, s = float(ax @ bx + ay @ by) / norm, float(ax @ by - ay @ bx) / norm
     turn = np.array([[c, -s], [s, c]])
     return np.column_stack([turn, target_mean - turn @ source_mean])
 
@@ -156,7 +156,7 @@ def gradient_maps(patch: Array, level: Level) -> Array:
     gx = cv2.Sobel(patch, cv2.CV_32F, 1, 0, ksize=3)
     gy = cv2.Sobel(patch, cv2.CV_32F, 0, 1, ksize=3)
     maps = cv2.merge([gx, gy]).reshape(-1, 2) @ _DIRECTIONS
-    cv2.max(maps, 0.0, maps)  # half the time of numpy's
+    cv2.threshold(maps, 0, 0, cv2.THRESH_TOZERO, maps)  # half the time of numpy's maximum
     maps = maps.reshape(*patch.shape, BINS)
     if level.shrink > 1:
         side = level.side_px // level.shrink
@@ -164,6 +164,7 @@ def gradient_maps(patch: Array, level: Level) -> Array:
     return cv2.blur(maps, (3, 3))
 
 
+@cache
 def cell_offsets(spacing_px: float) -> Array:
     """(CELLS * CELLS, 2) float32 offsets of the cell centres from a landmark, patch pixels."""
     line = (np.arange(CELLS, dtype=np.float32) - (CELLS - 1) / 2) * spacing_px
@@ -174,7 +175,7 @@ def descriptors(maps: Array, shape: Array, offsets: Array, shrink: int) -> Array
     """(N, CELLS^2 * BINS) float32 unit descriptors of the maps round each point (N, 2)."""
     at = (shape[:, None] + offsets + 0.5) / shrink - 0.5
     found = cv2.remap(
-        maps, at.astype(np.float32), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        maps, at.astype(np.float32), NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     ).reshape(len(shape), -1)
     return found / (np.sqrt(np.einsum("ld,ld->l", found, found)) + 0.5)[:, None]
 

@@ -14,9 +14,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .alignment import apply, box_from_landmarks, invert
+from .alignment import NO_MAP, apply, box_from_landmarks, invert
 from .alignment_points import GROUPS, MESH, MIRROR, interocular
 from .alignment_teacher import LIDS, Teacher, frames_of
+from .errors import InputError
 from .faces import detect_faces
 from .types import Array, FaceBox
 
@@ -86,7 +87,10 @@ def clip_samples(clip: Path, taught: Path, every: int) -> Iterator[Sample]:
 
 def picture_sample(path: Path, teacher: Teacher) -> Sample | None:
     """A still picture at 256 pixels with the teacher's points, or None."""
-    image = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+    image = cv2.imread(str(path))
+    if image is None:
+        raise InputError(f"{path}: expected a picture, cannot read it; take it out of the folder")
+    image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
     image = cv2.resize(image, (256, 256), interpolation=cv2.INTER_AREA)
     teacher.reset()
     mesh = teacher(image)
@@ -147,7 +151,7 @@ def _resample(grey: Array, matrix: Array, bend: Array) -> Array:
     at = np.stack(np.meshgrid(line, line), -1) + bend
     back = invert(matrix).astype(np.float32)
     at = at @ back[:, :2].T + back[:, 2]
-    return cv2.remap(grey, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.remap(grey, at, NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _bent(xy: Array, bend: Array) -> Array:
@@ -155,7 +159,7 @@ def _bent(xy: Array, bend: Array) -> Array:
     found = xy
     for _ in range(6):
         at = found.astype(np.float32)[None]
-        moved = cv2.remap(bend, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        moved = cv2.remap(bend, at, NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         found = xy - moved[0]
     return found.astype(np.float32)
 
@@ -178,7 +182,8 @@ def _relight(grey: Array, rng: np.random.Generator) -> Array:
     out = np.clip(picture * 255, 0, 255).astype(np.uint8)
     if rng.random() < 0.3:
         quality = int(rng.integers(20, 80))
-        out = cv2.imdecode(cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], 0)
+        coded = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+        out = np.asarray(cv2.imdecode(coded, cv2.IMREAD_GRAYSCALE))
     return out
 
 

@@ -183,8 +183,8 @@ def teach_clip(teacher: Teacher, clip: Path, output: Path) -> int:
         return 0
     teacher.reset()
     meshes = [teacher(image) for image in frames_of(clip)]
-    shapes = ((468, 3), (2, 16, 2), (2, 5, 2))
-    nothing = Mesh(*(np.full(shape, np.nan) for shape in shapes), 0.0)
+    xyz, lids, iris = (np.full(shape, np.nan) for shape in ((468, 3), (2, 16, 2), (2, 5, 2)))
+    nothing = Mesh(xyz, lids, iris, 0.0)
     rows = [mesh or nothing for mesh in meshes]
     part = output.with_suffix(".part.npz")
     np.savez_compressed(

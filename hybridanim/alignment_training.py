@@ -279,7 +279,8 @@ def _judge(cases, held: Array, *, limit: float) -> Array:
 
 
 def _tensors(name: str, steps: Sequence[Step]) -> dict[str, Array]:
-    found = {f"{name}.spacing_px": np.array([step.spacing_px for step in steps], np.float32)}
+    found: dict[str, Array] = {}
+    found[f"{name}.spacing_px"] = np.array([step.spacing_px for step in steps], np.float32)
     for i, step in enumerate(steps):
         for part in ("mean", "basis", "weights", "shift"):
             found[f"{name}.{i}.{part}"] = np.ascontiguousarray(getattr(step, part), np.float16)
