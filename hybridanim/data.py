@@ -22,7 +22,9 @@ from .data_cache import Clip
 from .models.blocks import Points
 from .types import Array
 
-TAUGHT = "taught"  # the set whose neck and shoulder anchors ride with the head
+TAUGHT = "taught"  # placed in every frame by a teacher; neck and shoulders ride with the head
+TRACKED = "tracked"  # carried through the clip by the program's own tracker
+FITTED = "fitted"  # placed in every frame by the program itself, as in a source picture
 
 
 class Batch(NamedTuple):
@@ -111,7 +113,8 @@ class Pairs:
     def _pair(self, rng: np.random.Generator, size: int) -> tuple[Array, ...]:
         person = self._people[rng.integers(len(self._people))]
         clip = self._clips[person[rng.integers(len(person))]]
-        name = sorted(clip.points)[rng.integers(len(clip.points))]
+        names = sorted(name for name in clip.points if name != FITTED) or [FITTED]
+        name = names[rng.integers(len(names))]
         a, b = self._two(clip.points[name], rng)
         look = draw_look(self._augment, rng)
         return pair(clip, name, (a, b), self._layout, size=size, look=look, rng=rng)
@@ -143,15 +146,37 @@ def pair(
 ) -> tuple[Array, ...]:
     """Two frames (S, S, 3) float32 in [0, 1] and their keypoints (K, 6): source, driving."""
     images = [shrunk(clip.frames[number], size) for number in numbers]
-    rows = [clip.points[points][number, :, :6].copy() for number in numbers]
-    if points == TAUGHT:
-        rows[1] = held_back(rows[0], rows[1], layout.follow)
+    rows = _rows(clip, points, numbers, layout)
     if look is not None and rng is not None:
         images = recoloured(images, look, rng)
         rows = [turned_points(row, look, layout, rng) for row in rows]
     else:
         images = [image.astype(np.float32) / 255 for image in images]
     return images[0], images[1], rows[0], rows[1]
+
+
+def _rows(clip: Clip, points: str, numbers: tuple[int, int], layout: Layout) -> list[Array]:
+    """Keypoints (K, 6) of source and driving as the program would get them from this set."""
+    before, after = (clip.points[points][number, :, :6].copy() for number in numbers)
+    if points == TAUGHT:
+        return [before, held_back(before, after, layout.follow)]
+    fitted = clip.points.get(FITTED)
+    if points == TRACKED and fitted is not None:
+        source = fitted[numbers[0], :, :6].copy()
+        if np.isfinite(source).all():
+            return [source, carried_over(source, before, after)]
+    return [before, after]
+
+
+def carried_over(source: Array, before: Array, after: Array) -> Array:
+    """The source's keypoints (K, 6) moved as the driver's went from before to after."""
+    out = source.copy()
+    out[:, :2] += after[:, :2] - before[:, :2]
+    at_source, at_before, at_after = (
+        rows[:, 2:].reshape(-1, 2, 2) for rows in (source, before, after)
+    )
+    out[:, 2:] = (at_after @ np.linalg.inv(at_before) @ at_source).reshape(-1, 4)
+    return out
 
 
 def held_back(source: Array, driving: Array, follow: Array) -> Array:
