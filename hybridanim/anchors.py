@@ -1,12 +1,13 @@
 """The K anchors of the classical keypoints: fixed places of the face and what each may use.
 
 Places are in face-box units: (0, 0) the middle of the box, its side 1, x right, y down in the
-picture of an upright head. An anchor on landmarks sits at their mean; the others ride with the head.
+picture of an upright head. An anchor on landmarks sits at their mean; the others ride along.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +32,7 @@ def _rows(group: str, *places: int) -> tuple[int, ...]:
 
 
 def _pair(
-    name: str, x: float, y: float, left: tuple[int, ...], right: tuple[int, ...], **more: float
+    name: str, x: float, y: float, left: tuple[int, ...], right: tuple[int, ...], **more: Any
 ) -> list[Anchor]:
     """The anchor at the picture's left and its mirror image at the right."""
     return [
@@ -67,7 +68,7 @@ def _layout() -> tuple[Anchor, ...]:
     out += _pair("temple", 0.45, -0.2, _rows("temples", 0), _rows("temples", 1), **large)
     out += [Anchor("forehead", (0, -0.5), _rows("forehead"), **large)]
     wide = {"reach_box": 0.3, "fit_box": 0.5}
-    out += [Anchor("crown", (0, -0.85), **wide)]
+    out += [Anchor("crown", (0, -0.85), (), **wide)]
     out += _pair("hair", 0.55, -0.6, (), (), **wide)
     out += _pair("ear", 0.62, 0.0, (), (), **wide)
     out += [Anchor("neck", (0, 0.85), reach_box=0.22, fit_box=0.4, follow=0.45)]
@@ -81,6 +82,9 @@ ANCHORS = _layout()
 REACH_BOX: Array = np.array([anchor.reach_box for anchor in ANCHORS], np.float32)
 FIT_BOX: Array = np.array([anchor.fit_box for anchor in ANCHORS], np.float32)
 FOLLOW: Array = np.array([anchor.follow for anchor in ANCHORS], np.float32)
+PINNED: Array = FOLLOW == 1
+"""The anchors that the dense motion must meet; neck and shoulders only lead."""
+
 HAS_LANDMARKS: Array = np.array([bool(anchor.landmarks) for anchor in ANCHORS])
 
 

@@ -55,19 +55,22 @@ def step(
     """
     if not tracks or tracks.head is None:
         return _held(state, frame, source)
-    state = _registered(state, tracks, mean_shape)
-    assert state.first is not None and state.reference is not None
-    driving = sparse_motion.moved(tracks, state.first.keypoints, state.first.head, state.first.crop)
+    first = state.first or reference_of(tracks, mean_shape)
+    if first is None:
+        return _held(state, frame, source)
+    reference = state.reference or first
+    state = replace(state, first=first, reference=reference)
+    driving = sparse_motion.moved(tracks, first.keypoints, first.head, first.crop)
     state, driving = _smoothed(state, driving, frame.time_s, config.smooth)
     if config.motion == "absolute":
         target = transfer.absolute(driving, config.scale, source.keypoints)
     else:
         target = transfer.relative(
             driving,
-            _in_crop(state.reference, state.first.crop),
+            _in_crop(reference, first.crop),
             source.keypoints,
             head_ratio=_head_norm(source.head, source.crop)
-            / _head_norm(state.reference.head, state.first.crop),
+            / _head_norm(reference.head, first.crop),
             strength=config.scale,
         )
     if state.away > 0.01 and state.target is not None:
@@ -76,7 +79,7 @@ def step(
         target = mixed(target, state.target, away)
         state = replace(state, away=away)
     state = replace(state, target=target, time_s=frame.time_s)
-    return state, SparseMotion(driving, target, state.first.crop)
+    return state, SparseMotion(driving, target, first.crop)
 
 
 def reference_of(tracks: Tracks, mean_shape: Array | None) -> Reference | None:
@@ -100,14 +103,6 @@ def mixed(a: Keypoints, b: Keypoints, share_b: float) -> Keypoints:
             )
         )
     )
-
-
-def _registered(state: FollowState, tracks: Tracks, mean_shape: Array | None) -> FollowState:
-    """The state with a first frame: this one, when there was none before."""
-    if state.first is not None:
-        return state
-    first = reference_of(tracks, mean_shape)
-    return replace(state, first=first, reference=state.reference or first)
 
 
 def _held(state: FollowState, frame: Frame, source: Source) -> tuple[FollowState, SparseMotion]:

@@ -64,7 +64,7 @@ def fit_local_affines(
     linear_prior = np.broadcast_to(prior[:, :2], (len(places), 2, 2)).astype(np.float64)
     shift_prior = (places @ prior[:, :2].T + prior[:, 2]).astype(np.float64)
     if not len(before):
-        return _as_float32(shift_prior, linear_prior, np.zeros(len(places)))
+        return _result(shift_prior, linear_prior, np.zeros(len(places)))
     offset = before[None] - places[:, None]  # (K, N, 2)
     scaled = offset / reach_px[:, None, None]
     near = np.exp(-0.5 * (scaled**2).sum(-1)) * weight  # (K, N)
@@ -83,8 +83,8 @@ def fit_local_affines(
         cauchy = 1 / (1 + (residual / residual_px) ** 2)
         support = (near * cauchy).sum(1)
     linear = solution[:, :2].transpose(0, 2, 1) / reach_px[:, None, None]
-    return _as_float32(solution[:, 2], linear, support)
+    return _result(solution[:, 2], linear, support)
 
 
-def _as_float32(*arrays: Array) -> tuple[Array, ...]:
-    return tuple(array.astype(np.float32) for array in arrays)
+def _result(xy: Array, linear: Array, support: Array) -> tuple[Array, Array, Array]:
+    return xy.astype(np.float32), linear.astype(np.float32), support.astype(np.float32)

@@ -8,8 +8,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from . import faces, matting, pose, segmentation, sparse_motion
-from .alignment import MEAN_SHAPE, MEAN_SHAPE_3D, Aligner, box_from_landmarks
+from . import faces, matting, plate, pose, segmentation, sparse_motion
+from .alignment import MEAN_SHAPE, Aligner, box_from_landmarks
 from .config import PipelineConfig, parse_crop
 from .errors import InputError
 from .geometry import crop_image
@@ -50,7 +50,7 @@ def prepare(
         keypoints=sparse_motion.rest(head, landmarks, mean_shape, crop),
         head=head,
         subject=subject,
-        plate=matting.background_plate(image, subject),
+        plate=plate.background_plate(image, subject),
         rotation_deg=rotation_deg(picture, head, landmarks),
         landmarks_xy_px=landmarks,
     )
@@ -102,8 +102,8 @@ def rotation_deg(
     rest = pose.frontal(head)
     if landmarks is None:
         return rest.angles_deg
-    matrix = pose.camera_matrix(picture, head, None)
-    return (pose.solve(MEAN_SHAPE_3D, landmarks, matrix, rest) or rest).angles_deg
+    lens = pose.Lens(pose.camera_matrix(picture, head, None))
+    return (pose.solve_landmarks(landmarks, lens, rest) or rest).angles_deg
 
 
 def source_crop(picture: Array, head: HeadBox, option: str) -> Crop:

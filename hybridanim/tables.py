@@ -29,7 +29,7 @@ def from_flat(cls: type[T], options: Mapping[str, Any], where: str) -> T:
     parts, rest = {}, dict(options)
     hints = typing.get_type_hints(cls)
     for name, hint in hints.items():
-        if dataclasses.is_dataclass(hint):
+        if isinstance(hint, type) and dataclasses.is_dataclass(hint):
             own = dict(rest.pop(name, {})) if isinstance(rest.get(name, {}), Mapping) else {}
             inside = [*all_names(hint), *_parts(hint)]
             own |= {n: rest.pop(n) for n in inside if n in rest}
@@ -46,7 +46,8 @@ def all_names(cls: type) -> list[str]:
     """Every option name of a dataclass, nested ones without their prefix."""
     names: list[str] = []
     for name, hint in typing.get_type_hints(cls).items():
-        names += all_names(hint) if dataclasses.is_dataclass(hint) else [name]
+        is_part = isinstance(hint, type) and dataclasses.is_dataclass(hint)
+        names += all_names(hint) if is_part else [name]
     return names
 
 
@@ -63,9 +64,7 @@ def fit(value: Any, hint: Any, where: str) -> Any:
     if origin in (types.UnionType, typing.Union):
         return _fit_any(value, inner, hint, where)
     if origin is tuple and isinstance(value, list | tuple):
-        hints = [inner[0]] * len(value) if inner[-1] is ... else list(inner)
-        if len(hints) == len(value):
-            return tuple(fit(v, h, where) for v, h in zip(value, hints, strict=True))
+        return _fit_tuple(tuple(value), hint, where)
     if origin is Literal and value in inner:
         return value
     if hint is float and is_number(value):
@@ -79,6 +78,14 @@ def fit(value: Any, hint: Any, where: str) -> Any:
     if hint in (int, str) and isinstance(value, hint) and not isinstance(value, bool):
         return value
     raise InputError(f"{where}: expected {describe(hint)}, got {value!r}; correct the value")
+
+
+def _fit_tuple(values: tuple[Any, ...], hint: Any, where: str) -> tuple[Any, ...]:
+    inner = typing.get_args(hint)
+    hints = [inner[0]] * len(values) if inner[-1] is ... else list(inner)
+    if len(hints) != len(values):
+        raise InputError(f"{where}: expected {len(hints)} values, got {values}; correct the value")
+    return tuple(fit(v, h, where) for v, h in zip(values, hints, strict=True))
 
 
 def is_number(value: Any) -> bool:

@@ -13,11 +13,12 @@ Pictures are RGB everywhere.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.generic]
+Array = NDArray[Any]
 HEAD, LEFT_HAND, RIGHT_HAND = "head", "left_hand", "right_hand"
 
 

@@ -17,10 +17,7 @@ class Stage:
     """
 
     name: str = ""
-
-    def __call__(self, *inputs: Any) -> Any:
-        """Turn the inputs into this stage's output."""
-        raise TypeError(f"{type(self).__name__} must implement __call__")
+    __call__: Callable[..., Any]  # each stage has its own inputs
 
     def draw(self, canvas: Array, output: Any) -> Array:
         """Show ``output`` on a copy of ``canvas``, (H, W, 3) uint8 RGB; never on the fast path."""

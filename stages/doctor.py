@@ -13,6 +13,7 @@ from pathlib import Path
 
 import av
 import cv2
+from av.error import FFmpegError
 
 from hybridanim import io
 from hybridanim.alignment import WEIGHTS
@@ -38,8 +39,7 @@ def _machine() -> list[str]:
         f"Python {platform.python_version()} on {platform.system()} {platform.machine()}, "
         f"{os.cpu_count()} processors, OpenCV uses {cv2.getNumThreads()} threads"
     ]
-    features = [name for name, code in _FEATURES.items() if cv2.checkHardwareSupport(code)]
-    lines.append(f"Processor features: {', '.join(features) or 'none that OpenCV knows'}")
+    lines.append(f"Processor features that OpenCV uses: {cv2.getCPUFeaturesLine()}")
     for package in PACKAGES:
         try:
             lines.append(f"  {package} {metadata.version(package)}")
@@ -48,14 +48,6 @@ def _machine() -> list[str]:
     if not cv2.useOptimized():
         lines.append("OpenCV runs without its optimisations: unset OPENCV_DISABLE_OPTIMIZATIONS")
     return lines
-
-
-_FEATURES = {
-    "SSE4.2": cv2.CPU_SSE4_2,
-    "AVX2": cv2.CPU_AVX2,
-    "AVX-512": cv2.CPU_AVX512_SKX,
-    "NEON": cv2.CPU_NEON,
-}
 
 
 def _codecs() -> list[str]:
@@ -69,7 +61,7 @@ def _codecs() -> list[str]:
 def _has_codec(name: str, mode: str) -> bool:
     try:
         av.codec.Codec(name, mode)  # type: ignore[arg-type]
-    except (ValueError, av.error.FFmpegError):
+    except (ValueError, FFmpegError):
         return False
     return True
 

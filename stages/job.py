@@ -48,6 +48,7 @@ def render(
     Raises InputError for whatever the user gave that cannot be used.
     """
     report = progress or (lambda done, total, what: None)
+    _refuse_own_input(job.output, source_path, driving_path)
     pipeline = build(job.pipeline, load_profiles(job.profile))
     source = pipeline.set_source(_source_picture(source_path, job.source_time))
     record = provenance.describe(source_path, driving_path, job)
@@ -86,6 +87,16 @@ def render(
     _note_losses(summary)
     provenance.write_sidecar(job.output, record)
     return summary
+
+
+def _refuse_own_input(output: Path, *inputs: Path) -> None:
+    """InputError when the output would replace what it is made from."""
+    for path in inputs:
+        if output.exists() and path.exists() and output.samefile(path):
+            raise InputError(
+                f"--output {output}: expected another place than the input {path.name}, got the"
+                " same file; choose another name"
+            )
 
 
 def _source_picture(path: Path, time_s: float) -> Array:

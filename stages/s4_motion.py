@@ -1,7 +1,7 @@
 """Source, SparseMotion -> DenseMotion.  Combines the local maps into one flow (docs/motion.md)."""
 
 from hybridanim import dense_motion, draw_flow
-from hybridanim.anchors import REACH_BOX
+from hybridanim.anchors import PINNED, REACH_BOX
 from hybridanim.config import DenseConfig
 from hybridanim.types import Array, DenseMotion, Source, SparseMotion
 
@@ -20,7 +20,7 @@ class Dense(Stage):
         """The backward flow and the occlusion map for this frame."""
         head_norm = 2 * source.head.size_px / source.crop.side_px
         return dense_motion.combine(
-            source.keypoints, points.target, REACH_BOX * head_norm, self._config.grid
+            source.keypoints, points.target, REACH_BOX * head_norm, self._config.grid, PINNED
         )
 
     def draw(self, canvas: Array, output: DenseMotion) -> Array:

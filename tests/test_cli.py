@@ -11,9 +11,9 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from tests import synthetic
 
 from hybridanim import io
+from tests import synthetic
 
 ROOT = Path(__file__).parent.parent
 
@@ -97,7 +97,8 @@ BAD_INPUT = [
     (("grey.png", "driving.mp4"), "--crop"),
     (("source.png", "driving.mp4", "--output", "o.xyz"), "xyz"),
     (("source.png", "driving.mp4", "--output", "no/folder/o.mp4"), "no/folder"),
-    (("source.png", "driving.mp4", "--output", "source.png"), "--overwrite"),
+    (("source.png", "driving.mp4", "--output", "driving.mp4", "--overwrite"), "same file"),
+    (("source.png", "driving.mp4", "--output", "taken.mp4"), "--overwrite"),
     (("source.png", "driving.mp4", "--start", "99"), "start"),
     (("source.png", "driving.mp4", "--start", "2", "--end", "1"), "--end"),
     (("source.png", "driving.mp4", "--reference", "last"), "--reference"),
@@ -111,6 +112,7 @@ def test_bad_input_is_one_clear_line(words, said, files, tmp_path):
     for name in ("source.png", "driving.mp4"):
         (tmp_path / name).write_bytes((files / name).read_bytes())
     (tmp_path / "empty.mp4").write_bytes(b"")
+    (tmp_path / "taken.mp4").write_text("mine")
     (tmp_path / "text.mp4").write_text("not a video\n" * 50)
     (tmp_path / "wrong.toml").write_text("smoth = 0.3\n")
     io.write_picture(tmp_path / "grey.png", np.full((128, 128, 3), 128, np.uint8))
@@ -152,7 +154,14 @@ def test_interrupt_leaves_a_playable_file(files, tmp_path):
     with io.open_sink(tmp_path / "long.mp4", 30, (256, 256)) as sink:  # type: ignore[arg-type]
         for index in range(1500):
             sink.write(frames[min(index % 10, 9 - index % 10)], index / 30)
-    words = [files / "source.png", tmp_path / "long.mp4", "--output", "o.mp4", "--reference", "first"]
+    words = [
+        files / "source.png",
+        tmp_path / "long.mp4",
+        "--output",
+        "o.mp4",
+        "--reference",
+        "first",
+    ]
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "run_pipeline.py"), *map(str, words)],
         cwd=tmp_path,

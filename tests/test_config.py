@@ -35,7 +35,7 @@ def test_keywords_reach_their_stage():
 
 def test_sections_and_flat_names_mean_the_same(tmp_path):
     flat, nested = tmp_path / "flat.toml", tmp_path / "nested.toml"
-    flat.write_text('smooth = 0.25\npaste-back = true\nu_range = [80, 120]\n')
+    flat.write_text("smooth = 0.25\npaste-back = true\nu_range = [80, 120]\n")
     nested.write_text(
         "paste_back = true\n[pipeline.keypoints]\nsmooth = 0.25\n"
         "[pipeline.segment]\nu_range = [80, 120]\n"

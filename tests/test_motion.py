@@ -7,7 +7,7 @@ from skimage.transform import AffineTransform
 
 from hybridanim import dense_motion, geometry, smoothing, sparse_motion, transfer
 from hybridanim.alignment_points import POINTS
-from hybridanim.anchors import ANCHORS, REACH_BOX
+from hybridanim.anchors import ANCHORS, PINNED, REACH_BOX
 from hybridanim.local_affine import fit_global_affine, fit_local_affines
 from hybridanim.types import Crop, HeadBox, Keypoints, Tracks
 
@@ -249,3 +249,20 @@ def test_one_euro_gain_is_the_papers():
 
     speed = alpha(1.0) * 10.0
     assert y[0] == pytest.approx(alpha(1.0 + 2.0 * speed))
+
+
+def test_pinned_keypoints_are_met_by_the_flow():
+    """A closing eye: the upper lid comes down onto the lower one, its neighbours stay."""
+    source = sparse_motion.rest(HEAD, None, None, CROP)
+    names = [anchor.name for anchor in ANCHORS]
+    k = names.index("left_upper_lid")
+    xy = source.xy_norm.copy()
+    xy[k, 1] += 0.03
+    target = Keypoints(xy, source.jacobian, np.ones(len(ANCHORS), np.float32))
+    missed = {}
+    for name, pinned in (("plain", None), ("pinned", PINNED)):
+        motion = dense_motion.combine(source, target, REACH_BOX * 0.87, 256, pinned)
+        at = geometry.warp(motion.grid_norm, xy[None, k : k + 1].repeat(2, 0))[0, 0]
+        missed[name] = np.linalg.norm(at - source.xy_norm[k]) / 0.03
+    assert missed["pinned"] < 0.3
+    assert missed["pinned"] < 0.5 * missed["plain"]

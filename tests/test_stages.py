@@ -4,11 +4,11 @@ import dataclasses
 
 import numpy as np
 import pytest
-from tests import synthetic
 
 from hybridanim import types
 from hybridanim.errors import InputError
 from stages import Pipeline, Run, Stage
+from tests import synthetic
 
 OUTPUTS = {
     "skin": types.SkinMask,
