@@ -16,8 +16,8 @@ import numpy as np
 from .types import Array, FaceBox, HeadBox
 
 LEAST_CONFIDENCE = 0.5
-_NOISE_HEADS = 0.018  # what a fit shakes by, in head sizes
-_GAIN = 0.2
+_NOISE_HEADS = 0.012  # what a fit shakes by, in head sizes
+_GAIN = 0.3
 _CALM = 0.5
 _NEIGHBOURHOOD = 0.05  # head sizes; disagreement is averaged over it
 
