@@ -23,7 +23,7 @@ def grow(likely: Array) -> Array:
     """Region growing by hysteresis: regions of maybe-skin that hold some sure skin, uint8."""
     maybe = cv2.inRange(likely, _MAYBE, 255)
     sure = cv2.morphologyEx(cv2.inRange(likely, SURE, 255), cv2.MORPH_OPEN, _CROSS)
-    _, labels = cv2.connectedComponents(maybe, connectivity=4)
+    labels = np.asarray(cv2.connectedComponents(maybe, connectivity=4)[1], np.int32)
     keep = np.zeros(int(labels.max()) + 1, np.uint8)
     keep[labels[sure > 0]] = 255
     keep[0] = 0

@@ -14,8 +14,8 @@ from .types import Array, FaceBox
 
 def scaled(face: FaceBox, scale: float) -> FaceBox:
     """The box on a picture ``scale`` times as large."""
-    sides = (scale * v for v in (face.x_px, face.y_px, face.width_px, face.height_px))
-    return FaceBox(*sides, face.score)
+    x_px, y_px = scale * face.x_px, scale * face.y_px
+    return FaceBox(x_px, y_px, scale * face.width_px, scale * face.height_px, face.score)
 
 
 def overlap(a: FaceBox, b: FaceBox) -> float:

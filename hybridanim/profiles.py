@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import hashlib
+import math
 import os
 import tempfile
 import tomllib
@@ -256,16 +257,13 @@ def _fit(value: Any, hint: Any, where: str) -> Any:
             return tuple(_fit(v, h, where) for v, h in zip(value, hints, strict=True))
     if origin is Literal and value in inner:
         return value
-    if hint is float and _is_number(value):
+    if isinstance(value, bool):
+        pass  # Python counts True as 1; a profile does not
+    elif hint is float and isinstance(value, int | float) and math.isfinite(value):
         return float(value)
-    if hint in (int, str) and isinstance(value, hint) and not isinstance(value, bool):
+    elif hint in (int, str) and isinstance(value, hint):
         return value
     raise InputError(
         f"{where}: expected {getattr(hint, '__name__', hint)}, got {value!r};"
         " correct the file or make it anew with calibration"
     )
-
-
-def _is_number(value: Any) -> bool:
-    is_real = isinstance(value, int | float) and not isinstance(value, bool)
-    return bool(is_real and np.isfinite(value))
