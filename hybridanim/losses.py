@@ -1,8 +1,8 @@
 """Losses between generated and true pictures, and measures of the result.
 
 Perceptual: L1 between features of SqueezeNet 1.0 (Iandola et al. 2016), a small stand-in for the
-VGG-19 of Johnson et al. 2016; its weights are given by path and never shipped. Equivariance:
-Siarohin et al. 2019, equations 9 to 11. LSGAN: Mao et al. 2017; feature matching: Wang et al. 2018.
+VGG-19 of Johnson et al. 2016; its weights are given by path and never shipped. LSGAN: Mao et al.
+2017; feature matching: Wang et al. 2018. Equivariance has its own file.
 """
 
 from __future__ import annotations
@@ -115,6 +115,22 @@ _PARTS = ("conv1x1_1", "conv1x1_2", "conv3x3_2")
 
 def _flat(name: str) -> str:
     return name.replace("/", "_")
+
+
+def fooling(scores: Tensor) -> Tensor:
+    """What the generator pays while its pictures' scores are not 1 (least squares)."""
+    return (1 - scores).square().mean()
+
+
+def telling(real: Tensor, made: Tensor) -> Tensor:
+    """What the discriminator pays while real scores are not 1 and made ones not 0."""
+    return (1 - real).square().mean() + made.square().mean()
+
+
+def matching(real: list[Tensor], made: list[Tensor]) -> Tensor:
+    """L1 between the discriminator's activations, averaged over the blocks; real ones are fixed."""
+    terms = [(a.detach() - b).abs().mean() for a, b in zip(real, made, strict=True)]
+    return torch.stack(terms).mean()
 
 
 def psnr(found: Tensor, truth: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ GFLOP a frame at 256x256. Not used by the program itself.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -63,7 +64,7 @@ class _Encoder(nn.Module):
     def __init__(self, base: int, inputs: int, depth: int, most: int) -> None:
         super().__init__()
         widths = [inputs, *(min(most, base * 2 ** (i + 1)) for i in range(depth))]
-        pairs = zip(widths[:-1], widths[1:], strict=True)
+        pairs = pairwise(widths)
         self.down_blocks = nn.ModuleList(_Block(a, b, down=True) for a, b in pairs)
 
     def forward(self, x: Tensor) -> list[Tensor]:

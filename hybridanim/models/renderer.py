@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save_file
 
@@ -137,7 +137,7 @@ def load_net(path: str | Path | None = None) -> Animator:
         sizes = {k: tuple(v) if isinstance(v, list) else v for k, v in sizes.items()}
         net = build.fast(FastSizes(**sizes), reach)
         net.load_state_dict({name: value.float() for name, value in tensors.items()})
-    except (KeyError, TypeError, RuntimeError, ValueError) as error:
+    except (SafetensorError, KeyError, TypeError, RuntimeError) as error:
         raise InputError(
             f"renderer weights: expected those of the fast network in {file}, got"
             f" {str(error).splitlines()[0]}; give a file that the trainer exported"

@@ -1,0 +1,196 @@
+"""Cached clips and pairs: geometry of the augmentation, determinism, what is left out."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from hybridanim import data, data_augment, data_cache
+from hybridanim.alignment import MEAN_SHAPE
+from hybridanim.alignment_points import MIRROR
+from hybridanim.anchors import ANCHORS, FOLLOW
+from hybridanim.data import Augment, Pairs
+from hybridanim.data_cache import Clip
+from hybridanim.errors import InputError
+from hybridanim.types import Array
+
+LAYOUT = data.anchor_layout()
+VIEW_ONLY = Augment(colour=0, noise=0, point_noise=0, jacobian_noise=0, offset_norm=0)
+SIDE = 64
+
+
+def landmarks(scale: float = 24.0, shift: tuple[float, float] = (31.0, 30.0)) -> Array:
+    """The mean face in a picture, not symmetric."""
+    xy = scale * MEAN_SHAPE + np.array(shift)
+    xy[:, 0] += 0.05 * xy[:, 1]
+    return xy.astype(np.float32)
+
+
+def dots(rows: Array, side: int = SIDE) -> Array:
+    """A dark picture with a bright soft dot at the keypoint ``left_upper_lid``."""
+    k = [anchor.name for anchor in ANCHORS].index("left_upper_lid")
+    x, y = (rows[k, :2] + 1) * side / 2 - 0.5
+    yy, xx = np.mgrid[:side, :side]
+    bell = np.exp(-0.5 * ((xx - x) ** 2 + (yy - y) ** 2) / 1.5**2)
+    return np.repeat((255 * bell).astype(np.uint8)[..., None], 3, 2)
+
+
+def clip(name: str = "a", frames: int = 6) -> Clip:
+    """Faces that drift."""
+    rows = np.array([data_cache.anchors_of(landmarks(24 + i), SIDE) for i in range(frames)])
+    pictures = np.array([dots(row) for row in rows])
+    return Clip(name, name, pictures, {data.TAUGHT: rows})
+
+
+def brightest(picture: Array) -> Array:
+    """Sub-pixel place of the dot, normalised."""
+    grey = np.asarray(picture[..., 0], np.float64)
+    yy, xx = np.mgrid[: len(grey), : len(grey)]
+    at = np.array([(grey * xx).sum(), (grey * yy).sum()]) / grey.sum()
+    return (at + 0.5) * 2 / len(grey) - 1
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_keypoints_follow_the_augmented_picture(seed: int) -> None:
+    """The dot painted at a keypoint is found where the augmented keypoint says."""
+    rng = np.random.default_rng(seed)
+    look = data_augment.draw_look(VIEW_ONLY, rng)
+    found = data.pair(clip(), data.TAUGHT, (0, 3), LAYOUT, size=SIDE, look=look, rng=rng)
+    names = [anchor.name for anchor in ANCHORS]
+    # a mirrored picture calls the eye at its left the left eye
+    k = names.index("right_upper_lid" if look.is_flipped else "left_upper_lid")
+    for picture, rows in ((found[0], found[2]), (found[1], found[3])):
+        np.testing.assert_allclose(brightest(picture), rows[k, :2], atol=0.02)
+
+
+def test_mirroring_equals_keypoints_of_mirrored_landmarks() -> None:
+    """Mirror the landmarks and place the anchors anew: the same as mirroring the anchors."""
+    xy = landmarks()
+    mirrored = xy[MIRROR].copy()
+    mirrored[:, 0] = SIDE - 1 - mirrored[:, 0]
+    truth = data_cache.anchors_of(mirrored, SIDE)[:, :6]
+    look = data_augment.Look(
+        np.array([[-1, 0, 0], [0, 1, 0]], np.float32), True, np.eye(3, 4), 0.0, VIEW_ONLY
+    )
+    rows = data_cache.anchors_of(xy, SIDE)[:, :6]
+    found = data_augment.turned_points(rows, look, LAYOUT, np.random.default_rng(0))
+    np.testing.assert_allclose(found, truth, atol=2e-3)
+
+
+def test_layout_mirror_is_its_own_inverse() -> None:
+    np.testing.assert_array_equal(LAYOUT.mirror[LAYOUT.mirror], np.arange(LAYOUT.count))
+    assert LAYOUT.watched.sum() >= 8
+
+
+def test_held_back_moves_by_the_share() -> None:
+    rows = clip().points[data.TAUGHT]
+    before, after = rows[0, :, :6], rows[5, :, :6]
+    found = data.held_back(before, after, FOLLOW)
+    whole, none = FOLLOW == 1, np.zeros_like(FOLLOW)
+    np.testing.assert_allclose(found[whole], after[whole], atol=1e-5)
+    np.testing.assert_allclose(data.held_back(before, after, none), before, atol=1e-5)
+
+
+def test_carried_over_without_motion_is_the_source() -> None:
+    rows = clip().points[data.TAUGHT]
+    source, before, after = rows[0, :, :6], rows[2, :, :6], rows[4, :, :6]
+    np.testing.assert_allclose(data.carried_over(source, before, before), source, atol=1e-5)
+    np.testing.assert_allclose(data.carried_over(before, before, after), after, atol=1e-5)
+
+
+def test_batches_depend_on_seed_and_step_alone() -> None:
+    clips = [clip("a"), clip("b")]
+    first = Pairs(clips, LAYOUT, Augment(), seed=3)
+    first.batch(0, 4, 32)
+    one, two = first.batch(5, 4, 32), Pairs(clips, LAYOUT, Augment(), seed=3).batch(5, 4, 32)
+    assert (one.source == two.source).all() and (one.driving == two.driving).all()
+    assert (one.driving_points.xy == two.driving_points.xy).all()
+    other = Pairs(clips, LAYOUT, Augment(), seed=4).batch(5, 4, 32)
+    assert (one.source != other.source).any()
+
+
+def test_people_are_drawn_evenly() -> None:
+    """One person with nine clips is drawn as often as one with a single clip."""
+    many = [Clip(f"a{i}", "a", clip().frames, clip().points) for i in range(9)]
+    light = Clip("b", "b", np.full_like(clip().frames, 255), clip().points)
+    pairs = Pairs([*many, light], LAYOUT, data.NONE, seed=0)
+    bright = sum(
+        float(pairs.batch(i, 8, 16).source.mean(dim=(1, 2, 3)).gt(0.9).sum()) for i in range(25)
+    )
+    assert 70 < bright < 130
+
+
+def test_frames_without_keypoints_are_never_drawn() -> None:
+    part = clip()
+    part.points[data.TAUGHT][[0, 2, 3]] = np.nan
+    pairs = Pairs([part], LAYOUT, Augment(), seed=0)
+    for step in range(5):
+        batch = pairs.batch(step, 8, 16)
+        assert batch.source_points.xy.isfinite().all()
+        assert batch.driving_points.jacobian.isfinite().all()
+
+
+def test_colours_change_both_frames_alike() -> None:
+    rng = np.random.default_rng(1)
+    look = data_augment.draw_look(
+        Augment(flip=0, turn_deg=0, grow=(1, 1), shift_norm=0, noise=0), rng
+    )
+    image = np.full((8, 8, 3), (180, 120, 90), np.uint8)
+    one, two = data_augment.recoloured([image, image], look, rng)
+    np.testing.assert_array_equal(one, two)
+    assert np.abs(one[0, 0] - image[0, 0] / 255).max() > 0.01
+
+
+def write_clip(path: Path, frames: int, size: tuple[int, int] = (96, 64)) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = size[0], size[1], "yuv420p"
+        for i in range(frames):
+            image = np.full((size[1], size[0], 3), 8 * i, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def test_cache_keeps_evenly_spread_square_frames(tmp_path: Path) -> None:
+    write_clip(tmp_path / "who__1.mp4", 21)
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    asked: list[list[int]] = []
+
+    def places(path: Path, numbers, frames: Array) -> Array:
+        asked.append(list(numbers))
+        return np.zeros((len(numbers), LAYOUT.count, 7), np.float32)
+
+    for _ in range(2):  # the second time everything is there
+        assert data_cache.cache_clip(
+            tmp_path / "who__1.mp4", cache, size=32, most=5, sets={"zero": places}
+        )
+    assert asked == [[0, 5, 10, 15, 20]]
+    (found,) = data_cache.read(cache)
+    assert found.identity == "who" and found.frames.shape == (5, 32, 32, 3)
+    np.testing.assert_allclose(found.frames[:, 16, 16, 0], [0, 40, 80, 120, 160], atol=4)
+    assert not list(cache.glob("*.part"))
+
+
+def test_a_later_set_is_added_without_decoding(tmp_path: Path) -> None:
+    write_clip(tmp_path / "a.mp4", 6)
+    made = {name: lambda *_: np.ones((3, LAYOUT.count, 7)) for name in ("one", "two")}
+    for names in (("one",), ("one", "two")):
+        sets = {name: made[name] for name in names}
+        data_cache.cache_clip(tmp_path / "a.mp4", tmp_path, size=16, most=3, sets=sets)
+    (found,) = data_cache.read(tmp_path)
+    assert sorted(found.points) == ["one", "two"]
+
+
+def test_too_short_and_empty(tmp_path: Path) -> None:
+    write_clip(tmp_path / "a.mp4", 1)
+    assert not data_cache.cache_clip(tmp_path / "a.mp4", tmp_path, size=16, most=3, sets={})
+    with pytest.raises(InputError, match="found none"):
+        data_cache.read(tmp_path)
+
+
+def test_shrinking_averages() -> None:
+    image = np.indices((8, 8)).sum(0) % 2 * 200
+    image = np.repeat(image[..., None], 3, 2).astype(np.uint8)
+    assert (data.shrunk(image, 4) == 100).all()
