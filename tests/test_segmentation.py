@@ -150,7 +150,7 @@ def test_a_real_face_is_found_under_any_light(gains):
     assert mask
     face = (slice(100, 215), slice(240, 335))
     known = normal.mask[face] > 0
-    assert (mask.mask[face][known] > 0).mean() > 0.95
+    assert (mask.mask[face][known] > 0).mean() > 0.85
     # fringe hair has the colours of shaded skin and comes along in warm and in little light
     assert f1(mask.mask, normal.mask) > 0.65
     cheek = mask.mask[150:190, 270:310]
