@@ -22,6 +22,7 @@ from .types import Array, Frame, SkinMask, Tracks
 
 __all__ = ["TrackState", "initial_state", "step", "with_profile"]
 
+_LEAST_CONFIDENCE = 0.25  # a rotation less sure than this is held instead
 _LEVEL_FRAMES = 3  # landmarks correct the level of the rotation so often
 _CHECK_FRAMES = 12  # the cascade checks the box so often when there are no landmarks
 
@@ -142,7 +143,7 @@ def _turn(state: TrackState, frame: Frame, camera: CameraProfile | None) -> Trac
     is_due = steady is None or state.steps % _LEVEL_FRAMES == 0
     absolute = pose.solve_landmarks(marks.xy_px, lens, guess) if marks and is_due else None
     now, offset = pose.combined(steady, absolute, state.pose_offset_deg)
-    if now is None:
+    if now is None or now.confidence < _LEAST_CONFIDENCE:
         return replace(state, pose=replace(guess, confidence=0.5 * state.pose.confidence))
     turned = pose.smoothed(state.pose, now, frame.time_s)
     return replace(state, pose=turned, pose_offset_deg=offset)
