@@ -45,15 +45,18 @@ class Counts:
     pictures: int = 0
 
     def add(self, cloud: str, found: Array, truth: Array) -> None:
+        """Count one picture; both arrays (H, W) bool."""
         self.hits[cloud] += int(np.count_nonzero(found & truth))
         self.extra[cloud] += int(np.count_nonzero(found & ~truth))
         self.missed[cloud] += int(np.count_nonzero(~found & truth))
 
     def f1(self, cloud: str) -> float:
+        """Harmonic mean of precision and recall."""
         wrong = self.extra[cloud] + self.missed[cloud]
         return 2 * self.hits[cloud] / max(1, 2 * self.hits[cloud] + wrong)
 
     def iou(self, cloud: str) -> float:
+        """Intersection over union."""
         wrong = self.extra[cloud] + self.missed[cloud]
         return self.hits[cloud] / max(1, self.hits[cloud] + wrong)
 
