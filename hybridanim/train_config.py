@@ -25,8 +25,10 @@ class LossWeights:
     """How much more a pixel at lids and lips counts than one far from them."""
     alpha: float = 0.002
     """Mean of the paint's share: paint by exception."""
-    residual: float = 0.0
-    """Mean square of the flow's departure from the closed form."""
+    gan: float = 0.0
+    """LSGAN term of a patch discriminator."""
+    matching: float = 0.0
+    """L1 between the discriminator's activations."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class TrainConfig:
     """Of AdamW, at its height; falls as a cosine to a twentieth over the budget."""
     warmup_steps: int = 100
     """Steps until the learning rate is at its height."""
+    discriminator_rate: float = 2e-4
+    """Learning rate of the discriminator, when there is one."""
     weight_decay: float = 1e-3
     """Of AdamW."""
     clip_norm: float = 1.0
@@ -87,4 +91,8 @@ class TrainConfig:
     validate_s: float = 480.0
     """Between validations and strips."""
     validation_pairs: int = 6
-    """Random pairs of each validation clip at 128 pixels; a third as many at 256."""
+    """Random pairs of each validation clip; reconstruction takes a third as many."""
+    validation_sizes: tuple[int, int] = (128, 256)
+    """Pixels of the random pairs and of reconstruction."""
+    validation_sets: tuple[str, ...] = ("taught",)
+    """Keypoint sets that are validated; the first one for the random pairs."""

@@ -24,10 +24,11 @@ from torch import Tensor
 
 from . import data_cache, losses
 from . import training_validation as validation
-from .data import TAUGHT, Batch, Layout, Pairs, anchor_layout
+from .data import Batch, Layout, Pairs, anchor_layout
 from .models import build
 from .models.build import Animated, Animator
 from .train_config import LossWeights, Phase, TrainConfig
+from .training_adversary import Adversary
 
 Report = Callable[[str], None]
 CHECKPOINT = "checkpoint.pt"
@@ -42,6 +43,7 @@ class Objective:
         self._reach = torch.from_numpy(layout.reach)
         use = weights.perceptual > 0 and network is not None
         self._perceptual = losses.Perceptual(network) if use and network else None
+        self.adversary: Adversary | None = None
 
     def __call__(self, batch: Batch, result: Animated) -> tuple[Tensor, dict[str, Tensor]]:
         """Weighted sum, and each term by the name of its weight."""
@@ -58,6 +60,8 @@ class Objective:
         }
         if self._perceptual is not None:
             terms["perceptual"] = self._look(painted.picture, truth)
+        if self.adversary is not None:
+            terms |= self.adversary.judge(painted.picture, truth)
         total = sum(getattr(weights, name) * term for name, term in terms.items())
         assert isinstance(total, Tensor)
         return total, terms
@@ -95,6 +99,8 @@ class Trainer:
         clips = data_cache.read(config.cache)
         self._pairs = Pairs(clips, layout, config.augment, seed=config.seed)
         self._objective = Objective(config.losses, layout, config.perceptual_network)
+        if config.losses.gan or config.losses.matching:
+            self._objective.adversary = Adversary(config.discriminator_rate)
         self._tasks = _tasks(config, layout)
         self.step, self.samples, self.elapsed_s = 0, 0, 0.0
         self._since: dict[str, float] = {}
@@ -157,6 +163,10 @@ class Trainer:
         length = torch.nn.utils.clip_grad_norm_(self.net.parameters(), config.clip_norm)
         if torch.isfinite(length):
             self._optimiser.step()
+        if self._objective.adversary is not None:
+            with torch.autocast("cpu", torch.bfloat16, enabled=config.bf16):
+                told = self._objective.adversary.learn(result.painted.picture, batch.driving)
+            terms["discriminator"] = told
         self.step += 1
         self.samples += len(batch.source)
         self._average()
@@ -224,6 +234,8 @@ class Trainer:
             "since": self._since,
             "sizes": dataclasses.asdict(self.config.sizes),
         }
+        if self._objective.adversary is not None:
+            state["adversary"] = self._objective.adversary.state()
         path = self.config.out / CHECKPOINT
         part = path.with_suffix(".part")
         with part.open("wb") as file:
@@ -240,6 +252,8 @@ class Trainer:
         self.net.load_state_dict(state["net"])
         self.average.load_state_dict(state["average"])
         self._optimiser.load_state_dict(state["optimiser"])
+        if self._objective.adversary is not None and "adversary" in state:
+            self._objective.adversary.restore(state["adversary"])
         torch.set_rng_state(state["random"])
         self.step, self.samples = state["step"], state["samples"]
         self.elapsed_s, self._since = state["elapsed_s"], state["since"]
@@ -247,18 +261,29 @@ class Trainer:
 
 
 def _tasks(config: TrainConfig, layout: Layout) -> list[validation.Task]:
-    clips = [clip for clip in data_cache.read(config.validation) if TAUGHT in clip.points]
-    count = config.validation_pairs
-    return [
-        validation.random_pairs(clips, TAUGHT, layout, size=128, per_clip=count),
-        validation.reconstruction(clips, TAUGHT, layout, size=256, per_clip=max(1, count // 3)),
-    ]
+    clips, sets = data_cache.read(config.validation), config.validation_sets
+    tasks: list[validation.Task] = []
+    for name in sets:
+        having = [clip for clip in clips if name in clip.points]
+        small, large = config.validation_sizes
+        count = config.validation_pairs
+        if name == sets[0]:
+            tasks.append(validation.random_pairs(having, name, layout, size=small, per_clip=count))
+        count = max(1, count // 3)
+        tasks.append(validation.reconstruction(having, name, layout, size=large, per_clip=count))
+    return tasks
 
 
 def _append(path: Path, row: dict[str, float]) -> None:
-    is_new = not path.is_file()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, list(row))
-        if is_new:
-            writer.writeheader()
-        writer.writerow(row)
+    """Add a row; a column that an older row lacks stays empty there."""
+    rows: list[dict[str, Any]] = []
+    if path.is_file():
+        with path.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+    rows.append(row)
+    part = path.with_suffix(".part")
+    with part.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)))
+        writer.writeheader()
+        writer.writerows(rows)
+    part.replace(path)

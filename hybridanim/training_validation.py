@@ -1,7 +1,7 @@
 """Network and clips of other people -> L1, PSNR, SSIM beside copying and the closed form; strips.
 
-Two tasks. ``pairs``: fixed random pairs of each clip at 128 pixels. ``reconstruction``: each clip's
-first frame is the source, frames spread over the rest are rebuilt at 256 pixels.
+Two tasks. ``pairs``: fixed random pairs of each clip. ``reconstruction``: each clip's first frame
+is the source, frames spread over the rest are rebuilt.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ def random_pairs(
     chosen = []
     for i, clip in enumerate(clips):
         rng = np.random.default_rng([7, i])
-        usable = _usable(clip, points)
+        usable = _usable(clip)
         chosen += [(clip, tuple(rng.choice(usable, 2, replace=False))) for _ in range(per_clip)]
-    return Task(f"pairs_{size}", _batches(chosen, points, layout, size))
+    return Task(f"pairs_{size}_{points}", _batches(chosen, points, layout, size))
 
 
 def reconstruction(
@@ -50,14 +50,16 @@ def reconstruction(
     """The clip's first frame as source, ``per_clip`` later frames to be rebuilt."""
     chosen = []
     for clip in clips:
-        usable = _usable(clip, points)
+        usable = _usable(clip)
         places = np.linspace(0, len(usable) - 1, per_clip + 1)[1:].round().astype(int)
         chosen += [(clip, (usable[0], usable[i])) for i in places]
-    return Task(f"reconstruction_{size}", _batches(chosen, points, layout, size))
+    return Task(f"reconstruction_{size}_{points}", _batches(chosen, points, layout, size))
 
 
-def _usable(clip: Clip, points: str) -> Array:
-    return np.flatnonzero(np.isfinite(clip.points[points]).all((1, 2)))
+def _usable(clip: Clip) -> Array:
+    """Numbers of the frames that every keypoint set of the clip knows, so that sets compare."""
+    known = [np.isfinite(rows).all((1, 2)) for rows in clip.points.values()]
+    return np.flatnonzero(np.logical_and.reduce(known))
 
 
 def _batches(chosen: list, points: str, layout: Layout, size: int) -> tuple[Batch, ...]:
