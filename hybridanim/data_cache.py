@@ -45,6 +45,39 @@ def packed(keypoints: Keypoints) -> Array:
     return np.concatenate(parts, 1).astype(np.float32)
 
 
+def prepare(
+    folder: Path,
+    cache: Path,
+    sets: dict[str, Places],
+    *,
+    size: int = 256,
+    most: int = 120,
+    report: Callable[[str], None] = lambda line: None,
+) -> dict[str, str]:
+    """Cache every clip of a folder; returns those that were left out and why.
+
+    Raises InputError when no clip is of use. What is there already is not made again.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    files = sorted(path for path in folder.glob("*") if path.suffix.lower() in VIDEOS)
+    left_out: dict[str, str] = {}
+    for i, path in enumerate(files):
+        report(f"{i + 1} of {len(files)}: {path.name}")
+        try:
+            is_used = cache_clip(path, cache, size=size, most=most, sets=sets)
+        except (av.FFmpegError, OSError) as error:
+            left_out[path.name] = f"unreadable: {error}"
+            continue
+        if not is_used:
+            left_out[path.name] = "fewer than two different frames"
+    if len(left_out) == len(files):
+        raise InputError(
+            f"{folder}: expected clips that move ({', '.join(VIDEOS)}), found {len(files)} files of"
+            " which none is of use; give a folder of videos"
+        )
+    return left_out
+
+
 def cache_clip(path: Path, folder: Path, *, size: int, most: int, sets: dict[str, Places]) -> bool:
     """Write one clip's frames and keypoint sets into ``folder``; False when it is of no use.
 
@@ -59,7 +92,7 @@ def cache_clip(path: Path, folder: Path, *, size: int, most: int, sets: dict[str
         frames = np.load(frames_file, mmap_mode="r")
     else:
         decoded, numbers = _decode(path, size, most)
-        if len(decoded) < 2:
+        if len(decoded) < 2 or (decoded == decoded[:1]).all():
             return False
         points["number"] = np.array(numbers)
         frames = decoded

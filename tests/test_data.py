@@ -190,6 +190,21 @@ def test_too_short_and_empty(tmp_path: Path) -> None:
         data_cache.read(tmp_path)
 
 
+def test_prepare_lists_what_it_leaves_out(tmp_path: Path) -> None:
+    write_clip(tmp_path / "good.mp4", 4)
+    write_clip(tmp_path / "one.mp4", 1)
+    (tmp_path / "bad.mp4").write_bytes(b"not a video")
+    (tmp_path / "notes.txt").write_text("ignored")
+    made = {"ones": lambda path, numbers, frames: np.ones((len(numbers), LAYOUT.count, 7))}
+    left_out = data_cache.prepare(tmp_path, tmp_path / "cache", made, size=16)
+    assert sorted(left_out) == ["bad.mp4", "one.mp4"]
+    assert left_out["bad.mp4"].startswith("unreadable")
+    assert [clip.name for clip in data_cache.read(tmp_path / "cache")] == ["good"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="found 0 files"):
+        data_cache.prepare(tmp_path / "empty", tmp_path / "cache", made)
+
+
 def test_shrinking_averages() -> None:
     image = np.indices((8, 8)).sum(0) % 2 * 200
     image = np.repeat(image[..., None], 3, 2).astype(np.uint8)
