@@ -24,6 +24,9 @@ class Anchor:
     landmarks: tuple[int, ...] = ()  # rows of alignment.POINTS whose mean it is
     reach_box: float = 0.2  # how far its local map counts, one sigma
     fit_box: float = 0.2  # how far it looks for tracks, one sigma
+    free: float = (
+        1.0  # share of its motion beyond the head's own that a source takes (bone: little)
+    )
     follow: float = 1.0  # share of the head's motion it takes (neck and shoulders: less)
 
 
@@ -44,7 +47,8 @@ def _pair(
 def _layout() -> tuple[Anchor, ...]:
     small, lid = {"reach_box": 0.09, "fit_box": 0.13}, {"reach_box": 0.045, "fit_box": 0.07}
     lip = {"reach_box": 0.06, "fit_box": 0.09}
-    large = {"reach_box": 0.2, "fit_box": 0.25}
+    large = {"reach_box": 0.2, "fit_box": 0.25, "free": 0.4}
+    bone = {**small, "free": 0.3}  # landmarks slide along an outline, which would bend it
     out: list[Anchor] = []
     left, right = "left_brow", "right_brow"
     out += _pair("outer_brow", 0.32, -0.33, _rows(left, 0, 1), _rows(right, 0, 1), **small)
@@ -63,7 +67,7 @@ def _layout() -> tuple[Anchor, ...]:
     out += [Anchor("lower_lip_inside", (0, 0.28), _rows("inner_lips", 5, 6, 7), **lid)]
     out += [Anchor("lower_lip", (0, 0.32), _rows("outer_lips", 8, 9, 10), **lip)]
     out += [Anchor("chin", (0, 0.5), _rows("jaw", 4, 5, 6), **small)]
-    out += _pair("jaw", 0.35, 0.33, _rows("jaw", 2), _rows("jaw", 8), **small)
+    out += _pair("jaw", 0.35, 0.33, _rows("jaw", 2), _rows("jaw", 8), **bone)
     out += _pair("cheek", 0.28, 0.08, _rows("cheeks", 0), _rows("cheeks", 1), **large)
     out += _pair("temple", 0.45, -0.2, _rows("temples", 0), _rows("temples", 1), **large)
     out += [Anchor("forehead", (0, -0.5), _rows("forehead"), **large)]
@@ -81,6 +85,7 @@ ANCHORS = _layout()
 
 REACH_BOX: Array = np.array([anchor.reach_box for anchor in ANCHORS], np.float32)
 FIT_BOX: Array = np.array([anchor.fit_box for anchor in ANCHORS], np.float32)
+FREE: Array = np.array([anchor.free for anchor in ANCHORS], np.float32)
 FOLLOW: Array = np.array([anchor.follow for anchor in ANCHORS], np.float32)
 PINNED: Array = FOLLOW == 1
 """The anchors that the dense motion must meet; neck and shoulders only lead."""

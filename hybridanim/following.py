@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from . import sparse_motion, transfer
+from .anchors import FREE
 from .config import KeypointsConfig
 from .smoothing import OneEuroState, one_euro_step
 from .types import Array, Crop, Frame, HeadBox, Keypoints, Source, SparseMotion, Tracks
@@ -72,6 +73,7 @@ def step(
             head_ratio=_head_norm(source.head, source.crop)
             / _head_norm(reference.head, first.crop),
             strength=config.scale,
+            free=FREE if len(FREE) == len(driving.xy_norm) else None,
         )
     if state.away > 0.01 and state.target is not None:
         step_s = max(0.0, frame.time_s - state.time_s)

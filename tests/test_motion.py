@@ -7,7 +7,7 @@ from skimage.transform import AffineTransform
 
 from hybridanim import dense_motion, geometry, smoothing, sparse_motion, transfer
 from hybridanim.alignment_points import POINTS
-from hybridanim.anchors import ANCHORS, PINNED, REACH_BOX
+from hybridanim.anchors import ANCHORS, FREE, PINNED, REACH_BOX
 from hybridanim.local_affine import fit_global_affine, fit_local_affines
 from hybridanim.types import Crop, HeadBox, Keypoints, Tracks
 
@@ -266,3 +266,17 @@ def test_pinned_keypoints_are_met_by_the_flow():
         missed[name] = np.linalg.norm(at - source.xy_norm[k]) / 0.03
     assert missed["pinned"] < 0.3
     assert missed["pinned"] < 0.5 * missed["plain"]
+
+
+def test_stiff_keypoints_follow_the_head_and_free_ones_move():
+    source = keypoints(3, wobble=0.0)
+    reference = sparse_motion.rest(HEAD, None, None, CROP)
+    names = [anchor.name for anchor in ANCHORS]
+    jaw, lid = names.index("left_jaw"), names.index("left_upper_lid")
+    xy = reference.xy_norm + np.float32([0.1, 0.05])
+    xy[[jaw, lid]] += np.float32([0.03, 0.02])
+    driver = Keypoints(xy, reference.jacobian, reference.confidence)
+    found = transfer.relative(driver, reference, source, head_ratio=1.0, free=FREE)
+    moved = found.xy_norm - source.xy_norm
+    np.testing.assert_allclose(moved[lid], [0.13, 0.07], atol=0.006)
+    np.testing.assert_allclose(moved[jaw], [0.11, 0.056], atol=0.006)
