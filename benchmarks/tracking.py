@@ -23,13 +23,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hybridanim import alignment, registration, segmentation, tracking
-from hybridanim.alignment_samples import points_from_mesh
-from hybridanim.alignment_teacher import Teacher
+from hybridanim import alignment, segmentation, tracking
 from hybridanim.config import SegmentConfig, TrackConfig
 from hybridanim.errors import InputError
-from hybridanim.headbox import from_landmarks
 from hybridanim.io import open_source
+from hybridanim.landmarks.samples import points_from_mesh
+from hybridanim.landmarks.teacher import Teacher
+from hybridanim.tracks import registration
+from hybridanim.tracks.headbox import from_landmarks
 from hybridanim.types import Array, FaceBox, Frame, Tracks
 
 CLIPS = (".mp4", ".mkv", ".mov", ".webm", ".avi")

@@ -18,10 +18,10 @@ import cv2
 import numpy as np
 from safetensors.numpy import save_file
 
-from hybridanim import alignment_mean
-from hybridanim import alignment_training as training
-from hybridanim.alignment_points import GROUPS, MESH
-from hybridanim.alignment_samples import (
+from hybridanim.landmarks import mean as alignment_mean
+from hybridanim.landmarks import training
+from hybridanim.landmarks.points import GROUPS, MESH
+from hybridanim.landmarks.samples import (
     Sample,
     Variant,
     augment,
@@ -29,7 +29,7 @@ from hybridanim.alignment_samples import (
     picture_sample,
     points_from_mesh,
 )
-from hybridanim.alignment_teacher import Teacher, teach_clip
+from hybridanim.landmarks.teacher import Teacher, teach_clip
 
 _samples: list[Sample] = []  # read by the forked workers, never sent to them
 
@@ -83,7 +83,7 @@ def _start() -> None:
 
 
 def _print_shape(taught: list[Path]) -> None:
-    """The source of ``hybridanim/alignment_shape.py``'s two constants."""
+    """The source of ``hybridanim/landmarks/shape.py``'s two constants."""
     flat = [(s.truth - s.box[:2]) / s.box[2] for s in _samples]
     mean = alignment_mean.mean_shape(flat)
     solid = []

@@ -17,10 +17,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hybridanim import skin_cloud, skin_still
 from hybridanim.errors import InputError
 from hybridanim.io import is_picture, open_source, read_picture, write_picture
 from hybridanim.profiles import Origin, SkinProfile, save_profile
+from hybridanim.skin import cloud as skin_cloud
+from hybridanim.skin import still as skin_still
 from hybridanim.types import Array
 
 _MOST_FRAMES = 24  # of a clip, spread over it

@@ -18,10 +18,10 @@ import cv2
 import numpy as np
 from safetensors.numpy import save_file
 
-from hybridanim import skin_cloud
 from hybridanim.errors import InputError
 from hybridanim.faces import detect_faces
 from hybridanim.io import open_source
+from hybridanim.skin import cloud as skin_cloud
 from hybridanim.types import Array, FaceBox
 
 _EXPOSURES = (0.55, 0.75, 1.0, 1.25)

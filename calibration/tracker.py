@@ -18,11 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
-from hybridanim import carry, segmentation, tracking
+from hybridanim import segmentation, tracking
 from hybridanim.config import SegmentConfig, TrackConfig
 from hybridanim.errors import InputError
 from hybridanim.io import open_source
 from hybridanim.profiles import Origin, TrackerProfile, save_profile
+from hybridanim.tracks import carry
 from hybridanim.types import Array, Frame, SkinMask
 
 WORKING_PX = 640  # longer side; what a run uses

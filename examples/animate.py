@@ -23,7 +23,9 @@ def main(output: Path = Path("out/animate.mp4"), most_frames: int = 60) -> Path:
             assert pipeline.last is not None
             if frame.index % 30 == 0:
                 yaw, pitch, roll = pipeline.last.tracks.rotation_deg
-                print(f"{frame.time_s:5.2f} s  yaw {yaw:5.1f}  pitch {pitch:5.1f}  roll {roll:5.1f}")
+                print(
+                    f"{frame.time_s:5.2f} s  yaw {yaw:5.1f}  pitch {pitch:5.1f}  roll {roll:5.1f}"
+                )
             if frame.index + 1 == most_frames:
                 break
     return output

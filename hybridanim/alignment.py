@@ -17,9 +17,9 @@ import cv2
 import numpy as np
 from safetensors.numpy import load as load_tensors
 
-from .alignment_points import GROUPS, MIRROR, POINTS
-from .alignment_shape import MEAN_SHAPE, MEAN_SHAPE_3D
 from .errors import InputError
+from .landmarks.points import GROUPS, MIRROR, POINTS
+from .landmarks.shape import MEAN_SHAPE, MEAN_SHAPE_3D
 from .types import Array, FaceBox
 
 __all__ = [

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .alignment_points import GROUPS
+from .landmarks.points import GROUPS
 from .types import Array
 
 

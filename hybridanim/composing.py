@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from . import pasteback, provenance
 from .config import RenderJob
-from .draw_sheet import side_by_side
+from .show.sheet import side_by_side
 from .types import Array, Source
 
 

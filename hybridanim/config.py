@@ -123,7 +123,7 @@ class RenderJob:
     output: Path = Path("out.mp4")
     """Where the result goes: .mp4, .mov, .mkv, .webm, .gif, or a folder for pictures."""
     reference: str = "auto"
-    """Driving frame that means "no motion": auto (pose nearest the source's), first, or a number."""
+    """Driving frame that means "no motion": auto (posed most like the source), first, a number."""
     start: float = 0.0
     """Driving video from this second on."""
     end: float | None = None

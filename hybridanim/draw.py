@@ -13,12 +13,12 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
-from . import draw_base as ink
-from .draw_base import Colour, Line
-from .draw_flow import flow, grid, motion, occlusion, weights
-from .draw_sheet import fit, overview_layout, sheet, side_by_side, strip
 from .geometry import px_from_norm
-from .pose import rotation_matrix
+from .show import ink
+from .show.flow_picture import flow, grid, motion, occlusion, weights
+from .show.ink import Colour, Line
+from .show.sheet import fit, overview_layout, sheet, side_by_side, strip
+from .tracks.pose import rotation_matrix
 from .types import HEAD, LEFT_HAND, RIGHT_HAND, Array, Blob, Crop, HeadBox, Keypoints, SkinMask
 from .types import Picture as PictureType
 from .types import Tracks as TracksType

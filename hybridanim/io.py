@@ -5,10 +5,10 @@
 codecs live behind these names; see docs/io.md.
 """
 
-from .media_decode import SourceInfo
-from .media_in import VideoReader, open_source
-from .media_out import VideoWriter, open_sink
-from .pictures import is_picture, list_pictures, read_picture, to_rgb8, write_picture
+from .media.decode import SourceInfo
+from .media.pictures import is_picture, list_pictures, read_picture, to_rgb8, write_picture
+from .media.reader import VideoReader, open_source
+from .media.writer import VideoWriter, open_sink
 
 __all__ = [
     "SourceInfo",

@@ -10,11 +10,9 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import hashlib
-import math
 import os
 import tempfile
 import tomllib
-import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +20,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from . import tables
 from .errors import InputError
 
 SCHEMA = 1
@@ -194,7 +193,7 @@ def load_profile(path: str | Path) -> Profile:
             f"profile {path}: expected schema {SCHEMA}, got {schema!r};"
             f" make it anew with python -m calibration.{kind}"
         )
-    return _build(_KINDS[kind], table, f"profile {path}")
+    return tables.exactly(_KINDS[kind], table, f"profile {path}")
 
 
 def load_profiles(paths: Sequence[str | Path]) -> Profiles:
@@ -228,42 +227,3 @@ def _toml(value: Any) -> str:
         escaped = value.encode("unicode_escape").decode().replace('"', '\\"')
         return '"' + escaped.replace("\\x", "\\u00") + '"'
     return repr(value.item() if isinstance(value, np.generic) else value)
-
-
-def _build(cls: type, table: dict[str, Any], where: str) -> Any:
-    """Dataclass from a table with exactly its keys; those with a default may be left out."""
-    hints = typing.get_type_hints(cls)
-    fields = {f.name: f for f in dataclasses.fields(cls)}
-    unknown = sorted(set(table) - set(fields))
-    needed = {n for n, f in fields.items() if f.default is dataclasses.MISSING}
-    missing = sorted(needed - set(table))
-    if unknown or missing:
-        raise InputError(
-            f"{where}: expected the keys {', '.join(fields)}, got"
-            f" unknown {unknown or 'none'} and missing {missing or 'none'};"
-            " correct the spelling or make it anew with calibration"
-        )
-    return cls(**{n: _fit(v, hints[n], f"{where}, {n}") for n, v in table.items()})
-
-
-def _fit(value: Any, hint: Any, where: str) -> Any:
-    """``value`` as the type ``hint`` says, or InputError."""
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type) and isinstance(value, dict):
-        return _build(hint, value, where)
-    origin, inner = typing.get_origin(hint), typing.get_args(hint)
-    if origin is tuple and isinstance(value, list):
-        hints = [inner[0]] * len(value) if inner[-1] is ... else list(inner)
-        if len(hints) == len(value):
-            return tuple(_fit(v, h, where) for v, h in zip(value, hints, strict=True))
-    if origin is Literal and value in inner:
-        return value
-    if isinstance(value, bool):
-        pass  # Python counts True as 1; a profile does not
-    elif hint is float and isinstance(value, int | float) and math.isfinite(value):
-        return float(value)
-    elif hint in (int, str) and isinstance(value, hint):
-        return value
-    raise InputError(
-        f"{where}: expected {getattr(hint, '__name__', hint)}, got {value!r};"
-        " correct the file or make it anew with calibration"
-    )

@@ -14,8 +14,8 @@ import numpy as np
 
 from . import faces, sparse_motion
 from .alignment import MEAN_SHAPE, Aligner
-from .alignment_points import eye_opening, mouth_opening
 from .following import Reference
+from .landmarks.points import eye_opening, mouth_opening
 from .source import SURE, landmark_head, rotation_deg
 from .types import Array, FaceBox, HeadBox, Source
 from .views import View

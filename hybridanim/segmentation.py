@@ -13,11 +13,24 @@ from dataclasses import dataclass, field, replace
 import cv2
 import numpy as np
 
-from . import blobs, growing, head_search, skin_cloud, skin_learning, skin_still
 from .config import SegmentConfig
-from .hands import Hand, as_blob, follow_hands
 from .profiles import SkinProfile
-from .skin_cloud import Cloud
+from .skin import (
+    blobs,
+    growing,
+    head_search,
+)
+from .skin import (
+    cloud as skin_cloud,
+)
+from .skin import (
+    learning as skin_learning,
+)
+from .skin import (
+    still as skin_still,
+)
+from .skin.cloud import Cloud
+from .skin.hands import Hand, as_blob, follow_hands
 from .types import Array, Blob, FaceBox, Frame, SkinMask
 
 _LOOK_FRAMES = 8  # the cascade checks the head every so many frames, in a small window

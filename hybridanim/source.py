@@ -8,12 +8,13 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from . import faces, matting, plate, pose, segmentation, sparse_motion
+from . import faces, matting, plate, segmentation, sparse_motion
 from .alignment import MEAN_SHAPE, Aligner, box_from_landmarks
 from .config import PipelineConfig, parse_crop
 from .errors import InputError
 from .geometry import crop_image
 from .profiles import Profiles
+from .tracks import pose
 from .types import Array, Crop, FaceBox, HeadBox, Source
 
 _LARGEST_PX = 2048  # side of the animated square when --size is not given

@@ -1,9 +1,9 @@
 """Tracks -> Keypoints: each anchor's position and local affine, in a source and a driving picture.
 
 ``rest`` places the anchors in one picture from its landmarks or head box (canonical face ->
-picture); ``moved`` carries them from the reference frame by the tracks. A keypoint's Jacobian is the
-linear part of canonical face -> picture near it, so that J_a J_b^-1 maps picture b to picture a
-locally (Siarohin et al., NeurIPS 2019, equation 4, with the canonical face as abstract reference).
+picture); ``moved`` carries them from the reference frame by the tracks. A keypoint's Jacobian is
+the linear part of canonical face -> picture near it, so that J_a J_b^-1 maps picture b to picture
+a locally (Siarohin et al., NeurIPS 2019, equation 4; the canonical face is the abstract reference).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 
 from . import geometry
-from .alignment_points import GROUPS
 from .anchors import ANCHORS, FIT_BOX, FOLLOW, HAS_LANDMARKS, anchors_box, landmark_average
+from .landmarks.points import GROUPS
 from .local_affine import fit_global_affine, fit_local_affines
 from .types import Array, Crop, HeadBox, Keypoints, Tracks
 

@@ -42,6 +42,25 @@ def from_flat(cls: type[T], options: Mapping[str, Any], where: str) -> T:
     return cls(**parts)
 
 
+def exactly(cls: type[T], table: Mapping[str, Any], where: str) -> T:
+    """Build a dataclass from a table with just its keys; those with a default may be left out.
+
+    A nested table builds a nested dataclass. Raises InputError for unknown or missing keys.
+    """
+    hints = typing.get_type_hints(cls)
+    fields = dataclasses.fields(cls)  # type: ignore[arg-type]
+    needed = {field.name for field in fields if field.default is dataclasses.MISSING}
+    unknown, missing = sorted(set(table) - set(hints)), sorted(needed - set(table))
+    if unknown or missing:
+        raise InputError(
+            f"{where}: expected the keys {', '.join(hints)}, got unknown {unknown or 'none'} and"
+            f" missing {missing or 'none'}; correct the spelling or make it anew"
+        )
+    return cls(
+        **{name: fit(value, hints[name], f"{where}, {name}") for name, value in table.items()}
+    )
+
+
 def all_names(cls: type) -> list[str]:
     """Every option name of a dataclass, nested ones without their prefix."""
     names: list[str] = []
@@ -61,6 +80,8 @@ def refuse_unknown(name: str, known: list[str], where: str) -> typing.NoReturn:
 def fit(value: Any, hint: Any, where: str) -> Any:
     """``value`` as the annotation ``hint`` says, or InputError."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+        return exactly(hint, value, where)
     if origin in (types.UnionType, typing.Union):
         return _fit_any(value, inner, hint, where)
     if origin is tuple and isinstance(value, list | tuple):

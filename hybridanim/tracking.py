@@ -13,11 +13,11 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from . import acquire, appearance, carry, head_motion, headbox, pose, registration
 from .config import TrackConfig
-from .landmark_track import Fitter
 from .profiles import CameraProfile, TrackerProfile
-from .track_state import FEW, TrackState, let_go, map_of
+from .tracks import acquire, appearance, carry, head_motion, headbox, pose, registration
+from .tracks.landmark_track import Fitter
+from .tracks.state import FEW, TrackState, let_go, map_of
 from .types import Array, Frame, SkinMask, Tracks
 
 __all__ = ["TrackState", "initial_state", "step", "with_profile"]

@@ -33,7 +33,10 @@ class View:
         part = image[self.y_px : self.y_px + self.height_px, self.x_px : self.x_px + self.width_px]
         if self.scale >= 1:
             return np.ascontiguousarray(part)
-        size = max(16, round(part.shape[1] * self.scale)), max(16, round(part.shape[0] * self.scale))
+        size = (
+            max(16, round(part.shape[1] * self.scale)),
+            max(16, round(part.shape[0] * self.scale)),
+        )
         return cv2.resize(part, size, interpolation=cv2.INTER_AREA)
 
 

@@ -17,9 +17,9 @@ import numpy as np
 from hybridanim import io, provenance, scanning, views
 from hybridanim.composing import Composer
 from hybridanim.config import RenderJob
-from hybridanim.debug import DebugWriter
 from hybridanim.errors import InputError
 from hybridanim.profiles import load_profiles
+from hybridanim.show.debug import DebugWriter
 from hybridanim.types import Array, Source
 
 from . import Pipeline, build

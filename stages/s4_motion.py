@@ -1,8 +1,9 @@
 """Source, SparseMotion -> DenseMotion.  Combines the local maps into one flow (docs/motion.md)."""
 
-from hybridanim import dense_motion, draw_flow
+from hybridanim import dense_motion
 from hybridanim.anchors import PINNED, REACH_BOX
 from hybridanim.config import DenseConfig
+from hybridanim.show import flow_picture as draw_flow
 from hybridanim.types import Array, DenseMotion, Source, SparseMotion
 
 from .base import Stage

@@ -9,8 +9,12 @@ import numpy as np
 import pytest
 from skimage import data
 
-from hybridanim import alignment, alignment_mean, alignment_solve
-from hybridanim.alignment_points import (
+from hybridanim import alignment
+from hybridanim.errors import InputError
+from hybridanim.faces import detect_faces
+from hybridanim.landmarks import mean as alignment_mean
+from hybridanim.landmarks import solve as alignment_solve
+from hybridanim.landmarks.points import (
     GROUPS,
     MESH,
     MIRROR,
@@ -20,8 +24,6 @@ from hybridanim.alignment_points import (
     interocular,
     mouth_opening,
 )
-from hybridanim.errors import InputError
-from hybridanim.faces import detect_faces
 from hybridanim.types import FaceBox
 
 L = len(POINTS)

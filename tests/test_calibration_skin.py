@@ -6,9 +6,9 @@ import pytest
 from skimage import data
 
 from calibration import skin
-from hybridanim import skin_cloud
 from hybridanim.io import read_picture, write_picture
 from hybridanim.profiles import load_profile
+from hybridanim.skin import cloud as skin_cloud
 
 
 @pytest.fixture

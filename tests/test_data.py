@@ -6,13 +6,13 @@ import av
 import numpy as np
 import pytest
 
-from hybridanim import data, data_augment, data_cache
 from hybridanim.alignment import MEAN_SHAPE
-from hybridanim.alignment_points import MIRROR
 from hybridanim.anchors import ANCHORS, FOLLOW
-from hybridanim.data import Augment, Pairs
-from hybridanim.data_cache import Clip
 from hybridanim.errors import InputError
+from hybridanim.landmarks.points import MIRROR
+from hybridanim.learning import data, data_augment, data_cache
+from hybridanim.learning.data import Augment, Pairs
+from hybridanim.learning.data_cache import Clip
 from hybridanim.types import Array
 
 LAYOUT = data.anchor_layout()

@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 import pytest
 
-from hybridanim import debug
-from hybridanim.debug import FILES, STAGES, VIDEOS, DebugWriter
-from hybridanim.debug_stats import (
+from hybridanim.errors import InputError
+from hybridanim.show import debug
+from hybridanim.show.debug import FILES, STAGES, VIDEOS, DebugWriter
+from hybridanim.show.stats import (
     NUMBERS,
     RunStatistics,
     Series,
@@ -23,8 +24,7 @@ from hybridanim.debug_stats import (
     frame_row,
     is_hand_before_face,
 )
-from hybridanim.debug_thumbnails import Thumbnails
-from hybridanim.errors import InputError
+from hybridanim.show.thumbnails import Thumbnails
 from hybridanim.types import Blob, SkinMask
 from tests.made_results import HAND, LOST, made_results, made_source
 

@@ -8,20 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
-from hybridanim import draw, draw_flow
-from hybridanim import draw_base as ink
-from hybridanim.draw_overview import LABELS, STAGE_COLOURS, Overview, moment, panels, view_of
+from hybridanim import draw
 from hybridanim.geometry import grid_norm, whole
-from hybridanim.types import (
-    Blob,
-    Crop,
-    DenseMotion,
-    HeadBox,
-    Keypoints,
-    Picture,
-    SkinMask,
-    Tracks,
-)
+from hybridanim.show import flow_picture as draw_flow
+from hybridanim.show import ink
+from hybridanim.show.overview import LABELS, STAGE_COLOURS, Overview, moment, panels, view_of
+from hybridanim.types import Blob, Crop, DenseMotion, HeadBox, Keypoints, Picture, SkinMask, Tracks
 from tests.made_results import LOST, made_results, made_source
 
 SOURCE = made_source(160)

@@ -8,8 +8,8 @@ import pytest
 from skimage import data
 from skimage.feature import corner_harris, corner_moravec, corner_peaks, corner_shi_tomasi
 
-from hybridanim import features, templates
-from hybridanim.flow import Window
+from hybridanim.tracks import features, templates
+from hybridanim.tracks.flow import Window
 
 WHOLE = Window(0, 0, 200, 200, 1.0)
 

@@ -18,7 +18,7 @@ from PIL import Image
 
 from hybridanim import io
 from hybridanim.errors import InputError
-from hybridanim.media_scan import time_base_of, timing_of
+from hybridanim.media.scan import time_base_of, timing_of
 from hybridanim.types import Frame
 from tests.io_clips import FFMPEG, corners, ffmpeg_rgb, number_of, numbered, write_clip
 
@@ -375,7 +375,7 @@ def test_an_error_in_the_thread_reaches_the_caller(tmp_path, monkeypatch):
     def broken(self, picture):
         raise MemoryError("no room")
 
-    monkeypatch.setattr("hybridanim.media_convert.Converter.__call__", broken)
+    monkeypatch.setattr("hybridanim.media.convert.Converter.__call__", broken)
     with pytest.raises(MemoryError, match="no room"), io.open_source(path) as reader:
         list(reader)
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from skimage.metrics import structural_similarity
 
-from hybridanim import equivariance, losses
 from hybridanim.errors import InputError
+from hybridanim.learning import equivariance, losses
 from hybridanim.models import blocks
 from hybridanim.models.blocks import Points
 

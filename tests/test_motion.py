@@ -6,8 +6,8 @@ from scipy.optimize import least_squares
 from skimage.transform import AffineTransform
 
 from hybridanim import dense_motion, geometry, smoothing, sparse_motion, transfer
-from hybridanim.alignment_points import POINTS
 from hybridanim.anchors import ANCHORS, FREE, PINNED, REACH_BOX
+from hybridanim.landmarks.points import POINTS
 from hybridanim.local_affine import fit_global_affine, fit_local_affines
 from hybridanim.types import Crop, HeadBox, Keypoints, Tracks
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hybridanim import pose
-from hybridanim.alignment_shape import MEAN_SHAPE_3D
+from hybridanim.landmarks.shape import MEAN_SHAPE_3D
 from hybridanim.profiles import CameraProfile
+from hybridanim.tracks import pose
 from hybridanim.types import HeadBox
 
 PICTURE = np.zeros((480, 640, 3), np.uint8)

@@ -46,7 +46,7 @@ def test_profiles_are_sorted_by_kind(tmp_path):
         ("schema = 1", "schema = 2", "expected schema 1, got 2"),
         ('kind = "camera"', 'kind = "lens"', "got 'lens'"),
         ("fx_px", "focal_px", "unknown .'focal_px'"),
-        ("fx_px = 500.5", 'fx_px = "500.5"', "fx_px: expected float"),
+        ("fx_px = 500.5", 'fx_px = "500.5"', "fx_px: expected a number"),
         ("fx_px = 500.5", "fx_px = -1.0", "above 0"),
         ("fx_px = 500.5", "fx_px = nan", "fx_px"),
         ("[640, 480]", "[640, 480, 3]", "picture_size_px"),

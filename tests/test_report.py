@@ -9,11 +9,11 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from hybridanim import report_findings, report_plots
-from hybridanim.debug_stats import NUMBERS, RunStatistics, Summary
-from hybridanim.debug_thumbnails import Thumbnail
-from hybridanim.report import report, write_report
-from hybridanim.report_plots import HEIGHT, WIDTH, Timeline, nice_axis
+from hybridanim.show import report_findings, report_plots
+from hybridanim.show.report import report, write_report
+from hybridanim.show.report_plots import HEIGHT, WIDTH, Timeline, nice_axis
+from hybridanim.show.stats import NUMBERS, RunStatistics, Summary
+from hybridanim.show.thumbnails import Thumbnail
 
 STAGES = ("skin", "tracks", "keypoints", "motion", "render")
 VOID = {"meta", "img", "br", "rect", "line", "path"}

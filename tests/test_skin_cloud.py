@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from hybridanim import skin_cloud
+from hybridanim.skin import cloud as skin_cloud
 from hybridanim.types import FaceBox
 
 TONES = {  # RGB of lit skin, from very light to dark

@@ -11,8 +11,8 @@ import pytest
 from examples import make_driving
 from examples.driving_head.scene import rotation
 from examples.driving_head.script import Pose, speech
-from hybridanim import pose as library_pose
 from hybridanim.faces import detect_faces
+from hybridanim.tracks import pose as library_pose
 from tests import synthetic
 
 SMALL = make_driving.Options(width=240, height=240, zoom=1.25)

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import torch
 
-from hybridanim import data, data_cache
 from hybridanim.alignment import MEAN_SHAPE
+from hybridanim.learning import data, data_cache
+from hybridanim.learning.train_config import LossWeights, Phase, TrainConfig
+from hybridanim.learning.training import CHECKPOINT, Trainer
+from hybridanim.learning.training_adversary import Adversary
 from hybridanim.models.build import FastSizes
-from hybridanim.train_config import LossWeights, Phase, TrainConfig
-from hybridanim.training import CHECKPOINT, Trainer
-from hybridanim.training_adversary import Adversary
 from hybridanim.types import Array
 
 TINY = FastSizes((16, 16, 16, 16), 8, deep=16, fine=8, half=16, blocks=1, encoder_blocks=1)

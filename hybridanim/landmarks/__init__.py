@@ -1,0 +1,1 @@
+"""Parts of alignment.py: the face points, the mean face, and how the weights were fitted."""

@@ -1,0 +1,1 @@
+"""Training the networks of models/: data, losses, the loop."""

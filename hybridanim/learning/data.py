@@ -1,0 +1,214 @@
+"""Cached clips -> batches of (source frame, driving frame, keypoints of both) for training.
+
+Every batch is a function of (seed, step) alone, so a run that is killed and resumed sees the same
+batches. A pair is two frames of one clip; people are drawn evenly, and of a few candidates the one
+whose face differs most is often taken, because talking heads are mostly still. Augmentation is the
+same for both frames; keypoints follow it exactly and get noise of their own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..anchors import ANCHORS, FOLLOW, REACH_BOX
+from ..models.blocks import Points
+from ..types import Array
+from .data_augment import Look, draw_look, recoloured, turned_points
+from .data_cache import Clip
+
+TAUGHT = "taught"  # placed in every frame by a teacher; neck and shoulders ride with the head
+TRACKED = "tracked"  # carried through the clip by the program's own tracker
+FITTED = "fitted"  # placed in every frame by the program itself, as in a source picture
+
+
+class Batch(NamedTuple):
+    """Pairs of frames; pictures (B, 3, S, S) float32 in [0, 1]."""
+
+    source: Tensor
+    driving: Tensor
+    source_points: Points
+    driving_points: Points
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What data needs to know about the keypoints; all (K,)."""
+
+    mirror: Array  # int, the same keypoint in the mirrored picture
+    reach: Array  # float32, canonical face units: how exact its place is
+    follow: Array  # float32, share of the head's motion it takes
+    watched: Array  # bool, lids and lips
+
+    @property
+    def count(self) -> int:
+        """K."""
+        return len(self.mirror)
+
+
+def anchor_layout() -> Layout:
+    """The layout of the classical anchors."""
+    names = [anchor.name for anchor in ANCHORS]
+    swapped = {"left": "right", "right": "left"}
+    mirror = [
+        names.index("_".join([swapped.get(head, head), *rest]))
+        for head, *rest in (name.split("_") for name in names)
+    ]
+    watched = [any(part in name for part in ("lid", "lip", "mouth")) for name in names]
+    return Layout(np.array(mirror), REACH_BOX, FOLLOW, np.array(watched))
+
+
+@dataclass(frozen=True, slots=True)
+class Augment:
+    """How far augmentation goes."""
+
+    flip: float = 0.5
+    """Share of mirrored pairs."""
+    turn_deg: float = 12.0
+    """Largest rotation."""
+    grow: tuple[float, float] = (0.82, 1.15)
+    """Smallest and largest scale."""
+    shift_norm: float = 0.1
+    """Largest translation."""
+    colour: float = 0.15
+    """Largest change of brightness, contrast and saturation; a third of it for hue."""
+    noise: float = 0.01
+    """Standard deviation of pixel noise, in a quarter of the pairs."""
+    point_noise: float = 0.06
+    """Standard deviation of a keypoint's place in units of its reach, in half of the pairs."""
+    jacobian_noise: float = 0.03
+    """Of a Jacobian, relative."""
+    offset_norm: float = 0.005
+    """Standard deviation of an error that all of a picture's keypoints share."""
+
+
+NONE = Augment(0, 0, (1, 1), 0, 0, 0, 0, 0, 0)
+
+
+class Pairs:
+    """Draws batches of pairs."""
+
+    def __init__(
+        self, clips: list[Clip], layout: Layout, augment: Augment, *, seed: int, candidates: int = 3
+    ) -> None:
+        self._clips, self._layout, self._augment = clips, layout, augment
+        self._seed, self._candidates = seed, candidates
+        people: dict[str, list[int]] = {}
+        for i, clip in enumerate(clips):
+            people.setdefault(clip.identity, []).append(i)
+        self._people = [people[name] for name in sorted(people)]
+
+    def batch(self, step: int, count: int, size: int) -> Batch:
+        """``count`` pairs at size x size pixels."""
+        rows = [
+            self._pair(np.random.default_rng([self._seed, step, i]), size) for i in range(count)
+        ]
+        return collate(rows)
+
+    def _pair(self, rng: np.random.Generator, size: int) -> tuple[Array, ...]:
+        person = self._people[rng.integers(len(self._people))]
+        clip = self._clips[person[rng.integers(len(person))]]
+        names = sorted(name for name in clip.points if name != FITTED) or [FITTED]
+        name = names[rng.integers(len(names))]
+        a, b = self._two(clip.points[name], rng)
+        look = draw_look(self._augment, rng)
+        return pair(clip, name, (a, b), self._layout, size=size, look=look, rng=rng)
+
+    def _two(self, points: Array, rng: np.random.Generator) -> tuple[int, int]:
+        usable = np.flatnonzero(np.isfinite(points).all((1, 2)))
+        if len(usable) < 2:
+            return int(usable[0]), int(usable[0])
+        a = rng.choice(usable)
+        others = rng.choice(usable, self._candidates)
+        if rng.random() < 0.5:
+            return int(a), int(others[0])
+        mark = self._layout.watched if rng.random() < 0.7 else slice(None)
+        apart = points[others][:, mark, :2] - points[a][mark, :2]
+        if mark is not slice(None):  # the face's own change, without the head's shift
+            apart = apart - apart.mean(1, keepdims=True)
+        return int(a), int(others[np.abs(apart).mean((1, 2)).argmax()])
+
+
+def pair(
+    clip: Clip,
+    points: str,
+    numbers: tuple[int, int],
+    layout: Layout,
+    *,
+    size: int,
+    look: Look | None = None,
+    rng: np.random.Generator | None = None,
+) -> tuple[Array, ...]:
+    """Two frames (S, S, 3) float32 in [0, 1] and their keypoints (K, 6): source, driving."""
+    images = [shrunk(clip.frames[number], size) for number in numbers]
+    rows = _rows(clip, points, numbers, layout)
+    if look is not None and rng is not None:
+        images = recoloured(images, look, rng)
+        rows = [turned_points(row, look, layout, rng) for row in rows]
+    else:
+        images = [image.astype(np.float32) / 255 for image in images]
+    return images[0], images[1], rows[0], rows[1]
+
+
+def _rows(clip: Clip, points: str, numbers: tuple[int, int], layout: Layout) -> list[Array]:
+    """Keypoints (K, 6) of source and driving as the program would get them from this set."""
+    before, after = (clip.points[points][number, :, :6].copy() for number in numbers)
+    if points == TAUGHT:
+        return [before, held_back(before, after, layout.follow)]
+    fitted = clip.points.get(FITTED)
+    if points == TRACKED and fitted is not None:
+        source = fitted[numbers[0], :, :6].copy()
+        if np.isfinite(source).all():
+            return [source, carried_over(source, before, after)]
+    return [before, after]
+
+
+def carried_over(source: Array, before: Array, after: Array) -> Array:
+    """The source's keypoints (K, 6) moved as the driver's went from before to after."""
+    out = source.copy()
+    out[:, :2] += after[:, :2] - before[:, :2]
+    at_source, at_before, at_after = (
+        rows[:, 2:].reshape(-1, 2, 2) for rows in (source, before, after)
+    )
+    out[:, 2:] = (at_after @ np.linalg.inv(at_before) @ at_source).reshape(-1, 4)
+    return out
+
+
+def held_back(source: Array, driving: Array, follow: Array) -> Array:
+    """Driving keypoints (K, 6) of which each takes only its share of the motion from the source."""
+    out = driving.copy()
+    share = follow[:, None]
+    out[:, :2] = source[:, :2] + share * (driving[:, :2] - source[:, :2])
+    before, after = (rows[:, 2:].reshape(-1, 2, 2) for rows in (source, driving))
+    change = after @ np.linalg.inv(before)
+    kept = np.eye(2) + share[..., None] * (change - np.eye(2))
+    out[:, 2:] = (kept @ before).reshape(-1, 4)
+    return out
+
+
+def shrunk(image: Array, size: int) -> Array:
+    """(size, size, 3) uint8, averaged."""
+    if image.shape[0] == size:
+        return np.asarray(image)
+    return cv2.resize(np.asarray(image), (size, size), interpolation=cv2.INTER_AREA)
+
+
+def collate(rows: list[tuple[Array, ...]]) -> Batch:
+    """Samples of ``pair`` to one batch."""
+    source, driving, at_source, at_driving = (np.stack(part) for part in zip(*rows, strict=True))
+    pictures = [
+        torch.from_numpy(part).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+        for part in (source, driving)
+    ]
+    return Batch(*pictures, as_points(at_source), as_points(at_driving))
+
+
+def as_points(rows: Array) -> Points:
+    """(B, K, 6 or 7) to torch."""
+    found = torch.from_numpy(np.asarray(rows, np.float32))
+    return Points(found[..., :2].contiguous(), found[..., 2:6].unflatten(-1, (2, 2)))

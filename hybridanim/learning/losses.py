@@ -1,0 +1,162 @@
+"""Losses between generated and true pictures, and measures of the result.
+
+Perceptual: L1 between features of SqueezeNet 1.0 (Iandola et al. 2016), a small stand-in for the
+VGG-19 of Johnson et al. 2016; its weights are given by path and never shipped. LSGAN: Mao et al.
+2017; feature matching: Wang et al. 2018. Equivariance has its own file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..errors import InputError
+from ..models import blocks
+from ..models.blocks import Points
+
+
+def weighted_l1(found: Tensor, truth: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Mean absolute difference; weight (B, 1, H, W) has no unit, its mean is divided out."""
+    difference = (found - truth).abs()
+    if weight is None:
+        return difference.mean()
+    return (difference * weight).mean() / weight.mean()
+
+
+def gradient_l1(
+    found: Tensor, truth: Tensor, weight: Tensor | None = None, *, scales: int = 3
+) -> Tensor:
+    """L1 between finite differences at full, half, ... resolution, averaged over the scales."""
+    error, total = found - truth, found.new_zeros(())
+    for scale in range(scales):
+        if scale:
+            error = functional.avg_pool2d(error, 2)
+            weight = None if weight is None else functional.avg_pool2d(weight, 2)
+        across = (error[..., :, 1:] - error[..., :, :-1]).abs()
+        down = (error[..., 1:, :] - error[..., :-1, :]).abs()
+        if weight is not None:
+            mean = weight.mean()
+            across, down = across * weight[..., :, 1:] / mean, down * weight[..., 1:, :] / mean
+        total = total + across.mean() + down.mean()
+    return total / scales
+
+
+def emphasis(points: Points, watched: Tensor, reach: Tensor, size: int, peak: float) -> Tensor:
+    """(B, 1, S, S) weights: ``peak`` at the watched keypoints, one far from them.
+
+    watched: (K,) bool; reach: (K,) one sigma in canonical face units.
+    """
+    sigma = 1.5 * reach[watched] * blocks.face_scale(points)[:, None]
+    grid = blocks.grid_norm(size // 4, size // 4, points.xy)
+    square = blocks.distances(points.xy[:, watched], grid)
+    near = (-0.5 * square / sigma.square()[..., None, None]).exp().amax(1, keepdim=True)
+    near = functional.interpolate(near, (size, size), mode="bilinear", align_corners=False)
+    return 1 + (peak - 1) * near
+
+
+class Perceptual(nn.Module):
+    """Difference of SqueezeNet features of two pictures; frozen, in evaluation mode."""
+
+    _FIRES = ("fire2", "fire3", "fire4", "fire5", "fire6", "fire7")
+    _KEPT = ("conv1", "fire3", "fire5", "fire7")
+
+    def __init__(self, path: Path) -> None:
+        """path: safetensors with conv1 and fire2 ... fire7 as plain convolutions."""
+        super().__init__()
+        if not path.is_file():
+            raise InputError(
+                f"perceptual network: expected SqueezeNet weights at {path}, found none; give the"
+                " file, or set the perceptual weight to 0"
+            )
+        tensors = load_file(path)
+        names = ["conv1"]
+        names += [f"{fire}/{part}" for fire in self._FIRES for part in _PARTS]
+        for name in names:
+            weight = tensors[f"{name}.w"].contiguous(memory_format=torch.channels_last)
+            self.register_buffer(_flat(name) + "_weight", weight, persistent=False)
+            self.register_buffer(_flat(name) + "_bias", tensors[f"{name}.b"], persistent=False)
+        mean = torch.tensor([104.0, 117.0, 123.0]) / 255  # of BGR
+        self.register_buffer("mean", mean[:, None, None], persistent=False)
+
+    def _convolve(self, x: Tensor, name: str, stride: int = 1, padding: int = 0) -> Tensor:
+        weight, bias = (self.get_buffer(f"{_flat(name)}_{part}") for part in ("weight", "bias"))
+        return functional.relu(functional.conv2d(x, weight, bias, stride, padding))
+
+    def features(self, picture: Tensor) -> list[Tensor]:
+        """Activations at four depths of (B, 3, H, W) RGB in [0, 1]."""
+        x = self._convolve((picture.flip(1) - self.get_buffer("mean")) * 255, "conv1", stride=2)
+        kept = [x]
+        x = functional.max_pool2d(x, 3, 2, ceil_mode=True)
+        for name in self._FIRES:
+            x = self._convolve(x, f"{name}/conv1x1_1")
+            wide = self._convolve(x, f"{name}/conv3x3_2", padding=1)
+            x = torch.cat([self._convolve(x, f"{name}/conv1x1_2"), wide], 1)
+            if name in self._KEPT:
+                kept.append(x)
+            if name == "fire4":
+                x = functional.max_pool2d(x, 3, 2, ceil_mode=True)
+        return kept
+
+    def forward(self, found: Tensor, truth: Tensor) -> Tensor:
+        """Mean over the depths of the L1 difference relative to the truth's own size."""
+        with torch.no_grad():
+            aims = self.features(truth)
+        pairs = zip(self.features(found), aims, strict=True)
+        terms = [(a - b).abs().float().mean() / b.float().abs().mean() for a, b in pairs]
+        return torch.stack(terms).mean()
+
+
+_PARTS = ("conv1x1_1", "conv1x1_2", "conv3x3_2")
+
+
+def _flat(name: str) -> str:
+    return name.replace("/", "_")
+
+
+def fooling(scores: Tensor) -> Tensor:
+    """What the generator pays while its pictures' scores are not 1 (least squares)."""
+    return (1 - scores).square().mean()
+
+
+def telling(real: Tensor, made: Tensor) -> Tensor:
+    """What the discriminator pays while real scores are not 1 and made ones not 0."""
+    return (1 - real).square().mean() + made.square().mean()
+
+
+def matching(real: list[Tensor], made: list[Tensor]) -> Tensor:
+    """L1 between the discriminator's activations, averaged over the blocks; real ones are fixed."""
+    terms = [(a.detach() - b).abs().mean() for a, b in zip(real, made, strict=True)]
+    return torch.stack(terms).mean()
+
+
+def psnr(found: Tensor, truth: Tensor) -> Tensor:
+    """(B,) decibels, pictures in [0, 1]: -10 log10 of the mean squared error of each picture."""
+    return -10 * (found - truth).square().flatten(1).mean(1).clamp(min=1e-10).log10()
+
+
+def ssim(found: Tensor, truth: Tensor) -> Tensor:
+    """(B,) structural similarity of the grey pictures, Gaussian window of 11, sigma 1.5.
+
+    Wang et al. 2004, without padding, like skimage with gaussian_weights.
+    """
+    axis = torch.arange(-5, 6, dtype=torch.float32, device=found.device)
+    bell = (-0.5 * (axis / 1.5).square()).exp()
+    bell = bell / bell.sum()
+    luma = torch.tensor([0.299, 0.587, 0.114], device=found.device)[:, None, None]
+    a, b = ((x.float() * luma).sum(1, keepdim=True) for x in (found, truth))
+
+    def blur(x: Tensor) -> Tensor:
+        x = functional.conv2d(x, bell.reshape(1, 1, 11, 1))
+        return functional.conv2d(x, bell.reshape(1, 1, 1, 11))
+
+    mean_a, mean_b = blur(a), blur(b)
+    variance_a, variance_b = blur(a * a) - mean_a**2, blur(b * b) - mean_b**2
+    together = blur(a * b) - mean_a * mean_b
+    c1, c2 = 0.01**2, 0.03**2
+    above = (2 * mean_a * mean_b + c1) * (2 * together + c2)
+    below = (mean_a**2 + mean_b**2 + c1) * (variance_a + variance_b + c2)
+    return (above / below).flatten(1).mean(1)

@@ -1,0 +1,102 @@
+"""Every number of training that a user may change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..models.build import FastSizes
+from .data import Augment
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """One weight per term; 0 leaves the term out, so an ablation is a config."""
+
+    l1: float = 1.0
+    """Mean absolute difference of the result."""
+    gradient: float = 1.0
+    """Of its finite differences, at three scales."""
+    perceptual: float = 0.15
+    """Of its SqueezeNet features."""
+    warped_l1: float = 0.5
+    """L1 and gradient of the warped source alone, so that the flow learns and paint does not hide
+    its faults."""
+    paint_l1: float = 0.3
+    """The same of the paint alone: where alpha is small, paint would learn nothing otherwise, and
+    alpha has no reason to grow (mouths stayed shut without it)."""
+    emphasis: float = 5.0
+    """How much more a pixel at lids and lips counts than one far from them."""
+    alpha: float = 0.001
+    """Mean of the paint's share: paint by exception."""
+    gan: float = 0.0
+    """LSGAN term of a patch discriminator."""
+    matching: float = 0.0
+    """L1 between the discriminator's activations."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A part of the curriculum."""
+
+    size: int
+    """Pictures are size x size pixels."""
+    batch: int
+    """Pairs a step."""
+    share: float
+    """Of the time budget, or of the steps."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run."""
+
+    out: Path = Path("runs/train")
+    """Checkpoints, curves and strips."""
+    cache: Path = Path("scratch/cache/train")
+    """Cached training clips (see data_cache)."""
+    validation: Path = Path("scratch/cache/val")
+    """Cached clips of other people."""
+    perceptual_network: Path | None = None
+    """SqueezeNet weights, or none: then the perceptual term is left out."""
+    time_budget_s: float = 7200.0
+    """Training time, resumed runs counted in."""
+    steps: int = 0
+    """Steps in all; 0 takes as many as the time allows. With steps the result depends on the seed
+    alone, with time also on the machine."""
+    phases: tuple[Phase, ...] = (Phase(128, 16, 0.65), Phase(256, 8, 0.35))
+    """The curriculum."""
+    learning_rate: float = 1e-3
+    """Of AdamW, at its height; falls as a cosine to a twentieth over the budget."""
+    warmup_steps: int = 100
+    """Steps until the learning rate is at its height."""
+    discriminator_rate: float = 2e-4
+    """Learning rate of the discriminator, when there is one."""
+    weight_decay: float = 1e-3
+    """Of AdamW."""
+    clip_norm: float = 1.0
+    """Longest gradient."""
+    ema: float = 0.998
+    """Weight of the past in the averaged weights."""
+    losses: LossWeights = field(default_factory=LossWeights)
+    """Weights of the loss terms."""
+    augment: Augment = field(default_factory=Augment)
+    """Augmentation."""
+    sizes: FastSizes = field(default_factory=FastSizes)
+    """The network."""
+    seed: int = 1
+    """One seed gives one result on a CPU."""
+    threads: int = 2
+    """CPU threads."""
+    bf16: bool = True
+    """Compute convolutions in bfloat16."""
+    checkpoint_s: float = 120.0
+    """Between checkpoints."""
+    validate_s: float = 480.0
+    """Between validations and strips."""
+    validation_pairs: int = 6
+    """Random pairs of each validation clip; reconstruction takes a third as many."""
+    validation_sizes: tuple[int, int] = (128, 256)
+    """Pixels of the random pairs and of reconstruction."""
+    validation_sets: tuple[str, ...] = ("taught",)
+    """Keypoint sets that are validated; the first one for the random pairs."""

@@ -1,0 +1,1 @@
+"""Parts of io.py: pictures, decoding, encoding, sound, exact times."""

@@ -1,0 +1,1 @@
+"""What people look at: drawing parts, debug videos, the report."""

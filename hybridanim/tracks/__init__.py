@@ -1,0 +1,1 @@
+"""Parts of tracking.py: features, flow, templates, the head box and its rotation."""
