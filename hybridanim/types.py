@@ -209,6 +209,7 @@ class DenseMotion:
     grid_norm: Array  # (h, w, 2) float32, absolute source position of each cell (backward flow)
     occlusion: Array  # (h, w) float32 in [0, 1], 1 = the source shows it, 0 = must be painted
     weights: Array | None = None  # (K+1, h, w) float32, share of each local map; 0 = background
+    features: Any = None  # what a learned generator reads beside the flow; its own type
 
     def __post_init__(self) -> None:
         _expect("DenseMotion.grid_norm", self.grid_norm, (None, None, 2), np.float32, "x, y last")

@@ -59,18 +59,31 @@ class LearnedRenderer:
         target: where the source's keypoints go, in the source's crop. Raises InputError before
         ``set_source``.
         """
+        motion = self.move(target)
+        return motion, self.paint(motion)
+
+    def move(self, target: Keypoints) -> DenseMotion:
+        """Stage 4 of one frame: the motion, which also carries what ``paint`` needs of it."""
         if self._source is None:
             raise InputError("renderer: expected a source, got none; call set_source first")
         with torch.inference_mode(), self._precision():
-            result = self._net.animate(self._encoded, self._points, _points(target))
-        motion = DenseMotion(
-            result.motion.flow[0].float().numpy(),
-            result.motion.occlusion[0, 0].float().numpy(),
-            result.motion.masks[0].float().numpy(),
+            motion = self._net.motion(self._encoded.small, self._points, _points(target))
+        return DenseMotion(
+            motion.flow[0].float().numpy(),
+            motion.occlusion[0, 0].float().numpy(),
+            motion.masks[0].float().numpy(),
+            features=motion,
         )
-        paint = result.painted.paint[0].permute(1, 2, 0).float().numpy()
-        alpha = result.painted.alpha[0, 0].float().numpy()
-        return motion, composite(self._source.image, motion.grid_norm, paint, alpha)
+
+    def paint(self, motion: DenseMotion) -> Array:
+        """Stage 5 of one frame: (S, S, 3) uint8 RGB of a motion that ``move`` gave."""
+        if self._source is None or motion.features is None:
+            raise InputError("renderer: expected a motion of its own, got another; call move first")
+        with torch.inference_mode(), self._precision():
+            painted = self._net.generator(self._encoded, motion.features)
+        paint = painted.paint[0].permute(1, 2, 0).float().numpy()
+        alpha = painted.alpha[0, 0].float().numpy()
+        return composite(self._source.image, motion.grid_norm, paint, alpha)
 
     def _precision(self) -> torch.autocast:
         return torch.autocast("cpu", torch.bfloat16, enabled=self._bf16)
