@@ -81,8 +81,10 @@ class DenseConfig:
 class RenderConfig:
     """Stage 5: warp the source, paint what it never showed, composite."""
 
-    renderer: Literal["warp"] = "warp"
-    """warp moves the source's own pixels."""
+    renderer: Literal["warp", "learned"] = "warp"
+    """warp moves the source's own pixels; learned also paints what the source never showed."""
+    weights: Path | None = None
+    """Weights of one's own for the learned renderer, a .safetensors file of the trainer."""
     interpolation: Literal["linear", "cubic", "lanczos"] = "cubic"
     """How the full-resolution source is sampled."""
     composite: Literal["layers", "sheet"] = "layers"

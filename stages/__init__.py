@@ -21,8 +21,8 @@ from .base import Run, Stage
 from .s1_segment import Segment
 from .s2_track import Track
 from .s3_keypoints import Keypoints
-from .s4_motion import Dense
-from .s5_generate import Generate
+from .s4_motion import Dense, LearnedDense
+from .s5_generate import Generate, LearnedGenerate
 
 __all__ = ["Pipeline", "Run", "Stage", "build"]
 
@@ -30,6 +30,16 @@ __all__ = ["Pipeline", "Run", "Stage", "build"]
 def build(config: PipelineConfig, profiles: Profiles | None = None) -> Pipeline:
     """The pipeline for a config; profiles are those made by calibration."""
     return Pipeline(config, profiles or Profiles())
+
+
+def _renderer(config: PipelineConfig) -> tuple[Stage, Stage]:
+    """Stages 4 and 5: in closed form, or the two halves of the learned renderer."""
+    if config.render.renderer == "warp":
+        return Dense(config.dense), Generate(config.render)
+    from hybridanim.models import renderer  # imports torch, which the warp does without
+
+    learned = renderer.load(config.render.weights)
+    return LearnedDense(learned), LearnedGenerate(learned)
 
 
 class Pipeline:
@@ -41,8 +51,7 @@ class Pipeline:
         self.segment = Segment(config.segment, profiles.skin)
         self.track = Track(config.track, profiles, self.aligner)
         self.keypoints = Keypoints(config.keypoints)
-        self.dense = Dense(config.dense)
-        self.generate = Generate(config.render)
+        self.dense, self.generate = _renderer(config)
         self.source: Source | None = None
         self.view: views.View | None = None  # None: chosen from the first frame
         self.last: Results | None = None

@@ -1,12 +1,19 @@
 """Source, SparseMotion -> DenseMotion.  Combines the local maps into one flow (docs/motion.md)."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from hybridanim import dense_motion
 from hybridanim.anchors import PINNED, REACH_BOX
 from hybridanim.config import DenseConfig
-from hybridanim.show import flow_picture as draw_flow
+from hybridanim.show import flow_picture
 from hybridanim.types import Array, DenseMotion, Source, SparseMotion
 
 from .base import Stage
+
+if TYPE_CHECKING:  # torch is imported only where a network runs
+    from hybridanim.models.renderer import LearnedRenderer
 
 
 class Dense(Stage):
@@ -26,4 +33,19 @@ class Dense(Stage):
 
     def draw(self, canvas: Array, output: DenseMotion) -> Array:
         """The flow in colour, on the source."""
-        return draw_flow.flow(canvas, output)
+        return flow_picture.flow(canvas, output)
+
+
+class LearnedDense(Dense):
+    """Stage 4 by the dense motion network, which starts from the same closed form."""
+
+    def __init__(self, renderer: LearnedRenderer) -> None:
+        self._renderer = renderer
+        self._source: Source | None = None
+
+    def __call__(self, source: Source, points: SparseMotion) -> DenseMotion:
+        """The network's flow and occlusion map; a new source is encoded when it first comes."""
+        if source is not self._source:
+            self._renderer.set_source(source)
+            self._source = source
+        return self._renderer.move(points.target)

@@ -1,10 +1,17 @@
 """Source, DenseMotion -> Picture.  Moves the source's own pixels (docs/rendering.md)."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from hybridanim import draw, rendering
 from hybridanim.config import RenderConfig
 from hybridanim.types import Array, DenseMotion, Picture, Source
 
 from .base import Stage
+
+if TYPE_CHECKING:
+    from hybridanim.models.renderer import LearnedRenderer
 
 
 class Generate(Stage):
@@ -21,6 +28,23 @@ class Generate(Stage):
         if source is not self._source:
             self._source, self._prepared = source, rendering.prepare(source, self._config)
         return Picture(rendering.render(self._prepared, motion))
+
+    def draw(self, canvas: Array, output: Picture) -> Array:
+        """The result itself."""
+        return draw.picture(canvas, output)
+
+
+class LearnedGenerate(Stage):
+    """Stage 5 by the generator: it paints mouth, lids and hidden places over the moved source."""
+
+    name = "render"
+
+    def __init__(self, renderer: LearnedRenderer) -> None:
+        self._renderer = renderer
+
+    def __call__(self, source: Source, motion: DenseMotion) -> Picture:
+        """Render one frame of a motion that the learned stage 4 gave."""
+        return Picture(self._renderer.paint(motion))
 
     def draw(self, canvas: Array, output: Picture) -> Array:
         """The result itself."""
