@@ -7,6 +7,7 @@ scenes with labels, relighting, and the drawn talking head at low resolution. No
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -250,6 +251,14 @@ def skin_scene(
         image = np.where((away < 1)[..., None], shading, image)
     image += rng.normal(0, 2.5, image.shape)
     return np.clip(np.round(image), 0, 255).astype(np.uint8), labels
+
+
+def interruptible() -> None:
+    """``preexec_fn`` of a child that is to hear Ctrl-C also where the tests run in the background.
+
+    A shell's background job ignores SIGINT, and so would its children.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @cache

@@ -17,6 +17,7 @@ from PIL import Image
 
 from hybridanim import io
 from hybridanim.errors import InputError
+from tests import synthetic
 from tests.io_clips import (
     click_track,
     corners,
@@ -379,7 +380,11 @@ def test_ctrl_c_leaves_a_playable_file_with_sound(tmp_path, driving):
     command = [sys.executable, "-c", INTERRUPTED, str(out), str(driving["aac"])]
     root = Path(__file__).resolve().parents[1]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=root
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=root,
+        preexec_fn=synthetic.interruptible,
     ) as process:
         assert process.stdout is not None and process.stdout.readline().strip() == b"ready"
         process.send_signal(signal.SIGINT)
