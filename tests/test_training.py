@@ -165,6 +165,53 @@ def test_time_budget_and_curriculum(folder: Path, tmp_path: Path) -> None:
     assert trainer.progress() == 1
 
 
+_WORKER = """
+import sys
+sys.path[:0] = [{root!r}, {tests!r}]
+from dataclasses import replace
+from pathlib import Path
+import torch
+from test_training import config, probe
+from hybridanim.learning.training import Phase, Trainer
+from hybridanim.learning.training_team import Team
+team, out = Team.from_torchrun(), Path({out!r})
+part = replace(config(Path({folder!r}), out, steps=3), phases=(Phase(32, 4, 1.0),))
+trainer = Trainer(part, team=team)
+trainer.run()
+net, rows = probe()
+net(rows[team.rank :: team.size]).square().mean().backward()
+team.average_gradients(net.parameters())
+gradients = [p.grad for p in net.parameters()]
+torch.save([trainer.net.state_dict(), gradients], out / f"{{team.rank}}.pt")
+"""
+
+
+def probe() -> tuple[torch.nn.Module, torch.Tensor]:
+    """A small network and rows for it, the same every time."""
+    torch.manual_seed(1)
+    return torch.nn.Linear(3, 2), torch.rand(8, 3)
+
+
+def test_two_processes_train_as_one(folder: Path, tmp_path: Path) -> None:
+    """Under torchrun: weights stay equal, gradients are those of the whole batch, one goes on."""
+    tests, out = Path(__file__).parent, tmp_path / "team"
+    script = tmp_path / "worker.py"
+    script.write_text(
+        _WORKER.format(root=str(tests.parent), tests=str(tests), folder=str(folder), out=str(out))
+    )
+    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    subprocess.run([*run, str(script)], check=True, timeout=120, capture_output=True)
+    found = [torch.load(out / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
+    assert same(found[0][0], found[1][0])
+    net, rows = probe()
+    net(rows).square().mean().backward()
+    for parameter, gradient in zip(net.parameters(), found[0][1], strict=True):
+        torch.testing.assert_close(parameter.grad, gradient)
+    alone = Trainer(config(folder, out, steps=3))
+    assert alone.step == 3 and alone.samples == 12
+    assert same(alone.net.state_dict(), found[0][0])
+
+
 _CHILD = """
 import sys
 sys.path[:0] = [{root!r}, {tests!r}]

@@ -103,12 +103,11 @@ class Pairs:
             people.setdefault(clip.identity, []).append(i)
         self._people = [people[name] for name in sorted(people)]
 
-    def batch(self, step: int, count: int, size: int) -> Batch:
-        """``count`` pairs at size x size pixels."""
-        rows = [
-            self._pair(np.random.default_rng([self._seed, step, i]), size) for i in range(count)
-        ]
-        return collate(rows)
+    def batch(self, step: int, rows: int | range, size: int) -> Batch:
+        """Pairs at size x size pixels: that many, or these rows of the step's batch."""
+        rows = range(rows) if isinstance(rows, int) else rows
+        draws = (np.random.default_rng([self._seed, step, i]) for i in rows)
+        return collate([self._pair(rng, size) for rng in draws])
 
     def _pair(self, rng: np.random.Generator, size: int) -> tuple[Array, ...]:
         person = self._people[rng.integers(len(self._people))]

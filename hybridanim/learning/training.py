@@ -29,6 +29,7 @@ from . import training_validation as validation
 from .data import Batch, Layout, Pairs, anchor_layout
 from .train_config import LossWeights, Phase, TrainConfig
 from .training_adversary import Adversary
+from .training_team import Team
 
 Report = Callable[[str], None]
 CHECKPOINT = "checkpoint.pt"
@@ -86,10 +87,13 @@ class Trainer:
         config: TrainConfig,
         report: Report = lambda line: None,
         clock: Callable[[], float] = time.monotonic,
+        team: Team | None = None,
     ) -> None:
         torch.set_num_threads(config.threads)
         torch.manual_seed(config.seed)
-        self.config, self._report, self._clock = config, report, clock
+        self._team = team or Team()
+        self.config, self._clock = config, clock
+        self._report = report if self._team.leads else lambda line: None
         config.out.mkdir(parents=True, exist_ok=True)
         layout = anchor_layout()
         self.net = build.fast(config.sizes).to(memory_format=torch.channels_last)  # pyright: ignore
@@ -102,11 +106,13 @@ class Trainer:
         self._pairs = Pairs(clips, layout, config.augment, seed=config.seed)
         self._objective = Objective(config.losses, layout, config.perceptual_network)
         if config.losses.gan or config.losses.matching:
-            self._objective.adversary = Adversary(config.discriminator_rate)
-        self._tasks = _tasks(config, layout)
+            self._objective.adversary = Adversary(config.discriminator_rate, self._team)
+        self._tasks = _tasks(config, layout) if self._team.leads else []
         self.step, self.samples, self.elapsed_s = 0, 0, 0.0
         self._since: dict[str, float] = {}
-        report(f"{len(clips)} clips, {sum(p.numel() for p in self.net.parameters())} parameters")
+        self._report(
+            f"{len(clips)} clips, {sum(p.numel() for p in self.net.parameters())} parameters"
+        )
         self._resume()
 
     def progress(self, step: int | None = None) -> float:
@@ -132,8 +138,9 @@ class Trainer:
         with ThreadPoolExecutor(1) as ahead:
 
             def prepare(step: int) -> Future[Batch]:
-                phase = self.phase(step)
-                return ahead.submit(self._pairs.batch, step, phase.batch, phase.size)
+                phase, team = self.phase(step), self._team
+                mine = range(team.rank, phase.batch, team.size)
+                return ahead.submit(self._pairs.batch, step, mine, phase.size)
 
             coming = prepare(self.step)
             while self.progress() < 1:
@@ -141,7 +148,8 @@ class Trainer:
                 coming = prepare(self.step + 1)
                 self._learn(batch)
                 now_s = self._clock()
-                self.elapsed_s, last_s = self.elapsed_s + now_s - last_s, now_s
+                self.elapsed_s = self._team.agreed(self.elapsed_s + now_s - last_s)
+                last_s = now_s
                 if self.elapsed_s - saved_s >= config.checkpoint_s:
                     self.save()
                     saved_s = self.elapsed_s
@@ -162,6 +170,8 @@ class Trainer:
             loss, terms = self._objective(batch, result)
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        self._team.average_gradients(self.net.parameters())
+        self._team.average_statistics(self.net)
         length = torch.nn.utils.clip_grad_norm_(self.net.parameters(), config.clip_norm)
         if torch.isfinite(length):
             self._optimiser.step()
@@ -170,7 +180,7 @@ class Trainer:
                 told = self._objective.adversary.learn(result.painted.picture, batch.driving)
             terms["discriminator"] = told
         self.step += 1
-        self.samples += len(batch.source)
+        self.samples += len(batch.source) * self._team.size
         self._average()
         self._note({"loss": loss, **terms, "gradient_norm": length})
 
@@ -204,6 +214,8 @@ class Trainer:
     def validate(self) -> dict[str, float]:
         """Measure the averaged network, append to curves.csv, write a strip."""
         config = self.config
+        if not self._team.leads:
+            return {}
         row: dict[str, float] = {
             "step": self.step,
             "samples": self.samples,
@@ -225,6 +237,8 @@ class Trainer:
 
     def save(self) -> None:
         """Replace the checkpoint as a whole: a kill leaves the old one or the new one."""
+        if not self._team.leads:
+            return
         state: dict[str, Any] = {
             "net": self.net.state_dict(),
             "average": self.average.state_dict(),

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..models.discriminator import PatchDiscriminator
 from . import losses
+from .training_team import Team
 
 _WIDTHS = (32, 64, 128, 128)
 _BETAS = (0.5, 0.999)
@@ -21,7 +22,8 @@ _BETAS = (0.5, 0.999)
 class Adversary:
     """The discriminator and its optimiser."""
 
-    def __init__(self, learning_rate: float) -> None:
+    def __init__(self, learning_rate: float, team: Team | None = None) -> None:
+        self._team = team or Team()
         self._net = PatchDiscriminator(widths=_WIDTHS, spectral=True)
         self._optimiser = torch.optim.Adam(self._net.parameters(), learning_rate, _BETAS)
 
@@ -41,6 +43,7 @@ class Adversary:
         loss = losses.telling(real, made)
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        self._team.average_gradients(self._net.parameters())
         self._optimiser.step()
         return loss.detach()
 
