@@ -113,6 +113,8 @@ def _rows(tracks: Tracks) -> tuple[Array, Array, Array]:
 def _bounded(linear: Array, whole: Array) -> Array:
     """Local linear parts (K, 2, 2) kept within sensible stretches of the head's own (2, 2)."""
     relative = linear @ np.linalg.inv(whole)
+    if _is_sensible(relative):
+        return linear
     left, stretch, right = np.linalg.svd(relative)
     stretch = np.clip(stretch, _LEAST_SCALE, 1 / _LEAST_SCALE)
     flips = np.linalg.det(left @ right) < 0
@@ -120,6 +122,17 @@ def _bounded(linear: Array, whole: Array) -> Array:
     kept = (left * stretch[:, None, :]) @ right
     kept[flips] = np.eye(2)
     return (kept @ whole).astype(np.float32)
+
+
+def _is_sensible(relative: Array) -> bool:
+    """Whether no (2, 2) flips or stretches beyond the bounds; by the invariants, without an SVD."""
+    a, b, c, d = relative.reshape(-1, 4).T
+    area = a * d - b * c
+    squares = a * a + b * b + c * c + d * d  # of both stretches, summed
+    longest2 = (squares + np.sqrt(np.maximum(squares**2 - 4 * area**2, 0))) / 2
+    shortest2 = area**2 / np.maximum(longest2, 1e-12)
+    is_within = (longest2 < _LEAST_SCALE**-2) & (shortest2 > _LEAST_SCALE**2)
+    return bool((is_within & (area > 0)).all())
 
 
 def _keypoints(xy_px: Array, jacobian_px: Array, confidence: Array, crop: Crop) -> Keypoints:
