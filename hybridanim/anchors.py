@@ -24,9 +24,8 @@ class Anchor:
     landmarks: tuple[int, ...] = ()  # rows of alignment.POINTS whose mean it is
     reach_box: float = 0.2  # how far its local map counts, one sigma
     fit_box: float = 0.2  # how far it looks for tracks, one sigma
-    free: float = (
-        1.0  # share of its motion beyond the head's own that a source takes (bone: little)
-    )
+    exact: float = 0.0  # share of its own landmarks' motion, against the fit around it
+    free: float = 1.0  # share of its motion beyond the head's that a source takes (bone: little)
     follow: float = 1.0  # share of the head's motion it takes (neck and shoulders: less)
 
 
@@ -45,8 +44,11 @@ def _pair(
 
 
 def _layout() -> tuple[Anchor, ...]:
-    small, lid = {"reach_box": 0.09, "fit_box": 0.13}, {"reach_box": 0.045, "fit_box": 0.07}
-    lip = {"reach_box": 0.06, "fit_box": 0.09}
+    small, lid = (
+        {"reach_box": 0.09, "fit_box": 0.13},
+        {"reach_box": 0.036, "fit_box": 0.07, "exact": 1.0},
+    )
+    lip = {"reach_box": 0.06, "fit_box": 0.09, "exact": 1.0}
     large = {"reach_box": 0.2, "fit_box": 0.25, "free": 0.4}
     bone = {**small, "free": 0.3}  # landmarks slide along an outline, which would bend it
     out: list[Anchor] = []
@@ -85,6 +87,7 @@ ANCHORS = _layout()
 
 REACH_BOX: Array = np.array([anchor.reach_box for anchor in ANCHORS], np.float32)
 FIT_BOX: Array = np.array([anchor.fit_box for anchor in ANCHORS], np.float32)
+EXACT: Array = np.array([anchor.exact for anchor in ANCHORS], np.float32)
 FREE: Array = np.array([anchor.free for anchor in ANCHORS], np.float32)
 FOLLOW: Array = np.array([anchor.follow for anchor in ANCHORS], np.float32)
 PINNED: Array = FOLLOW == 1

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from . import geometry
-from .anchors import ANCHORS, FIT_BOX, FOLLOW, HAS_LANDMARKS, anchors_box, landmark_average
+from .anchors import ANCHORS, EXACT, FIT_BOX, FOLLOW, HAS_LANDMARKS, anchors_box, landmark_average
 from .landmarks.points import GROUPS
 from .local_affine import fit_global_affine, fit_local_affines
 from .types import Array, Crop, HeadBox, Keypoints, Tracks
@@ -87,6 +87,11 @@ def moved(tracks: Tracks, reference: Keypoints, reference_head: HeadBox, crop: C
         residual_px=residual_px,
     )
     linear = _bounded(linear, whole[:, :2])
+    if tracks.landmarks_xy_px is not None and tracks.reference_landmarks_xy_px is not None:
+        # a fit over both lids, or both lips, would average their opening away
+        own = places + _AVERAGE @ (tracks.landmarks_xy_px - tracks.reference_landmarks_xy_px)
+        share = (EXACT * tracks.landmarks_confidence)[:, None]
+        xy = xy + share * (own - xy)
     share = FOLLOW[:, None]
     xy = places + share * (xy - places)
     linear = np.eye(2) + share[..., None] * (linear - np.eye(2))
