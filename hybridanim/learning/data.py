@@ -94,7 +94,7 @@ class Pairs:
     """Draws batches of pairs."""
 
     def __init__(
-        self, clips: list[Clip], layout: Layout, augment: Augment, *, seed: int, candidates: int = 3
+        self, clips: list[Clip], layout: Layout, augment: Augment, *, seed: int, candidates: int = 5
     ) -> None:
         self._clips, self._layout, self._augment = clips, layout, augment
         self._seed, self._candidates = seed, candidates
@@ -124,7 +124,7 @@ class Pairs:
             return int(usable[0]), int(usable[0])
         a = rng.choice(usable)
         others = rng.choice(usable, self._candidates)
-        if rng.random() < 0.5:
+        if rng.random() < 0.4:
             return int(a), int(others[0])
         mark = self._layout.watched if rng.random() < 0.7 else slice(None)
         apart = points[others][:, mark, :2] - points[a][mark, :2]

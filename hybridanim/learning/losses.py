@@ -45,12 +45,15 @@ def gradient_l1(
     return total / scales
 
 
+_WIDER = 2.5  # an open mouth lies between the lips' keypoints, out of their own reach
+
+
 def emphasis(points: Points, watched: Tensor, reach: Tensor, size: int, peak: float) -> Tensor:
     """(B, 1, S, S) weights: ``peak`` at the watched keypoints, one far from them.
 
     watched: (K,) bool; reach: (K,) one sigma in canonical face units.
     """
-    sigma = 1.5 * reach[watched] * blocks.face_scale(points)[:, None]
+    sigma = _WIDER * reach[watched] * blocks.face_scale(points)[:, None]
     grid = blocks.grid_norm(size // 4, size // 4, points.xy)
     square = blocks.distances(points.xy[:, watched], grid)
     near = (-0.5 * square / sigma.square()[..., None, None]).exp().amax(1, keepdim=True)

@@ -25,7 +25,7 @@ class LossWeights:
     paint_l1: float = 0.3
     """The same of the paint alone: where alpha is small, paint would learn nothing otherwise, and
     alpha has no reason to grow (mouths stayed shut without it)."""
-    emphasis: float = 5.0
+    emphasis: float = 6.0
     """How much more a pixel at lids and lips counts than one far from them."""
     alpha: float = 0.001
     """Mean of the paint's share: paint by exception."""

@@ -18,6 +18,7 @@ from .blocks import Points, Same, UNet
 
 _BACKGROUND_LOGIT = -3.912023  # log of the closed form's background share, 0.02
 _SHOWN_BIAS = 3.0  # the source shows everything until training says otherwise
+_LEAST_SIGHT = 0.08  # sigma of a bell that the network sees, canonical face units
 _RESIDUAL = 0.1  # normalised units that one unit of the residual output moves a cell
 
 
@@ -67,13 +68,15 @@ class DenseMotion(nn.Module):
 
     def _prior(self, source: Points, target: Points, grid: Tensor) -> tuple[Tensor, Tensor]:
         """Heatmap differences (B, K, h, w) and the closed form's logits (B, K+1, h, w)."""
-        sigma = self.log_reach.exp() * blocks.face_scale(source)[:, None]
-        shrink = (0.5 / sigma.square())[..., None, None]
-        near = blocks.distances(target.xy, grid) * shrink
-        before = blocks.distances(source.xy, grid) * shrink
-        logits = self.loud[1:, None, None] - near
+        scale = blocks.face_scale(source)
+        sigma = self.log_reach.exp() * scale[:, None]
+        near, before = (blocks.distances(points.xy, grid) for points in (target, source))
+        logits = self.loud[1:, None, None] - near * _half_inverse_square(sigma)
         background = self.loud[0].expand_as(logits[:, :1])
-        return (-near).exp() - (-before).exp(), torch.cat([background, logits], 1)
+        # seen wider than they reach: a bell narrower than a cell says nothing of where it is
+        sight = _half_inverse_square(torch.maximum(sigma, _LEAST_SIGHT * scale[:, None]))
+        bells = (-near * sight).exp() - (-before * sight).exp()
+        return bells, torch.cat([background, logits], 1)
 
     def _looks(self, small: Tensor, rows: Tensor, start: Tensor, grid: Tensor) -> list[Tensor]:
         """The source moved by every local map, by the closed form, and the closed form itself."""
@@ -84,3 +87,8 @@ class DenseMotion(nn.Module):
         moved = moved.reshape(batch, 3 * count, height, width)
         shift = (start - grid).permute(0, 3, 1, 2)
         return [moved, blocks.warp(small, start.detach()), 4 * shift]
+
+
+def _half_inverse_square(sigma: Tensor) -> Tensor:
+    """(B, K, 1, 1): what a squared distance is multiplied by in a Gaussian's exponent."""
+    return (0.5 / sigma.square())[..., None, None]
