@@ -338,4 +338,7 @@ def test_saved_weights_come_back(tmp_path: Path) -> None:
     renderer.save(net, TINY, tmp_path / "net.safetensors")
     again = renderer.load_net(tmp_path / "net.safetensors").state_dict()
     for name, value in net.state_dict().items():
-        torch.testing.assert_close(again[name].to(value.dtype), value)
+        tolerance = 1e-3 if value.ndim == 4 else 0  # convolutions are kept in half precision
+        torch.testing.assert_close(
+            again[name].to(value.dtype), value, atol=tolerance, rtol=tolerance
+        )

@@ -1,6 +1,7 @@
 """The training loop on small moving shapes: it learns, repeats, survives, and shows its curves."""
 
 import csv
+import hashlib
 import signal
 import subprocess
 import sys
@@ -14,10 +15,12 @@ import pytest
 import torch
 
 from hybridanim.alignment import MEAN_SHAPE
-from hybridanim.learning import data, data_cache
+from hybridanim.errors import InputError
+from hybridanim.learning import data, data_cache, training_export
 from hybridanim.learning.train_config import LossWeights, Phase, TrainConfig
 from hybridanim.learning.training import CHECKPOINT, Trainer
 from hybridanim.learning.training_adversary import Adversary
+from hybridanim.models import renderer
 from hybridanim.models.build import FastSizes
 from hybridanim.types import Array
 
@@ -145,6 +148,19 @@ def test_the_discriminator_learns_to_tell() -> None:
     assert made.grad is not None and made.grad.abs().sum() > 0
 
 
+def test_export_holds_the_averaged_network(folder: Path, tmp_path: Path) -> None:
+    trainer = Trainer(config(folder, tmp_path, 2))
+    trainer.run()
+    path = tmp_path / "weights.safetensors"
+    digest = training_export.export(tmp_path / CHECKPOINT, path)
+    assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
+    found = renderer.load_net(path).state_dict()
+    for name, value in trainer.average.state_dict().items():
+        torch.testing.assert_close(found[name], value, atol=1e-3, rtol=1e-3, check_dtype=False)
+    with pytest.raises(InputError, match="found nothing"):
+        training_export.read(tmp_path / "none.pt")
+
+
 def test_a_torn_write_is_ignored(folder: Path, tmp_path: Path) -> None:
     """What a kill in the middle of writing leaves behind does not hurt."""
     trainer = Trainer(config(folder, tmp_path, 2))
@@ -217,7 +233,7 @@ import sys
 sys.path[:0] = [{root!r}, {tests!r}]
 from pathlib import Path
 from test_training import config
-from hybridanim.training import Trainer
+from hybridanim.learning.training import Trainer
 Trainer(config(Path({folder!r}), Path({out!r}), steps=100000)).run()
 """
 
