@@ -48,7 +48,8 @@ def _layout() -> tuple[Anchor, ...]:
         {"reach_box": 0.09, "fit_box": 0.13},
         {"reach_box": 0.036, "fit_box": 0.07, "exact": 1.0},
     )
-    lip = {"reach_box": 0.06, "fit_box": 0.09, "exact": 1.0}
+    lip = {"reach_box": 0.09, "fit_box": 0.09, "exact": 1.0}
+    inside = {"reach_box": 0.075, "fit_box": 0.07, "exact": 1.0}
     large = {"reach_box": 0.2, "fit_box": 0.25, "free": 0.4}
     bone = {**small, "free": 0.3}  # landmarks slide along an outline, which would bend it
     out: list[Anchor] = []
@@ -65,8 +66,8 @@ def _layout() -> tuple[Anchor, ...]:
     out += _pair("nose_wing", 0.1, 0.1, _rows("nose", 6), _rows("nose", 7), **small)
     out += _pair("mouth_corner", 0.17, 0.27, _rows("outer_lips", 0), _rows("outer_lips", 6), **lip)
     out += [Anchor("upper_lip", (0, 0.23), _rows("outer_lips", 2, 3, 4), **lip)]
-    out += [Anchor("upper_lip_inside", (0, 0.26), _rows("inner_lips", 1, 2, 3), **lid)]
-    out += [Anchor("lower_lip_inside", (0, 0.28), _rows("inner_lips", 5, 6, 7), **lid)]
+    out += [Anchor("upper_lip_inside", (0, 0.26), _rows("inner_lips", 1, 2, 3), **inside)]
+    out += [Anchor("lower_lip_inside", (0, 0.28), _rows("inner_lips", 5, 6, 7), **inside)]
     out += [Anchor("lower_lip", (0, 0.32), _rows("outer_lips", 8, 9, 10), **lip)]
     out += [Anchor("chin", (0, 0.5), _rows("jaw", 4, 5, 6), **small)]
     out += _pair("jaw", 0.35, 0.33, _rows("jaw", 2), _rows("jaw", 8), **bone)
