@@ -200,11 +200,15 @@ def shrunk(image: Array, size: int) -> Array:
 def collate(rows: list[tuple[Array, ...]]) -> Batch:
     """Samples of ``pair`` to one batch."""
     source, driving, at_source, at_driving = (np.stack(part) for part in zip(*rows, strict=True))
-    pictures = [
-        torch.from_numpy(part).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
-        for part in (source, driving)
-    ]
-    return Batch(*pictures, as_points(at_source), as_points(at_driving))
+    return Batch(
+        as_pictures(source), as_pictures(driving), as_points(at_source), as_points(at_driving)
+    )
+
+
+def as_pictures(images: Array) -> Tensor:
+    """(B, S, S, 3) float32 to (B, 3, S, S), channels last in memory."""
+    found = torch.from_numpy(images).permute(0, 3, 1, 2)
+    return found.contiguous(memory_format=torch.channels_last)
 
 
 def as_points(rows: Array) -> Points:

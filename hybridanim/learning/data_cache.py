@@ -14,6 +14,7 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+from av.error import FFmpegError
 
 from .. import geometry
 from ..errors import InputError
@@ -65,7 +66,7 @@ def prepare(
         report(f"{i + 1} of {len(files)}: {path.name}")
         try:
             is_used = cache_clip(path, cache, size=size, most=most, sets=sets)
-        except (av.FFmpegError, OSError) as error:
+        except (FFmpegError, OSError) as error:
             left_out[path.name] = f"unreadable: {error}"
             continue
         if not is_used:

@@ -18,10 +18,10 @@ def read(checkpoint: Path) -> tuple[Animator, FastSizes]:
             f"{checkpoint}: expected a checkpoint, found nothing; give the folder's checkpoint.pt"
         )
     state = torch.load(checkpoint, weights_only=True)
-    sizes = {k: tuple(v) if isinstance(v, list) else v for k, v in state["sizes"].items()}
-    net = build.fast(FastSizes(**sizes))
+    sizes = build.read_sizes(state["sizes"])
+    net = build.fast(sizes)
     net.load_state_dict(state["average"])
-    return net.eval(), FastSizes(**sizes)
+    return net.eval(), sizes
 
 
 def export(checkpoint: Path, weights: Path) -> str:

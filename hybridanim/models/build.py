@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +35,12 @@ class FastSizes:
     """Residual blocks per frame."""
     encoder_blocks: int = 3
     """Residual blocks once per source."""
+
+
+def read_sizes(table: dict[str, Any]) -> FastSizes:
+    """Sizes as a checkpoint or a weights file keeps them."""
+    known = {name: tuple(v) if isinstance(v, list) else v for name, v in table.items()}
+    return FastSizes(**known)
 
 
 class Animated(NamedTuple):

@@ -151,8 +151,7 @@ def load_net(path: str | Path | None = None) -> Animator:
             sizes = json.loads((header.metadata() or {})["sizes"])
         tensors = load_tensors(data)
         reach = torch.ones(len(tensors["motion.log_reach"]))
-        sizes = {k: tuple(v) if isinstance(v, list) else v for k, v in sizes.items()}
-        net = build.fast(FastSizes(**sizes), reach)
+        net = build.fast(build.read_sizes(sizes), reach)
         net.load_state_dict({name: value.float() for name, value in tensors.items()})
     except (SafetensorError, KeyError, TypeError, RuntimeError) as error:
         raise InputError(
