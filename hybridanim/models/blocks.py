@@ -107,7 +107,7 @@ class Same(nn.Module):
     def __init__(self, inputs: int, outputs: int, size: int = 3, stride: int = 1) -> None:
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, size, stride, size // 2)
-        self.norm = nn.BatchNorm2d(outputs)
+        self.norm: nn.Module = nn.BatchNorm2d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, outputs, H / stride, W / stride)."""
@@ -129,8 +129,9 @@ class Residual(nn.Module):
         super().__init__()
         self.first = Same(channels, channels)
         self.conv = nn.Conv2d(channels, channels, 3, 1, 1)
-        self.norm = nn.BatchNorm2d(channels)
-        nn.init.zeros_(self.norm.weight)  # starts as the identity
+        norm = nn.BatchNorm2d(channels)
+        nn.init.zeros_(norm.weight)  # starts as the identity
+        self.norm: nn.Module = norm
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> the same shape."""

@@ -39,7 +39,9 @@ class FastSizes:
 
 def read_sizes(table: dict[str, Any]) -> FastSizes:
     """Sizes as a checkpoint or a weights file keeps them."""
-    known = {name: tuple(v) if isinstance(v, list) else v for name, v in table.items()}
+    known: dict[str, Any] = {
+        name: tuple(v) if isinstance(v, list) else v for name, v in table.items()
+    }
     return FastSizes(**known)
 
 

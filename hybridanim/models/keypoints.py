@@ -57,5 +57,5 @@ class KeypointDetector(nn.Module):
         body = self.body(self.stem(functional.pixel_unshuffle(small, 2)))
         logits, maps = self.heat(body).float(), self.affine(body).float()
         heat = shares(logits)
-        grid = blocks.grid_norm(*heat.shape[2:], heat)
+        grid = blocks.grid_norm(heat.shape[2], heat.shape[3], heat)
         return Points(heat.flatten(2) @ grid.reshape(-1, 2), mean_jacobian(heat, maps))

@@ -139,7 +139,7 @@ class KeypointDetector(nn.Module):
         """picture: (B, 3, 256, 256) in [0, 1]."""
         features = self.predictor(self.down(picture))
         heat = shares(self.kp(features))
-        grid = corner_grid(*heat.shape[2:], heat)
+        grid = corner_grid(heat.shape[2], heat.shape[3], heat)
         places = heat.flatten(2) @ grid.reshape(-1, 2)
         return Points(places, mean_jacobian(heat, self.jacobian(features)))
 
