@@ -136,9 +136,10 @@ def _turn(state: TrackState, frame: Frame, camera: CameraProfile | None) -> Trac
         np.array(camera.distortion) if camera else None,
     )
     guess = replace(state.pose, centre_xy_px=state.head.center_xy_px, size_px=state.head.size_px)
-    rows = state.alive.pick((state.alive.doubt == 0) & (state.alive.age > 0))
-    rows = rows.pick(np.argsort(rows.ids))  # the first were placed in the reference frame
-    steady = pose.solve(rows.model, rows.xy_px, lens, guess)
+    alive = state.alive
+    rows = np.nonzero((alive.doubt == 0) & (alive.age > 0))[0]
+    rows = rows[np.argsort(alive.ids[rows])]  # the first were placed in the reference frame
+    steady = pose.solve(alive.model[rows], alive.xy_px[rows], lens, guess)
     marks = state.landmarks
     is_due = steady is None or state.steps % _LEVEL_FRAMES == 0
     absolute = pose.solve_landmarks(marks.xy_px, lens, guess) if marks and is_due else None

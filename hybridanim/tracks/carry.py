@@ -21,7 +21,14 @@ from .appearance import Appearance, is_strange
 from .flow import Window
 from .headbox import is_in_hand, is_on_head
 from .pose import Pose, lift
-from .registration import Map, apply_affine, fit_affine, unlike_neighbours
+from .registration import (
+    Map,
+    apply_affine,
+    fit_affine,
+    middle,
+    squared_distances,
+    unlike_neighbours,
+)
 from .templates import Features
 
 HARD_LIKENESS = 0.55  # below this the patch shows something else: dropped at once
@@ -82,7 +89,7 @@ def anchored(view: View, found: Features, motion: Array) -> Features:
     """
     turned = replace(found, warp=(motion[:, :2].astype(np.float32) @ found.warp))
     fitted = templates.align(view.fine, view.window, turned)
-    far = np.linalg.norm(fitted.xy_px - found.xy_px, axis=1) * view.window.scale > 1.5
+    far = np.hypot(*(fitted.xy_px - found.xy_px).T) * view.window.scale > 1.5
     return replace(
         fitted,
         xy_px=np.where(far[:, None], found.xy_px, fitted.xy_px),
@@ -102,9 +109,9 @@ def judge(
     """
     if not len(found):
         return np.zeros(0, bool), np.zeros(0, np.int64)
-    middle = float(np.median(found.likeness))
-    spread = 1.48 * float(np.median(np.abs(found.likeness - middle)))
-    limit = np.full(len(found), np.clip(middle - 4 * spread, HARD_LIKENESS, least))
+    usual = middle(found.likeness)
+    spread = 1.48 * middle(np.abs(found.likeness - usual))
+    limit = np.full(len(found), np.clip(usual - 4 * spread, HARD_LIKENESS, least))
     limit[is_in_hand(found.xy_px, mask)] = least
     limit[strange] = max(least, STRANGE_LIKENESS)
     hard = found.likeness < HARD_LIKENESS
@@ -127,8 +134,10 @@ def _astray(found: Features, limit_px: float) -> Array:
 def set_aside(aside: Features, leaving: Features) -> Features:
     """Lost features with those that leave now; too young ones are forgotten, as are the oldest."""
     grown = leaving.pick((leaving.age >= 4) & (leaving.doubt < 3))
+    if not len(grown):
+        return aside
     joined = aside.join(replace(grown, doubt=np.zeros(len(grown), np.int64)))
-    return joined.pick(np.arange(max(0, len(joined) - _KEPT_ASIDE), len(joined)))
+    return joined.pick(slice(-_KEPT_ASIDE, None)) if len(joined) > _KEPT_ASIDE else joined
 
 
 def revive(
@@ -151,8 +160,10 @@ def revive(
     rest = np.setdiff1d(np.arange(len(aside)), tried)
     start = replace(aside.pick(tried), xy_px=expected[tried])
     fitted = templates.align(view.fine, view.window, start, steps=5)
-    far = np.linalg.norm(fitted.xy_px - start.xy_px, axis=1) * view.window.scale
+    far = np.hypot(*(fitted.xy_px - start.xy_px).T) * view.window.scale
     back = (fitted.likeness > BACK_LIKENESS) & (far < reach_px)
+    if not back.any():
+        return aside.pick(slice(0, 0)), aside.pick(np.r_[rest, tried])
     return fitted.pick(back), aside.pick(np.r_[rest, tried[~back]])
 
 
@@ -268,5 +279,4 @@ def _apart(xy: Array, others: Array, distance_px: float) -> Array:
     """(N,) bool: no other point is nearer than that."""
     if not len(others):
         return np.ones(len(xy), bool)
-    distance2 = ((xy[:, None] - others) ** 2).sum(-1)
-    return distance2.min(1) > distance_px**2
+    return squared_distances(xy, others).min(1) > distance_px**2

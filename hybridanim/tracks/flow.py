@@ -101,7 +101,7 @@ def follow(
     back, returned, _ = cv2.calcOpticalFlowPyrLK(
         after, before, there, np.ascontiguousarray(hint, np.float32), **options
     )
-    error = np.linalg.norm((back - start)[:, 0], axis=1).astype(np.float32)
+    error = np.hypot(*(back - start)[:, 0].T)
     height, width = after.shape[:2]
     there = there[:, 0]
     is_in = (there >= 1).all(1) & (there[:, 0] < width - 2) & (there[:, 1] < height - 2)

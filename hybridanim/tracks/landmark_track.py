@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from ..types import Array, FaceBox, HeadBox
+from .registration import squared_distances
 
 LEAST_CONFIDENCE = 0.5
 _NOISE_HEADS = 0.012  # what a fit shakes by, in head sizes
@@ -76,9 +77,9 @@ def correction(expected: Array, fitted: Array, size_px: float) -> tuple[Array, b
     Calm: no neighbourhood disagrees by more than the fit's noise, so the next fit can wait a frame.
     """
     apart = fitted - expected
-    distance2 = ((expected[:, None] - expected) ** 2).sum(-1)
-    kernel = np.exp(-distance2 / (2 * (_NEIGHBOURHOOD * size_px) ** 2))
+    reach2 = 2 * (_NEIGHBOURHOOD * size_px) ** 2
+    kernel = np.exp(squared_distances(expected, expected) * np.float32(-1 / reach2))
     together = kernel @ apart / kernel.sum(1, keepdims=True)
-    excess = np.linalg.norm(together, axis=1) / (_NOISE_HEADS * size_px) - 1
+    excess = np.hypot(*together.T) / (_NOISE_HEADS * size_px) - 1
     gain = _GAIN + (1 - _GAIN) * np.clip(excess / 2, 0, 1)
     return (gain[:, None] * apart).astype(np.float32), bool(excess.max() < _CALM)

@@ -185,7 +185,7 @@ def solve(points: Array, xy_px: Array, lens: Lens, guess: Pose) -> Pose | None:
         if not found or not np.isfinite(vector).all() or shift[2, 0] <= 0:
             return None
         seen = cv2.projectPoints(points, vector, shift, matrix, lens.distortion)[0][:, 0]
-        error = np.linalg.norm(seen - xy, axis=1)
+        error = np.hypot(*(seen - xy).T)
         keep = error < 2.5 * max(middle(error), 0.005 * guess.size_px)
         if keep.all():
             break

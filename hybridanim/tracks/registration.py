@@ -15,6 +15,7 @@ from ..types import Array, HeadBox
 
 _REACH = 0.14  # of the local remainder, in head sizes
 _IDENTITY = np.eye(3, 2)
+_DIAGONAL = np.diag_indices(3)
 _PRIOR = 0.3  # weight of "no local remainder" against one feature
 
 
@@ -33,16 +34,30 @@ class Map:
         mapped = apply_affine(self.affine, xy)
         if not len(self.nodes) or not len(xy):
             return mapped.astype(np.float32)
-        distance2 = ((xy[:, None] - self.nodes) ** 2).sum(-1)
-        kernel = np.exp(-distance2 / (2 * self.reach_px**2)) * self.weight
-        local = kernel @ self.remainder / (kernel.sum(1, keepdims=True) + _PRIOR)
-        return (mapped + local).astype(np.float32)
+        # single precision: the kernel is by far the largest array here
+        kernel = np.exp(squared_distances(xy, self.nodes) * np.float32(-0.5 / self.reach_px**2))
+        kernel *= self.weight.astype(np.float32)
+        known = np.column_stack([self.remainder, np.ones(len(self.nodes))]).astype(np.float32)
+        total = kernel @ known
+        return (mapped + total[:, :2] / (total[:, 2:] + np.float32(_PRIOR))).astype(np.float32)
 
 
 def middle(values: Array) -> float:
     """The median, the upper one of an even number; several times as fast as numpy's own."""
     half = len(values) // 2
     return float(np.partition(values, half)[half])
+
+
+def squared_length(vectors: Array) -> Array:
+    """Sum of squares along the last axis; numpy's own sum is slow over axes this short."""
+    return np.einsum("...i,...i->...", vectors, vectors)
+
+
+def squared_distances(xy: Array, others: Array) -> Array:
+    """(M, N) float32 squared distances of (M, 2) from (N, 2) points."""
+    x, y = np.asarray(xy, np.float32).T
+    other_x, other_y = np.asarray(others, np.float32).T
+    return (x[:, None] - other_x) ** 2 + (y[:, None] - other_y) ** 2
 
 
 def apply_affine(affine: Array, xy: Array) -> Array:
@@ -83,11 +98,12 @@ def fit_affine(
     robust = np.ones(len(before))
     columns = np.zeros((3, 2))
     for _ in range(rounds):
-        weighted = design * (robust * weight)[:, None]
-        normal = weighted.T @ design
-        ridge = np.eye(3) * (1e-6 * float(np.trace(normal)) + 1e-9)
-        columns = np.linalg.solve(normal + ridge, weighted.T @ after + ridge @ _IDENTITY)
-        error2 = ((after - design @ columns) ** 2).sum(1)
+        weighted = design.T * (robust * weight)
+        normal = weighted @ design
+        ridge = 1e-6 * float(np.trace(normal)) + 1e-9
+        normal[_DIAGONAL] += ridge
+        columns = np.linalg.solve(normal, weighted @ after + ridge * _IDENTITY)
+        error2 = squared_length(after - design @ columns)
         robust = 1 / (1 + error2 / max(noise_px**2, 2 * middle(error2)))
     affine = columns.T.copy()
     affine[:, 2] -= affine[:, :2] @ origin
@@ -106,28 +122,40 @@ def _few(before: Array, after: Array, weight: Array) -> Array:
 
 def fit_similarity(before: Array, after: Array, weight: Array) -> Array:
     """2x3 least-squares turn, scale and shift (Umeyama 1991 in the plane)."""
-    share = weight / max(float(weight.sum()), 1e-9)
-    mean_before, mean_after = share @ before, share @ after
-    x, y = before - mean_before, after - mean_after
-    spread = float(share @ (x**2).sum(1))
-    if spread < 1e-9:
-        return np.column_stack([np.eye(2), mean_after - mean_before])
-    cosine = float(share @ (x * y).sum(1)) / spread
-    sine = float(share @ (x[:, 0] * y[:, 1] - x[:, 1] * y[:, 0])) / spread
-    turn = np.array([[cosine, -sine], [sine, cosine]])
-    return np.column_stack([turn, mean_after - turn @ mean_before])
+    return _matrix(*_similarity(_complex(before), _complex(after), weight))
 
 
 def robust_similarity(before: Array, after: Array, noise_px: float, rounds: int = 3) -> Array:
     """2x3 similarity that a minority of wrong rows does not move much."""
-    shift = np.median(after - before, axis=0)
-    error2 = ((after - before - shift) ** 2).sum(1)
-    fitted = np.column_stack([np.eye(2), shift])
+    start, end = _complex(before), _complex(after)
+    moved = end - start
+    turn, shift = 1 + 0j, complex(middle(moved.real), middle(moved.imag))
     for _ in range(rounds):
+        error = end - turn * start - shift
+        error2 = error.real**2 + error.imag**2
         scale2 = max(noise_px**2, 2 * middle(error2))
-        fitted = fit_similarity(before, after, 1 / (1 + error2 / scale2))
-        error2 = ((after - apply_affine(fitted, before)) ** 2).sum(1)
-    return fitted
+        turn, shift = _similarity(start, end, 1 / (1 + error2 / scale2))
+    return _matrix(turn, shift)
+
+
+def _complex(xy: Array) -> Array:
+    """(N, 2) points as (N,) x + iy: a similarity is then one product and one sum."""
+    return np.ascontiguousarray(xy, np.float64).view(np.complex128)[:, 0]
+
+
+def _similarity(before: Array, after: Array, weight: Array) -> tuple[complex, complex]:
+    share = weight / max(float(weight.sum()), 1e-9)
+    mean_before, mean_after = complex(share @ before), complex(share @ after)
+    x = before - mean_before
+    weighted = share * x.conj()
+    spread = (weighted @ x).real
+    turn = complex(weighted @ (after - mean_after)) / spread if spread > 1e-9 else 1 + 0j
+    return turn, mean_after - turn * mean_before
+
+
+def _matrix(turn: complex, shift: complex) -> Array:
+    """2x3 of z -> turn z + shift."""
+    return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
 
 
 def unlike_neighbours(
@@ -136,8 +164,15 @@ def unlike_neighbours(
     """(N,) bool: rows whose remainder differs from the median of their neighbours' by the limit."""
     if len(reference_xy) < neighbours + 3:
         return np.zeros(len(reference_xy), bool)
-    distance2 = ((reference_xy[:, None] - reference_xy) ** 2).sum(-1)
-    np.fill_diagonal(distance2, np.inf)
+    astray = np.zeros(len(reference_xy), bool)
+    # no neighbours' median lies outside the remainders' own box: most rows need no neighbours
+    reach = np.maximum(remainder - remainder.min(0), remainder.max(0) - remainder)
+    rows = np.nonzero(squared_length(reach) > limit_px**2)[0]
+    if not len(rows):
+        return astray
+    distance2 = squared_distances(reference_xy[rows], reference_xy)
+    distance2[np.arange(len(rows)), rows] = np.inf
     nearest = np.argpartition(distance2, neighbours, axis=1)[:, :neighbours]
-    usual = np.median(remainder[nearest], axis=1)
-    return np.linalg.norm(remainder - usual, axis=1) > limit_px
+    usual = np.sort(remainder[nearest], axis=1)[:, neighbours // 2]
+    astray[rows] = squared_length(remainder[rows] - usual) > limit_px**2
+    return astray

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ..geometry import inverse_2x2
 from ..types import Array
 from .flow import Window
 
@@ -22,13 +21,12 @@ SIDE = 13  # of a patch, in window pixels
 _RADIUS = SIDE // 2
 _AXIS = np.arange(-_RADIUS, _RADIUS + 1, dtype=np.float32)
 _GRID = np.stack(np.meshgrid(_AXIS, _AXIS), -1).reshape(-1, 2)  # (P, 2) x, y
-_GRID_T = np.ascontiguousarray(_GRID.T)  # (2, P)
+_GRID_1 = np.concatenate([_GRID.T, np.ones((1, len(_GRID)), np.float32)])  # (3, P) x, y, 1
 _WEIGHT = np.exp(-(_GRID**2).sum(1) / (2 * 4.5**2)).astype(np.float32)
 _WEIGHT /= _WEIGHT.sum()
 # how far a parameter may stray without evidence: shear and stretch are ill-posed on a single edge
 _RIDGE = np.diag([150.0] * 4 + [0.5] * 2 + [1e-3, 1e-6]).astype(np.float32)
 _MAX_STRETCH2 = 4.8
-_ONE = np.eye(2, dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -51,10 +49,14 @@ class Features:
 
     def pick(self, rows: Array | slice) -> Features:
         """The rows that a mask, an index or a slice names."""
+        if isinstance(rows, np.ndarray) and rows.dtype == bool and rows.all():
+            return self  # patches and solvers are large, and most frames lose none
         return Features(*(getattr(self, f.name)[rows] for f in dataclasses.fields(self)))
 
     def join(self, other: Features) -> Features:
         """The rows of both."""
+        if not len(other) or not len(self):
+            return self if len(self) else other
         names = [f.name for f in dataclasses.fields(self)]
         return Features(*(np.concatenate([getattr(self, n), getattr(other, n)]) for n in names))
 
@@ -144,22 +146,31 @@ def _improved(solver: Array, values: Array, xy: Array, warp: Array) -> tuple[Arr
     """One Gauss-Newton step: the template's own small warp, undone on the picture's side."""
     solved = np.matmul(solver, values[:, :, None])[:, :, 0]
     gain = np.maximum(solved[:, 6:7], 0.2)  # less is not this patch at all; keep the step short
-    change = np.clip(solved[:, :4] / gain, -0.25, 0.25).reshape(-1, 2, 2)
-    shift = np.clip(solved[:, 4:6] / gain, -1.5, 1.5)
-    undone = warp @ inverse_2x2(_ONE + change)
-    moved = xy - np.matmul(undone, shift[:, :, None])[:, :, 0]
-    flat = undone.reshape(-1, 4)
-    area = np.abs(flat[:, 0] * flat[:, 3] - flat[:, 1] * flat[:, 2])
-    stretch2 = (flat**2).sum(1) / np.maximum(area, 1e-9)  # 2 = no distortion
-    is_sane = (stretch2 < _MAX_STRETCH2)[:, None, None]
-    return moved, np.where(is_sane, undone, warp)
+    change = np.clip(solved[:, :4] / gain, -0.25, 0.25)
+    shift_x, shift_y = np.clip(solved[:, 4:6] / gain, -1.5, 1.5).T
+    a, b, c, d = _undone(warp, change)
+    moved = xy - np.stack([a * shift_x + b * shift_y, c * shift_x + d * shift_y], 1)
+    area = np.abs(a * d - b * c)
+    stretch2 = (a * a + b * b + c * c + d * d) / np.maximum(area, 1e-9)  # 2 = no distortion
+    undone = np.stack([a, b, c, d], 1).reshape(-1, 2, 2)
+    return moved, np.where((stretch2 < _MAX_STRETCH2)[:, None, None], undone, warp)
+
+
+def _undone(warp: Array, change: Array) -> tuple[Array, Array, Array, Array]:
+    """Elements of warp (1 + change)^-1, by hand: the change (N, 4) is too small to be singular."""
+    p, q, r, s = change[:, 0] + 1, change[:, 1], change[:, 2], change[:, 3] + 1
+    whole = 1 / (p * s - q * r)
+    a, b, c, d = warp.reshape(-1, 4).T * whole
+    return a * s - b * r, b * p - a * q, c * s - d * r, d * p - c * q
 
 
 def _look(grey: Array, window: Window, xy: Array, warp: Array) -> Array:
     """(N, P) grey values of each feature's patch under its warp, (N, 2) in picture pixels."""
-    spread = np.matmul(window.scale * warp, _GRID_T)  # (N, 2, P)
-    places = window.inside(xy)[:, :, None] + spread
-    return _sample(grey, places[:, 0], places[:, 1])
+    line = np.empty((2, len(xy), 3), np.float32)  # each row: a place as a map of (u, v, 1)
+    np.multiply(warp.transpose(1, 0, 2), np.float32(window.scale), out=line[..., :2])
+    line[..., 2] = window.inside(xy).T
+    x, y = np.matmul(line, _GRID_1)
+    return _sample(grey, x, y)
 
 
 def _sample(grey: Array, x: Array, y: Array) -> Array:
@@ -171,5 +182,6 @@ def _sample(grey: Array, x: Array, y: Array) -> Array:
 def _likeness(values: Array, patch: Array) -> Array:
     """Weighted correlation; two grey levels of noise are taken for granted in either patch."""
     centred = values - (values @ _WEIGHT)[:, None]
-    power = (centred**2) @ _WEIGHT
-    return (centred * patch) @ _WEIGHT / np.sqrt(power + 4.0)
+    weighted = centred * _WEIGHT
+    power = np.einsum("np,np->n", weighted, centred)
+    return np.einsum("np,np->n", weighted, patch) / np.sqrt(power + 4.0)
