@@ -22,7 +22,7 @@ class LossWeights:
     warped_l1: float = 0.5
     """L1 and gradient of the warped source alone, so that the flow learns and paint does not hide
     its faults."""
-    paint_l1: float = 0.3
+    paint_l1: float = 0.5
     """The same of the paint alone: where alpha is small, paint would learn nothing otherwise, and
     alpha has no reason to grow (mouths stayed shut without it)."""
     emphasis: float = 6.0

@@ -64,7 +64,7 @@ class Animator(nn.Module):
             sizes.fine,
             sizes.half,
             residuals=sizes.blocks,
-            motion=sizes.motion_features,
+            motion=sizes.motion_features + len(reach),
             encoder_residuals=sizes.encoder_blocks,
         )
 

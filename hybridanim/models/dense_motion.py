@@ -28,7 +28,7 @@ class Motion(NamedTuple):
     flow: Tensor  # (B, h, w, 2) absolute source places, normalised
     occlusion: Tensor  # (B, 1, h, w) in [0, 1], 1 = the source shows it
     masks: Tensor  # (B, K+1, h, w) sum to one; row 0 is the background
-    features: Tensor  # (B, F, h, w) for the generator
+    features: Tensor  # (B, F + K, h, w) for the generator: learned, and the target's bells
 
 
 class DenseMotion(nn.Module):
@@ -54,9 +54,9 @@ class DenseMotion(nn.Module):
         with torch.autocast(small.device.type, enabled=False):
             grid = blocks.grid_norm(height, width, small)
             rows = blocks.affines(source, target)
-            bells, prior = self._prior(source, target, grid)
+            near, before, prior = self._prior(source, target, grid)
             start = blocks.combine(rows, prior.softmax(1), grid)
-            x = torch.cat([bells, *self._looks(small, rows, start, grid)], 1)
+            x = torch.cat([near - before, *self._looks(small, rows, start, grid)], 1)
         body = self.body(self.stem(x))
         out = self.head(body).float()
         count = prior.shape[1]
@@ -64,10 +64,13 @@ class DenseMotion(nn.Module):
         flow = blocks.combine(rows, masks, grid)
         flow = flow + _RESIDUAL * out[:, count + 1 :].permute(0, 2, 3, 1)
         occlusion = (out[:, count : count + 1] + _SHOWN_BIAS).sigmoid()
-        return Motion(flow, occlusion, masks, self.features(body))
+        features = self.features(body)
+        # where the lips and lids shall be, told plainly: without it mouths stayed shut for long
+        features = torch.cat([features, near.to(features.dtype)], 1)
+        return Motion(flow, occlusion, masks, features)
 
-    def _prior(self, source: Points, target: Points, grid: Tensor) -> tuple[Tensor, Tensor]:
-        """Heatmap differences (B, K, h, w) and the closed form's logits (B, K+1, h, w)."""
+    def _prior(self, source: Points, target: Points, grid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Bells of target and source (B, K, h, w), and the closed form's logits (B, K+1, h, w)."""
         scale = blocks.face_scale(source)
         sigma = self.log_reach.exp() * scale[:, None]
         near, before = (blocks.distances(points.xy, grid) for points in (target, source))
@@ -75,8 +78,8 @@ class DenseMotion(nn.Module):
         background = self.loud[0].expand_as(logits[:, :1])
         # seen wider than they reach: a bell narrower than a cell says nothing of where it is
         sight = _half_inverse_square(torch.maximum(sigma, _LEAST_SIGHT * scale[:, None]))
-        bells = (-near * sight).exp() - (-before * sight).exp()
-        return bells, torch.cat([background, logits], 1)
+        logits = torch.cat([background, logits], 1)
+        return (-near * sight).exp(), (-before * sight).exp(), logits
 
     def _looks(self, small: Tensor, rows: Tensor, start: Tensor, grid: Tensor) -> list[Tensor]:
         """The source moved by every local map, by the closed form, and the closed form itself."""
