@@ -305,6 +305,17 @@ def test_renderer_equals_the_network() -> None:
     assert np.median(difference) < 1.5
 
 
+def test_a_pinned_border_is_the_source(tmp_path: Path) -> None:
+    run = renderer.LearnedRenderer(trained(), bf16=False, pin_border=0.1)
+    source = source_of(256)
+    run.set_source(source)
+    _, image = run.animate(as_keypoints(points(1)))
+    edge = np.ones((256, 256), bool)
+    edge[1:-1, 1:-1] = False
+    assert np.abs(image[edge].astype(int) - source.image[edge]).max() <= 3
+    assert np.abs(image[80:176, 80:176].astype(int) - source.image[80:176, 80:176]).max() > 20
+
+
 def test_composite_without_paint_or_motion_is_the_picture() -> None:
     image = source_of(96).image
     found = renderer.composite(

@@ -35,13 +35,25 @@ SIZE = 256  # what the network sees and paints
 class LearnedRenderer:
     """Holds the network and the encoded source."""
 
-    def __init__(self, net: Animator, *, threads: int = 0, bf16: bool | None = None) -> None:
-        """threads: of torch, 0 leaves them; bf16: None uses it where the processor has it."""
+    def __init__(
+        self,
+        net: Animator,
+        *,
+        threads: int = 0,
+        bf16: bool | None = None,
+        pin_border: float = 0.0,
+    ) -> None:
+        """threads: of torch, 0 leaves them; bf16: None uses it where the processor has it.
+
+        pin_border: share of the side over which the result becomes the source at its border, so
+        that a crop can be pasted back.
+        """
         if threads:
             torch.set_num_threads(threads)
         net = folded(net.eval()).requires_grad_(False)
         self._net = net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self._bf16 = _has_bf16() if bf16 is None else bf16
+        self._pin_border = pin_border
         self._source: Source | None = None
 
     def set_source(self, source: Source) -> None:
@@ -83,7 +95,12 @@ class LearnedRenderer:
             painted = self._net.generator(self._encoded, motion.features)
         paint = painted.paint[0].permute(1, 2, 0).float().numpy()
         alpha = painted.alpha[0, 0].float().numpy()
-        return composite(self._source.image, motion.grid_norm, paint, alpha)
+        flow = motion.grid_norm
+        if self._pin_border > 0:
+            still = geometry.grid_norm(*flow.shape[:2])
+            flow = still + (flow - still) * pinned(len(flow), self._pin_border)[..., None]
+            alpha = alpha * pinned(len(alpha), self._pin_border)
+        return composite(self._source.image, flow, paint, alpha)
 
     def _precision(self) -> torch.autocast:
         return torch.autocast("cpu", torch.bfloat16, enabled=self._bf16)
@@ -102,6 +119,15 @@ def composite(image: Array, flow: Array, paint: Array, alpha: Array) -> Array:
         alpha = cv2.resize(alpha, (size, size), interpolation=cv2.INTER_LINEAR)
     moved += alpha[..., None] * (255 * paint - moved)
     return np.clip(moved + 0.5, 0, 255).astype(np.uint8)
+
+
+@cache
+def pinned(side: int, share: float) -> Array:
+    """(side, side) float32: 0 in the outermost cells, rising smoothly to 1 over ``share``."""
+    at = np.arange(side)
+    t = np.clip(np.minimum(at, side - 1 - at) / max(1.0, share * side), 0, 1)
+    ramp = t * t * (3 - 2 * t)
+    return np.outer(ramp, ramp).astype(np.float32)
 
 
 def _points(keypoints: Keypoints) -> Points:
@@ -161,6 +187,8 @@ def load_net(path: str | Path | None = None) -> Animator:
     return net
 
 
-def load(path: str | Path | None = None, *, threads: int = 0) -> LearnedRenderer:
+def load(
+    path: str | Path | None = None, *, threads: int = 0, pin_border: float = 0.0
+) -> LearnedRenderer:
     """A renderer with the weights of the repository, or of another file."""
-    return LearnedRenderer(load_net(path), threads=threads)
+    return LearnedRenderer(load_net(path), threads=threads, pin_border=pin_border)
