@@ -15,13 +15,16 @@ from typing import Annotated
 import tyro
 from tqdm import tqdm
 
-from hybridanim.config import RenderJob, read_job
+from hybridanim.config import EvaluateJob, RenderJob, read_job
 from hybridanim.errors import InputError
 
 HERE = Path(__file__).resolve().parent
 EXAMPLE_DRIVING = HERE / "examples" / "data" / "driving.mp4"
 EXAMPLE_OUTPUT = Path("out") / "example.mp4"
-WORDS = {"doctor": "what this machine can do, and what to do about what is missing"}
+WORDS = {
+    "doctor": "what this machine can do, and what to do about what is missing",
+    "evaluate": "how well clips are reconstructed, beside copying the source",
+}
 
 
 @dataclass(frozen=True)
@@ -46,17 +49,42 @@ class Arguments:
 
 def main(words: list[str]) -> int:
     """Run one command line; the exit code."""
-    if words and words[0] in WORDS:
-        from stages import doctor  # each further word loads only what it needs
-
-        print("\n".join(doctor.report(EXAMPLE_DRIVING, _example_source())))
-        return 0
     try:
+        if words[:1] == ["doctor"]:
+            return _doctor()
+        if words[:1] == ["evaluate"]:
+            return _evaluate(words[1:])
         return _render(*_parse(words))
     except InputError as error:
         return _refuse(str(error))
     except KeyboardInterrupt:
         return _refuse("stopped before the first frame; nothing was written")
+
+
+def _doctor() -> int:
+    from stages import doctor  # each further word loads only what it needs
+
+    print("\n".join(doctor.report(EXAMPLE_DRIVING, _example_source())))
+    return 0
+
+
+def _evaluate(words: list[str]) -> int:
+    from stages.evaluate import evaluate, table
+
+    config = (tyro.conf.PositionalRequiredArgs,)
+    job = tyro.cli(EvaluateJob, args=words, prog="run_pipeline.py evaluate", config=config)
+    with tqdm(unit=" clips", disable=None) as bar:
+
+        def progress(done: int, total: int, what: str) -> None:
+            bar.total = total
+            bar.set_description(what, refresh=False)
+            bar.update(done - bar.n)
+
+        result = evaluate(job, progress)
+    print(table(result))
+    for line in result["skipped"]:
+        print(f"left out: {line}")
+    return 0
 
 
 def _parse(words: list[str]) -> tuple[Files, RenderJob]:

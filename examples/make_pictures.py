@@ -1,6 +1,6 @@
 """Draw the pictures of README and docs anew from the example: run after anything changes them.
 
-Writes docs/pictures/overview.png (every stage at one moment) and strip.png (driver and result).
+Writes docs/pictures/overview.jpg (every stage at one moment) and strip.jpg (driver and result).
 """
 
 from pathlib import Path
@@ -31,7 +31,7 @@ def main(renderer: str = "warp") -> None:
                 labels.append(f"{frame.time_s:.1f} s")
             if frame.index == MOMENT:
                 _write_overview(pipeline, source)
-    io.write_picture(PICTURES / "strip.png", sheet.strip(cells, labels, height_px=400))
+    io.write_picture(PICTURES / "strip.jpg", sheet.strip(cells, labels, height_px=400))
 
 
 def _write_overview(pipeline, source) -> None:
@@ -39,7 +39,7 @@ def _write_overview(pipeline, source) -> None:
     shapes = [picture.shape[:2] for picture in pictures.values()]
     names = tuple(stage.name for stage in pipeline.stages)
     image = overview.Overview(shapes, names)(pipeline.last, pictures)
-    io.write_picture(PICTURES / "overview.png", image)
+    io.write_picture(PICTURES / "overview.jpg", image)
 
 
 if __name__ == "__main__":

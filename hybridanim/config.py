@@ -163,6 +163,38 @@ class RenderJob:
             )
 
 
+@dataclass(frozen=True)
+class EvaluateJob:
+    """Measure how well clips are reconstructed from their first frame."""
+
+    folder: Path
+    """Folder of square video clips, one face each."""
+    json: Path | None = None
+    """Write the figures here."""
+    strip: Path | None = None
+    """Write a picture here: each clip's source, driver and results."""
+    methods: tuple[Literal["copy", "warp", "learned"], ...] = ("copy", "warp")
+    """What to compare; copy shows the source unchanged."""
+    networks: Path | None = None
+    """Folder with measuring networks, for landmark distance and identity."""
+    weights: Path | None = None
+    """Weights of one's own for the learned renderer."""
+    every: int = 1
+    """Measure every so many frames; all are animated."""
+    clips: int = 100000
+    """At most so many clips."""
+    smooth: float = 0.5
+    """Smoothing of the motion, 0 to 1."""
+
+    def __post_init__(self) -> None:
+        _within("--every", self.every, 1, 10000)
+        _within("--smooth", self.smooth, 0, 1)
+        if not self.folder.is_dir():
+            raise InputError(
+                f"evaluate: expected a folder of clips, got {self.folder}; check the path"
+            )
+
+
 def pipeline_config(options: Mapping[str, Any]) -> PipelineConfig:
     """PipelineConfig from flat keywords, as ``Pipeline.load`` takes them."""
     return tables.from_flat(PipelineConfig, options, "Pipeline.load")

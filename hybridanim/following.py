@@ -34,6 +34,7 @@ class Reference:
 class FollowState:
     """What stage 3 remembers."""
 
+    crop: Crop | None = None  # fixed from outside; None = round the head of the first frame
     first: Reference | None = None  # the frame that the tracks are registered to
     reference: Reference | None = None  # given from outside, or the first
     filter: OneEuroState | None = None
@@ -56,7 +57,7 @@ def step(
     """
     if not tracks or tracks.head is None:
         return _held(state, frame, source)
-    first = state.first or reference_of(tracks, mean_shape)
+    first = state.first or reference_of(tracks, mean_shape, state.crop)
     if first is None:
         return _held(state, frame, source)
     reference = state.reference or first
@@ -84,11 +85,13 @@ def step(
     return state, SparseMotion(driving, target, first.crop)
 
 
-def reference_of(tracks: Tracks, mean_shape: Array | None) -> Reference | None:
+def reference_of(
+    tracks: Tracks, mean_shape: Array | None, crop: Crop | None = None
+) -> Reference | None:
     """The driver of this frame as a reference, or None when no head is tracked."""
     if not tracks or tracks.head is None:
         return None
-    crop = sparse_motion.crop_around(tracks.head)
+    crop = crop or sparse_motion.crop_around(tracks.head)
     points = sparse_motion.rest(tracks.head, tracks.landmarks_xy_px, mean_shape, crop)
     return Reference(points, tracks.head, crop)
 

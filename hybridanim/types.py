@@ -24,9 +24,10 @@ HEAD, LEFT_HAND, RIGHT_HAND = "head", "left_hand", "right_hand"
 
 def _expect(name: str, value: object, shape: tuple[int | None, ...], dtype: type, fix: str) -> None:
     """Raise TypeError unless ``value`` is an array of that shape (None = any) and dtype."""
-    is_right = isinstance(value, np.ndarray) and value.dtype == dtype and value.ndim == len(shape)
-    if is_right and all(w in (None, got) for w, got in zip(shape, value.shape, strict=True)):
-        return
+    if isinstance(value, np.ndarray) and value.dtype == dtype and value.ndim == len(shape):
+        rows = zip(shape, value.shape, strict=True)
+        if all(want in (None, got) for want, got in rows):
+            return
     got = f"{value.shape} {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
     want = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ")"
     raise TypeError(f"{name}: expected {want} {np.dtype(dtype).name}, got {got}; {fix}")

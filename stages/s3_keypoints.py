@@ -8,7 +8,7 @@ from hybridanim import draw, following
 from hybridanim.alignment import MEAN_SHAPE
 from hybridanim.config import KeypointsConfig
 from hybridanim.following import Reference
-from hybridanim.types import Array, Frame, Source, SparseMotion, Tracks
+from hybridanim.types import Array, Crop, Frame, Source, SparseMotion, Tracks
 
 from .base import Stage
 
@@ -36,6 +36,10 @@ class Keypoints(Stage):
     def reset(self) -> None:
         """Forget the driver; the next frame with a head is the reference."""
         self._state = following.FollowState()
+
+    def set_crop(self, crop: Crop) -> None:
+        """Keep normalised coordinates in this square of the driving frames; before the first."""
+        self._state = dataclasses.replace(self._state, crop=crop)
 
     def set_reference(self, reference: Reference | None) -> None:
         """Measure relative motion from this driver instead of the first frame."""
