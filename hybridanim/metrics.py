@@ -7,6 +7,8 @@ absolute difference per coordinate, not a Euclidean distance.
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from skimage.metrics import structural_similarity
@@ -31,11 +33,10 @@ def psnr(truth: Array, result: Array, mask: Array | None = None) -> float:
 
 def ssim(truth: Array, result: Array) -> float:
     """Structural similarity (Wang et al. 2004: Gaussian 11x11, sigma 1.5), mean over channels."""
-    return float(
-        structural_similarity(
-            truth, result, channel_axis=-1, gaussian_weights=True, use_sample_covariance=False
-        )
+    score: Any = structural_similarity(  # its type allows a tuple that only full=True gives
+        truth, result, channel_axis=-1, gaussian_weights=True, use_sample_covariance=False
     )
+    return float(score)
 
 
 def keypoint_distance(truth: Array, result: Array) -> float:
