@@ -20,6 +20,7 @@ from safetensors.numpy import load as load_tensors
 from .errors import InputError
 from .landmarks.points import GROUPS, MIRROR, POINTS
 from .landmarks.shape import MEAN_SHAPE, MEAN_SHAPE_3D
+from .shrinking import halved, softened
 from .types import Array, FaceBox
 
 __all__ = [
@@ -101,12 +102,13 @@ class Step:
 
 def similarity_between(source: Array, target: Array) -> Array:
     """(2, 3) float64: least-squares similarity target from source, points (N, 2) (Umeyama 1991)."""
-    source_mean, target_mean = source.mean(0, dtype=float), target.mean(0, dtype=float)
-    (ax, ay), (bx, by) = (source - source_mean).T, (target - target_mean).T
-    norm = max(float(ax @ ax + ay @ ay), 1e-12)
-    c, s = float(ax @ bx + ay @ by) / norm, float(ax @ by - ay @ bx) / norm
-    turn = np.array([[c, -s], [s, c]])
-    return np.column_stack([turn, target_mean - turn @ source_mean])
+    start, end = (np.ascontiguousarray(xy, float).view(complex)[:, 0] for xy in (source, target))
+    start_mean, end_mean = complex(start.sum() / len(start)), complex(end.sum() / len(end))
+    offset = start - start_mean
+    # a similarity is one complex product: z -> turn z + shift
+    turn = complex(np.vdot(offset, end)) / max(np.vdot(offset, offset).real, 1e-12)
+    shift = end_mean - turn * start_mean
+    return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
 
 
 def apply(matrix: Array, xy: Array) -> Array:
@@ -142,13 +144,11 @@ def _shrink(
     height, width = grey.shape
     x0, y0 = np.clip(np.floor(found.min(0)).astype(int) - 2, 0, [width - 2, height - 2])
     x1, y1 = np.clip(np.ceil(found.max(0)).astype(int) + 3, [x0 + 2, y0 + 2], [width, height])
-    part = grey[y0:y1, x0:x1]
-    size = max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale))
-    small = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
-    sx, sy = part.shape[1] / size[0], part.shape[0] / size[1]
-    picture_from_small = np.array([[sx, 0, x0 + sx / 2 - 0.5], [0, sy, y0 + sy / 2 - 0.5]])
-    turn = patch_from_picture[:, :2] @ picture_from_small[:, :2]
-    return small, np.column_stack([turn, apply(patch_from_picture, picture_from_small[:, 2])])
+    small, left = halved(grey[y0:y1, x0:x1], scale)
+    step = left / scale  # picture pixels per small one, a power of two
+    corner = np.array([x0, y0]) + (step - 1) / 2  # where the first small pixel lies
+    turn = step * patch_from_picture[:, :2]
+    return softened(small, left), np.column_stack([turn, apply(patch_from_picture, corner)])
 
 
 def gradient_maps(patch: Array, level: Level) -> Array:

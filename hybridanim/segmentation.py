@@ -15,6 +15,7 @@ import numpy as np
 
 from .config import SegmentConfig
 from .profiles import SkinProfile
+from .shrinking import shrunk
 from .skin import (
     blobs,
     growing,
@@ -73,7 +74,7 @@ def step(
     image = frame.image
     scale = max(1.0, max(image.shape[:2]) / config.coarse_px)
     size = (max(8, round(image.shape[1] / scale)), max(8, round(image.shape[0] / scale)))
-    yuv = cv2.cvtColor(cv2.resize(image, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2YUV)
+    yuv = cv2.cvtColor(shrunk(image, size), cv2.COLOR_RGB2YUV)
     grey = cv2.GaussianBlur(yuv[..., 0], (3, 3), 0)
     if float(grey.max()) < 16 or float(np.ptp(grey)) < 4:
         return _nothing(state, image, grey, "the picture is empty or black")

@@ -57,5 +57,11 @@ def refine(
     near = cv2.resize(cv2.dilate(grown, _SQUARE), (width, height), interpolation=cv2.INTER_NEAREST)[
         y0:y1, x0:x1
     ]
-    mask[y0:y1, x0:x1] = cv2.medianBlur(cv2.bitwise_and(skin, near), 5)
+    mask[y0:y1, x0:x1] = _majority(cv2.bitwise_and(skin, near))
     return mask
+
+
+def _majority(mask: Array) -> Array:
+    """The 5x5 median of a mask of 0 and 255, by its mean: several times as fast."""
+    share = cv2.blur(mask, (5, 5), borderType=cv2.BORDER_REPLICATE)
+    return cv2.threshold(share, 127, 255, cv2.THRESH_BINARY)[1]

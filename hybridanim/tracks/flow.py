@@ -13,11 +13,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ..shrinking import shrunk
 from ..types import Array, HeadBox
 
 _SPAN = 2.3  # side of the window, in head boxes
 _WORKING_PX = 150.0  # the head box has about this side in the window
-_STOP = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 15, 0.01)
+_STOP = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 12, 0.03)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +47,11 @@ class Window:
         part = picture[rows, self.x_px : self.x_px + self.width_px]
         if self.scale == 1:
             return np.ascontiguousarray(part)
-        if interpolation is None:
-            interpolation = cv2.INTER_AREA if self.scale < 1 else cv2.INTER_LINEAR
         size = (round(self.width_px * self.scale), round(self.height_px * self.scale))
-        return cv2.resize(part, size, interpolation=interpolation)
+        if interpolation is None and self.scale < 1:
+            return shrunk(part, size)
+        linear = cv2.INTER_LINEAR if interpolation is None else interpolation
+        return cv2.resize(part, size, interpolation=linear)
 
 
 def window_at(head: HeadBox, picture: Array, previous: Window | None = None) -> Window:

@@ -128,8 +128,7 @@ def fit_similarity(before: Array, after: Array, weight: Array) -> Array:
 def robust_similarity(before: Array, after: Array, noise_px: float, rounds: int = 3) -> Array:
     """2x3 similarity that a minority of wrong rows does not move much."""
     start, end = _complex(before), _complex(after)
-    moved = end - start
-    turn, shift = 1 + 0j, complex(middle(moved.real), middle(moved.imag))
+    turn, shift = 1 + 0j, complex(*(middle(moved) for moved in (after - before).T))
     for _ in range(rounds):
         error = end - turn * start - shift
         error2 = error.real**2 + error.imag**2
@@ -148,7 +147,7 @@ def _similarity(before: Array, after: Array, weight: Array) -> tuple[complex, co
     mean_before, mean_after = complex(share @ before), complex(share @ after)
     x = before - mean_before
     weighted = share * x.conj()
-    spread = (weighted @ x).real
+    spread = complex(weighted @ x).real
     turn = complex(weighted @ (after - mean_after)) / spread if spread > 1e-9 else 1 + 0j
     return turn, mean_after - turn * mean_before
 

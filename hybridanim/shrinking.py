@@ -1,0 +1,45 @@
+"""A picture -> the same, smaller, without aliasing: halved, then blurred and sampled.
+
+Area averaging at a ratio that is not whole costs OpenCV as much as everything else in a step of the
+trackers; at two to one it is nearly free. What is left, less than two to one, gets a Gaussian of
+the spread that averaging would have had.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from .types import Array
+
+
+def halved(picture: Array, scale: float) -> tuple[Array, float]:
+    """The picture at half, a quarter ... of its size, and the factor in (0.5, 1] still to go.
+
+    An odd last row or column is dropped, so pixel centres stay at 2 x + 1/2.
+    """
+    while scale <= 0.5 and min(picture.shape[:2]) >= 4:
+        height, width = (side // 2 for side in picture.shape[:2])
+        even = picture[: 2 * height, : 2 * width]
+        picture = cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA)
+        scale *= 2
+    return picture, scale
+
+
+def softened(picture: Array, scale: float) -> Array:
+    """Blurred so that bilinear samples ``1 / scale`` pixels apart (1 to 2) do not alias."""
+    # an average over 1 / scale pixels, sampled bilinearly, less what sampling here spreads itself
+    variance = 0.25 / scale**2 - 1 / 6
+    return cv2.GaussianBlur(picture, (5, 5), float(np.sqrt(variance)))
+
+
+def shrunk(picture: Array, size: tuple[int, int]) -> Array:
+    """(H, W[, C]) picture at (width, height) ``size``, not larger than it."""
+    height, width = picture.shape[:2]
+    while width == 2 * (width // 2) >= 2 * size[0] and height == 2 * (height // 2) >= 2 * size[1]:
+        width, height = width // 2, height // 2
+        picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+    if (width, height) == size:
+        return picture
+    soft = softened(picture, max(0.5, size[0] / width))
+    return cv2.resize(soft, size, interpolation=cv2.INTER_LINEAR)
