@@ -22,9 +22,10 @@ from ..types import Array
 from .data_augment import Look, draw_look, recoloured, turned_points
 from .data_cache import Clip
 
-TAUGHT = "taught"  # placed in every frame by a teacher; neck and shoulders ride with the head
+TAUGHT = "taught"  # placed in every frame by a teacher
 TRACKED = "tracked"  # carried through the clip by the program's own tracker
 FITTED = "fitted"  # placed in every frame by the program itself, as in a source picture
+# where a frame's anchors are placed anew, neck and shoulders ride with the head: held back below
 
 
 class Batch(NamedTuple):
@@ -94,10 +95,19 @@ class Pairs:
     """Draws batches of pairs."""
 
     def __init__(
-        self, clips: list[Clip], layout: Layout, augment: Augment, *, seed: int, candidates: int = 5
+        self,
+        clips: list[Clip],
+        layout: Layout,
+        augment: Augment,
+        *,
+        seed: int,
+        sets: tuple[str, ...] = (),
+        candidates: int = 6,
     ) -> None:
+        """sets: keypoint sets to draw from, none for all; a clip without any is not drawn."""
+        clips = [clip for clip in clips if not sets or set(sets) & set(clip.points)]
         self._clips, self._layout, self._augment = clips, layout, augment
-        self._seed, self._candidates = seed, candidates
+        self._seed, self._candidates, self._sets = seed, candidates, sets
         people: dict[str, list[int]] = {}
         for i, clip in enumerate(clips):
             people.setdefault(clip.identity, []).append(i)
@@ -112,7 +122,7 @@ class Pairs:
     def _pair(self, rng: np.random.Generator, size: int) -> tuple[Array, ...]:
         person = self._people[rng.integers(len(self._people))]
         clip = self._clips[person[rng.integers(len(person))]]
-        names = sorted(name for name in clip.points if name != FITTED) or [FITTED]
+        names = sorted(name for name in clip.points if name in self._sets or not self._sets)
         name = names[rng.integers(len(names))]
         a, b = self._two(clip.points[name], rng)
         look = draw_look(self._augment, rng)
@@ -124,9 +134,9 @@ class Pairs:
             return int(usable[0]), int(usable[0])
         a = rng.choice(usable)
         others = rng.choice(usable, self._candidates)
-        if rng.random() < 0.4:
+        if rng.random() < 0.3:
             return int(a), int(others[0])
-        mark = self._layout.watched if rng.random() < 0.7 else slice(None)
+        mark = self._layout.watched if rng.random() < 0.8 else slice(None)
         apart = points[others][:, mark, :2] - points[a][mark, :2]
         if mark is not slice(None):  # the face's own change, without the head's shift
             apart = apart - apart.mean(1, keepdims=True)
@@ -157,7 +167,7 @@ def pair(
 def _rows(clip: Clip, points: str, numbers: tuple[int, int], layout: Layout) -> list[Array]:
     """Keypoints (K, 6) of source and driving as the program would get them from this set."""
     before, after = (clip.points[points][number, :, :6].copy() for number in numbers)
-    if points == TAUGHT:
+    if points in (TAUGHT, FITTED):
         return [before, held_back(before, after, layout.follow)]
     fitted = clip.points.get(FITTED)
     if points == TRACKED and fitted is not None:

@@ -25,7 +25,7 @@ class LossWeights:
     paint_l1: float = 0.5
     """The same of the paint alone: where alpha is small, paint would learn nothing otherwise, and
     alpha has no reason to grow (mouths stayed shut without it)."""
-    emphasis: float = 6.0
+    emphasis: float = 8.0
     """How much more a pixel at lids and lips counts than one far from them."""
     alpha: float = 0.001
     """Mean of the paint's share: paint by exception."""
@@ -55,6 +55,8 @@ class TrainConfig:
     """Checkpoints, curves and strips."""
     cache: Path = Path("scratch/cache/train")
     """Cached training clips (see data_cache)."""
+    sets: tuple[str, ...] = ("taught", "fitted")
+    """Keypoint sets of the cache that pairs are drawn with; none for all that there are."""
     validation: Path = Path("scratch/cache/val")
     """Cached clips of other people."""
     perceptual_network: Path | None = None

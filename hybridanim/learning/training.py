@@ -60,7 +60,7 @@ class Trainer:
             self.net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
         clips = data_cache.read(config.cache)
-        self._pairs = Pairs(clips, layout, config.augment, seed=config.seed)
+        self._pairs = Pairs(clips, layout, config.augment, seed=config.seed, sets=config.sets)
         self._objective = Objective(config.losses, layout, config.perceptual_network)
         if config.losses.gan or config.losses.matching:
             self._objective.adversary = Adversary(config.discriminator_rate, self._team)
