@@ -21,7 +21,9 @@ class Composer:
         self._rows = _span(crop.y_px, h, crop.side_px, scale)
         self._columns = _span(crop.x_px, w, crop.side_px, scale)
         size = source.image.shape[0]
-        self._place = pasteback.place(source.picture, crop, size) if job.paste_back else None
+        self._place = (
+            pasteback.place(source.picture, crop, size) if job.pipeline.render.paste_back else None
+        )
 
     def __call__(self, image: Array, driving: Array) -> Array:
         """image: (S, S, 3) animated square; driving: (H, W, 3) as read; both uint8 RGB."""

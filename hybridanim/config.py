@@ -89,8 +89,10 @@ class RenderConfig:
     """How the full-resolution source is sampled."""
     composite: Literal["layers", "sheet"] = "layers"
     """layers moves the person over a background that stands; sheet bends the whole picture."""
+    paste_back: bool = False
+    """Give the whole source picture with the animated part in its place."""
     pin_border: float = 0.06
-    """Share of the crop's side over which motion fades to nothing at its border, 0 to 0.5."""
+    """With --paste-back: share of the side over which motion fades where the picture goes on."""
 
 
 @dataclass(frozen=True)
@@ -132,8 +134,6 @@ class RenderJob:
     """Driving video up to this second."""
     source_time: float = 0.0
     """Where SOURCE is a video: the second its picture is taken at."""
-    paste_back: bool = False
-    """Give the whole source picture with the animated part in its place."""
     audio: bool = True
     """Keep the driving video's sound."""
     side_by_side: bool = False

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from . import sparse_motion, transfer
-from .anchors import FREE
+from . import geometry, sparse_motion, transfer
+from .anchors import FOLLOW, FREE, PINNED
 from .config import KeypointsConfig
 from .smoothing import OneEuroState, one_euro_step
 from .types import Array, Crop, Frame, HeadBox, Keypoints, Source, SparseMotion, Tracks
@@ -76,6 +76,8 @@ def step(
             strength=config.scale,
             free=FREE if len(FREE) == len(driving.xy_norm) else None,
         )
+    if len(FOLLOW) == len(target.xy_norm):
+        target = _settled(target, source)
     if state.away > 0.01 and state.target is not None:
         step_s = max(0.0, frame.time_s - state.time_s)
         away = state.away * float(np.exp(-step_s / _EASE_S))
@@ -108,6 +110,15 @@ def mixed(a: Keypoints, b: Keypoints, share_b: float) -> Keypoints:
             )
         )
     )
+
+
+def _settled(target: Keypoints, source: Source) -> Keypoints:
+    """Body led by the head, and the head kept in the square."""
+    center_px = np.array([source.head.center_xy_px])
+    center = geometry.norm_from_px(center_px, source.crop)[0].astype(np.float64)
+    size = _head_norm(source.head, source.crop)
+    target = transfer.kept_inside(source.keypoints, target, center, size, PINNED)
+    return transfer.led(source.keypoints, target, FOLLOW)
 
 
 def _held(state: FollowState, frame: Frame, source: Source) -> tuple[FollowState, SparseMotion]:

@@ -37,6 +37,7 @@ class Prepared:
     coverage: Array  # (64, 64) float32 in [0, 1], coverage in cells
     reach: Array  # (64, 64) float32, 1 in cells that hold any of the person's layer
     follow: Array  # (64, 64) float32 in [0, 1], share of the motion that a cell takes
+    pinned: tuple[bool, bool, bool, bool]  # left, top, right, bottom: meets the picture around it
     config: RenderConfig
 
 
@@ -58,7 +59,15 @@ def prepare(source: Source, config: RenderConfig) -> Prepared:
     coverage = cv2.resize(np.ascontiguousarray(alpha[..., 0]), cells, interpolation=cv2.INTER_AREA)
     reach = cv2.resize(held, cells, interpolation=cv2.INTER_AREA)
     reach = cv2.dilate((reach > 0).astype(np.float32), np.ones((3, 3), np.uint8))
-    return Prepared(image, person, behind, coverage, reach, follow, config)
+    pinned = pinned_sides(source) if config.paste_back else (False,) * 4
+    return Prepared(image, person, behind, coverage, reach, follow, pinned, config)
+
+
+def pinned_sides(source: Source) -> tuple[bool, bool, bool, bool]:
+    """Left, top, right, bottom: the sides of the crop where the source picture goes on."""
+    crop, (height, width) = source.crop, source.picture.shape[:2]
+    right, bottom = crop.x_px + crop.side_px, crop.y_px + crop.side_px
+    return crop.x_px > 0, crop.y_px > 0, right < width, bottom < height
 
 
 def _is_vague(subject: Array) -> bool:
@@ -126,16 +135,18 @@ def _calmed_flow(motion: DenseMotion, prepared: Prepared) -> Array:
     flow = np.moveaxis(motion.grid_norm - geometry.grid_norm(h, w), -1, 0)
     flow = flow * cv2.resize(prepared.follow, (w, h), interpolation=cv2.INTER_LINEAR)
     pin_border = prepared.config.pin_border
-    if pin_border > 0:
-        flow = flow * (_ramp(h, pin_border)[:, None] * _ramp(w, pin_border))
+    if pin_border > 0 and any(prepared.pinned):
+        left, top, right, bottom = prepared.pinned
+        flow = flow * _ramp(h, pin_border, top, bottom)[:, None] * _ramp(w, pin_border, left, right)
     return np.ascontiguousarray(flow, dtype=np.float32)
 
 
 @cache
-def _ramp(cells: int, share: float) -> Array:
-    """0 in the two outermost cells, rising smoothly to 1 over ``share`` of the side."""
-    at = np.arange(cells)
-    t = np.clip((np.minimum(at, cells - 1 - at) - 1) / max(1.0, share * cells), 0, 1)
+def _ramp(cells: int, share: float, at_start: bool, at_end: bool) -> Array:
+    """0 in the two outermost cells of a side, rising smoothly to 1 over ``share`` of the length."""
+    first = np.arange(cells) if at_start else np.full(cells, cells)
+    last = np.arange(cells)[::-1] if at_end else np.full(cells, cells)
+    t = np.clip((np.minimum(first, last) - 1) / max(1.0, share * cells), 0, 1)
     return (t * t * (3 - 2 * t)).astype(np.float32)
 
 

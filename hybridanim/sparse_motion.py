@@ -16,8 +16,8 @@ from .landmarks.points import GROUPS
 from .local_affine import fit_global_affine, fit_local_affines
 from .types import Array, Crop, HeadBox, Keypoints, Tracks
 
-CROP_HEADS = 2.3  # side of a crop, in head boxes
-CROP_RISE = 0.02  # how far below the head's middle a crop's middle lies, in crops
+CROP_HEADS = 2.5  # side of a crop, in head boxes
+CROP_RISE = -0.03  # how far below the head's middle a crop's middle lies, in crops: hair is high
 _RESIDUAL_HEADS = 0.02  # a residual of this share of the head counts a row half
 _LANDMARK_WEIGHT = 2.0  # one landmark against one feature of full confidence
 _LEAST_SCALE = 0.2  # of a local affine against the head's; a closed lid is not thinner

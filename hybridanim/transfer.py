@@ -13,6 +13,7 @@ from . import geometry
 from .local_affine import fit_global_affine
 from .types import Array, Keypoints
 
+_BEYOND_HEADS = 0.25  # how far a head may reach beyond the square, in heads
 _RESIDUAL_NORM = 0.04  # a keypoint that leaves the head's affine by this counts half in fitting it
 
 
@@ -42,6 +43,49 @@ def relative(
     if free is not None:
         xy, change = _stiffened(source.xy_norm, xy, change, free)
     return _blend(source, xy, change @ source.jacobian, driving.confidence, strength)
+
+
+def led(source: Keypoints, target: Keypoints, follow: Array) -> Keypoints:
+    """Neck and shoulders by the head's motion alone, in the source's own size.
+
+    follow: (K,) share of the head's affine that a keypoint takes; 1 leaves it as it is.
+    """
+    head = follow == 1
+    whole = _head_affine(source, target, head)
+    share = follow[:, None]
+    rigid = source.xy_norm @ whole[:, :2].T + whole[:, 2]
+    xy = source.xy_norm + share * (rigid - source.xy_norm)
+    linear = np.eye(2) + share[..., None] * (whole[:, :2] - np.eye(2))
+    return Keypoints(
+        np.where(head[:, None], target.xy_norm, xy).astype(np.float32),
+        np.where(head[:, None, None], target.jacobian, linear @ source.jacobian).astype(np.float32),
+        target.confidence,
+    )
+
+
+def kept_inside(
+    source: Keypoints, target: Keypoints, center_norm: Array, size_norm: float, head: Array
+) -> Keypoints:
+    """The head held back softly before it leaves the square, all of it by one translation.
+
+    center_norm, size_norm: the source's head box. head: (K,) bool, the keypoints that move. Up to
+    half of the room, and a quarter of a head beyond it, motion is the driver's own; then it tires.
+    """
+    whole = _head_affine(source, target, head)
+    shift = whole[:, :2] @ center_norm + whole[:, 2] - center_norm
+    room = np.where(shift > 0, 1 - center_norm, 1 + center_norm) - 0.5 * size_norm
+    most = np.maximum(room, 0) + _BEYOND_HEADS * size_norm
+    free = 0.5 * most
+    over = np.maximum(np.abs(shift) - free, 0)
+    held = np.minimum(np.abs(shift), free) + (most - free) * np.tanh(over / (most - free))
+    back = (np.sign(shift) * held - shift) * head[:, None]
+    return Keypoints((target.xy_norm + back).astype(np.float32), target.jacobian, target.confidence)
+
+
+def _head_affine(source: Keypoints, target: Keypoints, head: Array) -> Array:
+    """(2, 3) affine of the head's keypoints from the source to the target."""
+    ones = np.ones(int(head.sum()))
+    return fit_global_affine(source.xy_norm[head], target.xy_norm[head], ones, _RESIDUAL_NORM)
 
 
 def _stiffened(before: Array, after: Array, change: Array, free: Array) -> tuple[Array, Array]:

@@ -38,7 +38,8 @@ def _renderer(config: PipelineConfig) -> tuple[Stage, Stage]:
         return Dense(config.dense), Generate(config.render)
     from hybridanim.models import renderer  # imports torch, which the warp does without
 
-    learned = renderer.load(config.render.weights)
+    pin_border = config.render.pin_border if config.render.paste_back else 0.0
+    learned = renderer.load(config.render.weights, pin_border=pin_border)
     return LearnedDense(learned), LearnedGenerate(learned)
 
 

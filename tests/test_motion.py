@@ -6,7 +6,7 @@ from scipy.optimize import least_squares
 from skimage.transform import AffineTransform
 
 from hybridanim import dense_motion, geometry, smoothing, sparse_motion, transfer
-from hybridanim.anchors import ANCHORS, FREE, PINNED, REACH_BOX
+from hybridanim.anchors import ANCHORS, FOLLOW, FREE, PINNED, REACH_BOX
 from hybridanim.landmarks.points import POINTS
 from hybridanim.local_affine import fit_global_affine, fit_local_affines
 from hybridanim.types import Crop, HeadBox, Keypoints, Tracks
@@ -280,3 +280,31 @@ def test_stiff_keypoints_follow_the_head_and_free_ones_move():
     moved = found.xy_norm - source.xy_norm
     np.testing.assert_allclose(moved[lid], [0.13, 0.07], atol=0.006)
     np.testing.assert_allclose(moved[jaw], [0.11, 0.056], atol=0.006)
+
+
+def shifted(source: Keypoints, shift) -> Keypoints:
+    return Keypoints(source.xy_norm + np.float32(shift), source.jacobian, source.confidence)
+
+
+def test_small_motion_is_not_held_back_and_large_motion_stays_inside():
+    source = keypoints(3, wobble=0.0)
+    center, size = geometry.norm_from_px(np.array(HEAD.center_xy_px), CROP), 0.87
+    small = transfer.kept_inside(source, shifted(source, [0.2, -0.1]), center, size, PINNED)
+    np.testing.assert_allclose(small.xy_norm, source.xy_norm + np.array([0.2, -0.1]), atol=1e-4)
+    ends = []
+    for far in (0.5, 1.0, 2.0, 4.0):
+        held = transfer.kept_inside(source, shifted(source, [far, 0.0]), center, size, PINNED)
+        ends.append(float((held.xy_norm - source.xy_norm)[PINNED, 0].mean()))
+    assert ends == sorted(ends)  # never turns back
+    assert ends[-1] <= 1 - center[0] - 0.5 * size + 0.25 * size + 1e-3
+
+
+def test_neck_and_shoulders_take_their_share_and_keep_the_sources_size():
+    source = keypoints(3, wobble=0.0)
+    other = keypoints(1, wobble=0.0)  # the driver's own neck and shoulders are elsewhere
+    xy = np.where(PINNED[:, None], source.xy_norm + np.float32([0.1, 0.0]), other.xy_norm + 0.5)
+    found = transfer.led(source, Keypoints(xy, source.jacobian, source.confidence), FOLLOW)
+    moved = found.xy_norm - source.xy_norm
+    np.testing.assert_allclose(moved[:, 0], 0.1 * FOLLOW, atol=2e-3)
+    np.testing.assert_allclose(moved[:, 1], 0, atol=2e-3)
+    np.testing.assert_allclose(found.jacobian, source.jacobian, atol=5e-3)

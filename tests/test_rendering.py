@@ -1,5 +1,7 @@
 """The warp renderer against known motions, and what it must never touch."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -180,10 +182,16 @@ def test_border_meets_the_picture_around_it():
     image = data.astronaut()[:256, :256].copy()
     grid = (geometry.grid_norm(64) + 0.1).astype(np.float32)
     motion = DenseMotion(grid, np.ones((64, 64), np.float32))
-    out = _render(_source(image, np.ones((256, 256), np.float32)), motion).astype(int)
-    for edge in (out[0] - image[0], out[-1] - image[-1], out[:, 0] - image[:, 0]):
-        assert np.abs(edge).mean() < 2
+    source = _source(image, np.ones((256, 256), np.float32))
+    around = cv2.copyMakeBorder(image, 0, 9, 9, 9, cv2.BORDER_REFLECT)  # but not above
+    source = replace(source, picture=around, crop=Crop(9, 0, 256))
+    out = _render(source, motion, paste_back=True).astype(int)
+    for edge in (out[-1] - image[-1], out[:, 0] - image[:, 0], out[:, -1] - image[:, -1]):
+        assert np.abs(edge[20:]).mean() < 2
     assert np.abs(out - image)[64:192, 64:192].mean() > 5
+    assert np.abs(out - image)[0, 64:192].mean() > 5  # at the picture's own edge nothing is held
+    free = _render(source, motion).astype(int)
+    assert np.abs(free - image)[-1].mean() > 5  # nor when nothing is pasted back
 
 
 def test_vague_mask_bends_the_picture_instead_of_ghosting():
