@@ -211,9 +211,11 @@ def test_benchmark_says_what_is_missing(tmp_path, capsys):
 def test_bars_on_photographs():
     for name, least in (
         ("pratheepan_face", 0.90),
-        ("pratheepan_family", 0.70),
+        ("pratheepan_family", 0.80),
         ("fasseg_frontal03", 0.94),
     ):
         figures = benchmark.measure(benchmark.pairs(SKIN_SETS / name))
         assert figures["adaptive"]["f1"] >= least
         assert figures["adaptive"]["f1"] > figures["fixed"]["f1"]
+        tones = [row["f1"] for row in figures["tones"].values()]
+        assert max(tones) - min(tones) <= 0.10

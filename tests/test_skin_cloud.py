@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from hybridanim.skin import cloud as skin_cloud
+from hybridanim.skin import limbs, still_faces
 from hybridanim.types import FaceBox
 
 TONES = {  # RGB of lit skin, from very light to dark
@@ -96,3 +97,32 @@ def test_packing_keeps_the_shape():
     packed = skin_cloud.pack(cloud.skin)
     assert packed.dtype == np.uint8
     assert packed.max() == 255
+
+
+def test_regions_of_impossible_thickness_go():
+    mask = np.zeros((240, 320), np.uint8)
+    cv2.ellipse(mask, ((60, 60), (40, 52), 0.0), 255, -1)  # the head
+    cv2.line(mask, (110, 60), (110, 160), 255, 20)  # an arm
+    cv2.rectangle(mask, (180, 120), (310, 230), 255, -1)  # a table
+    cv2.line(mask, (150, 20), (300, 20), 255, 3)  # its edge
+    got = limbs.without_impossible(mask, [FaceBox(40, 38, 40, 44)])
+    want = mask.copy()
+    want[100:, 170:], want[:40, 140:] = 0, 0
+    np.testing.assert_array_equal(got, want)
+    np.testing.assert_array_equal(limbs.without_impossible(mask, []), mask)
+
+
+def test_small_faces_are_found_and_a_skin_coloured_wall_is_none():
+    data = pytest.importorskip("skimage.data")
+    head = cv2.resize(data.astronaut()[:260, 100:360], (52, 52), interpolation=cv2.INTER_AREA)
+    image = np.full((300, 440, 3), (70, 90, 80), np.uint8)
+    places = [(40, 60), (180, 60), (320, 60)]
+    for x, y in places:
+        image[y : y + 52, x : x + 52] = head
+    found = still_faces.find_faces(image, cv2.cvtColor(image, cv2.COLOR_RGB2YUV))
+    assert len(found) == 3
+    for face, (x, y) in zip(sorted(found, key=lambda f: f.x_px), places, strict=True):
+        assert x < face.center_xy_px[0] < x + 52
+        assert y < face.center_xy_px[1] < y + 52
+    wall = np.full((300, 440, 3), TONES["tan"], np.uint8)
+    assert not still_faces.find_faces(wall, cv2.cvtColor(wall, cv2.COLOR_RGB2YUV))
