@@ -1,16 +1,17 @@
 """Writes what every stage did, frame by frame: a video a stage, an overview, a table, a report.
 
-DebugWriter(folder, ...).write(Results) ... .close(). Everything is made in ``FOLDER.partial`` and
-moved into FOLDER at the end, so that a folder never holds half of a run; files of other names in it
-are left alone. Memory does not grow with the length of the video.
+DebugWriter(folder, ...).write(Results) ... .close(). Everything is made in ``FOLDER.PID.partial``
+and moved into FOLDER at the end, so that a folder never holds half of a run; files of other names
+in it are left alone. Memory does not grow with the length of the video.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -62,7 +63,7 @@ class DebugWriter:
         title: str = "",
         overwrite: bool = False,
     ) -> None:
-        self.folder = Path(folder).absolute()
+        self.folder = Path(folder).resolve()
         self.source = source
         self._fps, self._stages, self._overwrite = fps, stage_names, overwrite
         self._settings, self._versions = dict(settings or {}), dict(versions or {})
@@ -75,12 +76,17 @@ class DebugWriter:
         self._open_sinks = ExitStack()  # closes every one, also when another fails
         self._overview: Overview | None = None
         self._frames, self._is_open = 0, True
-        self._stream = (self._partial / TABLE).open("w", newline="", encoding="utf-8")
-        self._table = csv.DictWriter(self._stream, columns(stage_names))
-        self._table.writeheader()
+        with _in_words(self.folder):
+            self._stream = (self._partial / TABLE).open("w", newline="", encoding="utf-8")
+            self._table = csv.DictWriter(self._stream, columns(stage_names))
+            self._table.writeheader()
 
     def write(self, results: Results) -> None:
-        """Draw one frame and add it to every file."""
+        """Draw one frame and add it to every file; InputError where the disk does not take it."""
+        with _in_words(self.folder):
+            self._write(results)
+
+    def _write(self, results: Results) -> None:
         if results.tracks:
             self._trails = draw.extend_trails(self._trails, results.tracks)
         row = frame_row(results, self._stages)
@@ -114,14 +120,30 @@ class DebugWriter:
     def close(self, stopped: str = "") -> None:
         """Finish all files and move them into the folder; nothing is left without a frame.
 
-        stopped: why the run ended early, for the report.
+        stopped: why the run ended early, for the report. Raises InputError where that fails.
         """
         if not self._is_open:
             return
         self._is_open = False
-        try:
+        with _in_words(self.folder):
+            self._finish(stopped)
+
+    def discard(self) -> None:
+        """Give up and remove what was written; the folder stays as it was."""
+        if not self._is_open:
+            return
+        self._is_open = False
+        for sink, _ in self._sinks.values():
+            sink.discard()
+        with suppress(OSError):
             self._stream.close()
-            self._open_sinks.close()
+        with suppress(OSError):
+            remove_partial(self._partial)
+
+    def _finish(self, stopped: str) -> None:
+        try:
+            with self._open_sinks:
+                self._stream.close()
             if self._frames:
                 self._write_texts(stopped)
                 self.folder.mkdir(parents=True, exist_ok=True)
@@ -159,8 +181,20 @@ class DebugWriter:
         self.close(words or (kind.__name__ if kind else ""))
 
 
+@contextmanager
+def _in_words(folder: Path) -> Iterator[None]:
+    """Turn what the system says about a full disk, missing rights and the like into InputError."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"--debug {folder}: expected a folder that can be written, got “{error.strerror}”; "
+            "free some space or give another one"
+        ) from error
+
+
 def make_partial(folder: Path, overwrite: bool) -> Path:
-    """The empty folder to work in, beside the one asked for."""
+    """The empty folder to work in, beside the one asked for; of this process alone."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--debug {folder}: expected a folder, found a file; give another name")
     held = [name for name in FILES if (folder / name).exists()]
@@ -169,16 +203,25 @@ def make_partial(folder: Path, overwrite: bool) -> Path:
             f"--debug {folder}: expected a new or empty folder, found {held[0]} of an earlier run; "
             "add --overwrite or give another name"
         )
-    partial = folder.with_name(folder.name + ".partial")
-    try:
+    if (folder / CONFIG).exists() and not _is_settings(folder / CONFIG):
+        raise InputError(
+            f"--debug {folder}: expected no {CONFIG} or that of an earlier run, found one of your "
+            "own; give another name"
+        )
+    partial = folder.parent / f"{folder.name}.{os.getpid()}.partial"
+    with _in_words(folder):
         remove_partial(partial)
         partial.mkdir(parents=True)
-    except OSError as error:
-        raise InputError(
-            f"--debug {folder}: expected a folder that can be written, got “{error.strerror}”; "
-            "give another one"
-        ) from error
     return partial
+
+
+def _is_settings(path: Path) -> bool:
+    """Whether this is a CONFIG that DebugWriter wrote."""
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(saved, dict) and set(saved) == {"settings", "versions"}
 
 
 def remove_partial(partial: Path) -> None:
