@@ -1,7 +1,7 @@
 """Pictures into one output file, each kind of file by its own encoder.
 
 Upright (H, W, 3) uint8 RGB pictures with their times -> a temporary file or folder that
-``media_out`` renames when it is whole. An encoder is made with the temporary path, gets ``add`` for
+``writer`` renames when it is whole. An encoder is made with the temporary path, gets ``add`` for
 each picture and ``finish`` once; all calls come from one thread.
 """
 

@@ -37,10 +37,10 @@ class VideoWriter:
     (sound that cannot be used), ``count`` how many pictures were taken, ``path`` where they go.
     """
 
-    def __init__(self, plan: SinkPlan, part: Path) -> None:
+    def __init__(self, plan: SinkPlan, part: Path, overwrite: bool = False) -> None:
         self.path = plan.target
         self.count = 0
-        self._plan, self._part = plan, part
+        self._plan, self._part, self._overwrite = plan, part, overwrite
         self._keeps = False
         self._is_closed = False
         self._error: Exception | None = None
@@ -72,9 +72,12 @@ class VideoWriter:
         self._put((np.array(image, order="C"), float(time_s)))
         self.count += 1
 
-    def abort_keep(self) -> None:
-        """Keep what has been written even if the ``with`` block is left by an error."""
-        self._keeps = True
+    def abort_keep(self, path: Path | None = None) -> None:
+        """Keep what has been written even if the ``with`` block is left by an error.
+
+        path: its name then, in the same folder and with the same ending; None = as planned.
+        """
+        self._keeps, self.path = True, path or self.path
 
     def __enter__(self) -> VideoWriter:
         return self
@@ -101,7 +104,7 @@ class VideoWriter:
                 )
             if self._error is not None:
                 raise self._error
-            _move(self._part, self.path)
+            _move(self._part, self.path, self._overwrite)
         except OSError as error:
             raise _write_error(self.path, error) from error
         finally:
@@ -137,7 +140,7 @@ class VideoWriter:
 
     def _add(self, image: Array, time_s: float) -> None:
         if self._encoder is None:
-            self._encoder = encoder_for(self.path)(self._plan, self._part)
+            self._encoder = encoder_for(self._plan.target)(self._plan, self._part)
         self._encoder.add(image, time_s)
 
     def _try(self, action: Any, *arguments: Any) -> None:
@@ -186,11 +189,15 @@ def open_sink(
     )
     _check_kind(target)
     _check_free(target, overwrite)
-    return VideoWriter(plan, _make_part(target))
+    return VideoWriter(plan, _make_part(target), overwrite)
 
 
 def _check_kind(target: Path) -> None:
-    """Raise InputError for an ending that cannot be written."""
+    """Raise InputError for an ending that cannot be written, or no name at all."""
+    if target.name in ("", ".."):
+        raise InputError(
+            f"output: expected a name, got the folder {target}; add a name, for example out.mp4"
+        )
     known = {"", ".gif", *FORMATS, *WRITE_SUFFIXES}
     if target.suffix.lower() not in known:
         listed = " ".join(sorted(known - {""}))
@@ -249,8 +256,18 @@ def _write_error(target: Path, error: Exception) -> InputError:
     )
 
 
-def _move(part: Path, target: Path) -> None:
-    """Give the finished file its name; pictures replace those of an earlier run in their folder."""
+def _move(part: Path, target: Path, overwrite: bool) -> None:
+    """Give the finished file its name; pictures replace those of an earlier run in their folder.
+
+    Raises InputError when the name was taken meanwhile, by another run: both results are kept.
+    """
+    if not overwrite and not _claim(part, target):
+        kept = target.with_name(f"{target.stem}.{os.getpid()}{target.suffix}")
+        os.replace(part, kept)
+        raise InputError(
+            f"output: expected {target} to stay free, got it from another program meanwhile, and it"
+            f" was left alone; this result is {kept}"
+        )
     if not part.is_dir():
         os.replace(part, target)
         return
@@ -259,6 +276,19 @@ def _move(part: Path, target: Path) -> None:
         old.unlink()
     for new in sorted(part.iterdir()):
         os.replace(new, target / new.name)
+
+
+def _claim(part: Path, target: Path) -> bool:
+    """Take a free name so that nobody else can; False when it is taken."""
+    if part.is_dir():
+        return not target.exists() or not any(target.iterdir())
+    try:
+        os.link(part, target)
+    except FileExistsError:
+        return False
+    except OSError:  # no links on this file system
+        return not target.exists()
+    return True
 
 
 def _remove(part: Path) -> None:
