@@ -82,21 +82,23 @@ def container_tags(record: Mapping[str, Any]) -> dict[str, str]:
 def sidecar_path(output: str | Path) -> Path:
     """Where the record of an output lies: OUT.json beside OUT.mp4 or the folder OUT.
 
-    When that name is taken by a file of another kind, OUT.mp4.json instead.
+    When that name is taken by a file of another kind, or by the record of another output
+    (OUT.webm), OUT.mp4.json instead.
     """
     output = Path(output)
     plain = output.with_suffix(".json")
-    if plain.exists() and not _is_record(plain):
+    if plain.exists() and not _is_record(plain, output.name):
         return output.with_name(output.name + ".json" if output.suffix else output.name + ".1.json")
     return plain
 
 
 def write_sidecar(output: str | Path, record: Mapping[str, Any]) -> Path:
-    """Write the record beside an output, whole or not at all; returns its path.
+    """Write the record and the output's name beside it, whole or not at all; returns the path.
 
     Raises InputError when the folder cannot be written to.
     """
     path = sidecar_path(output)
+    record = {**record, "output": Path(output).name}
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     text = json.dumps(to_json(record), indent=2, ensure_ascii=False) + "\n"
     try:
@@ -157,7 +159,7 @@ def git_commit() -> str | None:
 def draw_mark(image: NDArray[Any]) -> NDArray[np.uint8]:
     """A copy of (H, W, 3) uint8 RGB with a small half-transparent badge, lower right.
 
-    Pictures too small for legible letters (under 48 px) come back unmarked.
+    Pictures too small for legible letters (one side under 57 px) come back unmarked.
     """
     marked = np.array(image, dtype=np.uint8, order="C")
     badge = _badge(min(image.shape[:2]))
@@ -179,7 +181,7 @@ def _badge(side_px: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
     font = ImageFont.load_default(size=height * fine * 0.72)
     left, _, right, _ = font.getbbox(MARK_TEXT)
     width = round((right - left) / fine + 0.9 * height)
-    if width + height > side_px or side_px < 48:
+    if width + height > side_px:
         return None
     size = (width * fine, height * fine)
     alpha, light = Image.new("L", size, 0), Image.new("L", size, 0)
@@ -198,6 +200,8 @@ def _badge(side_px: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
 def _file_record(path: Path) -> dict[str, Any]:
     """Name, kind and digest of one input."""
     record: dict[str, Any] = {"name": path.name, "sha256": None}
+    if not (path.is_file() or path.is_dir()):  # a pipe would be waited for, a device never ends
+        return record
     with contextlib.suppress(OSError):
         record["sha256"] = sha256(path)
     return record
@@ -210,10 +214,11 @@ def _version(package: str) -> str:
     return ""
 
 
-def _is_record(path: Path) -> bool:
-    """True for a JSON file that ``write_sidecar`` wrote."""
+def _is_record(path: Path, output_name: str) -> bool:
+    """True for a JSON file that ``write_sidecar`` wrote for that output."""
     try:
         loaded = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return isinstance(loaded, dict) and loaded.get("is_generated") is True
+    is_ours = isinstance(loaded, dict) and loaded.get("is_generated") is True
+    return is_ours and loaded.get("output", output_name) == output_name

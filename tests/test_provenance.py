@@ -75,7 +75,9 @@ def test_sidecar_lies_beside_and_spares_other_files(tmp_path):
     made = record(tmp_path)
     path = provenance.write_sidecar(tmp_path / "out.mp4", made)
     assert path == tmp_path / "out.json"
-    assert json.loads(path.read_text(encoding="utf-8")) == made
+    assert json.loads(path.read_text(encoding="utf-8")) == {**made, "output": "out.mp4"}
+    other = provenance.write_sidecar(tmp_path / "out.webm", made)  # spares that of out.mp4
+    assert other == tmp_path / "out.webm.json"
     assert provenance.write_sidecar(tmp_path / "out.mp4", made) == path
     (tmp_path / "mine.json").write_text('{"notes": 1}')
     assert provenance.write_sidecar(tmp_path / "mine.mp4", made).name == "mine.mp4.json"
