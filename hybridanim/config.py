@@ -15,6 +15,8 @@ from typing import Any, Literal
 from . import tables
 from .errors import InputError
 
+MOST_CROP_PX = 32768  # larger than any picture that can be read
+
 
 @dataclass(frozen=True)
 class SegmentConfig:
@@ -30,6 +32,16 @@ class SegmentConfig:
     """Blobs are looked for at this longer side, in pixels."""
     learning_rate: float = 0.02
     """Share of each confident frame that the adaptive cloud takes in."""
+
+    def __post_init__(self) -> None:
+        for flag, (low, high) in (("--u-range", self.u_range), ("--v-range", self.v_range)):
+            if not 0 <= low <= high <= 255:
+                raise InputError(
+                    f"{flag}: expected two numbers of 0 to 255, the smaller one first, got {low}"
+                    f" {high}; choose within"
+                )
+        _within("--coarse-px", self.coarse_px, 32, 2048)
+        _within("--learning-rate", self.learning_rate, 0, 1)
 
 
 @dataclass(frozen=True)
@@ -48,6 +60,13 @@ class TrackConfig:
     """A feature that does not return to within this many pixels is dropped."""
     least_likeness: float = 0.8
     """A feature less like its first appearance than this (correlation, 0 to 1) is dropped."""
+
+    def __post_init__(self) -> None:
+        _within("--max-features", self.max_features, 1, 5000)
+        _within("--window-px", self.window_px, 3, 99)
+        _within("--pyramid-levels", self.pyramid_levels, 0, 8)
+        _within("--forward-backward-px", self.forward_backward_px, 0, float("inf"))
+        _within("--least-likeness", self.least_likeness, 0, 1)
 
 
 @dataclass(frozen=True)
@@ -93,6 +112,9 @@ class RenderConfig:
     """Give the whole source picture with the animated part in its place."""
     pin_border: float = 0.06
     """With --paste-back: share of the side over which motion fades where the picture goes on."""
+
+    def __post_init__(self) -> None:
+        _within("--pin-border", self.pin_border, 0, 0.5)
 
 
 @dataclass(frozen=True)
@@ -143,7 +165,7 @@ class RenderJob:
     debug: Path | None = None
     """Write what every stage saw into this folder: videos, frames.csv and report.html."""
     profile: tuple[Path, ...] = ()
-    """Profiles made by calibration: skin, camera, tracker."""
+    """A profile made by calibration: skin, camera or tracker; repeat it for one of each."""
     overwrite: bool = False
     """Replace the output (and the debug folder) if it exists."""
     pipeline: PipelineConfig = field(default_factory=PipelineConfig)
@@ -221,10 +243,11 @@ def parse_crop(text: str) -> tuple[float, float, float, float] | None:
         x, y, width, height = (float(part) for part in parts)
     except ValueError:
         x = y = width = height = 0.0
-    if min(width, height) < 16:
+    is_finite = all(abs(number) <= MOST_CROP_PX for number in (x, y, width, height))  # no NaN
+    if not is_finite or min(width, height) < 16:
         raise InputError(
-            f"--crop: expected auto, none or X,Y,W,H in pixels with W and H of 16 or more, "
-            f"got {text!r}; for example --crop 100,40,300,300"
+            f"--crop: expected auto, none or X,Y,W,H in pixels with W and H of 16 to "
+            f"{MOST_CROP_PX}, got {text!r}; for example --crop 100,40,300,300"
         )
     return x, y, width, height
 

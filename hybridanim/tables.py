@@ -78,7 +78,8 @@ def refuse_unknown(name: str, known: list[str], where: str) -> typing.NoReturn:
 
 
 def fit(value: Any, hint: Any, where: str) -> Any:
-    """``value`` as the annotation ``hint`` says, or InputError."""
+    """``value`` as the annotation ``hint`` says, or InputError; numpy's numbers are numbers."""
+    value = value.item() if isinstance(value, np.generic) else value
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if isinstance(hint, type) and dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
         return exactly(hint, value, where)
