@@ -29,10 +29,10 @@ class View:
     scale: float  # working pixels per driving pixel, at most 1
 
     def __call__(self, image: Array) -> Array:
-        """The working picture, (h, w, 3) uint8 RGB."""
+        """The working picture, (h, w, 3) uint8 RGB; never a view of the given one."""
         part = image[self.y_px : self.y_px + self.height_px, self.x_px : self.x_px + self.width_px]
         if self.scale >= 1:
-            return np.ascontiguousarray(part)
+            return np.array(part, order="C")  # the caller may use its array again
         size = (
             max(16, round(part.shape[1] * self.scale)),
             max(16, round(part.shape[0] * self.scale)),

@@ -8,7 +8,10 @@ pipeline.last                          # the typed result of each stage for the 
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any
+
+import numpy as np
 
 from hybridanim import alignment, following, source, views
 from hybridanim.alignment import MEAN_SHAPE
@@ -57,6 +60,7 @@ class Pipeline:
         self.view: views.View | None = None  # None: chosen from the first frame
         self.last: Results | None = None
         self._run, self._index = Run(), 0
+        self._shape: tuple[int, ...] = ()  # of the first frame; () before it
 
     @classmethod
     def load(cls, profiles: Profiles | None = None, **options: Any) -> Pipeline:
@@ -64,6 +68,11 @@ class Pipeline:
 
         For example ``Pipeline.load(motion="absolute", size=256)``. Unknown ones raise InputError.
         """
+        if not isinstance(profiles, Profiles | None):
+            raise InputError(
+                f"Pipeline.load: expected options as keywords, got a {type(profiles).__name__};"
+                " write Pipeline.load(size=256), or Pipeline.load(**options)"
+            )
         return build(pipeline_config(options), profiles)
 
     @property
@@ -73,6 +82,7 @@ class Pipeline:
 
     def set_source(self, picture: Array) -> Source:
         """Prepare the picture to animate, (H, W, 3) uint8 RGB; InputError when it has no face."""
+        _expect_picture("source", picture)
         self.source = source.prepare(picture, self.config, self.profiles, self.aligner)
         return self.source
 
@@ -85,7 +95,16 @@ class Pipeline:
         return self.step(self.frame(image, time_s)).image
 
     def frame(self, image: Array, time_s: float | None = None) -> Frame:
-        """The next driving picture at the size that the trackers work on."""
+        """The next driving picture at the size that the trackers work on; InputError if unfit."""
+        _expect_picture("frame", image)
+        if self._shape not in ((), image.shape):
+            raise InputError(
+                f"frame: expected the first one's size {self._shape}, got {image.shape};"
+                " call reset() before another video"
+            )
+        if time_s is not None and not isfinite(time_s):
+            raise InputError(f"time_s: expected seconds, got {time_s}; leave it out if unknown")
+        self._shape = image.shape
         if self.view is None:
             self.view = views.whole_view(*image.shape[:2])
         index, self._index = self._index, self._index + 1
@@ -116,7 +135,7 @@ class Pipeline:
         """Forget the driver; the source stays."""
         for stage in self.stages:
             stage.reset()
-        self._index, self.last, self.view = 0, None, None
+        self._index, self.last, self.view, self._shape = 0, None, None, ()
 
     def _ready(self) -> Source:
         if self.source is None:
@@ -124,3 +143,15 @@ class Pipeline:
                 "animate: expected a source first, got none; call set_source(picture) before"
             )
         return self.source
+
+
+def _expect_picture(what: str, picture: Any) -> None:
+    """InputError unless it is (H, W, 3) uint8 RGB with something in it."""
+    is_array = isinstance(picture, np.ndarray)
+    if is_array and picture.dtype == np.uint8 and picture.shape[2:] == (3,) and picture.size:
+        return
+    got = f"{picture.shape} {picture.dtype}" if is_array else type(picture).__name__
+    raise InputError(
+        f"{what}: expected an array (H, W, 3) uint8 RGB, got {got}; hybridanim.io.to_rgb8 converts"
+        " arrays and Pillow's pictures, hybridanim.io.read_picture reads files"
+    )
