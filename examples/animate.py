@@ -1,8 +1,12 @@
 """The Python interface in a page: animate the astronaut by the drawn clip, frame by frame."""
 
+import sys
 from pathlib import Path
 
 from skimage import data
+
+if __package__ in (None, ""):  # run as a script: the repository's root is not on the path
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from hybridanim import io
 from stages import Pipeline
