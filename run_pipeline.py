@@ -2,18 +2,22 @@
 
 python run_pipeline.py SOURCE DRIVING --output OUT.mp4
 python run_pipeline.py                    (runs the example of this repository)
-python run_pipeline.py doctor             (what this machine can do)
 """
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback out of imports
+
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import tyro
-from tqdm import tqdm
 
 from hybridanim.config import EvaluateJob, RenderJob, read_job
 from hybridanim.errors import InputError
@@ -56,31 +60,30 @@ def main(words: list[str]) -> int:
             return _evaluate(words[1:])
         return _render(*_parse(words))
     except InputError as error:
-        return _refuse(str(error))
+        print(f"run_pipeline.py: {error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
-        return _refuse("stopped before the first frame; nothing was written")
+        print("run_pipeline.py: stopped; nothing was written", file=sys.stderr)
+        return 130
 
 
 def _doctor() -> int:
-    from stages import doctor  # each further word loads only what it needs
+    from stages import doctor, terminal  # each further word loads only what it needs
 
-    print("\n".join(doctor.report(EXAMPLE_DRIVING, _example_source())))
+    terminal.listen()
+    print("\n".join(doctor.report(EXAMPLE_DRIVING, terminal.example_source())))
     return 0
 
 
 def _evaluate(words: list[str]) -> int:
     from stages.evaluate import evaluate, table
+    from stages.terminal import listen, progress
 
+    listen()
     config = (tyro.conf.PositionalRequiredArgs,)
     job = tyro.cli(EvaluateJob, args=words, prog="run_pipeline.py evaluate", config=config)
-    with tqdm(unit=" clips", disable=None) as bar:
-
-        def progress(done: int, total: int, what: str) -> None:
-            bar.total = total
-            bar.set_description(what, refresh=False)
-            bar.update(done - bar.n)
-
-        result = evaluate(job, progress)
+    with progress(" clips") as show:
+        result = evaluate(job, show)
     print(table(result))
     for line in result["skipped"]:
         print(f"left out: {line}")
@@ -89,28 +92,33 @@ def _evaluate(words: list[str]) -> int:
 
 def _parse(words: list[str]) -> tuple[Files, RenderJob]:
     job = RenderJob()
-    if "--config" in words[:-1]:
-        job = read_job(Path(words[words.index("--config") + 1]))
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        name, _, value = word.partition("=")
+        if name == "--config" and (value or following):
+            job = read_job(Path(value or following))
     further = "".join(f"  {word}: {what}\n" for word, what in WORDS.items())
+    usage = (__doc__ or "").replace("\n\n", "\n").replace("\npython", "\n  python")
     arguments = tyro.cli(
         Arguments,
         args=words,
         default=Arguments(Files(), job),
         prog="run_pipeline.py",
-        description=f"{__doc__}\nFurther words:\n{further}",
-        config=(tyro.conf.OmitArgPrefixes,),
+        description=f"{usage}\nFurther words:\n{further}",
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.UseAppendAction),
     )
     return arguments.files, arguments.job
 
 
 def _render(files: Files, job: RenderJob) -> int:
     from stages.job import render
+    from stages.terminal import example_source, listen, make_folder, progress
 
+    listen()
     if files.source is None:
-        source, driving = _example_source(), EXAMPLE_DRIVING
+        source, driving = example_source(), EXAMPLE_DRIVING
         if job.output == RenderJob().output:
             job = replace(job, output=EXAMPLE_OUTPUT, overwrite=True)
-            EXAMPLE_OUTPUT.parent.mkdir(exist_ok=True)
+            make_folder(EXAMPLE_OUTPUT.parent)
         print(f"No source given: animating {source.name} by {driving.relative_to(HERE)}.")
     elif files.driving is None:
         raise InputError(
@@ -118,34 +126,22 @@ def _render(files: Files, job: RenderJob) -> int:
         )
     else:
         source, driving = files.source, files.driving
-    with tqdm(unit=" frames", disable=None) as bar:
-
-        def progress(done: int, total: int | None, what: str) -> None:
-            bar.total = total
-            bar.set_description(what, refresh=False)
-            bar.update(done - bar.n)
-
-        summary = render(job, source, driving, progress)
+    with progress(" frames") as show:
+        summary = render(job, source, driving, show)
     for note in summary.notes:
         print(note)
     ending = " (interrupted: as far as it went)" if summary.is_interrupted else ""
     print(f"{summary.frames} frames in {summary.output}{ending}")
-    if job.debug is not None:
+    if job.debug is not None and summary.has_debug:
         print(f"What every stage saw: {job.debug / 'report.html'}")
     return 130 if summary.is_interrupted else 0
 
 
-def _example_source() -> Path:
-    """scikit-image's astronaut photograph (NASA, public domain), from the package."""
-    from skimage import data
-
-    return Path(data.__file__).parent / "astronaut.png"
-
-
-def _refuse(message: str) -> int:
-    print(f"run_pipeline.py: {message}", file=sys.stderr)
-    return 2
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        try:
+            sys.exit(main(sys.argv[1:]))
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # as in --help | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

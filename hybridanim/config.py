@@ -176,6 +176,11 @@ class RenderJob:
                 f"--reference: expected auto, first or a frame number, got {self.reference!r};"
                 " count frames from 0"
             )
+        if self.output.name in ("", ".."):
+            raise InputError(
+                f"--output: expected a file or a new folder, got {str(self.output)!r}; add a name,"
+                " for example out.mp4"
+            )
         _within("--start", self.start, 0, float("inf"))
         _within("--source-time", self.source_time, 0, float("inf"))
         if self.end is not None and self.end <= self.start:

@@ -23,6 +23,7 @@ from hybridanim.show.debug import DebugWriter
 from hybridanim.types import Array, Source
 
 from . import Pipeline, build
+from .guards import DebugOutputs, refuse_clashes, undisturbed
 
 SCAN_S = 60.0  # how much of the driving video is looked through before the run
 _GLANCE_S = 0.4  # and how often
@@ -37,6 +38,7 @@ class Summary:
     frames: int = 0
     held: int = 0  # frames in which no head was tracked
     is_interrupted: bool = False
+    has_debug: bool = False  # whether the debug outputs are there
     notes: list[str] = field(default_factory=list)  # sentences that the user should read
 
 
@@ -48,62 +50,74 @@ def render(
     Raises InputError for whatever the user gave that cannot be used.
     """
     report = progress or (lambda done, total, what: None)
-    _refuse_own_input(job.output, source_path, driving_path)
+    refuse_clashes(job, source_path, driving_path)
     pipeline = build(job.pipeline, load_profiles(job.profile))
     source = pipeline.set_source(_source_picture(source_path, job.source_time))
-    record = provenance.describe(source_path, driving_path, job)
     report(0, None, "looking through the driving video")
     glances = _scan(driving_path, job, pipeline)
+    record = provenance.describe(source_path, driving_path, job)
     summary = Summary(job.output)
-    with ExitStack() as stack:
+    with ExitStack() as quiet, ExitStack() as stack:
         reader = stack.enter_context(io.open_source(driving_path, job.start, job.end))
         view = views.view_of_faces([g.face for g in glances], reader.height, reader.width)
         pipeline.view = view
         _set_reference(pipeline, job, glances, view, summary)
         composer = Composer(job, source)
         sink = stack.enter_context(_open_sink(job, reader, composer, driving_path, record))
-        debug = _open_debug(job, reader, source, record, stack)
+        debug = DebugOutputs(_open_debug(job, reader, source, record))
+        stack.push(debug.leave)
         total = _expected_frames(job, reader)
         try:
             for frame in reader:
                 picture = pipeline.step(pipeline.frame(frame.image, frame.time_s))
                 sink.write(composer(picture.image, frame.image), frame.time_s)
-                if debug is not None and pipeline.last is not None:
-                    debug.write(pipeline.last)
+                debug.write(pipeline.last)
                 summary.frames += 1
                 summary.held += bool(pipeline.last and pipeline.last.points.is_held)
                 report(summary.frames, total, "animating")
         except KeyboardInterrupt:
-            if not summary.frames:
+            if not sink.count:
                 raise
-            summary.is_interrupted = True
-            sink.abort_keep()
+            quiet.enter_context(undisturbed())
+            summary.is_interrupted, summary.frames = True, sink.count
+            sink.abort_keep(_name_of_part(job, summary))
+            debug.close("interrupted")
+        quiet.enter_context(undisturbed())
         if not summary.frames:
             raise InputError(
                 f"{driving_path.name}: expected frames between --start and --end, found none;"
                 " choose another range"
             )
-    summary.notes += [warning for warning in (reader.warning, sink.warning) if warning]
-    _note_losses(summary)
-    provenance.write_sidecar(job.output, record)
+        _refuse_no_head(summary, bool(glances))
+        stack.close()
+        summary.has_debug = job.debug is not None and not debug.failure
+        warnings = reader.warning, sink.warning, debug.failure
+        summary.notes += [warning for warning in warnings if warning]
+        _note_losses(summary)
+        provenance.write_sidecar(sink.path, record)
     return summary
 
 
-def _refuse_own_input(output: Path, *inputs: Path) -> None:
-    """InputError when the output would replace what it is made from."""
-    for path in inputs:
-        if output.exists() and path.exists() and output.samefile(path):
-            raise InputError(
-                f"--output {output}: expected another place than the input {path.name}, got the"
-                " same file; choose another name"
-            )
+def _name_of_part(job: RenderJob, summary: Summary) -> Path | None:
+    """Where half a result goes: not in the place of a whole one. Says so in the notes."""
+    kept = job.output
+    if not (any(kept.iterdir()) if kept.is_dir() else kept.exists()):
+        return None
+    summary.output = kept.with_name(f"{kept.stem}.partial{kept.suffix}")
+    summary.notes.append(f"{kept} is the earlier result; this one is beside it.")
+    return summary.output
 
 
 def _source_picture(path: Path, time_s: float) -> Array:
     """The picture to animate: the file itself, or a video's frame at that time."""
     if path.is_file() and not io.is_picture(path):
-        with io.open_source(path, time_s or None) as reader:
-            frame = next(iter(reader), None)
+        try:
+            with io.open_source(path, time_s or None) as reader:
+                frame = next(iter(reader), None)
+        except InputError as error:  # in the words of the option that was given
+            said = str(error).replace("driving video:", "source:")
+            said = said.replace("start:", "--source-time:").replace("earlier start", "earlier time")
+            raise InputError(said) from error
         if frame is not None:
             return frame.image
     return io.read_picture(path)
@@ -177,11 +191,10 @@ def _open_debug(
     reader: io.VideoReader,
     source: Source,
     record: dict[str, Any],
-    stack: ExitStack,
 ) -> DebugWriter | None:
     if job.debug is None:
         return None
-    writer = DebugWriter(
+    return DebugWriter(
         job.debug,
         reader.fps,
         source,
@@ -190,7 +203,6 @@ def _open_debug(
         title=f"{record['source']['name']} driven by {record['driving']['name']}",
         overwrite=job.overwrite,
     )
-    return stack.enter_context(writer)
 
 
 def _expected_frames(job: RenderJob, reader: io.VideoReader) -> int | None:
@@ -205,13 +217,17 @@ def _expected_frames(job: RenderJob, reader: io.VideoReader) -> int | None:
 
 
 def _note_losses(summary: Summary) -> None:
-    if summary.held == summary.frames:
-        summary.notes.append(
-            "No head was found in any frame: the source stands still. Try a driving video that"
-            " shows a face from the front, or cut it with --start and --end."
-        )
-    elif summary.held > 0.05 * summary.frames:
+    if summary.held > 0.05 * summary.frames:
         summary.notes.append(
             f"The head was not seen in {summary.held} of {summary.frames} frames; there the motion"
             " rests. --debug DIR shows where."
+        )
+
+
+def _refuse_no_head(summary: Summary, has_glance: bool) -> None:
+    """InputError when the result would be a still picture."""
+    if summary.held >= summary.frames and not has_glance and not summary.is_interrupted:
+        raise InputError(
+            "driving video: expected a face, found none in any frame; try one that shows it from"
+            " the front, or cut it with --start and --end"
         )

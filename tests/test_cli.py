@@ -104,6 +104,17 @@ BAD_INPUT = [
     (("source.png", "driving.mp4", "--reference", "last"), "--reference"),
     (("source.png", "driving.mp4", "--config", "wrong.toml"), "smooth"),
     (("source.png", "driving.mp4", "--face", "7"), "--face"),
+    (("source.png", "driving.mp4", "--output", "."), "name"),
+    (("source.png", "driving.mp4", "--output", ""), "name"),
+    (("source.png", "driving.mp4", "--config=wrong.toml"), "smooth"),
+    (("source.png", "driving.mp4", "--window-px", "2"), "--window-px"),
+    (("source.png", "driving.mp4", "--crop", "nan,0,100,100"), "--crop"),
+    (("source.png", "pipe"), "pipe"),
+    (("pipe", "driving.mp4"), "pipe"),
+    (("driving.mp4", "driving.mp4", "--source-time", "50"), "--source-time"),
+    (("source.png", "grey.mp4"), "face"),
+    (("source.png", "overview.mp4", "--debug", "."), "--debug"),
+    (("source.png", "driving.mp4", "--debug", "d", "--output", "d/overview.mp4"), "--output"),
 ]
 
 
@@ -116,14 +127,18 @@ def test_bad_input_is_one_clear_line(words, said, files, tmp_path):
     (tmp_path / "text.mp4").write_text("not a video\n" * 50)
     (tmp_path / "wrong.toml").write_text("smoth = 0.3\n")
     io.write_picture(tmp_path / "grey.png", np.full((128, 128, 3), 128, np.uint8))
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    (tmp_path / "overview.mp4").write_bytes((files / "driving.mp4").read_bytes())
+    with io.open_sink(tmp_path / "grey.mp4", 25, (64, 64)) as sink:  # type: ignore[arg-type]
+        sink.write(np.full((64, 64, 3), 128, np.uint8))
+    os.mkfifo(tmp_path / "pipe")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
     done = run(*words, cwd=tmp_path)
     assert done.returncode not in (0, 1), done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     last = done.stderr.strip().splitlines()[-1]
     assert "expected" in last
-    after = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    after = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
     assert after == before
 
 
@@ -148,23 +163,23 @@ def test_config_file_and_flags_together(files, tmp_path):
     assert settings["pipeline"]["keypoints"]["motion"] == "absolute"
 
 
-def test_interrupt_leaves_a_playable_file(files, tmp_path):
+@pytest.fixture(scope="module")
+def long_clip(tmp_path_factory):
+    path = tmp_path_factory.mktemp("long") / "long.mp4"
     picture = synthetic.photograph(256)
     frames = list(synthetic.moved_picture(picture, synthetic.wandering_affines(6, 256)).frames)
-    with io.open_sink(tmp_path / "long.mp4", 30, (256, 256)) as sink:  # type: ignore[arg-type]
+    with io.open_sink(path, 30, (256, 256)) as sink:  # type: ignore[arg-type]
         for index in range(1500):
             sink.write(frames[min(index % 10, 9 - index % 10)], index / 30)
-    words = [
-        files / "source.png",
-        tmp_path / "long.mp4",
-        "--output",
-        "o.mp4",
-        "--reference",
-        "first",
-    ]
+    return path
+
+
+def interrupted(files, long_clip, folder, *words, times=1, number=signal.SIGINT):
+    """Exit code and words of a run that is interrupted once some frames are on disk."""
+    given = (files / "source.png", long_clip, "--output", "o.mp4", "--reference", "first", *words)
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / "run_pipeline.py"), *map(str, words)],
-        cwd=tmp_path,
+        [sys.executable, str(ROOT / "run_pipeline.py"), *map(str, given)],
+        cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -173,16 +188,89 @@ def test_interrupt_leaves_a_playable_file(files, tmp_path):
     deadline = time.time() + 60
     while time.time() < deadline:  # until some frames are on disk
         time.sleep(0.2)
-        parts = [p for p in tmp_path.iterdir() if p.name.startswith(".") and p.is_file()]
+        parts = [p for p in folder.iterdir() if p.name.startswith(".") and p.is_file()]
         if any(part.stat().st_size > 2_000 for part in parts):
             break
-    process.send_signal(signal.SIGINT)
+    for _ in range(times):
+        process.send_signal(number)
+        time.sleep(0.1)
     output, _ = process.communicate(timeout=60)
-    assert process.returncode == 130, output
+    assert not [p for p in folder.iterdir() if p.name.startswith(".")]
+    assert "Traceback" not in output
+    return process.returncode, output
+
+
+def frames_in(path) -> int:
+    with av.open(str(path)) as container:
+        return sum(1 for _ in container.decode(video=0))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_interrupt_leaves_a_playable_file(number, files, long_clip, tmp_path):
+    code, output = interrupted(files, long_clip, tmp_path, number=number)
+    assert code == 130, output
     assert "interrupted" in output
-    with av.open(str(tmp_path / "o.mp4")) as container:
-        assert 5 < sum(1 for _ in container.decode(video=0)) < 1500
-    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
+    assert 5 < frames_in(tmp_path / "o.mp4") < 1500
+
+
+def test_interrupt_spares_an_earlier_result_and_shows_in_the_report(files, long_clip, tmp_path):
+    (tmp_path / "o.mp4").write_text("whole")
+    code, output = interrupted(
+        files, long_clip, tmp_path, "--overwrite", "--debug", "seen", "--size", "64", times=3
+    )
+    assert code == 130, output
+    assert (tmp_path / "o.mp4").read_text() == "whole"
+    assert "o.partial.mp4" in output
+    assert frames_in(tmp_path / "o.partial.mp4") < 1500
+    record = json.loads((tmp_path / "o.partial.json").read_text())
+    assert record["output"] == "o.partial.mp4"
+    assert "interrupted" in (tmp_path / "seen" / "report.html").read_text()
+
+
+def test_a_failing_debug_keeps_the_result(files, tmp_path, monkeypatch):
+    from hybridanim.config import RenderJob
+    from hybridanim.show.debug import DebugWriter
+    from stages.job import render
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(DebugWriter, "_write_texts", full)
+    job = RenderJob(output=tmp_path / "o.mp4", debug=tmp_path / "seen", end=0.2)
+    summary = render(job, files / "source.png", files / "driving.mp4")
+    assert any("No space left" in note for note in summary.notes)
+    assert not summary.has_debug
+    assert frames_in(tmp_path / "o.mp4") == summary.frames
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["o.json", "o.mp4"]
+
+
+def test_an_output_that_appears_meanwhile_is_kept(tmp_path):
+    from hybridanim.errors import InputError
+
+    sink = io.open_sink(tmp_path / "o.mp4", 25, (64, 64))  # type: ignore[arg-type]
+    sink.write(np.zeros((64, 64, 3), np.uint8))
+    (tmp_path / "o.mp4").write_text("another's")
+    with pytest.raises(InputError, match=f"o.{os.getpid()}.mp4"):
+        sink.close()
+    assert (tmp_path / "o.mp4").read_text() == "another's"
+    assert frames_in(tmp_path / f"o.{os.getpid()}.mp4") == 1
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_repeated_profiles_all_count():
+    import run_pipeline
+
+    _, job = run_pipeline._parse(["a.png", "b.mp4", "--profile", "a.toml", "--profile", "b.toml"])
+    assert job.profile == (Path("a.toml"), Path("b.toml"))
+
+
+def test_help_into_a_closed_pipe_is_quiet(tmp_path):
+    reading, writing = os.pipe()
+    os.close(reading)
+    words = [sys.executable, str(ROOT / "run_pipeline.py"), "--help"]
+    done = subprocess.run(words, stdout=writing, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    os.close(writing)
+    assert done.stderr == ""
 
 
 def test_help_names_every_option_of_the_card(tmp_path):
@@ -195,3 +283,4 @@ def test_help_names_every_option_of_the_card(tmp_path):
     ):
         assert flag in done.stdout
     assert "doctor" in done.stdout
+    assert "\n  python run_pipeline.py SOURCE DRIVING --output OUT.mp4\n" in done.stdout
