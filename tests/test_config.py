@@ -89,3 +89,20 @@ def test_crop_option(text, value):
 
 def test_settings_survive_as_plain_values():
     assert dataclasses.asdict(RenderJob())["pipeline"]["size"] == 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"window_px": 0}, {"window_px": 2}, {"pyramid_levels": -1}, {"max_features": 0}),
+        *({"forward_backward_px": -1.0}, {"least_likeness": 1.5}, {"coarse_px": 0}),
+        *({"learning_rate": 2.0}, {"pin_border": 0.6}, {"u_range": (120, 80)}),
+        *({"v_range": (0, 256)}, {"crop": "0,0,inf,100"}, {"crop": "nan,0,100,100"}),
+        {"crop": "0,0,100000,100000"},
+    ],
+    ids=str,
+)
+def test_numbers_beyond_their_range_are_refused(options):
+    flag = "--" + next(iter(options)).replace("_", "-")
+    with pytest.raises(InputError, match=flag):
+        pipeline_config(options)

@@ -294,3 +294,36 @@ def test_row_of_an_empty_frame_is_numbers():
     assert tuple(row) == columns(STAGES)
     assert all(np.isfinite(value) for value in row.values() if not isinstance(value, str))
     assert row["lost"] == "no skin region is large enough"
+
+
+def test_a_full_disk_is_said_in_words_and_leaves_nothing(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    writer = DebugWriter(tmp_path / "out", 25, SOURCE)
+    writer.write(results(0))
+    monkeypatch.setattr(debug, "write_report", lambda *_, **__: full())
+    with pytest.raises(InputError, match="No space left"):
+        writer.close()
+    assert not list(tmp_path.iterdir())
+    writer = DebugWriter(tmp_path / "out", 25, SOURCE)
+    writer.write(results(0))
+    monkeypatch.setattr(writer._table, "writerow", full)
+    with pytest.raises(InputError, match="No space left"):
+        writer.write(results(1))
+    writer.discard()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_working_folder_of_another_process_is_left_alone(tmp_path):
+    other = tmp_path / "out.1.partial"
+    other.mkdir()
+    (other / "overview.mp4").touch()
+    DebugWriter(tmp_path / "out", 25, SOURCE).close()
+    assert (other / "overview.mp4").exists()
+
+
+def test_settings_of_ones_own_are_never_replaced(tmp_path):
+    (tmp_path / "config.json").write_text('{"mine": 1}')
+    with pytest.raises(InputError, match="your own"):
+        DebugWriter(tmp_path, 25, SOURCE, overwrite=True)

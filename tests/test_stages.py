@@ -185,3 +185,42 @@ def test_source_without_a_face_says_what_to_try():
 def test_source_of_the_wrong_kind_is_refused():
     with pytest.raises(InputError, match="uint8 RGB"):
         Pipeline.load().set_source(np.zeros((10, 10), np.float32))
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [None, "me.png", [[0]], np.zeros((0, 0, 3), np.uint8), np.zeros((9, 9, 3)), np.zeros((9, 9))],
+    ids=["none", "path", "list", "empty", "float", "flat"],
+)
+def test_what_is_no_picture_is_refused_in_words(picture):
+    pipeline = Pipeline.load()
+    for call in (pipeline.set_source, pipeline.frame):
+        with pytest.raises(InputError, match=r"uint8 RGB.*to_rgb8.*read_picture"):
+            call(picture)
+
+
+def test_frames_of_another_size_ask_for_a_reset(clip):
+    pipeline = make_pipeline()
+    pipeline.frame(clip[0])
+    with pytest.raises(InputError, match="reset"):
+        pipeline.frame(clip[0][:-2])
+    pipeline.reset()
+    pipeline.frame(clip[0][:-2])
+
+
+def test_the_callers_array_may_be_used_again(clip):
+    image = clip[0].copy()
+    frame = make_pipeline().frame(image)
+    assert not np.shares_memory(frame.image, image)
+
+
+def test_a_time_is_a_number(clip):
+    with pytest.raises(InputError, match="time_s"):
+        Pipeline.load().frame(clip[0], float("nan"))
+
+
+def test_options_are_keywords_and_may_be_of_numpy():
+    with pytest.raises(InputError, match="keywords"):
+        Pipeline.load({"size": 256})  # type: ignore[arg-type]
+    config = Pipeline.load(size=np.int64(256), scale=np.float32(1.5)).config
+    assert (config.size, config.keypoints.scale) == (256, 1.5)
