@@ -172,7 +172,7 @@ def long_clip(tmp_path_factory):
     return path
 
 
-def interrupted(files, long_clip, folder, *words, times=1, number=signal.SIGINT):
+def interrupted(files, long_clip, folder, *words, times=1, number=signal.SIGINT, wait_s=60):
     """Exit code and words of a run that is interrupted once some frames are on disk."""
     given = (files / "source.png", long_clip, "--output", "o.mp4", "--reference", "first", *words)
     process = subprocess.Popen(
@@ -183,7 +183,7 @@ def interrupted(files, long_clip, folder, *words, times=1, number=signal.SIGINT)
         text=True,
         preexec_fn=synthetic.interruptible,
     )
-    deadline = time.time() + 60
+    deadline = time.time() + wait_s
     while time.time() < deadline:  # until some frames are on disk
         time.sleep(0.2)
         parts = [p for p in folder.iterdir() if p.name.startswith(".") and p.is_file()]
@@ -214,7 +214,7 @@ def test_interrupt_leaves_a_playable_file(number, files, long_clip, tmp_path):
 def test_interrupt_spares_an_earlier_result_and_shows_in_the_report(files, long_clip, tmp_path):
     (tmp_path / "o.mp4").write_text("whole")
     code, output = interrupted(
-        files, long_clip, tmp_path, "--overwrite", "--debug", "seen", times=3
+        files, long_clip, tmp_path, "--overwrite", "--debug", "seen", times=3, wait_s=12
     )
     assert code == 130, output
     assert (tmp_path / "o.mp4").read_text() == "whole"
