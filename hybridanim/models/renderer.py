@@ -28,7 +28,7 @@ from .blocks import Points, folded
 from .build import Animator, FastSizes
 
 WEIGHTS = Path(__file__).parents[2] / "weights" / "renderer_fast.safetensors"
-WEIGHTS_SHA256 = ""
+WEIGHTS_SHA256 = "07126e4d0afb0397c35a4f6fb58f2ef98a5bfba7ba3bf9c20208c5ab29578fe9"
 SIZE = 256  # what the network sees and paints
 
 
