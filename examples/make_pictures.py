@@ -27,7 +27,8 @@ def main(renderer: str = "warp") -> None:
             picture = pipeline.animate(frame.image, frame.time_s)
             if frame.index in STRIP:
                 square = frame.image[40:400, 140:500]
-                cells.append(np.vstack([sheet.resized(square, 200, 200), sheet.fit(picture, 200, 200)]))
+                pair = sheet.resized(square, 200, 200), sheet.fit(picture, 200, 200)
+                cells.append(np.vstack(pair))
                 labels.append(f"{frame.time_s:.1f} s")
             if frame.index == MOMENT:
                 _write_overview(pipeline, source)

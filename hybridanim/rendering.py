@@ -59,7 +59,7 @@ def prepare(source: Source, config: RenderConfig) -> Prepared:
     coverage = cv2.resize(np.ascontiguousarray(alpha[..., 0]), cells, interpolation=cv2.INTER_AREA)
     reach = cv2.resize(held, cells, interpolation=cv2.INTER_AREA)
     reach = cv2.dilate((reach > 0).astype(np.float32), np.ones((3, 3), np.uint8))
-    pinned = pinned_sides(source) if config.paste_back else (False,) * 4
+    pinned = pinned_sides(source) if config.paste_back else (False, False, False, False)
     return Prepared(image, person, behind, coverage, reach, follow, pinned, config)
 
 

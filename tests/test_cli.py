@@ -203,7 +203,14 @@ def frames_in(path) -> int:
         return sum(1 for _ in container.decode(video=0))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGINT,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, marks=pytest.mark.slow),
+    ],
+)
 def test_interrupt_leaves_a_playable_file(number, files, long_clip, tmp_path):
     code, output = interrupted(files, long_clip, tmp_path, number=number)
     assert code == 130, output
@@ -211,6 +218,7 @@ def test_interrupt_leaves_a_playable_file(number, files, long_clip, tmp_path):
     assert 5 < frames_in(tmp_path / "o.mp4") < 1500
 
 
+@pytest.mark.slow
 def test_interrupt_spares_an_earlier_result_and_shows_in_the_report(files, long_clip, tmp_path):
     (tmp_path / "o.mp4").write_text("whole")
     code, output = interrupted(

@@ -37,7 +37,7 @@ def test_ssim_is_one_for_equals_and_falls():
 
 def test_akd_is_per_coordinate():
     points = RNG.uniform(0, 100, (12, 2))
-    assert metrics.keypoint_distance(points, points + [3, -1]) == pytest.approx(2)
+    assert metrics.keypoint_distance(points, points + np.array([3, -1])) == pytest.approx(2)
 
 
 def test_jitter_of_steady_motion_is_none():
