@@ -92,7 +92,7 @@ def _evaluate(words: list[str]) -> int:
 
 def _parse(words: list[str]) -> tuple[Files, RenderJob]:
     job = RenderJob()
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in zip(words, [*words[1:], ""], strict=False):
         name, _, value = word.partition("=")
         if name == "--config" and (value or following):
             job = read_job(Path(value or following))

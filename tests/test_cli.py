@@ -290,3 +290,14 @@ def test_help_names_every_option_of_the_card(tmp_path):
         assert flag in done.stdout
     assert "doctor" in done.stdout
     assert "\n  python run_pipeline.py SOURCE DRIVING --output OUT.mp4\n" in done.stdout
+
+
+def test_without_arguments_the_example_is_animated(tmp_path):
+    done = run("--end", "0.3", "--size", "96", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "example.mp4").exists()
+    import run_pipeline
+
+    files, job = run_pipeline._parse([])  # not a single word, as the README has it
+    assert files.source is None
+    assert job.output == run_pipeline.RenderJob().output
