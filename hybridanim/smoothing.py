@@ -43,12 +43,12 @@ def one_euro_step(
     if step_s <= 0:
         return state, state.value
     raw_speed = (value - state.value) / step_s
-    speed = state.speed + _gain(_SPEED_CUTOFF_HZ, step_s) * (raw_speed - state.speed)
-    gain = _gain(min_cutoff_hz + beta * np.abs(speed), step_s)
+    speed = state.speed + low_pass_gain(_SPEED_CUTOFF_HZ, step_s) * (raw_speed - state.speed)
+    gain = low_pass_gain(min_cutoff_hz + beta * np.abs(speed), step_s)
     smooth = (state.value + gain * (value - state.value)).astype(value.dtype)
     return OneEuroState(smooth, speed.astype(value.dtype), time_s), smooth
 
 
-def _gain(cutoff_hz: Array | float, step_s: float) -> Array | float:
-    """Share of the new sample in a first-order low-pass of that cutoff."""
+def low_pass_gain(cutoff_hz: Array | float, step_s: float) -> Array | float:
+    """Share of the new sample in a first-order low-pass of that cutoff, over one time step."""
     return 1 / (1 + 1 / (2 * np.pi * cutoff_hz * step_s))

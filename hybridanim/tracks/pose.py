@@ -19,6 +19,7 @@ from scipy.interpolate import RBFInterpolator
 from ..landmarks.points import GROUPS
 from ..landmarks.shape import MEAN_SHAPE_3D
 from ..profiles import CameraProfile
+from ..smoothing import low_pass_gain
 from ..types import Array, HeadBox
 from .registration import middle
 
@@ -223,15 +224,10 @@ def smoothed(last: Pose, now: Pose, time_s: float, *, least_hz: float = 1.5) -> 
     if last.confidence == 0 or not 0 < dt < 0.5:
         return replace(now, time_s=time_s)
     old, speed, new = (np.array(v) for v in (last.angles_deg, last.speed_deg, now.angles_deg))
-    speed = speed + _gain(1.0, dt) * ((new - old) / dt - speed)
+    speed = speed + low_pass_gain(1.0, dt) * ((new - old) / dt - speed)
     # an unsure measurement moves the filter less
     cutoff = (least_hz + 0.08 * np.abs(speed)) * (0.25 + 0.75 * now.confidence)
-    result = old + _gain(cutoff, dt) * (new - old)
+    result = old + low_pass_gain(cutoff, dt) * (new - old)
     return replace(
         now, angles_deg=tuple(result.tolist()), speed_deg=tuple(speed.tolist()), time_s=time_s
     )
-
-
-def _gain(cutoff_hz: Array | float, dt_s: float) -> Array | float:
-    """Share of the new value that a first-order low-pass takes in."""
-    return 1 / (1 + 1 / (2 * np.pi * cutoff_hz * dt_s))
