@@ -13,17 +13,17 @@ import sys
 if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback out of imports
 
+import importlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from hybridanim.config import EvaluateJob, RenderJob, read_job
+from hybridanim.config import RenderJob, read_job
 from hybridanim.errors import InputError
 
 HERE = Path(__file__).resolve().parent
-EXAMPLE_DRIVING = HERE / "examples" / "data" / "driving.mp4"
 EXAMPLE_OUTPUT = Path("out") / "example.mp4"
 WORDS = {
     "doctor": "what this machine can do, and what to do about what is missing",
@@ -54,10 +54,8 @@ class Arguments:
 def main(words: list[str]) -> int:
     """Run one command line; the exit code."""
     try:
-        if words[:1] == ["doctor"]:
-            return _doctor()
-        if words[:1] == ["evaluate"]:
-            return _evaluate(words[1:])
+        if words and words[0] in WORDS:  # each further word loads only what it needs
+            return importlib.import_module(f"stages.{words[0]}").command(words[1:])
         return _render(*_parse(words))
     except InputError as error:
         print(f"run_pipeline.py: {error}", file=sys.stderr)
@@ -65,29 +63,6 @@ def main(words: list[str]) -> int:
     except KeyboardInterrupt:
         print("run_pipeline.py: stopped; nothing was written", file=sys.stderr)
         return 130
-
-
-def _doctor() -> int:
-    from stages import doctor, terminal  # each further word loads only what it needs
-
-    terminal.listen()
-    print("\n".join(doctor.report(EXAMPLE_DRIVING, terminal.example_source())))
-    return 0
-
-
-def _evaluate(words: list[str]) -> int:
-    from stages.evaluate import evaluate, table
-    from stages.terminal import listen, progress
-
-    listen()
-    config = (tyro.conf.PositionalRequiredArgs,)
-    job = tyro.cli(EvaluateJob, args=words, prog="run_pipeline.py evaluate", config=config)
-    with progress(" clips") as show:
-        result = evaluate(job, show)
-    print(table(result))
-    for line in result["skipped"]:
-        print(f"left out: {line}")
-    return 0
 
 
 def _parse(words: list[str]) -> tuple[Files, RenderJob]:
@@ -111,7 +86,7 @@ def _parse(words: list[str]) -> tuple[Files, RenderJob]:
 
 def _render(files: Files, job: RenderJob) -> int:
     from stages.job import render
-    from stages.terminal import example_source, listen, make_folder, progress
+    from stages.terminal import EXAMPLE_DRIVING, example_source, listen, make_folder, progress
 
     listen()
     if files.source is None:

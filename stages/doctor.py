@@ -21,9 +21,19 @@ from hybridanim.errors import InputError
 from hybridanim.provenance import PACKAGES
 
 from . import Pipeline
+from .terminal import EXAMPLE_DRIVING, example_source, listen
 
 _FRAMES = 60
 _REALTIME_MS = 1000 / 30
+
+
+def command(words: list[str]) -> int:
+    """The word ``doctor`` of the command line; the exit code."""
+    listen()
+    if words:
+        raise InputError(f"doctor: expected no further words, got {words[0]!r}; leave it out")
+    print("\n".join(report(EXAMPLE_DRIVING, example_source())))
+    return 0
 
 
 def report(example: Path, source: Path) -> list[str]:

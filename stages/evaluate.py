@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tyro
 
 from hybridanim import io
 from hybridanim.config import EvaluateJob
@@ -23,12 +24,26 @@ from hybridanim.show import sheet
 from hybridanim.types import Array, Crop
 
 from . import Pipeline
+from .terminal import listen, progress
 
 VIDEOS = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".gif"}
 Progress = Callable[[int, int, str], None]
 
 
-def evaluate(job: EvaluateJob, progress: Progress | None = None) -> dict:
+def command(words: list[str]) -> int:
+    """The word ``evaluate`` of the command line; the exit code."""
+    listen()
+    config = (tyro.conf.PositionalRequiredArgs,)
+    job = tyro.cli(EvaluateJob, args=words, prog="run_pipeline.py evaluate", config=config)
+    with progress(" clips") as show:
+        result = evaluate(job, show)
+    print(table(result))
+    for line in result["skipped"]:
+        print(f"left out: {line}")
+    return 0
+
+
+def evaluate(job: EvaluateJob, report: Progress | None = None) -> dict:
     """Run all ways over all clips; InputError when there is nothing to run on."""
     clips = sorted(p for p in job.folder.glob("*") if p.suffix.lower() in VIDEOS)[: job.clips]
     if not clips:
@@ -41,8 +56,8 @@ def evaluate(job: EvaluateJob, progress: Progress | None = None) -> dict:
     rows: list[list[Array]] = []
     skipped: list[str] = []
     for done, clip in enumerate(clips):
-        if progress:
-            progress(done, len(clips), clip.name)
+        if report:
+            report(done, len(clips), clip.name)
         try:
             rows.append(_one_clip(clip, job, scores, judge))
         except InputError as error:

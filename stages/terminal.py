@@ -15,6 +15,9 @@ from tqdm import tqdm
 
 from hybridanim.errors import InputError
 
+HERE = Path(__file__).resolve().parents[1]
+EXAMPLE_DRIVING = HERE / "examples" / "data" / "driving.mp4"
+
 
 @contextmanager
 def progress(unit: str) -> Iterator[Callable[[int, int | None, str], None]]:
