@@ -82,12 +82,13 @@ class SkinMask:
     is_frozen: bool = False  # the adaptive cloud was too unsure to learn from this frame
     face: FaceBox | None = None  # cascade hit of this frame, if one was looked for and found
     lost: str = ""  # why there is no skin, or ""
+    unused: str = ""  # why skin was not looked for at all, or ""
 
     def __post_init__(self) -> None:
         _expect("SkinMask.mask", self.mask, (None, None), np.uint8, "use 0 and 255")
 
     def __bool__(self) -> bool:
-        return not self.lost
+        return not self.lost and not self.unused
 
     def blob(self, label: str) -> Blob | None:
         """The blob with that label, or None."""
@@ -126,8 +127,15 @@ class Tracks:
     rotation_confidence: float = 0.0  # in [0, 1]
     confidence_overall: float = 0.0  # in [0, 1]
     lost: str = ""  # why the head is not tracked, or ""
+    keypoints: Keypoints | None = None  # of a learned tracker, in keypoints_crop
+    keypoints_crop: Crop | None = None  # the square of this frame that they are normalised to
 
     def __post_init__(self) -> None:
+        if (self.keypoints is None) != (self.keypoints_crop is None):
+            raise TypeError(
+                "Tracks.keypoints: expected them with their keypoints_crop, got one of the two;"
+                " give both or none"
+            )
         _expect("Tracks.xy_px", self.xy_px, (None, 2), np.float32, "use float32 x, y rows")
         n = len(self.xy_px)
         fix = "give one row per track"
