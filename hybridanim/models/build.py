@@ -1,6 +1,8 @@
 """All sizes of the networks, and how they are put together.
 
-``fast`` is made for a CPU: about 10 GFLOP a frame at 256x256 once the source is encoded.
+``fast`` is made for a CPU: about 10 GFLOP a frame at 256x256 once the source is encoded. ``OBJECT``
+and ``OBJECT_DETECTOR`` are smaller still: for a category of one's own, learned from scratch in a
+quarter of an hour. The switches leave out one idea each, for ablations.
 """
 
 from __future__ import annotations
@@ -12,9 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from ..anchors import REACH_BOX
+from . import openings
 from .blocks import Points
 from .dense_motion import DenseMotion, Motion
 from .generator import Encoded, Generator, Painted
+from .keypoints import KeypointDetector
+from .keypoints import KeypointDetector
 
 
 @dataclass(frozen=True)
@@ -35,14 +40,67 @@ class FastSizes:
     """Residual blocks per frame."""
     encoder_blocks: int = 3
     """Residual blocks once per source."""
+    openings: bool = False
+    """Tell the networks where eyes and mouth open; needs the keypoints of a face."""
+    picture_px: int = 256
+    """Side of the picture that the network sees and paints."""
+    jacobians: bool = True
+    """Keypoints bring local affines; without, every local map is a shift (Monkey-Net's motion)."""
+    occlusion: bool = True
+    """What the source does not show is masked out of its features; without, nothing is."""
+    blend: bool = True
+    """Alpha blends paint with the source's own pixels; without, all is paint (alpha = 1)."""
+
+
+@dataclass(frozen=True)
+class DetectorSizes:
+    """Of the keypoint detector."""
+
+    count: int = 10
+    """Keypoints."""
+    widths: tuple[int, ...] = (24, 48, 72, 96)
+    """Of its U-Net at 1/2, 1/4, 1/8 and 1/16 of what it sees."""
+    size: int = 64
+    """Pixels that its window is shrunk to."""
+
+
+OBJECT = FastSizes(
+    (32, 48, 64, 96), 16, deep=48, fine=12, half=32, blocks=2, encoder_blocks=1, picture_px=128
+)
+OBJECT_DETECTOR = DetectorSizes()
+
+
+@dataclass(frozen=True)
+class DetectorSizes:
+    """Of the keypoint detector; the defaults are the face detector's, about 0.9 GFLOP."""
+
+    count: int = 38
+    """Keypoints."""
+    input_px: int = 128
+    """What the window is shrunk to; heatmaps have half of it."""
+    widths: tuple[int, ...] = (32, 64, 96, 128)
+    """Of the U-Net, from the heatmaps' size down."""
+    pool: int = 4
+    """How much coarser than the heatmaps the maps of Jacobians are."""
+
+
+def detector(sizes: DetectorSizes, lever: Tensor | None = None) -> KeypointDetector:
+    """The keypoint detector; lever: (K, 2) canonical units, see ``keypoints``."""
+    return KeypointDetector(sizes.count, sizes.widths, sizes.input_px, pool=sizes.pool, lever=lever)
 
 
 def read_sizes(table: dict[str, Any]) -> FastSizes:
-    """Sizes as a checkpoint or a weights file keeps them."""
-    known: dict[str, Any] = {
-        name: tuple(v) if isinstance(v, list) else v for name, v in table.items()
-    }
-    return FastSizes(**known)
+    """Sizes as a checkpoint or a weights file keeps them; TypeError for unknown names."""
+    return FastSizes(**_tuples(table))
+
+
+def read_detector_sizes(table: dict[str, Any]) -> DetectorSizes:
+    """The same for a detector."""
+    return DetectorSizes(**_tuples(table))
+
+
+def _tuples(table: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in table.items()}
 
 
 class Animated(NamedTuple):
@@ -58,14 +116,23 @@ class Animator(nn.Module):
     def __init__(self, sizes: FastSizes, reach: Tensor) -> None:
         """reach: (K,) one sigma of each keypoint in units of the canonical face."""
         super().__init__()
-        self.motion = DenseMotion(reach, sizes.motion_widths, sizes.motion_features)
+        self.sizes = sizes
+        self.motion = DenseMotion(
+            reach,
+            sizes.motion_widths,
+            sizes.motion_features,
+            jacobians=sizes.jacobians,
+            occlusion=sizes.occlusion,
+        )
         self.generator = Generator(
             sizes.deep,
             sizes.fine,
             sizes.half,
             residuals=sizes.blocks,
-            motion=sizes.motion_features + len(reach),
+            motion=sizes.motion_features + len(reach) + 4 * hints,
             encoder_residuals=sizes.encoder_blocks,
+            hints=hints,
+            blend=sizes.blend,
         )
 
     def encode(self, picture: Tensor) -> Encoded:
@@ -86,3 +153,8 @@ def fast(sizes: FastSizes | None = None, reach: Tensor | None = None) -> Animato
     """The fast preset for the classical anchors, or for keypoints of another reach (K,)."""
     reach = torch.from_numpy(REACH_BOX) if reach is None else reach
     return Animator(sizes or FastSizes(), reach)
+
+
+def detector(sizes: DetectorSizes = OBJECT_DETECTOR) -> KeypointDetector:
+    """A keypoint detector of these sizes, untrained."""
+    return KeypointDetector(sizes.count, sizes.widths, sizes.size)

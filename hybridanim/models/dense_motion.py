@@ -12,8 +12,10 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from . import blocks
+from . import openings as opened
 from .blocks import Points, Same, UNet
 
 _BACKGROUND_LOGIT = -3.912023  # log of the closed form's background share, 0.02
@@ -28,20 +30,34 @@ class Motion(NamedTuple):
     flow: Tensor  # (B, h, w, 2) absolute source places, normalised
     occlusion: Tensor  # (B, 1, h, w) in [0, 1], 1 = the source shows it
     masks: Tensor  # (B, K+1, h, w) sum to one; row 0 is the background
-    features: Tensor  # (B, F + K, h, w) for the generator: learned, and the target's bells
+    features: Tensor  # (B, F + K (+ 24), h, w) for the generator: learned, the target's bells,
+    # and of a face the openings at twice the resolution, folded
 
 
 class DenseMotion(nn.Module):
     """Works on a quarter of the picture's resolution."""
 
-    def __init__(self, reach: Tensor, widths: tuple[int, ...], features: int) -> None:
-        """reach: (K,) one sigma of each keypoint in units of the canonical face."""
+    def __init__(
+        self,
+        reach: Tensor,
+        widths: tuple[int, ...],
+        features: int,
+        *,
+        jacobians: bool = True,
+        occlusion: bool = True,
+    ) -> None:
+        """reach: (K,) one sigma of each keypoint in units of the canonical face.
+
+        jacobians, occlusion: whether local maps are affine or mere shifts, and whether the
+        occlusion map is used or one everywhere.
+        """
         super().__init__()
+        self._has_jacobians, self._has_occlusion = jacobians, occlusion
         count = len(reach)
         self.log_reach = nn.Parameter(reach.float().log())
         loud = 0.5 * (reach.max() / reach).float().log()
         self.loud = nn.Parameter(torch.cat([torch.tensor([_BACKGROUND_LOGIT]), loud]))
-        self.stem = Same(count + 3 * (count + 1) + 5, widths[0])
+        self.stem = Same(count + 3 * (count + 1) + 5 + hints, widths[0])
         self.body = UNet(widths)
         self.head = nn.Conv2d(widths[0], count + 1 + 1 + 2, 3, 1, 1)
         nn.init.zeros_(self.head.weight)
@@ -51,12 +67,16 @@ class DenseMotion(nn.Module):
     def forward(self, small: Tensor, source: Points, target: Points) -> Motion:
         """small: (B, 3, h, w) source picture in [0, 1] at the working resolution."""
         height, width = small.shape[2:]
+        if not self._has_jacobians:
+            source, target = _upright(source, target)
         with torch.autocast(small.device.type, enabled=False):
             grid = blocks.grid_norm(height, width, small)
             rows = blocks.affines(source, target)
             near, before, prior = self._prior(source, target, grid)
             start = blocks.combine(rows, prior.softmax(1), grid)
             x = torch.cat([near - before, *self._looks(small, rows, start, grid)], 1)
+            if self.rows is not None:
+                x = torch.cat([x, self._openings(source, target, grid, start)], 1)
         body = self.body(self.stem(x))
         out = self.head(body).float()
         count = prior.shape[1]
@@ -64,10 +84,25 @@ class DenseMotion(nn.Module):
         flow = blocks.combine(rows, masks, grid)
         flow = flow + _RESIDUAL * out[:, count + 1 :].permute(0, 2, 3, 1)
         occlusion = (out[:, count : count + 1] + _SHOWN_BIAS).sigmoid()
+        if not self._has_occlusion:
+            occlusion = torch.ones_like(occlusion)
         features = self.features(body)
         # where the lips and lids shall be, told plainly: without it mouths stayed shut for long
         features = torch.cat([features, near.to(features.dtype)], 1)
+        if self.rows is not None:
+            with torch.autocast(small.device.type, enabled=False):
+                fine = blocks.grid_norm(2 * height, 2 * width, small)
+                moved = blocks.resize_flow(flow.detach(), 2 * height, 2 * width)
+                hints = self._openings(source, target, fine, moved)
+                hints = functional.pixel_unshuffle(hints, 2).to(features.dtype)
+            features = torch.cat([features, hints], 1)
         return Motion(flow, occlusion, masks, features)
+
+    def _openings(self, source: Points, target: Points, grid: Tensor, moved: Tensor) -> Tensor:
+        """(B, 6, H, W): mouth and eyes as they shall be, and as the source has them there."""
+        rows = self.get_buffer("rows")
+        wanted = opened.openings(target, rows, grid)
+        return torch.cat([wanted, opened.openings(source, rows, moved)], 1)
 
     def _prior(self, source: Points, target: Points, grid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Bells of target and source (B, K, h, w), and the closed form's logits (B, K+1, h, w)."""
@@ -95,3 +130,10 @@ class DenseMotion(nn.Module):
 def _half_inverse_square(sigma: Tensor) -> Tensor:
     """(B, K, 1, 1): what a squared distance is multiplied by in a Gaussian's exponent."""
     return (0.5 / sigma.square())[..., None, None]
+
+
+def _upright(source: Points, target: Points) -> tuple[Points, Points]:
+    """Both with the source's face scale as every Jacobian: all local maps become shifts."""
+    scale = blocks.face_scale(source)[:, None, None, None]
+    still = scale * torch.eye(2, device=scale.device).expand_as(source.jacobian)
+    return Points(source.xy, still), Points(target.xy, still)

@@ -51,16 +51,21 @@ class Generator(nn.Module):
         residuals: int,
         motion: int,
         encoder_residuals: int,
+        blend: bool = True,
     ) -> None:
-        """deep, fine: kept source channels; half: of the decoder; motion: features that come in."""
+        """deep, fine: kept source channels; half: of the decoder; motion: features that come in.
+
+        blend: whether the source's own pixels are part of the result, or paint is all of it.
+        """
         super().__init__()
+        self._has_blend = blend
         self.outer = Same(12, fine, 5)
         self.inner = Same(fine, deep, 3, stride=2)
         self.encoder = nn.Sequential(*(Residual(deep) for _ in range(encoder_residuals)))
         self.enter = Same(deep + motion + 1, deep)
         self.bottleneck = nn.Sequential(*(Residual(deep) for _ in range(residuals)))
         self.up = Up(deep, half)
-        self.join = Same(half + fine + 12, half)
+        self.join = Same(half + fine + 12 + hints, half)
         self.refine = Same(half, half)
         self.last = nn.Conv2d(half, 16, 3, 1, 1)
         nn.init.normal_(self.last.weight, std=0.01)
@@ -87,8 +92,14 @@ class Generator(nn.Module):
         fine = blocks.warp(source.fine, half)
         fine = fine * functional.interpolate(shown, scale_factor=2.0).to(fine.dtype)
         moved = functional.pixel_unshuffle(warped, 2)
-        x = self.refine(self.join(torch.cat([x, fine, moved.to(x.dtype)], 1)))
+        parts = [x, fine, moved.to(x.dtype)]
+        if self.hints:
+            hints = motion.features[:, -4 * self.hints :]
+            parts.append(functional.pixel_shuffle(hints, 2).to(x.dtype))
+        x = self.refine(self.join(torch.cat(parts, 1)))
         out = self.last(x).float()
         paint = functional.pixel_shuffle(out[:, :12], 2).sigmoid()
         alpha = functional.pixel_shuffle(out[:, 12:], 2).sigmoid()
+        if not self._has_blend:
+            alpha = torch.ones_like(alpha)
         return Painted(alpha * paint + (1 - alpha) * warped, warped, paint, alpha)
