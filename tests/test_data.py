@@ -209,3 +209,12 @@ def test_shrinking_averages() -> None:
     image = np.indices((8, 8)).sum(0) % 2 * 200
     image = np.repeat(image[..., None], 3, 2).astype(np.uint8)
     assert (data.shrunk(image, 4) == 100).all()
+
+
+def test_pairs_without_keypoints_are_pictures_alone() -> None:
+    bare = Clip("a", "a", clip().frames, {})
+    batch = Pairs([bare], None, Augment(), seed=0).batch(0, 4, 32)
+    assert batch.source.shape == batch.driving.shape == (4, 3, 32, 32)
+    assert batch.source_points is None and batch.driving_points is None
+    again = Pairs([bare], None, Augment(), seed=0).batch(0, 4, 32)
+    assert (batch.source == again.source).all() and (batch.driving == again.driving).all()

@@ -29,12 +29,12 @@ FITTED = "fitted"  # placed in every frame by the program itself, as in a source
 
 
 class Batch(NamedTuple):
-    """Pairs of frames; pictures (B, 3, S, S) float32 in [0, 1]."""
+    """Pairs of frames; pictures (B, 3, S, S) float32 in [0, 1]; pictures alone have no points."""
 
     source: Tensor
     driving: Tensor
-    source_points: Points
-    driving_points: Points
+    source_points: Points | None = None
+    driving_points: Points | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +97,19 @@ class Pairs:
     def __init__(
         self,
         clips: list[Clip],
-        layout: Layout,
+        layout: Layout | None,
         augment: Augment,
         *,
         seed: int,
         sets: tuple[str, ...] = (),
         candidates: int = 6,
     ) -> None:
-        """sets: keypoint sets to draw from, none for all; a clip without any is not drawn."""
-        clips = [clip for clip in clips if not sets or set(sets) & set(clip.points)]
+        """sets: keypoint sets to draw from, none for all; a clip without any is not drawn.
+
+        Without a layout the batches are pictures alone, for learning without given keypoints.
+        """
+        if layout is not None:
+            clips = [clip for clip in clips if set(sets or clip.points) & set(clip.points)]
         self._clips, self._layout, self._augment = clips, layout, augment
         self._seed, self._candidates, self._sets = seed, candidates, sets
         people: dict[str, list[int]] = {}
@@ -122,13 +126,26 @@ class Pairs:
     def _pair(self, rng: np.random.Generator, size: int) -> tuple[Array, ...]:
         person = self._people[rng.integers(len(self._people))]
         clip = self._clips[person[rng.integers(len(person))]]
+        if self._layout is None:
+            numbers, look = self._two_seen(clip.frames, rng), draw_look(self._augment, rng)
+            return pair(clip, None, numbers, None, size=size, look=look, rng=rng)
         names = sorted(name for name in clip.points if name in self._sets or not self._sets)
         name = names[rng.integers(len(names))]
-        a, b = self._two(clip.points[name], rng)
+        a, b = self._two(clip.points[name], self._layout.watched, rng)
         look = draw_look(self._augment, rng)
         return pair(clip, name, (a, b), self._layout, size=size, look=look, rng=rng)
 
-    def _two(self, points: Array, rng: np.random.Generator) -> tuple[int, int]:
+    def _two_seen(self, frames: Array, rng: np.random.Generator) -> tuple[int, int]:
+        """Any frame, and mostly the least like it of a few: things are often still."""
+        a, others = int(rng.integers(len(frames))), rng.integers(len(frames), size=self._candidates)
+        if rng.random() < 0.3:
+            return a, int(others[0])
+        step = max(1, frames.shape[1] // 32)
+        here = frames[a][::step, ::step].astype(np.int16)
+        apart = [np.abs(frames[i][::step, ::step] - here).mean() for i in others]
+        return a, int(others[np.argmax(apart)])
+
+    def _two(self, points: Array, watched: Array, rng: np.random.Generator) -> tuple[int, int]:
         usable = np.flatnonzero(np.isfinite(points).all((1, 2)))
         if len(usable) < 2:
             return int(usable[0]), int(usable[0])
@@ -136,7 +153,7 @@ class Pairs:
         others = rng.choice(usable, self._candidates)
         if rng.random() < 0.3:
             return int(a), int(others[0])
-        mark = self._layout.watched if rng.random() < 0.8 else slice(None)
+        mark = watched if rng.random() < 0.8 else slice(None)
         apart = points[others][:, mark, :2] - points[a][mark, :2]
         if mark is not slice(None):  # the face's own change, without the head's shift
             apart = apart - apart.mean(1, keepdims=True)
@@ -145,23 +162,26 @@ class Pairs:
 
 def pair(
     clip: Clip,
-    points: str,
+    points: str | None,
     numbers: tuple[int, int],
-    layout: Layout,
+    layout: Layout | None,
     *,
     size: int,
     look: Look | None = None,
     rng: np.random.Generator | None = None,
 ) -> tuple[Array, ...]:
-    """Two frames (S, S, 3) float32 in [0, 1] and their keypoints (K, 6): source, driving."""
+    """Two frames (S, S, 3) float32 in [0, 1] and their keypoints (K, 6): source, driving.
+
+    Without a keypoint set, or a layout, the frames alone.
+    """
     images = [shrunk(clip.frames[number], size) for number in numbers]
-    rows = _rows(clip, points, numbers, layout)
+    rows = [] if points is None or layout is None else _rows(clip, points, numbers, layout)
     if look is not None and rng is not None:
         images = recoloured(images, look, rng)
-        rows = [turned_points(row, look, layout, rng) for row in rows]
+        rows = [turned_points(row, look, layout, rng) for row in rows if layout is not None]
     else:
         images = [image.astype(np.float32) / 255 for image in images]
-    return images[0], images[1], rows[0], rows[1]
+    return *images, *rows
 
 
 def _rows(clip: Clip, points: str, numbers: tuple[int, int], layout: Layout) -> list[Array]:
@@ -209,10 +229,8 @@ def shrunk(image: Array, size: int) -> Array:
 
 def collate(rows: list[tuple[Array, ...]]) -> Batch:
     """Samples of ``pair`` to one batch."""
-    source, driving, at_source, at_driving = (np.stack(part) for part in zip(*rows, strict=True))
-    return Batch(
-        as_pictures(source), as_pictures(driving), as_points(at_source), as_points(at_driving)
-    )
+    source, driving, *points = (np.stack(part) for part in zip(*rows, strict=True))
+    return Batch(as_pictures(source), as_pictures(driving), *(as_points(row) for row in points))
 
 
 def as_pictures(images: Array) -> Tensor:

@@ -139,15 +139,13 @@ def _squared(image: Array, size: int) -> Array:
 
 
 def read(folder: Path, identities: dict[str, str] | None = None) -> list[Clip]:
-    """Every clip of a cache that has keypoints; ``identities``: clip name -> who it is."""
+    """Every clip of a cache; ``identities``: clip name -> who it is."""
     clips = []
     for file in sorted(folder.glob("*.npz")):
         points = dict(np.load(file))
         points.pop("number", None)
         # a frame counts when every set that the clip has knows it
         points = {name: rows for name, rows in points.items() if np.isfinite(rows).any()}
-        if not points:
-            continue
         frames = np.load(file.with_suffix(".npy"), mmap_mode="r")
         identity = (identities or {}).get(file.stem, file.stem.split("__")[0])
         clips.append(Clip(file.stem, identity, frames, points))
