@@ -19,7 +19,6 @@ from .blocks import Points
 from .dense_motion import DenseMotion, Motion
 from .generator import Encoded, Generator, Painted
 from .keypoints import KeypointDetector
-from .keypoints import KeypointDetector
 
 
 @dataclass(frozen=True)
@@ -61,32 +60,16 @@ class DetectorSizes:
     widths: tuple[int, ...] = (24, 48, 72, 96)
     """Of its U-Net at 1/2, 1/4, 1/8 and 1/16 of what it sees."""
     size: int = 64
-    """Pixels that its window is shrunk to."""
+    """Pixels that its window is shrunk to; heatmaps have half of it."""
+    pool: int = 1
+    """How much coarser than the heatmaps the maps of Jacobians are."""
 
 
 OBJECT = FastSizes(
     (32, 48, 64, 96), 16, deep=48, fine=12, half=32, blocks=2, encoder_blocks=1, picture_px=128
 )
 OBJECT_DETECTOR = DetectorSizes()
-
-
-@dataclass(frozen=True)
-class DetectorSizes:
-    """Of the keypoint detector; the defaults are the face detector's, about 0.9 GFLOP."""
-
-    count: int = 38
-    """Keypoints."""
-    input_px: int = 128
-    """What the window is shrunk to; heatmaps have half of it."""
-    widths: tuple[int, ...] = (32, 64, 96, 128)
-    """Of the U-Net, from the heatmaps' size down."""
-    pool: int = 4
-    """How much coarser than the heatmaps the maps of Jacobians are."""
-
-
-def detector(sizes: DetectorSizes, lever: Tensor | None = None) -> KeypointDetector:
-    """The keypoint detector; lever: (K, 2) canonical units, see ``keypoints``."""
-    return KeypointDetector(sizes.count, sizes.widths, sizes.input_px, pool=sizes.pool, lever=lever)
+FACE_DETECTOR = DetectorSizes(38, (32, 64, 96, 128), 128, pool=4)  # 0.9 GFLOP
 
 
 def read_sizes(table: dict[str, Any]) -> FastSizes:
@@ -117,12 +100,15 @@ class Animator(nn.Module):
         """reach: (K,) one sigma of each keypoint in units of the canonical face."""
         super().__init__()
         self.sizes = sizes
+        rows = openings.rows() if sizes.openings else None
+        hints = 2 * openings.COUNT if sizes.openings else 0
         self.motion = DenseMotion(
             reach,
             sizes.motion_widths,
             sizes.motion_features,
             jacobians=sizes.jacobians,
             occlusion=sizes.occlusion,
+            rows=rows,
         )
         self.generator = Generator(
             sizes.deep,
@@ -155,6 +141,8 @@ def fast(sizes: FastSizes | None = None, reach: Tensor | None = None) -> Animato
     return Animator(sizes or FastSizes(), reach)
 
 
-def detector(sizes: DetectorSizes = OBJECT_DETECTOR) -> KeypointDetector:
-    """A keypoint detector of these sizes, untrained."""
-    return KeypointDetector(sizes.count, sizes.widths, sizes.size)
+def detector(
+    sizes: DetectorSizes = OBJECT_DETECTOR, lever: Tensor | None = None
+) -> KeypointDetector:
+    """A keypoint detector of these sizes, untrained; lever: (K, 2), see ``keypoints``."""
+    return KeypointDetector(sizes.count, sizes.widths, sizes.size, pool=sizes.pool, lever=lever)

@@ -45,13 +45,17 @@ class DenseMotion(nn.Module):
         *,
         jacobians: bool = True,
         occlusion: bool = True,
+        rows: Tensor | None = None,
     ) -> None:
         """reach: (K,) one sigma of each keypoint in units of the canonical face.
 
+        rows: (3, 4) keypoints of the openings, where these are a face's.
         jacobians, occlusion: whether local maps are affine or mere shifts, and whether the
         occlusion map is used or one everywhere.
         """
         super().__init__()
+        self.register_buffer("rows", rows, persistent=False)
+        hints = 0 if rows is None else 2 * opened.COUNT
         self._has_jacobians, self._has_occlusion = jacobians, occlusion
         count = len(reach)
         self.log_reach = nn.Parameter(reach.float().log())

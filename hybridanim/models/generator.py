@@ -51,14 +51,16 @@ class Generator(nn.Module):
         residuals: int,
         motion: int,
         encoder_residuals: int,
+        hints: int = 0,
         blend: bool = True,
     ) -> None:
         """deep, fine: kept source channels; half: of the decoder; motion: features that come in.
 
+        hints: how many maps at twice the motion's resolution are folded into its last features.
         blend: whether the source's own pixels are part of the result, or paint is all of it.
         """
         super().__init__()
-        self._has_blend = blend
+        self._has_blend, self._hints = blend, hints
         self.outer = Same(12, fine, 5)
         self.inner = Same(fine, deep, 3, stride=2)
         self.encoder = nn.Sequential(*(Residual(deep) for _ in range(encoder_residuals)))
@@ -93,8 +95,8 @@ class Generator(nn.Module):
         fine = fine * functional.interpolate(shown, scale_factor=2.0).to(fine.dtype)
         moved = functional.pixel_unshuffle(warped, 2)
         parts = [x, fine, moved.to(x.dtype)]
-        if self.hints:
-            hints = motion.features[:, -4 * self.hints :]
+        if self._hints:
+            hints = motion.features[:, -4 * self._hints :]
             parts.append(functional.pixel_shuffle(hints, 2).to(x.dtype))
         x = self.refine(self.join(torch.cat(parts, 1)))
         out = self.last(x).float()
