@@ -1,12 +1,15 @@
-"""Picture -> K keypoints with local affines, learned without labels.
+"""Picture -> K keypoints with local affines, learned with a teacher or without labels.
 
 A U-Net gives K heatmaps; softmax at temperature 0.1 makes each a distribution over the cells, its
 expectation is the keypoint, and the Jacobian is the mean, under the same distribution, of a map of
-2x2 matrices (Siarohin et al. 2019, section 3.1). Positions are those of the cell centres, in the
-normalised coordinates of ``hybridanim.geometry``.
+2x2 matrices (Siarohin et al. 2019, section 3.1). The width of the distribution tells how sure the
+place is. Positions are those of the cell centres, in the normalised coordinates of
+``hybridanim.geometry``; a lever may carry a keypoint beyond the picture.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +19,13 @@ from . import blocks
 from .blocks import Points, Same, UNet
 
 TEMPERATURE = 0.1
+
+
+class Detection(NamedTuple):
+    """Keypoints of a batch, and how wide their heatmaps are."""
+
+    points: Points
+    spread: Tensor  # (B, K) float32, standard deviation an axis, in normalised coordinates
 
 
 def expectation(logits: Tensor, grid: Tensor, temperature: float = TEMPERATURE) -> Tensor:
@@ -40,22 +50,51 @@ def mean_jacobian(heat: Tensor, maps: Tensor) -> Tensor:
 class KeypointDetector(nn.Module):
     """Works on a picture shrunk to ``size``; heatmaps at half of that."""
 
-    def __init__(self, count: int, widths: tuple[int, ...], size: int) -> None:
-        """count: K; widths: of the U-Net; size: pixels that the picture is shrunk to."""
+    def __init__(
+        self,
+        count: int,
+        widths: tuple[int, ...],
+        size: int,
+        *,
+        pool: int = 1,
+        lever: Tensor | None = None,
+    ) -> None:
+        """count: K; widths: of the U-Net; size: pixels that the picture is shrunk to.
+
+        pool: how much coarser than the heatmaps the maps of Jacobians are; lever: (K, 2) in
+        canonical units, from the place that the heatmap shows to the keypoint itself.
+        """
         super().__init__()
-        self.size = size
+        self.size, self._pool = size, pool
         self.stem = Same(12, widths[0])
         self.body = UNet(widths)
-        self.heat = nn.Conv2d(widths[0], count, 5, 1, 2)
-        self.affine = nn.Conv2d(widths[0], 4 * count, 5, 1, 2)
+        self.heat = nn.Conv2d(widths[0], count, 3, 1, 1)
+        self.turn = Same(widths[0], widths[1])
+        self.affine = nn.Conv2d(widths[1], 4 * count, 1)
         nn.init.zeros_(self.affine.weight)  # every Jacobian starts as the identity
         self.affine.bias = nn.Parameter(torch.eye(2).reshape(4).repeat(count))
+        self.register_buffer("lever", torch.zeros(count, 2) if lever is None else lever.clone())
 
     def forward(self, picture: Tensor) -> Points:
         """picture: (B, 3, H, W) in [0, 1], H = W a multiple of the detector's size."""
-        small = functional.avg_pool2d(picture, picture.shape[-1] // self.size)
+        return self.detect(picture).points
+
+    def detect(self, picture: Tensor) -> Detection:
+        """The same, with the heatmaps' widths."""
+        step = picture.shape[-1] // self.size
+        small = functional.avg_pool2d(picture, step) if step > 1 else picture
         body = self.body(self.stem(functional.pixel_unshuffle(small, 2)))
-        logits, maps = self.heat(body).float(), self.affine(body).float()
-        heat = shares(logits)
-        grid = blocks.grid_norm(heat.shape[2], heat.shape[3], heat)
-        return Points(heat.flatten(2) @ grid.reshape(-1, 2), mean_jacobian(heat, maps))
+        coarse = functional.avg_pool2d(body, self._pool) if self._pool > 1 else body
+        heat = shares(self.heat(body).float())
+        jacobian = mean_jacobian(self._pooled(heat), self.affine(self.turn(coarse)).float())
+        cells = blocks.grid_norm(heat.shape[2], heat.shape[3], heat).reshape(-1, 2)
+        seen = heat.flatten(2) @ cells
+        square = (heat.flatten(2) @ cells.square() - seen.square()).mean(2)
+        xy = seen + (jacobian @ self.lever[..., None])[..., 0]  # pyright: ignore
+        return Detection(Points(xy, jacobian), square.clamp(min=1e-8).sqrt())
+
+    def _pooled(self, heat: Tensor) -> Tensor:
+        """The heat of each coarse cell; still sums to one."""
+        if self._pool == 1:
+            return heat
+        return functional.avg_pool2d(heat, self._pool) * self._pool**2
