@@ -9,7 +9,7 @@ pipeline.last                          # the typed result of each stage for the 
 from __future__ import annotations
 
 from math import isfinite
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,7 +18,16 @@ from hybridanim.alignment import MEAN_SHAPE
 from hybridanim.config import PipelineConfig, pipeline_config
 from hybridanim.errors import InputError
 from hybridanim.profiles import Profiles
-from hybridanim.types import Array, Frame, Picture, Results, Source, Tracks
+from hybridanim.types import (
+    Array,
+    Frame,
+    Picture,
+    Results,
+    SkinMask,
+    Source,
+    SparseMotion,
+    Tracks,
+)
 
 from .base import Run, Stage
 from .s1_segment import Segment
@@ -27,7 +36,7 @@ from .s3_keypoints import Keypoints
 from .s4_motion import Dense, LearnedDense
 from .s5_generate import Generate, LearnedGenerate
 
-__all__ = ["Pipeline", "Run", "Stage", "build"]
+__all__ = ["Followed", "Pipeline", "Run", "Stage", "build"]
 
 
 def build(config: PipelineConfig, profiles: Profiles | None = None) -> Pipeline:
@@ -46,8 +55,23 @@ def _renderer(config: PipelineConfig) -> tuple[Stage, Stage]:
     return LearnedDense(learned), LearnedGenerate(learned)
 
 
+class Followed(NamedTuple):
+    """What stages 1 to 3 say of one frame, for ``Pipeline.render`` to go on from."""
+
+    source: Source
+    frame: Frame
+    mask: SkinMask
+    tracks: Tracks
+    points: SparseMotion
+    times_ms: dict[str, float]
+
+
 class Pipeline:
-    """Five stages in a row. Not safe for use from several threads at once."""
+    """Five stages in a row.
+
+    Not safe for use from several threads at once, but for one: while one thread is in ``render``,
+    another may ``follow`` the next frame.
+    """
 
     def __init__(self, config: PipelineConfig, profiles: Profiles) -> None:
         self.config, self.profiles = config, profiles
@@ -112,14 +136,25 @@ class Pipeline:
 
     def step(self, frame: Frame) -> Picture:
         """Run the five stages on one frame."""
+        self.last = self.render(self.follow(frame))
+        return self.last.picture
+
+    def follow(self, frame: Frame) -> Followed:
+        """Stages 1 to 3: what the driver does, and where that puts the source's keypoints."""
         source, go = self._ready(), self._run
         mask = go(self.segment, frame)
         tracks = go(self.track, frame, mask)
         points = go(self.keypoints, frame, tracks, source)
+        return Followed(source, frame, mask, tracks, points, go.times_of(*self.stages[:3]))
+
+    def render(self, followed: Followed) -> Results:
+        """Stages 4 and 5: the picture of a frame that was followed."""
+        source, frame, mask, tracks, points, times_ms = followed
+        go = self._run
         motion = go(self.dense, source, points)
         picture = go(self.generate, source, motion)
-        self.last = Results(frame, mask, tracks, points, motion, picture, dict(go.times_ms))
-        return picture
+        times_ms = times_ms | go.times_of(*self.stages[3:])
+        return Results(frame, mask, tracks, points, motion, picture, times_ms)
 
     def observe(self, image: Array, time_s: float | None = None) -> Tracks:
         """Stages 1 and 2 alone: what the driver does, without animating anything."""

@@ -40,3 +40,7 @@ class Run:
         output = stage(*inputs)
         self.times_ms[stage.name] = 1000 * (self._clock() - start)
         return output
+
+    def times_of(self, *stages: Stage) -> dict[str, float]:
+        """The last times of these stages, in milliseconds by name."""
+        return {stage.name: self.times_ms[stage.name] for stage in stages}
