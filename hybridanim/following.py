@@ -1,8 +1,8 @@
 """Tracks -> SparseMotion, frame after frame: the anchors, smoothed, and transferred to the source.
 
 step(state, ...) -> (state, motion). The first frame with a head places the anchors in the driver;
-later ones carry them. While the head is lost the motion relaxes to rest, and eases back when it
-returns, so nothing jumps.
+later ones carry them, unless the tracks bring keypoints of their own. While the head is lost the
+motion relaxes to rest, and eases back when it returns, so nothing jumps.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Reference:
     """A driver at "no motion": what relative motion is measured from."""
 
     keypoints: Keypoints  # in the driving crop
-    head: HeadBox  # driving pixels
+    head: HeadBox | None  # driving pixels; None = keypoints of something without a head
     crop: Crop
 
 
@@ -55,28 +55,30 @@ def step(
 
     mean_shape: (L, 2) of the aligner, or None when it is not in use.
     """
-    if not tracks or tracks.head is None:
+    if not _shows_something(tracks):
         return _held(state, frame, source)
     first = state.first or reference_of(tracks, mean_shape, state.crop)
     if first is None:
         return _held(state, frame, source)
     reference = state.reference or first
     state = replace(state, first=first, reference=reference)
-    driving = sparse_motion.moved(tracks, first.keypoints, first.head, first.crop)
+    driving = _seen(tracks, first)
+    if driving is None:
+        return _held(state, frame, source)
+    is_face = reference.head is not None and len(driving.xy_norm) == len(FREE)
     state, driving = _smoothed(state, driving, frame.time_s, config.smooth)
     if config.motion == "absolute":
         target = transfer.absolute(driving, config.scale, source.keypoints)
     else:
         target = transfer.relative(
             driving,
-            _in_crop(reference, first.crop),
+            sparse_motion.in_crop(reference.keypoints, reference.crop, first.crop),
             source.keypoints,
-            head_ratio=_head_norm(source.head, source.crop)
-            / _head_norm(reference.head, first.crop),
+            head_ratio=_size_ratio(source, reference, first.crop),
             strength=config.scale,
-            free=FREE if len(FREE) == len(driving.xy_norm) else None,
+            free=FREE if is_face else None,
         )
-    if len(FOLLOW) == len(target.xy_norm):
+    if is_face:
         target = _settled(target, source)
     if state.away > 0.01 and state.target is not None:
         step_s = max(0.0, frame.time_s - state.time_s)
@@ -90,12 +92,31 @@ def step(
 def reference_of(
     tracks: Tracks, mean_shape: Array | None, crop: Crop | None = None
 ) -> Reference | None:
-    """The driver of this frame as a reference, or None when no head is tracked."""
-    if not tracks or tracks.head is None:
+    """The driver of this frame as a reference, or None when nothing is tracked."""
+    if not _shows_something(tracks):
+        return None
+    if tracks.keypoints is not None and tracks.keypoints_crop is not None:
+        own = tracks.keypoints_crop
+        points = sparse_motion.in_crop(tracks.keypoints, own, crop or own)
+        return Reference(points, tracks.head, crop or own)
+    if tracks.head is None:
         return None
     crop = crop or sparse_motion.crop_around(tracks.head)
     points = sparse_motion.rest(tracks.head, tracks.landmarks_xy_px, mean_shape, crop)
     return Reference(points, tracks.head, crop)
+
+
+def _shows_something(tracks: Tracks) -> bool:
+    return bool(tracks) and (tracks.head is not None or tracks.keypoints is not None)
+
+
+def _seen(tracks: Tracks, first: Reference) -> Keypoints | None:
+    """The keypoints of this frame in the fixed crop: the tracks' own, or the first ones carried."""
+    if tracks.keypoints is not None and tracks.keypoints_crop is not None:
+        return sparse_motion.in_crop(tracks.keypoints, tracks.keypoints_crop, first.crop)
+    if first.head is None:
+        return None
+    return sparse_motion.moved(tracks, first.keypoints, first.head, first.crop)
 
 
 def mixed(a: Keypoints, b: Keypoints, share_b: float) -> Keypoints:
@@ -149,17 +170,18 @@ def _smoothed(
     return replace(state, filter=filter_state), kept
 
 
-def _in_crop(reference: Reference, crop: Crop) -> Keypoints:
-    """A reference's keypoints in another crop of the same video."""
-    if reference.crop == crop:
-        return reference.keypoints
-    ratio = reference.crop.side_px / crop.side_px
-    corner = np.array([reference.crop.x_px - crop.x_px, reference.crop.y_px - crop.y_px])
-    xy = (reference.keypoints.xy_norm + 1) * ratio + corner * (2 / crop.side_px) - 1
-    jacobian = reference.keypoints.jacobian * ratio
-    return Keypoints(
-        xy.astype(np.float32), jacobian.astype(np.float32), reference.keypoints.confidence
-    )
+def _size_ratio(source: Source, reference: Reference, crop: Crop) -> float:
+    """Size of the source's head, or of its keypoints' spread, over the driver's; both in crops."""
+    if reference.head is not None:
+        return _head_norm(source.head, source.crop) / _head_norm(reference.head, crop)
+    driver = sparse_motion.in_crop(reference.keypoints, reference.crop, crop)
+    return _spread_norm(source.keypoints) / max(1e-6, _spread_norm(driver))
+
+
+def _spread_norm(points: Keypoints) -> float:
+    """Root of the keypoints' mean squared distance from their middle."""
+    offset = points.xy_norm - points.xy_norm.mean(0)
+    return float(np.sqrt((offset**2).sum(1).mean()))
 
 
 def _head_norm(head: HeadBox, crop: Crop) -> float:

@@ -99,6 +99,17 @@ def moved(tracks: Tracks, reference: Keypoints, reference_head: HeadBox, crop: C
     return _keypoints(xy, linear @ reference.jacobian * (crop.side_px / 2), confidence, crop)
 
 
+def in_crop(points: Keypoints, crop: Crop, wanted: Crop) -> Keypoints:
+    """Keypoints of one crop in the normalised coordinates of another crop of the same picture."""
+    if crop == wanted:
+        return points
+    ratio = crop.side_px / wanted.side_px
+    corner = np.array([crop.x_px - wanted.x_px, crop.y_px - wanted.y_px])
+    xy = (points.xy_norm + 1) * ratio + corner * (2 / wanted.side_px) - 1
+    jacobian = points.jacobian * ratio
+    return Keypoints(xy.astype(np.float32), jacobian.astype(np.float32), points.confidence)
+
+
 def _rows(tracks: Tracks) -> tuple[Array, Array, Array]:
     """Features and landmarks together: before, after (N, 2) and weight (N,)."""
     before, after = tracks.reference_xy_px, tracks.xy_px
