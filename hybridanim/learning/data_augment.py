@@ -43,10 +43,10 @@ def draw_look(augment: Augment, rng: np.random.Generator) -> Look:
     shift = rng.uniform(-1, 1, 2) * augment.shift_norm
     view = np.column_stack([linear, shift]).astype(np.float32)
     noise = augment.noise if rng.random() < 0.25 else 0.0
-    return Look(view, is_flipped, _draw_colour(augment.colour, rng), noise, augment)
+    return Look(view, is_flipped, draw_colour(augment.colour, rng), noise, augment)
 
 
-def _draw_colour(most: float, rng: np.random.Generator) -> Array:
+def draw_colour(most: float, rng: np.random.Generator) -> Array:
     """(3, 4): brightness, contrast, saturation and a small turn of hue, as one affine on RGB."""
     bright, contrast, saturation = rng.uniform(-most, most, 3)
     hue = rng.uniform(-most, most) / 3
