@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +18,7 @@ class Stage:
     """
 
     name: str = ""
+    _config: Any  # the stage's own dataclass of settings
     __call__: Callable[..., Any]  # each stage has its own inputs
 
     def draw(self, canvas: Array, output: Any) -> Array:
@@ -25,6 +27,10 @@ class Stage:
 
     def reset(self) -> None:
         """Forget everything learned from earlier frames."""
+
+    def adjust(self, **settings: Any) -> None:
+        """Change settings of this stage's config between two frames; what is learned stays."""
+        self._config = dataclasses.replace(self._config, **settings)
 
 
 class Run:
