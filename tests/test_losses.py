@@ -152,13 +152,13 @@ def test_identity_bend_returns_the_picture() -> None:
 
 def test_perceptual_needs_its_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="SqueezeNet weights"):
-        losses.Perceptual(tmp_path / "none.safetensors")
+        losses.perceptual(tmp_path / "none.safetensors")
 
 
 def test_perceptual_orders_blur_below_the_truth() -> None:
     if not NETWORK.is_file():
         pytest.skip(f"{NETWORK} is not here")
-    loss = losses.Perceptual(NETWORK)
+    loss = losses.perceptual(NETWORK)
     picture = torch.rand(1, 3, 16, 16).repeat_interleave(4, 2).repeat_interleave(4, 3)
     little, much = (torch.nn.functional.avg_pool2d(picture, k, 1, k // 2) for k in (3, 7))
     assert float(loss(picture, picture)) == 0

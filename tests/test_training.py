@@ -18,7 +18,7 @@ from hybridanim.alignment import MEAN_SHAPE
 from hybridanim.errors import InputError
 from hybridanim.learning import data, data_cache, training_export
 from hybridanim.learning.train_config import LossWeights, Phase, TrainConfig
-from hybridanim.learning.training import CHECKPOINT, Trainer
+from hybridanim.learning.training import CHECKPOINT, Fed, Trainer
 from hybridanim.learning.training_adversary import Adversary
 from hybridanim.models import renderer
 from hybridanim.models.build import FastSizes
@@ -118,10 +118,10 @@ def test_going_on_equals_never_having_stopped(gan: float, folder: Path, tmp_path
     broken = Trainer(replace(part, out=tmp_path / "broken"))
     learn = broken._learn
 
-    def until_three(batch: data.Batch) -> None:
+    def until_three(fed: Fed) -> None:
         if broken.step == 3:
             raise Stop
-        learn(batch)
+        learn(fed)
 
     broken._learn = until_three
     with pytest.raises(Stop):
@@ -155,7 +155,7 @@ def test_export_holds_the_averaged_network(folder: Path, tmp_path: Path) -> None
     digest = training_export.export(tmp_path / CHECKPOINT, path)
     assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
     found = renderer.load_net(path).state_dict()
-    for name, value in trainer.average.state_dict().items():
+    for name, value in trainer.average.animator.state_dict().items():
         torch.testing.assert_close(found[name], value, atol=1e-3, rtol=1e-3, check_dtype=False)
     with pytest.raises(InputError, match="found nothing"):
         training_export.read(tmp_path / "none.pt")

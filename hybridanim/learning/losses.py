@@ -1,12 +1,14 @@
 """Losses between generated and true pictures, and measures of the result.
 
 Perceptual: L1 between features of SqueezeNet 1.0 (Iandola et al. 2016), a small stand-in for the
-VGG-19 of Johnson et al. 2016; its weights are given by path and never shipped. LSGAN: Mao et al.
+VGG-19 of Johnson et al. 2016, which is used where torchvision is installed; weights are given by
+path or fetched by torchvision, never shipped. LSGAN: Mao et al.
 2017; feature matching: Wang et al. 2018. Equivariance has its own file.
 """
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import torch
@@ -61,8 +63,76 @@ def emphasis(points: Points, watched: Tensor, reach: Tensor, size: int, peak: fl
     return 1 + (peak - 1) * near
 
 
+_FACE_KEYPOINTS = slice(0, 24)  # brows, eyes, nose, mouth, chin
+
+
+def near_face(picture: Tensor, xy: Tensor, size: int) -> Tensor:
+    """(B, 3, size, size) of the square round eyes and mouth of (B, 3, S, S); xy: (B, K, 2)."""
+    face = xy[:, _FACE_KEYPOINTS]
+    low, high = face.amin(1), face.amax(1)
+    middle, half = (low + high) / 2, 0.65 * (high - low).amax(1)
+    grid = blocks.grid_norm(size, size, picture)
+    places = middle[:, None, None] + half[:, None, None, None] * grid
+    return blocks.warp(picture, places)
+
+
+def perceptual(network: Path) -> Perceptual:
+    """The perceptual term: SqueezeNet with the weights of that file, or ``vgg19``."""
+    return Vgg() if str(network) == "vgg19" else SqueezeNet(network)
+
+
 class Perceptual(nn.Module):
-    """Difference of SqueezeNet features of two pictures; frozen, in evaluation mode."""
+    """Difference of a frozen network's features of two pictures."""
+
+    def features(self, picture: Tensor) -> list[Tensor]:
+        """Activations at some depths of (B, 3, H, W) RGB in [0, 1]."""
+        raise NotImplementedError
+
+    def forward(self, found: Tensor, truth: Tensor) -> Tensor:
+        """Mean over the depths of the L1 difference relative to the truth's own size."""
+        with torch.no_grad():
+            aims = self.features(truth)
+        pairs = zip(self.features(found), aims, strict=True)
+        terms = [(a - b).abs().float().mean() / b.float().abs().mean() for a, b in pairs]
+        return torch.stack(terms).mean()
+
+
+class Vgg(Perceptual):
+    """VGG-19 after the first ReLU of each of its five blocks, as published."""
+
+    _KEPT = (1, 6, 11, 20, 29)
+
+    def __init__(self) -> None:
+        super().__init__()
+        try:
+            models = importlib.import_module("torchvision.models")
+        except ImportError as error:
+            raise InputError(
+                "perceptual network vgg19: expected the package torchvision, found none; pip"
+                " install torchvision, give SqueezeNet weights, or set the perceptual weight to 0"
+            ) from error
+        layers = models.vgg19(weights="DEFAULT").features[: self._KEPT[-1] + 1]
+        for layer in layers:
+            if isinstance(layer, nn.ReLU):
+                layer.inplace = False  # what is kept must stay as it was
+        self.layers = layers.requires_grad_(False).eval()
+        mean, std = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+        self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor(std)[:, None, None], persistent=False)
+
+    def features(self, picture: Tensor) -> list[Tensor]:
+        """Activations at five depths of (B, 3, H, W) RGB in [0, 1]."""
+        x = (picture - self.get_buffer("mean")) / self.get_buffer("std")
+        kept = []
+        for i, layer in enumerate(self.layers):
+            x = layer(x)
+            if i in self._KEPT:
+                kept.append(x)
+        return kept
+
+
+class SqueezeNet(Perceptual):
+    """SqueezeNet 1.0 at four depths."""
 
     _FIRES = ("fire2", "fire3", "fire4", "fire5", "fire6", "fire7")
     _KEPT = ("conv1", "fire3", "fire5", "fire7")
@@ -103,14 +173,6 @@ class Perceptual(nn.Module):
             if name == "fire4":
                 x = functional.max_pool2d(x, 3, 2, ceil_mode=True)
         return kept
-
-    def forward(self, found: Tensor, truth: Tensor) -> Tensor:
-        """Mean over the depths of the L1 difference relative to the truth's own size."""
-        with torch.no_grad():
-            aims = self.features(truth)
-        pairs = zip(self.features(found), aims, strict=True)
-        terms = [(a - b).abs().float().mean() / b.float().abs().mean() for a, b in pairs]
-        return torch.stack(terms).mean()
 
 
 _PARTS = ("conv1x1_1", "conv1x1_2", "conv3x3_2")

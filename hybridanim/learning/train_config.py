@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
-from ..models.build import FastSizes
+from ..models.build import OBJECT_DETECTOR, DetectorSizes, FastSizes
 from .data import Augment
 
 
@@ -27,12 +28,20 @@ class LossWeights:
     alpha has no reason to grow (mouths stayed shut without it)."""
     emphasis: float = 8.0
     """How much more a pixel at lids and lips counts than one far from them."""
+    opened: float = 16.0
+    """How much more again a pixel inside an open mouth or eye counts."""
     alpha: float = 0.001
     """Mean of the paint's share: paint by exception."""
     gan: float = 0.0
     """LSGAN term of a patch discriminator."""
     matching: float = 0.0
     """L1 between the discriminator's activations."""
+    equivariance: float = 0.1
+    """Learned keypoints: how far places are from following a known warp of the picture."""
+    equivariance_jacobian: float = 0.1
+    """The same of their Jacobians."""
+    flow: float = 0.0
+    """Distance of the dense motion to optical flow (DIS), where that is consistent."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,12 @@ class TrainConfig:
     """One training run."""
 
     out: Path = Path("runs/train")
-    """Checkpoints, curves and strips."""
+    """Checkpoints, best weights, curves and strips."""
+    keypoints: Literal["given", "learned"] = "given"
+    """given: of the cache's sets, for faces. learned: a detector is trained with the renderer,
+    without any labels, for any kind of object."""
+    start_from: Path | None = None
+    """Weights to start from (safetensors), without an optimiser's state; their sizes hold."""
     cache: Path = Path("scratch/cache/train")
     """Cached training clips (see data_cache)."""
     sets: tuple[str, ...] = ("taught", "fitted")
@@ -60,7 +74,10 @@ class TrainConfig:
     validation: Path = Path("scratch/cache/val")
     """Cached clips of other people."""
     perceptual_network: Path | None = None
-    """SqueezeNet weights, or none: then the perceptual term is left out."""
+    """SqueezeNet weights, vgg19 (needs torchvision, which fetches its weights), or none: then the
+    perceptual term is left out."""
+    perceptual_scales: int = 1
+    """Sizes that it looks at: 128 pixels, 64, ..."""
     time_budget_s: float = 7200.0
     """Training time, resumed runs counted in."""
     steps: int = 0
@@ -86,10 +103,22 @@ class TrainConfig:
     """Augmentation."""
     sizes: FastSizes = field(default_factory=FastSizes)
     """The network."""
+    detector: DetectorSizes = OBJECT_DETECTOR
+    """The detector of learned keypoints."""
+    start_reach: float = 0.15
+    """One sigma of every learned keypoint before it is learned, normalised."""
+    patience: float = 0.0
+    """Stop when validation has not improved for this share of the run; 0 never does."""
     seed: int = 1
     """One seed gives one result on a CPU."""
+    device: str = "auto"
+    """cpu or cuda; auto takes the GPU where there is one."""
     threads: int = 2
-    """CPU threads."""
+    """CPU threads of the networks."""
+    workers: int = 1
+    """Threads that prepare batches, each one batch ahead; a GPU needs about eight."""
+    tensorboard: bool = False
+    """Write TensorBoard's event files too."""
     bf16: bool = True
     """Compute convolutions in bfloat16."""
     checkpoint_s: float = 120.0

@@ -1,39 +1,50 @@
-"""The training loop: pairs of frames -> an Animator that rebuilds one from the other.
+"""The training loop: pairs of frames -> networks that rebuild one from the other.
 
-Reads cached clips (data_cache), writes checkpoints, a CSV of curves and strips of pictures. A run
-can be killed at any moment: the checkpoint is replaced as a whole, holds everything the next step
-depends on, and a batch depends on the seed and the step alone, so going on equals never having
-stopped. Siarohin et al. 2019, section 3.3, without a discriminator.
+Reads cached clips (data_cache), writes checkpoints, the best weights so far, a CSV of curves and
+strips of pictures. A run can be killed at any moment: the checkpoint is replaced as a whole, holds
+everything the next step depends on, and a batch depends on the seed and the step alone, so going on
+equals never having stopped. Siarohin et al. 2019, section 3.3.
 """
 
 from __future__ import annotations
 
 import copy
-import csv
-import dataclasses
 import math
-import os
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from ..models import build
-from ..models.build import Animator
-from . import data_cache
+from . import data_cache, equivariance, training_export, training_flow, training_learner
+from . import training_checkpoint as checkpoint
 from . import training_validation as validation
-from .data import Batch, Layout, Pairs, anchor_layout
+from .data import Batch, Pairs, anchor_layout
+from .equivariance import Bend
 from .train_config import Phase, TrainConfig
 from .training_adversary import Adversary
+from .training_best import Best
+from .training_checkpoint import CHECKPOINT
+from .training_curves import Curves
+from .training_flow import Taught
+from .training_learner import Learner
 from .training_objective import Objective
 from .training_team import Team
 
 Report = Callable[[str], None]
-CHECKPOINT = "checkpoint.pt"
+Watch = Callable[[float, dict[str, float]], None]
+"""(share of the run that is done, running means of the losses with step and samples_per_s)."""
+BEST = "best.safetensors"
+
+
+class Fed(NamedTuple):
+    """One step's batch, and what a teacher says of it."""
+
+    batch: Batch
+    taught: Taught | None
 
 
 class Trainer:
@@ -45,32 +56,51 @@ class Trainer:
         report: Report = lambda line: None,
         clock: Callable[[], float] = time.monotonic,
         team: Team | None = None,
+        watch: Watch = lambda progress, values: None,
     ) -> None:
         torch.set_num_threads(config.threads)
         torch.manual_seed(config.seed)
         self._team = team or Team()
         self.config, self._clock = config, clock
         self._report = report if self._team.leads else lambda line: None
+        self._watch = watch if self._team.leads else lambda progress, values: None
+        self._device = training_learner.pick_device(config.device)
         config.out.mkdir(parents=True, exist_ok=True)
-        layout = anchor_layout()
-        self.net = build.fast(config.sizes).to(memory_format=torch.channels_last)  # pyright: ignore
-        self.average = copy.deepcopy(self.net).requires_grad_(False)
-        self._untrained = copy.deepcopy(self.net).requires_grad_(False).eval()
+        self._make_networks()
         self._optimiser = torch.optim.AdamW(
             self.net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
+        layout = anchor_layout() if config.keypoints == "given" else None
         clips = data_cache.read(config.cache)
         self._pairs = Pairs(clips, layout, config.augment, seed=config.seed, sets=config.sets)
-        self._objective = Objective(config.losses, layout, config.perceptual_network)
+        self._objective = Objective(
+            config.losses,
+            layout,
+            config.perceptual_network,
+            scales=config.perceptual_scales,
+            device=self._device,
+        )
         if config.losses.gan or config.losses.matching:
-            self._objective.adversary = Adversary(config.discriminator_rate, self._team)
-        self._tasks = _tasks(config, layout) if self._team.leads else []
+            rate = config.discriminator_rate
+            self._objective.adversary = Adversary(rate, self._team, self._device)
+        self._tasks = validation.tasks(config, layout) if self._team.leads else []
+        self._curves = Curves(config.out, tensorboard=config.tensorboard and self._team.leads)
+        self._best = Best(config.patience)
         self.step, self.samples, self.elapsed_s = 0, 0, 0.0
         self._since: dict[str, float] = {}
-        self._report(
-            f"{len(clips)} clips, {sum(p.numel() for p in self.net.parameters())} parameters"
-        )
+        count = sum(p.numel() for p in self.net.parameters())
+        self._report(f"{len(clips)} clips, {count} parameters, {self._device}")
         self._resume()
+
+    def _make_networks(self) -> None:
+        config = self.config
+        start = training_learner.read_start(config)
+        self._detector_sizes = training_learner.detector_sizes(config, start)
+        self.net = training_learner.make(config, start).to(self._device)
+        self.average = copy.deepcopy(self.net).requires_grad_(False)
+        self._untrained = validation.closed_form(self.net)
+        if start is not None:
+            self._report(f"starts from {config.start_from}")
 
     def progress(self, step: int | None = None) -> float:
         """Share of the run that is done when ``step`` (by default the next one) begins."""
@@ -87,44 +117,71 @@ class Trainer:
                 return phase
         return self.config.phases[-1]
 
-    def run(self) -> Animator:
-        """Train until the budget is spent; returns the averaged network."""
+    def is_done(self) -> bool:
+        """Whether the budget is spent, or validation has stopped improving; the same for all."""
+        in_vain = self._team.agreed(float(self._best.is_in_vain(self.progress())))
+        return self.progress() >= 1 or bool(in_vain)
+
+    def run(self) -> Learner:
+        """Train until the run is done; returns the averaged networks."""
         config = self.config
         last_s = self._clock()
         saved_s = seen_s = self.elapsed_s
-        with ThreadPoolExecutor(1) as ahead:
-
-            def prepare(step: int) -> Future[Batch]:
-                phase, team = self.phase(step), self._team
-                mine = range(team.rank, phase.batch, team.size)
-                return ahead.submit(self._pairs.batch, step, mine, phase.size)
-
-            coming = prepare(self.step)
-            while self.progress() < 1:
-                batch = coming.result()
-                coming = prepare(self.step + 1)
-                self._learn(batch)
+        seen = self.step  # the step that was validated last
+        with ThreadPoolExecutor(config.workers) as ahead:
+            coming: deque[Future[Fed]] = deque()
+            while not self.is_done():
+                while len(coming) <= config.workers:
+                    coming.append(ahead.submit(self._feed, self.step + len(coming)))
+                self._learn(coming.popleft().result())
                 now_s = self._clock()
                 self.elapsed_s = self._team.agreed(self.elapsed_s + now_s - last_s)
                 last_s = now_s
+                self._watch(self.progress(), self._shown())
                 if self.elapsed_s - saved_s >= config.checkpoint_s:
                     self.save()
                     saved_s = self.elapsed_s
                 if self.elapsed_s - seen_s >= config.validate_s:
                     self.validate()
-                    seen_s = self.elapsed_s
+                    seen_s, seen = self.elapsed_s, self.step
+            for rest in coming:
+                rest.cancel()
         self.save()
-        self.validate()
+        if seen != self.step:
+            self.validate()
+            self.save()
         return self.average
 
-    def _learn(self, batch: Batch) -> None:
+    def _feed(self, step: int) -> Fed:
+        """The rows of a step's batch that fall to this process."""
+        phase, team = self.phase(step), self._team
+        batch = self._pairs.batch(step, range(team.rank, phase.batch, team.size), phase.size)
+        return Fed(batch, training_flow.teach(batch) if self.config.losses.flow else None)
+
+    def _bend(self, count: int) -> Bend | None:
+        """Warps for this process's rows, by seed and step alone."""
+        weights, team = self.config.losses, self._team
+        if self.net.detector is None:
+            return None
+        if not (weights.equivariance or weights.equivariance_jacobian):
+            return None
+        drawn = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.step)
+        bend = equivariance.random_bend(count * team.size, drawn)
+        mine = slice(team.rank, None, team.size)
+        bend = Bend(bend.affine[mine], bend.centres, bend.weights[mine])
+        return Bend(*(x.to(self._device) for x in bend))
+
+    def _learn(self, fed: Fed) -> None:
         config = self.config
+        batch = training_learner.at_device(fed.batch, self._device)
+        taught = fed.taught and Taught(*(x.to(self._device) for x in fed.taught))
         self.net.train()
         for group in self._optimiser.param_groups:
             group["lr"] = self._learning_rate()
-        with torch.autocast("cpu", torch.bfloat16, enabled=config.bf16):
-            result = self.net(batch.source, batch.source_points, batch.driving_points)
-            loss, terms = self._objective(batch, result)
+        bend = self._bend(len(batch.source))
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=config.bf16):
+            learned = self.net(batch, bend)
+            loss, terms = self._objective(batch, learned, bend, taught)
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self._team.average_gradients(self.net.parameters())
@@ -133,9 +190,9 @@ class Trainer:
         if torch.isfinite(length):
             self._optimiser.step()
         if self._objective.adversary is not None:
-            with torch.autocast("cpu", torch.bfloat16, enabled=config.bf16):
-                told = self._objective.adversary.learn(result.painted.picture, batch.driving)
-            terms["discriminator"] = told
+            with torch.autocast(self._device.type, torch.bfloat16, enabled=config.bf16):
+                picture = learned.result.painted.picture
+                terms["discriminator"] = self._objective.adversary.learn(picture, batch.driving)
         self.step += 1
         self.samples += len(batch.source) * self._team.size
         self._average()
@@ -168,8 +225,12 @@ class Trainer:
             rate = self.samples / max(1e-9, self.elapsed_s)
             self._report(f"{self.step} {self.elapsed_s:.0f}s {rate:.1f}/s {shown}")
 
+    def _shown(self) -> dict[str, float]:
+        rate = self.samples / max(1e-9, self.elapsed_s)
+        return {**self._since, "step": self.step, "samples_per_s": rate}
+
     def validate(self) -> dict[str, float]:
-        """Measure the averaged network, append to curves.csv, write a strip."""
+        """Measure the averaged networks, append to the curves, write strips, keep the best."""
         config = self.config
         if not self._team.leads:
             return {}
@@ -189,74 +250,41 @@ class Trainer:
             for i, batch in enumerate(task.batches[::every][:3]):
                 path = config.out / f"strip_{self.step:06d}_{task.name}_{i}.png"
                 validation.strip(self.average, batch, path, bf16=config.bf16)
-        _append(config.out / "curves.csv", row)
+        self._curves.add(row)
+        if self._best.is_better(row[f"{self._tasks[0].name}_net_l1"], self.progress()):
+            training_export.write(self.average, self._detector_sizes, config.out / BEST)
         return row
 
     def save(self) -> None:
-        """Replace the checkpoint as a whole: a kill leaves the old one or the new one."""
+        """Write the checkpoint."""
         if not self._team.leads:
             return
         state: dict[str, Any] = {
-            "net": self.net.state_dict(),
-            "average": self.average.state_dict(),
+            **checkpoint.network_state(self.net, self.average, self._detector_sizes),
             "optimiser": self._optimiser.state_dict(),
             "random": torch.get_rng_state(),
             "step": self.step,
             "samples": self.samples,
             "elapsed_s": self.elapsed_s,
             "since": self._since,
-            "sizes": dataclasses.asdict(self.config.sizes),
+            "best": self._best.state(),
         }
         if self._objective.adversary is not None:
             state["adversary"] = self._objective.adversary.state()
-        path = self.config.out / CHECKPOINT
-        part = path.with_suffix(".part")
-        with part.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        checkpoint.write(state, self.config.out / CHECKPOINT)
 
     def _resume(self) -> None:
         path = self.config.out / CHECKPOINT
         if not path.is_file():
             return
-        state = torch.load(path, weights_only=True)
-        self.net.load_state_dict(state["net"])
-        self.average.load_state_dict(state["average"])
+        state = torch.load(path, weights_only=True, map_location=self._device)
+        checkpoint.restore_networks(state, self.net, self.average)
         self._optimiser.load_state_dict(state["optimiser"])
         if self._objective.adversary is not None and "adversary" in state:
             self._objective.adversary.restore(state["adversary"])
-        torch.set_rng_state(state["random"])
+        torch.set_rng_state(state["random"].cpu())
         self.step, self.samples = state["step"], state["samples"]
         self.elapsed_s, self._since = state["elapsed_s"], state["since"]
+        if "best" in state:
+            self._best.restore(state["best"])
         self._report(f"resumed at step {self.step}, {self.elapsed_s:.0f} s")
-
-
-def _tasks(config: TrainConfig, layout: Layout) -> list[validation.Task]:
-    clips, sets = data_cache.read(config.validation), config.validation_sets
-    tasks: list[validation.Task] = []
-    for name in sets:
-        having = [clip for clip in clips if name in clip.points]
-        small, large = config.validation_sizes
-        count = config.validation_pairs
-        if name == sets[0]:
-            tasks.append(validation.random_pairs(having, name, layout, size=small, per_clip=count))
-        count = max(1, count // 3)
-        tasks.append(validation.reconstruction(having, name, layout, size=large, per_clip=count))
-    return tasks
-
-
-def _append(path: Path, row: dict[str, float]) -> None:
-    """Add a row; a column that an older row lacks stays empty there."""
-    rows: list[dict[str, Any]] = []
-    if path.is_file():
-        with path.open(newline="") as file:
-            rows = list(csv.DictReader(file))
-    rows.append(row)
-    part = path.with_suffix(".part")
-    with part.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)))
-        writer.writeheader()
-        writer.writerows(rows)
-    part.replace(path)

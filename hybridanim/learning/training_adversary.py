@@ -22,9 +22,11 @@ _BETAS = (0.5, 0.999)
 class Adversary:
     """The discriminator and its optimiser."""
 
-    def __init__(self, learning_rate: float, team: Team | None = None) -> None:
+    def __init__(
+        self, learning_rate: float, team: Team | None = None, device: torch.device | None = None
+    ) -> None:
         self._team = team or Team()
-        self._net = PatchDiscriminator(widths=_WIDTHS, spectral=True)
+        self._net = PatchDiscriminator(widths=_WIDTHS, spectral=True).to(device)
         self._optimiser = torch.optim.Adam(self._net.parameters(), learning_rate, _BETAS)
 
     def judge(self, found: Tensor, truth: Tensor) -> dict[str, Tensor]:

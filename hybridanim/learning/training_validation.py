@@ -1,7 +1,8 @@
 """Network and clips of other people -> L1, PSNR, SSIM beside copying and the closed form; strips.
 
 Two tasks. ``pairs``: fixed random pairs of each clip. ``reconstruction``: each clip's first frame
-is the source, frames spread over the rest are rebuilt.
+is the source, frames spread over the rest are rebuilt. The closed form moves the source by the same
+keypoints, given or learned, without anything else that was learned but their reach.
 """
 
 from __future__ import annotations
@@ -14,11 +15,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..models.build import Animated, Animator
+from ..models import build
+from ..models.blocks import Points
+from ..models.build import Animator
 from ..types import Array
-from . import losses
+from . import data_cache, losses
 from .data import Batch, Layout, collate, pair
 from .data_cache import Clip
+from .train_config import TrainConfig
+from .training_learner import Learned, Learner, at_device
 
 _METRICS = ("l1", "psnr", "ssim")
 _CHUNK = 8
@@ -32,60 +37,99 @@ class Task:
     batches: tuple[Batch, ...]
 
 
+def tasks(config: TrainConfig, layout: Layout | None) -> list[Task]:
+    """Of a run: random pairs, and reconstruction for every keypoint set that is validated.
+
+    layout: of given keypoints, or None where they are learned.
+    """
+    clips = data_cache.read(config.validation)
+    sets = config.validation_sets if layout is not None else (None,)
+    small, large = config.validation_sizes
+    found: list[Task] = []
+    for name in sets:
+        having = [clip for clip in clips if name is None or name in clip.points]
+        count = config.validation_pairs
+        if name == sets[0]:
+            found.append(random_pairs(having, name, layout, size=small, per_clip=count))
+        count = max(1, count // 3)
+        found.append(reconstruction(having, name, layout, size=large, per_clip=count))
+    return found
+
+
 def random_pairs(
-    clips: list[Clip], points: str, layout: Layout, *, size: int, per_clip: int
+    clips: list[Clip], points: str | None, layout: Layout | None, *, size: int, per_clip: int
 ) -> Task:
     """The same random pairs of every clip, every time."""
     chosen = []
     for i, clip in enumerate(clips):
         rng = np.random.default_rng([7, i])
-        usable = _usable(clip)
+        usable = _usable(clip, points)
         chosen += [(clip, tuple(rng.choice(usable, 2, replace=False))) for _ in range(per_clip)]
-    return Task(f"pairs_{size}_{points}", _batches(chosen, points, layout, size))
+    return Task(_named("pairs", size, points), _batches(chosen, points, layout, size))
 
 
 def reconstruction(
-    clips: list[Clip], points: str, layout: Layout, *, size: int, per_clip: int
+    clips: list[Clip], points: str | None, layout: Layout | None, *, size: int, per_clip: int
 ) -> Task:
     """The clip's first frame as source, ``per_clip`` later frames to be rebuilt."""
     chosen = []
     for clip in clips:
-        usable = _usable(clip)
+        usable = _usable(clip, points)
         places = np.linspace(0, len(usable) - 1, per_clip + 1)[1:].round().astype(int)
         chosen += [(clip, (usable[0], usable[i])) for i in places]
-    return Task(f"reconstruction_{size}_{points}", _batches(chosen, points, layout, size))
+    return Task(_named("reconstruction", size, points), _batches(chosen, points, layout, size))
 
 
-def _usable(clip: Clip) -> Array:
+def _named(kind: str, size: int, points: str | None) -> str:
+    return f"{kind}_{size}_{points or 'learned'}"
+
+
+def _usable(clip: Clip, points: str | None) -> Array:
     """Numbers of the frames that every keypoint set of the clip knows, so that sets compare."""
+    if points is None:
+        return np.arange(len(clip.frames))
     known = [np.isfinite(rows).all((1, 2)) for rows in clip.points.values()]
     return np.flatnonzero(np.logical_and.reduce(known))
 
 
-def _batches(chosen: list, points: str, layout: Layout, size: int) -> tuple[Batch, ...]:
+def _batches(
+    chosen: list, points: str | None, layout: Layout | None, size: int
+) -> tuple[Batch, ...]:
     rows = [pair(clip, points, numbers, layout, size=size) for clip, numbers in chosen]
     return tuple(collate(rows[i : i + _CHUNK]) for i in range(0, len(rows), _CHUNK))
 
 
 @torch.no_grad()
-def run(net: Animator, batch: Batch, *, bf16: bool) -> Animated:
-    """The network on one batch, in evaluation mode."""
+def closed_form(net: Learner) -> Animator:
+    """An animator of the same sizes whose motion is the closed form."""
+    animator = net.animator
+    reach = None if net.detector is None else animator.motion.log_reach.detach().cpu().exp()
+    with torch.random.fork_rng(devices=[]):  # the run's random numbers stay as they are
+        fresh = build.fast(animator.sizes, reach).requires_grad_(False).eval()
+    return fresh.to(animator.motion.log_reach.device)
+
+
+@torch.no_grad()
+def run(net: Learner, batch: Batch, *, bf16: bool) -> Learned:
+    """The networks on one batch, in evaluation mode."""
     net.eval()
     with torch.autocast(batch.source.device.type, torch.bfloat16, enabled=bf16):
-        return net(batch.source, batch.source_points, batch.driving_points)
+        return net(batch)
 
 
-def measure(net: Animator, untrained: Animator, task: Task, *, bf16: bool) -> dict[str, float]:
-    """{copy|warp|net}_{l1|psnr|ssim} and the mean alpha; ``warp`` is the untrained flow alone."""
+def measure(net: Learner, untrained: Animator, task: Task, *, bf16: bool) -> dict[str, float]:
+    """{copy|warp|net}_{l1|psnr|ssim} and the mean alpha; ``warp`` is the closed form's flow."""
     found: dict[str, list[Tensor]] = {}
+    device = next(net.parameters()).device
+    if net.detector is not None:
+        for name in ("log_reach", "loud"):
+            getattr(untrained.motion, name).data.copy_(getattr(net.animator.motion, name))
     for batch in task.batches:
+        batch = at_device(batch, device)
+        learned = run(net, batch, bf16=bf16)
+        result, small = learned.result.painted, losses.functional.avg_pool2d(batch.source, 4)
         with torch.no_grad():
-            still = untrained.motion(
-                losses.functional.avg_pool2d(batch.source, 4),
-                batch.source_points,
-                batch.driving_points,
-            )
-        result = run(net, batch, bf16=bf16).painted
+            still = untrained.motion(small, learned.source, learned.driving)
         pictures = {
             "copy": batch.source,
             "warp": moved(batch.source, still.flow),
@@ -115,21 +159,48 @@ def metrics(found: Tensor, truth: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     )
 
 
-def strip(net: Animator, batch: Batch, path: Path, *, bf16: bool, rows: int = 8) -> None:
-    """PNG, one row a pair: source, driving, moved source, result, paint's share,
-    occlusion.
+def strip(net: Learner, batch: Batch, path: Path, *, bf16: bool, rows: int = 8) -> None:
+    """PNG, one row a pair: source, driving, moved source, result, paint's share, occlusion.
+
+    Learned keypoints are drawn into the first two, each in a colour of its own.
     """
+
+    def first(points: Points | None) -> Points | None:
+        return points and Points(*(x[:rows] for x in points))
+
     part = Batch(
         batch.source[:rows],
         batch.driving[:rows],
-        type(batch.source_points)(*(x[:rows] for x in batch.source_points)),
-        type(batch.source_points)(*(x[:rows] for x in batch.driving_points)),
+        first(batch.source_points),
+        first(batch.driving_points),
     )
-    result = run(net, part, bf16=bf16)
-    painted, shown = result.painted, result.motion.occlusion
+    part = at_device(part, next(net.parameters()).device)
+    learned = run(net, part, bf16=bf16)
+    painted, shown = learned.result.painted, learned.result.motion.occlusion
     shown = losses.functional.interpolate(shown, part.source.shape[2:], mode="bilinear")
-    columns = [part.source, part.driving, painted.warped, painted.picture]
-    columns += [painted.alpha.expand(-1, 3, -1, -1), shown.expand(-1, 3, -1, -1)]
-    sheet = torch.cat([torch.cat(list(x.float()), 1) for x in columns], 2)
-    image = (sheet.clamp(0, 1).permute(1, 2, 0) * 255).round().byte().numpy()
-    cv2.imwrite(str(path), image[..., ::-1])
+    columns = [_image(part.source), _image(part.driving), _image(painted.warped)]
+    columns.append(_image(painted.picture))
+    columns += [_image(x.expand(-1, 3, -1, -1)) for x in (painted.alpha, shown)]
+    if net.detector is not None:
+        columns[0] = _dotted(columns[0], learned.source)
+        columns[1] = _dotted(columns[1], learned.driving)
+    sheet = np.hstack([np.vstack(list(column)) for column in columns])
+    cv2.imwrite(str(path), sheet[..., ::-1])
+
+
+def _image(pictures: Tensor) -> Array:
+    """(B, 3, H, W) in [0, 1] to (B, H, W, 3) uint8."""
+    found = (pictures.float().clamp(0, 1).permute(0, 2, 3, 1) * 255).round().byte()
+    return np.ascontiguousarray(found.cpu().numpy())
+
+
+def _dotted(images: Array, points: Points) -> Array:
+    """Images (B, S, S, 3) with every keypoint as a dot."""
+    size, count = images.shape[1], points.xy.shape[1]
+    hues = np.stack([np.arange(count) * 180 // count, *[np.full(count, 255)] * 2], -1)
+    colours = cv2.cvtColor(hues.astype(np.uint8)[None], cv2.COLOR_HSV2RGB)[0]
+    for image, places in zip(images, points.xy.float().cpu().numpy(), strict=True):
+        for place, colour in zip((places + 1) * size / 2 - 0.5, colours, strict=True):
+            centre = (round(float(place[0])), round(float(place[1])))
+            cv2.circle(image, centre, max(1, size // 64), colour.tolist(), -1, cv2.LINE_AA)
+    return images
