@@ -1,13 +1,14 @@
 """RenderJob, a source and a driving file -> a video: reading, the pipeline, writing.
 
-The run is streamed: a few frames are in memory however long the video is. Outputs appear when they
+The run is streamed: reading, stages 1 to 3, stages 4 and 5, and writing each work on another frame
+at the same time, and a few frames are in memory however long the video is. Outputs appear when they
 are whole; an interruption keeps what was done.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterable
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,11 @@ from hybridanim.config import RenderJob
 from hybridanim.errors import InputError
 from hybridanim.profiles import load_profiles
 from hybridanim.show.debug import DebugWriter
-from hybridanim.types import Array, Source
+from hybridanim.types import Array, Frame, Results, Source
 
-from . import Pipeline, build
+from . import Followed, Pipeline, build
 from .guards import DebugOutputs, refuse_clashes, undisturbed
+from .overlap import overlapped
 
 SCAN_S = 60.0  # how much of the driving video is looked through before the run
 _GLANCE_S = 0.4  # and how often
@@ -68,12 +70,11 @@ def render(
         stack.push(debug.leave)
         total = _expected_frames(job, reader)
         try:
-            for frame in reader:
-                picture = pipeline.step(pipeline.frame(frame.image, frame.time_s))
-                sink.write(composer(picture.image, frame.image), frame.time_s)
-                debug.write(pipeline.last)
+            for frame, results in stack.enter_context(closing(_animated(pipeline, reader))):
+                sink.write(composer(results.picture.image, frame.image), frame.time_s)
+                debug.write(results)
                 summary.frames += 1
-                summary.held += bool(pipeline.last and pipeline.last.points.is_held)
+                summary.held += results.points.is_held
                 report(summary.frames, total, "animating")
         except KeyboardInterrupt:
             if not sink.count:
@@ -96,6 +97,18 @@ def render(
         _note_losses(summary)
         provenance.write_sidecar(sink.path, record)
     return summary
+
+
+def _animated(pipeline: Pipeline, frames: Iterable[Frame]) -> Generator[tuple[Frame, Results]]:
+    """Each frame as it was read, and what the five stages say of it."""
+
+    def follow(frame: Frame) -> tuple[Frame, Followed]:
+        return frame, pipeline.follow(pipeline.frame(frame.image, frame.time_s))
+
+    def render(followed: tuple[Frame, Followed]) -> tuple[Frame, Results]:
+        return followed[0], pipeline.render(followed[1])
+
+    return overlapped(frames, follow, render)
 
 
 def _name_of_part(job: RenderJob, summary: Summary) -> Path | None:

@@ -9,7 +9,7 @@ out, however slow the taker is.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
@@ -19,7 +19,7 @@ IN_FLIGHT = 4  # items; one a step, one that is taken, one to even out slow fram
 
 def overlapped(
     items: Iterable[Any], *steps: Callable[[Any], Any], in_flight: int = IN_FLIGHT
-) -> Iterator[Any]:
+) -> Generator[Any]:
     """The results of all steps on each item, in order; ``items`` is read in the taker's thread.
 
     What a step or ``items`` raises is raised here, after the results of the items before. Closing
