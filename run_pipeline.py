@@ -27,6 +27,7 @@ HERE = Path(__file__).resolve().parent
 EXAMPLE_OUTPUT = Path("out") / "example.mp4"
 WORDS = {
     "doctor": "what this machine can do, and what to do about what is missing",
+    "live": "animate pictures by a camera, now: window, browser, virtual camera, file",
     "evaluate": "how well clips are reconstructed, beside copying the source",
 }
 

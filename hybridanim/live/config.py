@@ -1,0 +1,78 @@
+"""The settings of a live run; parsed by tyro like those of config.py, with the pipeline's below."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from ..config import PipelineConfig, RenderJob
+from ..errors import InputError
+
+
+@dataclass(frozen=True)
+class LiveJob:
+    """Animate pictures by a camera, live."""
+
+    camera: str = "0"
+    """A camera's number, /dev/video*, a video file, a folder of pictures, or a URL."""
+    list_cameras: bool = False
+    """Say which cameras there are, and end."""
+    window: Literal["auto", "yes", "no"] = "auto"
+    """A window with the result and hotkeys; auto: where there is a display."""
+    serve: int | None = None
+    """Show the result in a browser at http://127.0.0.1:PORT/ (0 takes a free port)."""
+    serve_address: str = "127.0.0.1"
+    """With --serve: 0.0.0.0 lets other machines of your network see it."""
+    virtual_camera: bool = False
+    """Offer the result as a camera to other programs (pip install "hybridanim[live]")."""
+    output: Path | None = None
+    """Write the result into this file, with the times at which the pictures were taken."""
+    overwrite: bool = False
+    """Replace the output if it exists."""
+    seconds: float = 0.0
+    """End after so many seconds; 0 = when you say so."""
+    report: Path | None = None
+    """Write latency, rate and what happened into this JSON file."""
+    camera_size: tuple[int, int] = (640, 480)
+    """Width and height that the camera is asked for."""
+    camera_rate: float = 30.0
+    """Pictures a second that the camera is asked for."""
+    loop: bool = True
+    """With a file as the camera: begin again at its end."""
+    reference: Literal["auto", "first"] = "auto"
+    """Pose that means no motion: the first, or auto: the most like the source, of three seconds."""
+    mirror: bool = False
+    """Take the camera's picture as in a mirror."""
+    adapt: bool = True
+    """Lower the quality before pictures come late, and raise it again when there is room."""
+    latency: float = 80.0
+    """Milliseconds from camera to output that adapting keeps below."""
+    side_by_side: bool = False
+    """Show the camera's picture at the left of the result, in every output."""
+    mark: bool = True
+    """A small visible mark that says the picture is generated."""
+    debug: bool = False
+    """Begin with what the tracker sees on the screen (key d)."""
+    profile: tuple[Path, ...] = ()
+    """A profile made by calibration: skin, camera or tracker; repeat it for one of each."""
+    pipeline: PipelineConfig = field(default_factory=lambda: PipelineConfig(size=256))
+
+    def __post_init__(self) -> None:
+        _within("--seconds", self.seconds, 0, float("inf"))
+        _within("--camera-rate", self.camera_rate, 1, 1000)
+        _within("--camera-size", min(self.camera_size), 16, 16384)
+        _within("--camera-size", max(self.camera_size), 16, 16384)
+        _within("--latency", self.latency, 10, 10000)
+        if self.serve is not None:
+            _within("--serve", self.serve, 0, 65535)
+
+    @property
+    def composing(self) -> RenderJob:
+        """What a Composer reads of a render job."""
+        return RenderJob(mark=self.mark, side_by_side=self.side_by_side, pipeline=self.pipeline)
+
+
+def _within(flag: str, value: float, least: float, most: float) -> None:
+    if not least <= value <= most:
+        raise InputError(f"{flag}: expected {least} to {most}, got {value}; choose within")

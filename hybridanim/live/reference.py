@@ -1,0 +1,73 @@
+"""Which pose of the driver means "no motion": found in the first seconds, or taken by a key.
+
+Tracks of each frame in, now and then a Reference out. In the first seconds the pose most like the
+source's is kept (as a render does over the whole clip), later only a key changes it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..alignment import MEAN_SHAPE
+from ..following import Reference, reference_of
+from ..types import Crop, Source, Tracks
+from .hints import distance, is_seen
+
+_SEARCH_S = 3.0
+_BETTER = 0.2  # a change is a jump, so it has to be worth it
+_UNKNOWN = 10.0  # distance of a head whose pose is not known
+
+
+class ReferenceKeeper:
+    """Holds the reference in the pixels of the working picture."""
+
+    def __init__(self, is_auto: bool) -> None:
+        self.reference: Reference | None = None
+        self._is_auto = is_auto
+        self._best = float("inf")
+        self._since_s: float | None = None  # when a head was first seen
+
+    def look(self, tracks: Tracks, source: Source, time_s: float) -> Reference | None:
+        """The new reference, when this frame makes a better one; None = it stays."""
+        if not is_seen(tracks):
+            return None
+        self._since_s = time_s if self._since_s is None else self._since_s
+        is_searching = self._is_auto and time_s - self._since_s <= _SEARCH_S
+        if self.reference is not None and not is_searching:
+            return None
+        away = distance(tracks, source)
+        away = _UNKNOWN if away is None else away
+        if self.reference is not None and away > self._best - _BETTER:
+            return None
+        self._best = away
+        return self.take(tracks)
+
+    def take(self, tracks: Tracks) -> Reference | None:
+        """Measure from this pose from now on; None when no head is tracked."""
+        found = reference_of(tracks, MEAN_SHAPE)
+        self.reference = found or self.reference
+        return found
+
+    def settle(self) -> None:
+        """Look no further: the person has chosen."""
+        self._is_auto = False
+
+    def forget(self) -> None:
+        """Another picture of the driver comes: search anew."""
+        self.reference, self._best, self._since_s = None, float("inf"), None
+
+    def rescale(self, ratio: float) -> Reference | None:
+        """The same reference in a working picture that is ``ratio`` times as large."""
+        if self.reference is not None:
+            self.reference = rescaled(self.reference, ratio)
+        return self.reference
+
+
+def rescaled(reference: Reference, ratio: float) -> Reference:
+    """A reference in pixels of a picture ``ratio`` times as large; keypoints are normalised."""
+    head, crop = reference.head, reference.crop
+    if head is not None:
+        x, y = ((value + 0.5) * ratio - 0.5 for value in head.center_xy_px)
+        head = replace(head, center_xy_px=(x, y), size_px=head.size_px * ratio)
+    crop = Crop(crop.x_px * ratio, crop.y_px * ratio, crop.side_px * ratio)
+    return replace(reference, head=head, crop=crop)

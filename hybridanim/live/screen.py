@@ -1,0 +1,91 @@
+"""What stands on the preview besides the result: rate, latency, hints, notices, help, the tracker.
+
+Pure: the result and a Screen of words in, a new (H, W, 3) uint8 RGB picture out. Outputs for other
+people get the result without any of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+
+from .. import draw
+from ..show import ink, sheet
+from ..show.ink import Line
+from ..types import Array, Results
+from .hints import Hint
+from .keys import HELP
+from .latency import Recent
+
+AMBER = (166, 108, 0)
+_SIDE_PX = 480  # a small result is shown at least this large
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """The words of one moment; empty ones are left out."""
+
+    figures: str = ""  # rate and latency
+    level: str = ""  # what was lowered
+    hint: Hint | None = None
+    notice: str = ""  # of the camera
+    has_help: bool = False
+    is_paused: bool = False
+
+
+def view(result: Array, screen: Screen, inset: Array | None = None) -> Array:
+    """The preview, (H, W, 3); inset: a picture of the tracker's for the lower right, or None."""
+    out = _enlarged(result)
+    if inset is not None:
+        _put_inset(out, inset)
+    rows = [Line(text) for text in (screen.figures, screen.level) if text]
+    ink.put_note(out, rows)
+    if screen.has_help:
+        ink.put_note(out, [Line(f"{key}   {what}") for key, what in HELP], top=True, right=True)
+    if screen.notice:
+        ink.put_banner(out, screen.notice, AMBER)
+    elif screen.is_paused:
+        ink.put_banner(out, "paused: p goes on", ink.BLUE)
+    elif screen.hint is not None:
+        ink.put_banner(out, screen.hint.words, ink.GREEN if screen.hint.is_good else AMBER)
+    return out
+
+
+def inset_of(results: Results) -> Array:
+    """What the tracker sees: the driving frame with skin, head and features, and the times."""
+    image = draw.tracks(results.frame.image, results.tracks)
+    times = [Line(f"{name} {value:.1f} ms") for name, value in results.times_ms.items()]
+    ink.put_note(image, times, top=True)
+    return image
+
+
+def figures_of(recent: Recent) -> str:
+    """Rate and latency in words."""
+    return f"{recent.rate_hz:.0f} fps   {recent.median_ms:.0f} ms (95 %: {recent.p95_ms:.0f})"
+
+
+def _enlarged(result: Array) -> Array:
+    height, width = result.shape[:2]
+    scale = _SIDE_PX / min(height, width)
+    if scale <= 1:
+        return ink.own(result)
+    size = (round(width * scale), round(height * scale))
+    return cv2.resize(result, size, interpolation=cv2.INTER_LINEAR)
+
+
+def _put_inset(out: Array, inset: Array) -> None:
+    """The inset at a third of the picture's width, lower right."""
+    width = max(64, round(0.4 * out.shape[1]))
+    height = min(out.shape[0], round(width * inset.shape[0] / inset.shape[1]))
+    out[out.shape[0] - height :, out.shape[1] - width :] = sheet.fit(inset, width, height)
+
+
+def status_of(screen: Screen) -> dict[str, object]:
+    """The same words for the browser's page."""
+    return {
+        "figures": "   ".join(text for text in (screen.figures, screen.level) if text),
+        "notice": "paused" if screen.is_paused and not screen.notice else screen.notice,
+        "hint": screen.hint.words if screen.hint else "",
+        "is_good": bool(screen.hint and screen.hint.is_good),
+    }

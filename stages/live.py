@@ -1,0 +1,124 @@
+"""SOURCE and a camera -> the source moving like whoever is before it, now (docs/live.md)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from hybridanim import io, provenance
+from hybridanim.errors import InputError
+from hybridanim.live import devices, governor
+from hybridanim.live.camera import Camera, CameraError, Shot, make_camera
+from hybridanim.live.capture import Capture
+from hybridanim.live.config import LiveJob
+from hybridanim.live.loop import Loop
+from hybridanim.live.mailbox import Mailbox
+from hybridanim.live.pacing import Pacer
+from hybridanim.live.window import DisplayCheck
+from hybridanim.types import Array
+
+from .guards import undisturbed
+from .live_animator import Animator
+from .live_outputs import finish, open_outputs, record_of, refuse_to_replace
+from .terminal import example_source, listen
+
+CONSENT = (
+    "Animate only people who have agreed to it, and let nobody take the result for a recording."
+)
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """All of the command line."""
+
+    sources: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="SOURCE")] = ()
+    """Pictures (or videos, whose first frame counts); keys n and 1 to 9 change between them."""
+    job: Annotated[LiveJob, tyro.conf.arg(name="")] = field(default_factory=LiveJob)
+
+
+def command(words: list[str]) -> int:
+    """The word ``live`` of the command line; the exit code."""
+    listen()
+    config = (tyro.conf.OmitArgPrefixes, tyro.conf.UseAppendAction)
+    given = tyro.cli(
+        Arguments,
+        args=words,
+        prog="run_pipeline.py live",
+        description="Animate pictures by a camera, now. Without SOURCE: the example's picture.",
+        config=config,
+    )
+    if given.job.list_cameras:
+        print("\n".join(devices.lines(devices.list_cameras())))
+        return 0
+    live(given.job, given.sources or (example_source(),))
+    return 0
+
+
+def live(
+    job: LiveJob, sources: tuple[Path, ...], make: Callable[[], Camera] | None = None
+) -> dict[str, Any]:
+    """Run until the end; returns the report. make: gives cameras in place of the job's."""
+    refuse_to_replace(job, sources)
+    _tell_consent()
+    display = None if job.window == "no" else DisplayCheck()
+    make = make or (lambda: make_camera(job.camera, job.camera_size, job.camera_rate, job.loop))
+    camera = make().name
+    animator = Animator(job, [_picture(path) for path in sources])
+    shots: Mailbox[Shot] = Mailbox()
+    capture = Capture(make, shots)
+    pacer = Pacer(governor.ladder(job.pipeline) if job.adapt else (), job.latency)
+    loop = Loop(animator, capture, shots, pacer)
+    record = record_of(job, sources[0], camera)
+    tags = provenance.container_tags(record)
+    outputs = open_outputs(job, display, animator.still(), tags, loop.press)
+    try:
+        _begin(capture)
+        for note in outputs.notes:
+            print(note, flush=True)
+        loop.run(outputs, job.seconds)
+    except KeyboardInterrupt:
+        pass  # the usual way to end
+    finally:
+        with undisturbed():
+            capture.stop()
+            outputs.close()
+    report = loop.report() | {"outputs": outputs.figures()}
+    finish(job, report, outputs, record)
+    return report
+
+
+def _begin(capture: Capture) -> None:
+    try:
+        capture.start()
+    except CameraError as error:
+        raise InputError(
+            f"--camera: expected pictures, but {error}; run_pipeline.py live --list-cameras shows"
+            " what there is, and --camera FILE takes a video instead"
+        ) from error
+
+
+def _picture(path: Path) -> Array:
+    """A source: a picture, or the first frame of a video."""
+    if path.is_file() and not io.is_picture(path):
+        with io.open_source(path) as reader:
+            return next(reader).image
+    return io.read_picture(path)
+
+
+def _tell_consent() -> None:
+    """Once on each machine, as far as it can be remembered."""
+    home = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
+    told = (Path(home) if home else Path.home() / ".cache") / "hybridanim" / "consent"
+    if told.exists():
+        return
+    print(CONSENT, flush=True)
+    try:
+        told.parent.mkdir(parents=True, exist_ok=True)
+        told.touch()
+    except OSError:
+        return  # it will be told again
