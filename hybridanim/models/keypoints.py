@@ -85,12 +85,15 @@ class KeypointDetector(nn.Module):
         small = functional.avg_pool2d(picture, step) if step > 1 else picture
         body = self.body(self.stem(functional.pixel_unshuffle(small, 2)))
         coarse = functional.avg_pool2d(body, self._pool) if self._pool > 1 else body
-        heat = shares(self.heat(body).float())
-        jacobian = mean_jacobian(self._pooled(heat), self.affine(self.turn(coarse)).float())
-        cells = blocks.grid_norm(heat.shape[2], heat.shape[3], heat).reshape(-1, 2)
-        seen = heat.flatten(2) @ cells
-        square = (heat.flatten(2) @ cells.square() - seen.square()).mean(2)
-        xy = seen + (jacobian @ self.lever[..., None])[..., 0]  # pyright: ignore
+        maps = self.affine(self.turn(coarse)).float()
+        # a bfloat16 place would be off by a pixel
+        with torch.autocast(body.device.type, enabled=False):
+            heat = shares(self.heat(body.float()))
+            jacobian = mean_jacobian(self._pooled(heat), maps)
+            cells = blocks.grid_norm(heat.shape[2], heat.shape[3], heat).reshape(-1, 2)
+            seen = heat.flatten(2) @ cells
+            square = (heat.flatten(2) @ cells.square() - seen.square()).mean(2)
+            xy = seen + (jacobian @ self.lever[..., None])[..., 0]  # pyright: ignore
         return Detection(Points(xy, jacobian), square.clamp(min=1e-8).sqrt())
 
     def _pooled(self, heat: Tensor) -> Tensor:
