@@ -103,7 +103,7 @@ class RenderConfig:
     renderer: Literal["warp", "learned"] = "warp"
     """warp moves the source's own pixels; learned also paints what the source never showed."""
     weights: Path | None = None
-    """Weights of one's own for the learned renderer, a .safetensors file of the trainer."""
+    """Weights of one's own, a .safetensors file of the trainer: detector, renderer or both."""
     interpolation: Literal["linear", "cubic", "lanczos"] = "cubic"
     """How the full-resolution source is sampled."""
     composite: Literal["layers", "sheet"] = "layers"
@@ -118,11 +118,23 @@ class RenderConfig:
 
 
 @dataclass(frozen=True)
+class RuntimeConfig:
+    """Where the learned networks run."""
+
+    runtime: Literal["auto", "openvino", "torch"] = "auto"
+    """What runs the learned networks; auto is OpenVINO where it is installed, else torch."""
+    precision: Literal["auto", "bf16", "f32"] = "auto"
+    """Of OpenVINO's networks; auto is the fastest that this processor has and whose pictures hold."""
+    cache: Path | None = None
+    """Folder that keeps the compiled networks; without it, the system's folder for caches."""
+
+
+@dataclass(frozen=True)
 class PipelineConfig:
     """Everything that decides what the pipeline does to a source and a stream of frames."""
 
-    tracker: Literal["classical"] = "classical"
-    """classical follows skin, corners and landmarks, without any network."""
+    tracker: Literal["classical", "learned"] = "classical"
+    """classical follows skin, corners and landmarks; learned finds keypoints by a network."""
     face: int = 0
     """Which face of the source when there are several: 0 is the largest, 1 the next."""
     crop: str = "auto"
@@ -134,6 +146,7 @@ class PipelineConfig:
     keypoints: KeypointsConfig = field(default_factory=KeypointsConfig)
     dense: DenseConfig = field(default_factory=DenseConfig)
     render: RenderConfig = field(default_factory=RenderConfig)
+    networks: RuntimeConfig = field(default_factory=RuntimeConfig)
 
     def __post_init__(self) -> None:
         _within("--face", self.face, 0, 1000)
@@ -187,38 +200,6 @@ class RenderJob:
             raise InputError(
                 f"--end: expected more than --start {self.start:g}, got {self.end:g};"
                 " give both in seconds"
-            )
-
-
-@dataclass(frozen=True)
-class EvaluateJob:
-    """Measure how well clips are reconstructed from their first frame."""
-
-    folder: Path
-    """Folder of square video clips, one face each."""
-    json: Path | None = None
-    """Write the figures here."""
-    strip: Path | None = None
-    """Write a picture here: each clip's source, driver and results."""
-    methods: tuple[Literal["copy", "warp", "learned"], ...] = ("copy", "warp")
-    """What to compare; copy shows the source unchanged."""
-    networks: Path | None = None
-    """Folder with measuring networks, for landmark distance and identity."""
-    weights: Path | None = None
-    """Weights of one's own for the learned renderer."""
-    every: int = 1
-    """Measure every so many frames; all are animated."""
-    clips: int = 100000
-    """At most so many clips."""
-    smooth: float = 0.5
-    """Smoothing of the motion, 0 to 1."""
-
-    def __post_init__(self) -> None:
-        _within("--every", self.every, 1, 10000)
-        _within("--smooth", self.smooth, 0, 1)
-        if not self.folder.is_dir():
-            raise InputError(
-                f"evaluate: expected a folder of clips, got {self.folder}; check the path"
             )
 
 

@@ -64,7 +64,7 @@ def skin(canvas: Array, mask: SkinMask) -> Array:
     tint = ink.solid(out.shape[0], out.shape[1], ink.GREEN)
     lit = cv2.addWeighted(out, 0.88, tint, 0.12, 0)
     grey = cv2.cvtColor(out, cv2.COLOR_RGB2GRAY)
-    grey = cv2.convertScaleAbs(grey, alpha=0.65 if mask.lost else 0.4)
+    grey = cv2.convertScaleAbs(grey, alpha=0.65 if not mask else 0.4)
     out = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
     cv2.copyTo(lit, is_skin, dst=out)
     unit = ink.unit(out)
@@ -77,6 +77,9 @@ def skin(canvas: Array, mask: SkinMask) -> Array:
         face = mask.face
         box = ink.box_path(face.x_px, face.y_px, face.width_px, face.height_px)
         ink.put_dashes(out, (box + 0.5) * per_px - 0.5, ink.TEXT, unit, dash_px=3 * unit)
+    if mask.unused:
+        ink.put_banner(out, f"skin is not used: {mask.unused}", (70, 76, 86))
+        return out
     ink.put_note(out, _skin_lines(mask, is_skin))
     if mask.lost:
         ink.put_banner(out, f"no skin: {mask.lost}")

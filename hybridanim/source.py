@@ -1,6 +1,8 @@
 """Source picture -> Source: find the head, crop, place the anchors, cut the person out; once.
 
-The same front end as for driving frames (cascade, landmarks, skin blob) finds the head.
+The same front end as for driving frames (cascade, landmarks, skin blob) finds the head; with a
+learned tracker its detector places the keypoints. Where it was trained on whole frames of another
+kind of object there is no head: the middle square is the source, all of it moves.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from .config import PipelineConfig, parse_crop
 from .errors import InputError
 from .geometry import crop_image
 from .profiles import Profiles
-from .tracks import pose
+from .tracks import detection, pose
+from .tracks.detection import Detector
 from .types import Array, Crop, FaceBox, HeadBox, Source
 
 _LARGEST_PX = 2048  # side of the animated square when --size is not given
@@ -23,39 +26,79 @@ SURE = 0.3  # landmark confidence from which landmarks replace the box
 
 
 def prepare(
-    picture: Array, config: PipelineConfig, profiles: Profiles, aligner: Aligner | None
+    picture: Array,
+    config: PipelineConfig,
+    profiles: Profiles,
+    aligner: Aligner | None,
+    detector: Detector | None = None,
 ) -> Source:
     """Everything that later stages need of the source picture.
 
-    picture: (H, W, 3) uint8 RGB. Raises InputError when no face is found, saying what to try.
+    picture: (H, W, 3) uint8 RGB. detector: that of a learned tracker. Raises InputError when no
+    face is found, saying what to try.
     """
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
         raise InputError(
             f"source: expected (H, W, 3) uint8 RGB, got {picture.shape} {picture.dtype};"
             " convert with hybridanim.io.to_rgb8"
         )
+    if detector is not None and detector.window != "head":
+        return _prepare_object(picture, config, detector)
     head, landmarks = find_head(picture, config, profiles, aligner)
     crop = source_crop(picture, head, config.crop)
-    size = config.size or int(min(_LARGEST_PX, 2 * round(crop.side_px / 2)))
-    size = max(64, size)
-    image = crop_image(picture, crop, size)
-    scale = size / crop.side_px
+    image = _cut(picture, crop, config.size)
+    scale = image.shape[0] / crop.side_px
     corner = np.array([crop.x_px, crop.y_px])
     box = _scaled_face(head, scale, corner)
     points = None if landmarks is None else (landmarks + 0.5 - corner) * scale - 0.5
     subject = matting.subject_mask(image, box, points)
-    mean_shape = MEAN_SHAPE if aligner else None
+    keypoints = sparse_motion.rest(head, landmarks, MEAN_SHAPE if aligner else None, crop)
+    rotation = rotation_deg(picture, head, landmarks)
+    if detector is not None:
+        seen = detection.look_closely(picture, head, detector)
+        if seen.head is not None and seen.confidence > detection.LEAST_CONFIDENCE:
+            head, keypoints = seen.head, seen.points.in_crop(crop)
     return Source(
         picture=picture,
         crop=crop,
         image=image,
-        keypoints=sparse_motion.rest(head, landmarks, mean_shape, crop),
+        keypoints=keypoints,
         head=head,
         subject=subject,
         plate=plate.background_plate(image, subject),
-        rotation_deg=rotation_deg(picture, head, landmarks),
+        rotation_deg=rotation,
         landmarks_xy_px=landmarks,
     )
+
+
+def _prepare_object(picture: Array, config: PipelineConfig, detector: Detector) -> Source:
+    """A source without a face: the square that the driver's frames are cut to, all of it moves."""
+    crop = detection.middle_square(picture)
+    if parse_crop(config.crop) is not None:
+        crop = source_crop(picture, _box_of(crop), config.crop)
+    image = _cut(picture, crop, config.size)
+    seen = detection.look(picture, crop, detector)
+    return Source(
+        picture=picture,
+        crop=crop,
+        image=image,
+        keypoints=seen.points.in_crop(crop),
+        head=_box_of(crop),
+        subject=np.ones(image.shape[:2], np.float32),
+        plate=image,
+    )
+
+
+def _box_of(crop: Crop) -> HeadBox:
+    """The crop itself as a box, for what asks where the subject is."""
+    middle = crop.side_px / 2 - 0.5
+    return HeadBox((crop.x_px + middle, crop.y_px + middle), crop.side_px)
+
+
+def _cut(picture: Array, crop: Crop, size: int) -> Array:
+    """The crop at the size asked for; 0 = at its own, within reason."""
+    own = int(min(_LARGEST_PX, 2 * round(crop.side_px / 2)))
+    return crop_image(picture, crop, max(64, size or own))
 
 
 def find_head(

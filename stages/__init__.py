@@ -18,6 +18,7 @@ from hybridanim.alignment import MEAN_SHAPE
 from hybridanim.config import PipelineConfig, pipeline_config
 from hybridanim.errors import InputError
 from hybridanim.profiles import Profiles
+from hybridanim.tracks.detection import Detector
 from hybridanim.types import (
     Array,
     Frame,
@@ -29,12 +30,9 @@ from hybridanim.types import (
     Tracks,
 )
 
+from . import parts
 from .base import Run, Stage
-from .s1_segment import Segment
-from .s2_track import Track
 from .s3_keypoints import Keypoints
-from .s4_motion import Dense, LearnedDense
-from .s5_generate import Generate, LearnedGenerate
 
 __all__ = ["Followed", "Pipeline", "Run", "Stage", "build"]
 
@@ -42,17 +40,6 @@ __all__ = ["Followed", "Pipeline", "Run", "Stage", "build"]
 def build(config: PipelineConfig, profiles: Profiles | None = None) -> Pipeline:
     """The pipeline for a config; profiles are those made by calibration."""
     return Pipeline(config, profiles or Profiles())
-
-
-def _renderer(config: PipelineConfig) -> tuple[Stage, Stage]:
-    """Stages 4 and 5: in closed form, or the two halves of the learned renderer."""
-    if config.render.renderer == "warp":
-        return Dense(config.dense), Generate(config.render)
-    from hybridanim.models import renderer  # imports torch, which the warp does without
-
-    pin_border = config.render.pin_border if config.render.paste_back else 0.0
-    learned = renderer.load(config.render.weights, pin_border=pin_border)
-    return LearnedDense(learned), LearnedGenerate(learned)
 
 
 class Followed(NamedTuple):
@@ -73,13 +60,16 @@ class Pipeline:
     another may ``follow`` the next frame.
     """
 
-    def __init__(self, config: PipelineConfig, profiles: Profiles) -> None:
+    def __init__(
+        self, config: PipelineConfig, profiles: Profiles, detector: Detector | None = None
+    ) -> None:
+        """detector: in place of the one that the config names."""
         self.config, self.profiles = config, profiles
         self.aligner = alignment.load()
-        self.segment = Segment(config.segment, profiles.skin)
-        self.track = Track(config.track, profiles, self.aligner)
+        self.detector = detector or parts.detector_of(config)
+        self.segment, self.track = parts.trackers(config, profiles, self.aligner, self.detector)
         self.keypoints = Keypoints(config.keypoints)
-        self.dense, self.generate = _renderer(config)
+        self.dense, self.generate = parts.renderers(config)
         self.source: Source | None = None
         self.view: views.View | None = None  # None: chosen from the first frame
         self.last: Results | None = None
@@ -107,7 +97,9 @@ class Pipeline:
     def set_source(self, picture: Array) -> Source:
         """Prepare the picture to animate, (H, W, 3) uint8 RGB; InputError when it has no face."""
         _expect_picture("source", picture)
-        self.source = source.prepare(picture, self.config, self.profiles, self.aligner)
+        self.source = source.prepare(
+            picture, self.config, self.profiles, self.aligner, self.detector
+        )
         return self.source
 
     def animate(self, image: Array, time_s: float | None = None) -> Array:

@@ -1,5 +1,7 @@
 """Frame -> SkinMask.  Finds the skin and labels head and hands (docs/skin.md)."""
 
+import numpy as np
+
 from hybridanim import draw, segmentation
 from hybridanim.config import SegmentConfig
 from hybridanim.profiles import SkinProfile
@@ -29,3 +31,20 @@ class Segment(Stage):
     def reset(self) -> None:
         """Forget the person's colours and places."""
         self._state = segmentation.initial_state()
+
+
+class NoSkin(Stage):
+    """Stage 1 where the tracker does without it: says so, and costs nothing."""
+
+    name = "skin"
+
+    def __init__(self, tracker: str) -> None:
+        self._why = f"the {tracker} tracker finds the head by its keypoints"
+
+    def __call__(self, frame: Frame) -> SkinMask:
+        """No skin."""
+        return SkinMask(np.zeros(frame.image.shape[:2], np.uint8), unused=self._why)
+
+    def draw(self, canvas: Array, output: SkinMask) -> Array:
+        """The driving frame, with the reason."""
+        return draw.skin(canvas, output)

@@ -1,9 +1,10 @@
 """Frame, SkinMask -> Tracks.  Follows the head and its features (docs/tracking.md)."""
 
-from hybridanim import draw, tracking
+from hybridanim import draw, learned_tracking, tracking
 from hybridanim.alignment import Aligner
 from hybridanim.config import TrackConfig
 from hybridanim.profiles import Profiles
+from hybridanim.tracks.detection import Detector
 from hybridanim.types import Array, Frame, SkinMask, Tracks
 
 from .base import Stage
@@ -40,4 +41,31 @@ class Track(Stage):
     def reset(self) -> None:
         """Forget the head; the next frame is the reference."""
         self._state = tracking.initial_state()
+        self._trails: dict = {}
+
+
+class LearnedTrack(Stage):
+    """Stage 2 by a detector's keypoints in every frame."""
+
+    name = "tracks"
+
+    def __init__(self, detector: Detector, profiles: Profiles) -> None:
+        self._detector, self._profiles = detector, profiles
+        self.reset()
+
+    def __call__(self, frame: Frame, mask: SkinMask) -> Tracks:
+        """Find the keypoints of the next frame of the driving video."""
+        self._state, tracks = learned_tracking.step(
+            self._state, frame, self._detector, self._profiles.camera
+        )
+        return tracks
+
+    def draw(self, canvas: Array, output: Tracks) -> Array:
+        """Head box, axes and keypoints with trails, on the driving frame."""
+        self._trails = draw.extend_trails(self._trails, output)
+        return draw.tracks(canvas, output, self._trails)
+
+    def reset(self) -> None:
+        """Forget the head; the next frame is the reference."""
+        self._state = learned_tracking.initial_state()
         self._trails: dict = {}

@@ -131,7 +131,8 @@ def _checks(summary: Summary):
     words = f"Learning the skin's colour was paused in {percent(frozen)} of the frames."
     yield "frozen", words if frozen > 0.5 else ""
     skin = mean.get("skin_share", 0.0) / seen
-    yield "little_skin", f"Skin covers only {percent(skin)} of the picture." if skin < 0.01 else ""
+    words = f"Skin covers only {percent(skin)} of the picture."
+    yield "little_skin", words if 0 < skin < 0.01 else ""  # none at all: the tracker needs none
     hidden = mean.get("occluded_share", 0.0)
     words = f"{percent(hidden)} of the result shows what the source hides."
     yield "hidden", words if hidden > 0.2 else ""
