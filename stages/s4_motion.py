@@ -12,8 +12,8 @@ from hybridanim.types import Array, DenseMotion, Source, SparseMotion
 
 from .base import Stage
 
-if TYPE_CHECKING:  # torch is imported only where a network runs
-    from hybridanim.models.renderer import LearnedRenderer
+if TYPE_CHECKING:
+    from hybridanim.learned_rendering import LearnedRenderer
 
 
 class Dense(Stage):

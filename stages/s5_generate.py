@@ -11,7 +11,7 @@ from hybridanim.types import Array, DenseMotion, Picture, Source
 from .base import Stage
 
 if TYPE_CHECKING:
-    from hybridanim.models.renderer import LearnedRenderer
+    from hybridanim.learned_rendering import LearnedRenderer
 
 
 class Generate(Stage):

@@ -30,7 +30,7 @@ def clip():
 
 
 def test_learned_pipeline_runs_and_fills_every_stage(weights, clip):
-    pipeline = Pipeline.load(renderer="learned", weights=weights, size=128)
+    pipeline = Pipeline.load(renderer="learned", weights=weights, size=128, runtime="torch")
     source = pipeline.set_source(synthetic.photograph(256))
     pictures = [pipeline.animate(image) for image in clip]
     assert all(picture.shape == (128, 128, 3) for picture in pictures)
@@ -46,7 +46,7 @@ def test_learned_pipeline_runs_and_fills_every_stage(weights, clip):
 
 
 def test_a_new_source_is_encoded(weights, clip):
-    pipeline = Pipeline.load(renderer="learned", weights=weights, size=128)
+    pipeline = Pipeline.load(renderer="learned", weights=weights, size=128, runtime="torch")
     picture = synthetic.photograph(256)
     pipeline.set_source(picture)
     first = pipeline.animate(clip[0])
@@ -58,7 +58,7 @@ def test_a_new_source_is_encoded(weights, clip):
 
 
 def test_another_motion_is_refused(weights, clip):
-    pipeline = Pipeline.load(renderer="learned", weights=weights, size=128)
+    pipeline = Pipeline.load(renderer="learned", weights=weights, size=128, runtime="torch")
     pipeline.set_source(synthetic.photograph(256))
     pipeline.animate(clip[0])
     assert pipeline.last is not None

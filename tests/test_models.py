@@ -9,13 +9,12 @@ import torch
 
 from hybridanim import dense_motion, geometry
 from hybridanim.anchors import REACH_BOX
-from hybridanim.errors import InputError
-from hybridanim.models import blocks, build, reference, renderer
+from hybridanim.models import blocks, build, reference
 from hybridanim.models.blocks import Points
 from hybridanim.models.build import FastSizes
 from hybridanim.models.discriminator import PatchDiscriminator
 from hybridanim.models.keypoints import KeypointDetector, expectation, mean_jacobian, shares
-from hybridanim.types import Crop, HeadBox, Keypoints, Source
+from hybridanim.types import Keypoints
 
 KEYS = Path(__file__).parents[2] / "shared" / "reference" / "vox256_state_dict_keys.txt"
 TINY = FastSizes((8, 8, 8, 8), 4, deep=8, fine=4, half=8, blocks=1, encoder_blocks=1)
@@ -251,105 +250,3 @@ def test_reference_runs() -> None:
         found = reference.Generator().eval()(picture, here, here)
     assert here.xy.shape == (1, 10, 2)
     assert found.picture.shape == picture.shape and found.flow.shape == (1, 64, 64, 2)
-
-
-def source_of(size: int) -> Source:
-    rng = np.random.default_rng(0)
-    image = rng.integers(0, 255, (size // 8, size // 8, 3), np.uint8).repeat(8, 0).repeat(8, 1)
-    return Source(
-        picture=image,
-        crop=Crop(0, 0, size),
-        image=image,
-        keypoints=as_keypoints(points(1)),
-        head=HeadBox((size / 2, size / 2), size / 2.3),
-        subject=np.ones((size, size), np.float32),
-        plate=image,
-    )
-
-
-@pytest.mark.parametrize("size", [200, 256, 384])
-def test_renderer_gives_pictures_of_any_size(size: int, tmp_path: Path) -> None:
-    path = tmp_path / "net.safetensors"
-    renderer.save(trained(), TINY, path)
-    run = renderer.load(path)
-    source = source_of(size)
-    run.set_source(source)
-    motion, image = run.animate(source.keypoints)
-    assert image.shape == (size, size, 3) and image.dtype == np.uint8
-    assert motion.grid_norm.shape == (64, 64, 2)
-    assert motion.weights is not None
-    np.testing.assert_allclose(motion.weights.sum(0), 1, atol=1e-4)
-
-
-def test_renderer_equals_the_network() -> None:
-    """The NumPy path at 256 pixels gives the network's own picture, up to interpolation."""
-    net, source = trained(), source_of(256)
-    run = renderer.LearnedRenderer(net, bf16=False)
-    run.set_source(source)
-    target = as_keypoints(points(1))
-    picture = torch.from_numpy(source.image).permute(2, 0, 1)[None] / 255
-    with torch.no_grad():
-        expected = net(
-            picture,
-            Points(
-                *(
-                    torch.from_numpy(x)[None]
-                    for x in (source.keypoints.xy_norm, source.keypoints.jacobian)
-                )
-            ),
-            Points(torch.from_numpy(target.xy_norm)[None], torch.from_numpy(target.jacobian)[None]),
-        )
-    motion, image = run.animate(target)
-    np.testing.assert_allclose(motion.grid_norm, expected.motion.flow[0], atol=1e-4)
-    difference = np.abs(image - 255 * expected.painted.picture[0].permute(1, 2, 0).numpy())
-    assert np.median(difference) < 1.5
-
-
-def test_a_pinned_border_is_the_source(tmp_path: Path) -> None:
-    run = renderer.LearnedRenderer(trained(), bf16=False, pin_border=0.1)
-    source = source_of(256)
-    run.set_source(source)
-    _, image = run.animate(as_keypoints(points(1)))
-    edge = np.ones((256, 256), bool)
-    edge[1:-1, 1:-1] = False
-    assert np.abs(image[edge].astype(int) - source.image[edge]).max() <= 3
-    assert np.abs(image[80:176, 80:176].astype(int) - source.image[80:176, 80:176]).max() > 20
-
-
-def test_composite_without_paint_or_motion_is_the_picture() -> None:
-    image = source_of(96).image
-    found = renderer.composite(
-        image, geometry.grid_norm(16), np.zeros((64, 64, 3), np.float32), np.zeros((64, 64), "f4")
-    )
-    np.testing.assert_array_equal(found, image)
-
-
-def test_composite_paints_where_alpha_says() -> None:
-    alpha = np.zeros((96, 96), np.float32)
-    alpha[:48] = 1
-    paint = np.full((96, 96, 3), 0.5, np.float32)
-    image = source_of(96).image
-    found = renderer.composite(image, geometry.grid_norm(16), paint, alpha)
-    assert (found[:48] == 128).all()
-    np.testing.assert_array_equal(found[48:], image[48:])
-
-
-def test_renderer_says_what_is_wrong(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="found nothing"):
-        renderer.load_net(tmp_path / "none.safetensors")
-    (tmp_path / "bad.safetensors").write_bytes(b"12345678 not weights")
-    with pytest.raises(InputError, match="expected those of the fast network"):
-        renderer.load_net(tmp_path / "bad.safetensors")
-    with pytest.raises(InputError, match="set_source"):
-        renderer.LearnedRenderer(trained()).animate(as_keypoints(points(1)))
-
-
-def test_saved_weights_come_back(tmp_path: Path) -> None:
-    net = trained()
-    renderer.save(net, TINY, tmp_path / "net.safetensors")
-    again = renderer.load_net(tmp_path / "net.safetensors").state_dict()
-    for name, value in net.state_dict().items():
-        tolerance = 1e-3 if value.ndim == 4 else 0  # convolutions are kept in half precision
-        torch.testing.assert_close(
-            again[name].to(value.dtype), value, atol=tolerance, rtol=tolerance
-        )

@@ -1,0 +1,89 @@
+"""Compiled graphs <-> one file in the user's cache folder, whole or not at all.
+
+A file holds the graphs of one network as its runtime wrote them, under a name that says everything
+they depend on; a checksum finds damage. Nothing here raises: a cache that cannot be read or
+written is only slower.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+_MAGIC = b"hybridanim networks 1\n"
+_SUFFIX = ".networks"
+_KEPT = 16  # files; an older one belongs to weights or versions that are gone
+
+
+def default_folder() -> Path:
+    """Where this system keeps what can be made again."""
+    if os.name == "nt":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "hybridanim"
+
+
+def file_for(folder: Path, network: str, depends_on: Sequence[str]) -> Path:
+    """The file of a network whose graphs depend on those texts, in order."""
+    key = hashlib.sha256("\0".join(depends_on).encode()).hexdigest()[:24]
+    return folder / f"{network}-{key}{_SUFFIX}"
+
+
+def read(file: Path) -> dict[str, bytes] | None:
+    """Graph name -> its bytes; None where there is no whole file."""
+    try:
+        data = memoryview(file.read_bytes())
+    except OSError:
+        return None
+    start = len(_MAGIC) + 32
+    if (
+        data[: len(_MAGIC)] != _MAGIC
+        or hashlib.sha256(data[start:]).digest() != data[start - 32 : start]
+    ):
+        return None
+    size = int.from_bytes(data[start : start + 8], "little")
+    at = start + 8 + size
+    graphs = {}
+    for name, length in json.loads(bytes(data[start + 8 : at])).items():
+        graphs[name] = bytes(data[at : at + length])
+        at += length
+    with contextlib.suppress(OSError):
+        os.utime(file)  # in use: not the first to go
+    return graphs
+
+
+def write(file: Path, graphs: Mapping[str, bytes]) -> bool:
+    """Keep the graphs; whether that worked."""
+    header = json.dumps({name: len(value) for name, value in graphs.items()}).encode()
+    body = b"".join([len(header).to_bytes(8, "little"), header, *graphs.values()])
+    part = ""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        number, part = tempfile.mkstemp(dir=file.parent, prefix=".", suffix=".part")
+        with open(number, "wb") as opened:
+            opened.write(_MAGIC + hashlib.sha256(body).digest() + body)
+        os.replace(part, file)
+    except OSError:
+        if part:
+            with contextlib.suppress(OSError):
+                os.unlink(part)
+        return False
+    _prune(file.parent)
+    return True
+
+
+def _prune(folder: Path) -> None:
+    """Leave the files used last."""
+    with contextlib.suppress(OSError):
+        files = sorted(folder.glob("*" + _SUFFIX), key=lambda file: file.stat().st_mtime)
+        for file in files[:-_KEPT]:
+            file.unlink(missing_ok=True)

@@ -1,0 +1,201 @@
+"""The learned networks run by OpenVINO, from graphs that are exported once and kept compiled.
+
+Weights file -> ``OpenVinoAnimator`` or ``OpenVinoDetector``, numpy in and out (``networks``).
+Only an export imports torch; every export is checked against the network in float32, and a
+precision that fails the check gives way to the next one.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import networks_cache
+from .config import RuntimeConfig
+from .networks import About, Moved, sha256
+from .types import Array, Keypoints
+
+MOST_THREADS = 8  # more only wait for each other on graphs as small as these
+_GRAPH_CODE = ("blocks", "build", "dense_motion", "generator", "keypoints", "openings", "export")
+
+
+def load(part: str, path: Path, config: RuntimeConfig, notes: list[str]) -> Any | None:
+    """``animator`` or ``detector`` of a weights file; None, with a note, where that fails."""
+    try:
+        import openvino
+    except ImportError as error:
+        notes.append(f"OpenVINO is not there ({error}), so torch runs: pip install openvino")
+        return None
+    core = openvino.Core()
+    for precision in precisions(core, config.precision):
+        compiled, is_cached = _compiled(core, part, path, precision, config, notes)
+        if compiled is not None:
+            about = About("openvino", precision, is_cached, tuple(notes))
+            return (OpenVinoAnimator if part == "animator" else OpenVinoDetector)(compiled, about)
+    return None
+
+
+def precisions(core: Any, wanted: str) -> list[str]:
+    """What to try, best first: the one that is asked for, or those that are fast here."""
+    if wanted != "auto":
+        return [wanted]
+    able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return ["bf16", "f32"] if "BF16" in able else ["f32"]
+
+
+def cache_file(core: Any, part: str, path: Path, precision: str, config: RuntimeConfig) -> Path:
+    """Where the compiled graphs lie: the name covers weights, code, precision, version, machine."""
+    import openvino
+
+    models = Path(__file__).parent / "models"
+    code = [sha256(models / f"{name}.py") for name in _GRAPH_CODE]
+    depends_on = [
+        sha256(path),
+        *code,
+        *sorted(str(item) for item in _settings(precision).items()),
+        openvino.get_version(),
+        core.get_property("CPU", "FULL_DEVICE_NAME"),
+        " ".join(sorted(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))),
+    ]
+    folder = config.cache or networks_cache.default_folder()
+    return networks_cache.file_for(folder, part, depends_on)
+
+
+def _settings(precision: str) -> dict[str, Any]:
+    return {
+        "INFERENCE_PRECISION_HINT": "f32" if precision == "f32" else "bf16",
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": min(os.cpu_count() or 1, MOST_THREADS),
+    }
+
+
+def _compiled(
+    core: Any, part: str, path: Path, precision: str, config: RuntimeConfig, notes: list[str]
+) -> tuple[dict[str, Any] | None, bool]:
+    """Graph name -> compiled model, and whether that came out of the cache."""
+    file = cache_file(core, part, path, precision, config)
+    settings = _settings(precision)
+    kept = networks_cache.read(file)
+    if kept is not None:
+        try:
+            found = {k: core.import_model(v, "CPU", settings) for k, v in kept.items()}
+        except RuntimeError:  # whole, but not what this OpenVINO reads: made anew below
+            pass
+        else:
+            return found, True
+    compiled = _exported(core, part, path, precision, notes)
+    if compiled is not None:
+        networks_cache.write(file, {k: _bytes(v.export_model()) for k, v in compiled.items()})
+    return compiled, False
+
+
+def _exported(
+    core: Any, part: str, path: Path, precision: str, notes: list[str]
+) -> dict[str, Any] | None:
+    """Export, compile and check; None, with a note, when the check fails."""
+    from .models import export, export_check  # import torch
+    from .models.files import read_weights
+
+    weights = read_weights(path)
+    if part == "animator" and weights.animator is not None:
+        graphs = export.animator_graphs(weights.animator)
+    else:
+        assert weights.detector is not None  # networks._load has looked
+        graphs = export.detector_graphs(weights.detector)
+    try:
+        compiled = {
+            graph.name: core.compile_model(export.to_openvino(graph), "CPU", _settings(precision))
+            for graph in graphs
+        }
+    except RuntimeError as error:
+        notes.append(f"OpenVINO cannot compile {path.name}: {str(error).splitlines()[0]}")
+        return None
+    requests = {name: Request(model) for name, model in compiled.items()}
+    wrong = export_check.failure(graphs, lambda name, inputs: requests[name](inputs), precision)
+    if wrong:
+        notes.append(f"OpenVINO's {part} in {precision} is not used: {wrong}")
+        return None
+    return compiled
+
+
+def _bytes(exported: Any) -> bytes:
+    return exported if isinstance(exported, bytes) else exported.getvalue()
+
+
+class Request:
+    """One graph ready to run; the arrays that it gives are valid until it runs again."""
+
+    def __init__(self, model: Any) -> None:
+        self._request = model.create_infer_request()
+        self._names = [_name(port) for port in model.outputs]
+        self.inputs = {_name(port): tuple(port.shape) for port in model.inputs}
+
+    def __call__(self, inputs: dict[str, Array]) -> dict[str, Array]:
+        """Name -> array, in and out."""
+        self._request.infer(inputs, share_inputs=True)
+        return {name: self._request.get_tensor(name).data for name in self._names}
+
+
+def _name(port: Any) -> str:
+    """The graph's own name of a port; compiling adds numbers as further names."""
+    return next(name for name in sorted(port.get_names()) if not name.isdecimal())
+
+
+class OpenVinoAnimator:
+    """``networks.AnimatorNetworks`` by OpenVINO."""
+
+    def __init__(self, models: dict[str, Any], about: About) -> None:
+        self.about = about
+        self._encode, self._move, self._paint = (
+            Request(models[name]) for name in ("encode", "move", "paint")
+        )
+        self.side_px = self._encode.inputs["picture"][2]
+
+    def encode(self, picture: Array) -> dict[str, Array]:
+        """Once per source: (side, side, 3) uint8 RGB."""
+        inputs = {"picture": _batch(picture)}
+        return inputs | {name: value.copy() for name, value in self._encode(inputs).items()}
+
+    def move(self, encoded: dict[str, Array], source: Keypoints, target: Keypoints) -> Moved:
+        """Once per frame; both in the source's crop."""
+        found = self._move(
+            {
+                "small": encoded["small"],
+                "source_xy": source.xy_norm[None],
+                "source_jacobian": source.jacobian[None],
+                "target_xy": target.xy_norm[None],
+                "target_jacobian": target.jacobian[None],
+            }
+        )
+        found = {name: value.copy() for name, value in found.items()}  # a later frame comes
+        return Moved(found["flow"][0], found["occlusion"][0, 0], found["masks"][0], found)
+
+    def paint(self, encoded: dict[str, Array], moved: Moved) -> tuple[Array, Array]:
+        """Once per frame: paint (side, side, 3) uint8 RGB, its alpha (side, side) in [0, 1]."""
+        found = self._paint(
+            {name: encoded[name] for name in ("picture", "deep", "fine")}
+            | {name: moved.features[name] for name in ("flow", "occlusion", "features")}
+        )
+        paint = np.clip(255 * found["paint"][0] + 0.5, 0, 255).astype(np.uint8)
+        return np.ascontiguousarray(paint.transpose(1, 2, 0)), found["alpha"][0, 0].copy()
+
+
+class OpenVinoDetector:
+    """``networks.DetectorNetwork`` by OpenVINO."""
+
+    def __init__(self, models: dict[str, Any], about: About) -> None:
+        self.about = about
+        self._detect = Request(models["detect"])
+
+    def __call__(self, picture: Array) -> tuple[Array, Array, Array]:
+        """(1, 3, S, S) in [0, 1] -> xy (1, K, 2), Jacobians (1, K, 2, 2), spread (1, K)."""
+        found = self._detect({"picture": picture})
+        return found["xy"].copy(), found["jacobian"].copy(), found["spread"].copy()
+
+
+def _batch(picture: Array) -> Array:
+    """(1, 3, H, W) float32 in [0, 1]."""
+    return np.ascontiguousarray(picture.transpose(2, 0, 1)[None], np.float32) * np.float32(1 / 255)
