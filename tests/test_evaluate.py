@@ -1,49 +1,173 @@
-"""Evaluation on a drawn clip: the warp beats copying the source, and the figures are plain JSON."""
+"""Evaluation on drawn clips: the warp beats copying, figures are plain JSON, Ctrl-C keeps them."""
 
 import json
+import re
 from fractions import Fraction
 
+import numpy as np
 import pytest
 
 from hybridanim import io
-from hybridanim.config import EvaluateJob
+from hybridanim.config_evaluate import EvaluateJob, default_methods, parse_method
 from hybridanim.errors import InputError
-from stages.evaluate import evaluate, table
+from hybridanim.show import figures
+from stages import Pipeline, evaluate_methods
+from stages.evaluate import command, evaluate
+from stages.evaluate_result import wanted
 from tests import synthetic
+
+COUNT = 10
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
+    """A square clip, the same one with room round it, and a broken one."""
     path = tmp_path_factory.mktemp("clips")
-    picture = synthetic.photograph(192)
-    clip = synthetic.moved_picture(picture, synthetic.wandering_affines(14, 192, seed=3))
-    with io.open_sink(path / "moving.mp4", Fraction(25), (192, 192)) as sink:
-        for index, image in enumerate(clip.frames):
-            sink.write(image, index / 25)
-    with io.open_sink(path / "wide.mp4", Fraction(25), (192, 96)) as sink:
-        sink.write(picture[:96], 0.0)
-        sink.write(picture[:96], 0.04)
+    picture = synthetic.photograph(160)
+    affines = synthetic.wandering_affines(COUNT, 160, seed=3, strength=1.4)
+    frames = synthetic.moved_picture(picture, affines).frames
+    for name, width in (("moving", 160), ("wide", 240)):
+        with io.open_sink(path / f"{name}.mp4", Fraction(25), (width, 160)) as sink:
+            for index, image in enumerate(frames):
+                room = (width - 160) // 2
+                sink.write(np.pad(image, ((0, 0), (room, room), (0, 0)), mode="edge"), index / 25)
+    (path / "x_broken.mp4").write_bytes(b"not a clip")
     (path / "notes.txt").write_text("not a clip")
     return path
 
 
-def test_warp_beats_copying_on_a_moving_head(folder, tmp_path):
-    job = EvaluateJob(folder, json=tmp_path / "e.json", strip=tmp_path / "e.png")
-    result = evaluate(job)
-    warp, copy = result["methods"]["warp"], result["methods"]["copy"]
+@pytest.fixture(scope="module")
+def measured(folder, tmp_path_factory):
+    out = tmp_path_factory.mktemp("out")
+    methods = ("copy", "classical+warp")
+    job = EvaluateJob(
+        folder, json=out / "e.json", strip=out / "e.png", methods=methods, size=128, smooth=0
+    )
+    return evaluate(job), job
+
+
+@pytest.mark.parametrize("clip", ["moving.mp4", "wide.mp4"])
+def test_warp_beats_copying_on_a_moving_head(measured, clip):
+    warp, copy = (measured[0]["per_clip"][clip][m] for m in ("classical+warp", "copy"))
     # the whole picture moves here, and the warp moves the person alone
-    assert warp["l1"] < 0.85 * copy["l1"]
+    assert warp["l1"] < 0.9 * copy["l1"]
     assert warp["ssim"] > copy["ssim"]
-    assert result["frames"] == 13
-    assert json.loads((tmp_path / "e.json").read_text()) == result
-    assert io.read_picture(tmp_path / "e.png").ndim == 3
-    assert "warp" in table(result)
+    assert warp["psnr"] > copy["psnr"]
 
 
-def test_clips_that_cannot_be_used_are_listed(folder):
-    result = evaluate(EvaluateJob(folder, methods=("copy", "warp")))
-    assert result["clips"] == 1
-    assert len(result["skipped"]) == 1 and "square" in result["skipped"][0]
+def test_copy_is_the_mean_over_frames_of_the_difference_from_the_first(measured, folder):
+    with io.open_source(folder / "moving.mp4") as reader:
+        frames = [frame.image for frame in reader]
+    from hybridanim.geometry import crop_image, whole
+
+    small = [crop_image(f, whole(f), 128).astype(float) / 255 for f in frames]
+    expected = np.mean([np.abs(f - small[0]).mean() for f in small[1:]])
+    assert measured[0]["per_clip"]["moving.mp4"]["copy"]["l1"] == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_json_file_is_the_result_and_says_how_it_was_made(measured):
+    result, job = measured
+    assert json.loads(job.json.read_text()) == result
+    assert result["frames"] == 2 * (COUNT - 1) and result["clips"] == 2
+    assert set(result["methods"]) == {"copy", "classical+warp"}
+    assert result["settings"]["size"] == 128
+    assert all(re.fullmatch("[0-9a-f]{64}", h) for h in result["weights"].values())
+    assert result["versions"]["numpy"] == np.__version__
+    values = [v for row in result["methods"].values() for v in row.values()]
+    assert all(isinstance(v, float) and np.isfinite(v) for v in values)
+    assert not list(job.json.parent.glob(".*part"))
+
+
+def test_what_could_not_be_used_or_measured_is_said(measured):
+    result, _ = measured
+    assert len(result["skipped"]) == 1 and "x_broken.mp4" in result["skipped"][0]
+    assert any("AKD" in line and "--networks" in line for line in result["not_measured"])
+    assert any(
+        "FID not measured" in line and "to measure it" in line for line in result["not_measured"]
+    )
+
+
+def test_the_strip_has_a_row_a_clip(measured):
+    _, job = measured
+    picture = io.read_picture(job.strip)
+    assert picture.shape[1] > 4 * 192 and picture.shape[0] > 2 * 192
+
+
+def test_the_table_has_a_line_a_method_and_says_which_way_is_better(measured):
+    text = figures.table(measured[0])
+    head, *rows = text.splitlines()
+    assert "L1 ↓" in head and "PSNR dB ↑" in head and "AKD" not in text
+    assert [row.split()[0] for row in rows] == ["copy", "classical+warp"]
+    assert len({len(line) for line in [head, *rows]}) == 1
+    assert f"{measured[0]['methods']['copy']['l1']:.4f}" in rows[0]
+
+
+def test_an_interruption_keeps_the_clips_that_were_done(folder, tmp_path):
+    def stop(done, total, what):
+        if done == 1:
+            raise KeyboardInterrupt
+
+    job = EvaluateJob(folder, methods=("copy",), json=tmp_path / "e.json", every=4, size=64)
+    result = evaluate(job, stop)
+    assert result["interrupted"] and list(result["per_clip"]) == ["moving.mp4"]
+    assert "interrupted" in figures.headline(result)
+    assert json.loads(job.json.read_text())["interrupted"]
+
+
+def test_an_interruption_before_any_clip_is_passed_on(folder):
+    def stop(done, total, what):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(EvaluateJob(folder, methods=("copy",)), stop)
+
+
+@pytest.mark.slow
+def test_two_processes_measure_the_same(folder):
+    results = [
+        evaluate(EvaluateJob(folder, methods=("copy", "classical+warp"), every=3, jobs=n))
+        for n in (1, 2)
+    ]
+    assert results[0]["per_clip"] == results[1]["per_clip"]
+    assert results[0]["skipped"] == results[1]["skipped"]
+
+
+def test_the_word_prints_its_table(folder, capsys):
+    words = [str(folder), "--methods", "copy", "--clips", "1", "--every", "5", "--size", "64"]
+    assert command(words) == 0
+    said = capsys.readouterr().out
+    assert "reconstruction: 1 clips, 1 frames" in said and "\ncopy " in said
+
+
+def test_one_tracker_serves_its_renderers(folder, monkeypatch):
+    followed = []
+    original = Pipeline.follow
+    monkeypatch.setattr(Pipeline, "follow", lambda self, f: followed.append(1) or original(self, f))
+    job = EvaluateJob(folder, methods=("copy", "classical+warp", "warp"), clips=1, every=5, size=64)
+    result = evaluate(job)
+    assert len(followed) == COUNT
+    assert result["methods"]["warp"] == result["methods"]["classical+warp"]
+
+
+@pytest.mark.parametrize("every", [1, 2, 3, 8])
+def test_measured_frames_and_those_beside_them(every):
+    chosen = [wanted(i, every) for i in range(1, 200)]
+    measured = [i for i, (is_measured, _) in enumerate(chosen, 1) if is_measured]
+    known = {i for i, both in enumerate(chosen, 1) if any(both)}
+    assert measured == list(range(every, 200, every))
+    threes = [i for i in known if {i - 1, i + 1} <= known]
+    assert len(threes) >= 199 // (3 * every) - 1  # the jitter has something to look at
+    assert len(known) <= 199 / every * (5 / 3) + 2 or every < 3
+
+
+def test_methods_are_read():
+    method = parse_method("classical+warp")
+    assert (method.tracker, method.renderer, method.weights) == ("classical", "warp", None)
+    assert default_methods()[:2] == ("copy", "classical+warp")
+    with pytest.raises(InputError, match=r"classical\+warp"):
+        parse_method("classicl+warp")
+    with pytest.raises(InputError, match="weights file"):
+        parse_method("classical+learned@nothing.safetensors")
 
 
 def test_an_empty_folder_is_refused(tmp_path):
@@ -52,5 +176,18 @@ def test_an_empty_folder_is_refused(tmp_path):
 
 
 def test_a_missing_folder_is_refused(tmp_path):
-    with pytest.raises(InputError, match="folder of clips"):
+    with pytest.raises(InputError, match="expected a folder"):
         EvaluateJob(tmp_path / "nothing")
+    with pytest.raises(InputError, match="DIR"):
+        EvaluateJob()
+    with pytest.raises(InputError, match="--every"):
+        EvaluateJob(tmp_path, every=0)
+
+
+def test_a_crop_in_a_view_is_the_same_place():
+    from hybridanim.types import Crop
+    from hybridanim.views import View
+
+    view = View(100, 40, 400, 300, 0.5)
+    crop = evaluate_methods._in_view(Crop(150.0, 60.0, 200.0), view)
+    assert (crop.x_px, crop.y_px, crop.side_px) == (25, 10, 100)

@@ -1,0 +1,71 @@
+"""Measured figures -> a table of text: methods as rows, units and which way is better in the head.
+
+The figures are what hybridanim.reconstruction.pooled gives; its docstring and hybridanim.metrics
+define them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+UP, DOWN, ONE = "\u2191", "\u2193", "=1"  # better higher, lower, or as near 1 as can be
+# name in JSON -> head, better, decimals; in the order of the table
+COLUMNS: dict[str, dict[str, tuple[str, str, int]]] = {
+    "pictures": {
+        "l1": ("L1", DOWN, 4),
+        "psnr": ("PSNR dB", UP, 2),
+        "ssim": ("SSIM", UP, 3),
+        "eyes_l1": ("L1 eyes", DOWN, 4),
+        "mouth_l1": ("L1 mouth", DOWN, 4),
+        "face_l1": ("L1 face", DOWN, 4),
+        "around_l1": ("L1 hair, body", DOWN, 4),
+        "background_psnr": ("back PSNR dB", UP, 1),
+        "sharpness": ("sharp", ONE, 2),
+        "lpips": ("LPIPS", DOWN, 3),
+        "fid": ("FID", DOWN, 1),
+    },
+    "faces": {
+        "akd_px": ("AKD px", DOWN, 2),
+        "mkr": ("MKR", DOWN, 3),
+        "csim": ("CSIM", UP, 3),
+        "aed": ("AED", DOWN, 3),
+        "pose_deg": ("pose deg", DOWN, 2),
+        "jitter": ("jitter x", DOWN, 2),
+        "jitter_beyond_px": ("beyond px", DOWN, 2),
+        "eyes_correlation": ("eyes r", UP, 2),
+        "eyes_gain": ("eyes gain", ONE, 2),
+        "mouth_correlation": ("mouth r", UP, 2),
+        "mouth_gain": ("mouth gain", ONE, 2),
+    },
+}
+
+
+def table(result: dict[str, Any]) -> str:
+    """The methods as rows of text, pictures and faces apart; empty columns are left out."""
+    methods = result["methods"]
+    width = max([len("method"), *(len(name) for name in methods)])
+    parts = []
+    for columns in COLUMNS.values():
+        shown = {n: c for n, c in columns.items() if any(n in row for row in methods.values())}
+        if not shown:
+            continue
+        heads = [f"{head} {better}" for head, better, _ in shown.values()]
+        sizes = [max(7, len(head)) for head in heads]
+        cells = [f"{h:>{s}}" for h, s in zip(heads, sizes, strict=True)]
+        lines = ["  ".join([f"{'method':<{width}}", *cells])]
+        for name, row in methods.items():
+            cells = [
+                f"{row[n]:{s}.{digits}f}" if n in row else f"{'-':>{s}}"
+                for (n, (_, _, digits)), s in zip(shown.items(), sizes, strict=True)
+            ]
+            lines.append("  ".join([f"{name:<{width}}", *cells]))
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def headline(result: dict[str, Any]) -> str:
+    """One line: what was measured, over how much."""
+    stopped = ", interrupted: those done so far" if result["interrupted"] else ""
+    things = "pairs" if result["kind"] == "cross-identity" else "clips"
+    count = f"{result['clips']} {things}, {result['frames']} frames measured{stopped}"
+    return f"{result['kind']}: {count} ({result['definition']})"

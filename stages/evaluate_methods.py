@@ -1,0 +1,96 @@
+"""Several methods over the same frames: each tracker follows once, each renderer draws from it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hybridanim import views
+from hybridanim.config import pipeline_config
+from hybridanim.config_evaluate import EvaluateJob, Method
+from hybridanim.following import Reference
+from hybridanim.types import Array, Crop, Source
+
+from . import Followed, Pipeline, build
+
+
+class Ways:
+    """The methods' pipelines, kept from clip to clip."""
+
+    def __init__(self, job: EvaluateJob, motion: str) -> None:
+        self._options: dict[str, Any] = {"motion": motion, "smooth": job.smooth, "size": job.size}
+        self.methods = job.chosen()
+        self._pipelines: dict[tuple[str, str], dict[Method, Pipeline]] = {}
+        self._crop = ""
+
+    def start(self, picture: Array, crop: str) -> Source | None:
+        """Prepare a source, (H, W, 3) uint8; None when every method copies.
+
+        crop: as the option of that name. Raises InputError where a method finds nothing in it.
+        """
+        if crop != self._crop:
+            self._crop, self._pipelines = crop, self._load(crop)
+        self.source, self._followed = None, {}
+        for group in self._pipelines.values():
+            leader, *others = group.values()
+            leader.reset()
+            leader.set_source(picture)
+            for pipeline in others:
+                pipeline.source = leader.source
+            self.source = self.source or leader.source
+        return self.source
+
+    def frame(self, view: views.View | None = None, crop: Crop | None = None) -> None:
+        """Before the first frame: which part of it to work on; its square of coordinates, or None.
+
+        crop: in the driver's own pixels, as the view.
+        """
+        for leader in self._leaders():
+            leader.view = view
+            if crop is not None:
+                leader.keypoints.set_crop(_in_view(crop, view))
+
+    def refer_to(self, reference: Reference | None) -> None:
+        """Measure relative motion from this driver, or from the first frame."""
+        for leader in self._leaders():
+            leader.keypoints.set_reference(reference)
+
+    def follow(self, image: Array, time_s: float) -> dict[str, Followed]:
+        """What each tracker says of the next driving frame."""
+        found: dict[str, Followed] = {}
+        for group in self._pipelines.values():
+            leader = next(iter(group.values()))
+            followed = leader.follow(leader.frame(image, time_s))
+            found |= {method.name: followed for method in group}
+        return found
+
+    def render(self, followed: dict[str, Followed], copy: Array) -> dict[str, Array]:
+        """Each method's picture of a followed frame; ``copy`` is the source itself."""
+        found = {method.name: copy for method in self.methods if not method.tracker}
+        for group in self._pipelines.values():
+            for method, pipeline in group.items():
+                found[method.name] = pipeline.render(followed[method.name]).picture.image
+        return {method.name: found[method.name] for method in self.methods}
+
+    def _leaders(self) -> list[Pipeline]:
+        return [next(iter(group.values())) for group in self._pipelines.values()]
+
+    def _load(self, crop: str) -> dict[tuple[str, str], dict[Method, Pipeline]]:
+        groups: dict[tuple[str, str], dict[Method, Pipeline]] = {}
+        for method in self.methods:
+            if not method.tracker:
+                continue
+            options: dict[str, Any] = {"tracker": method.tracker, "renderer": method.renderer}
+            options |= self._options | {"crop": crop}
+            if method.weights is not None:
+                options["weights"] = method.weights
+            # a learned tracker may read the weights too, the classical one has none
+            key = (method.tracker, "" if method.tracker == "classical" else str(method.weights))
+            groups.setdefault(key, {})[method] = build(pipeline_config(options))
+        return groups
+
+
+def _in_view(crop: Crop, view: views.View | None) -> Crop:
+    if view is None:
+        return crop
+    x_px, y_px = crop.x_px - view.x_px, crop.y_px - view.y_px
+    return Crop(x_px * view.scale, y_px * view.scale, crop.side_px * view.scale)
