@@ -60,6 +60,8 @@ class TrackConfig:
     """A feature that does not return to within this many pixels is dropped."""
     least_likeness: float = 0.8
     """A feature less like its first appearance than this (correlation, 0 to 1) is dropped."""
+    anchor_every: int = 3
+    """With --tracker hybrid: the detector looks at least every so many frames."""
 
     def __post_init__(self) -> None:
         _within("--max-features", self.max_features, 1, 5000)
@@ -67,6 +69,7 @@ class TrackConfig:
         _within("--pyramid-levels", self.pyramid_levels, 0, 8)
         _within("--forward-backward-px", self.forward_backward_px, 0, float("inf"))
         _within("--least-likeness", self.least_likeness, 0, 1)
+        _within("--anchor-every", self.anchor_every, 1, 1000)
 
 
 @dataclass(frozen=True)
@@ -133,8 +136,8 @@ class RuntimeConfig:
 class PipelineConfig:
     """Everything that decides what the pipeline does to a source and a stream of frames."""
 
-    tracker: Literal["classical", "learned"] = "classical"
-    """classical follows skin, corners and landmarks; learned finds keypoints by a network."""
+    tracker: Literal["classical", "learned", "hybrid"] = "classical"
+    """classical: skin, corners, landmarks; learned: a network's keypoints; hybrid: both."""
     face: int = 0
     """Which face of the source when there are several: 0 is the largest, 1 the next."""
     crop: str = "auto"

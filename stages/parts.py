@@ -17,7 +17,7 @@ from hybridanim.tracks.detection import Detector
 
 from .base import Stage
 from .s1_segment import NoSkin, Segment
-from .s2_track import LearnedTrack, Track
+from .s2_track import HybridTrack, LearnedTrack, Track
 from .s4_motion import Dense, LearnedDense
 from .s5_generate import Generate, LearnedGenerate
 
@@ -39,6 +39,8 @@ def trackers(
     """Stages 1 and 2."""
     if detector is None:
         return Segment(config.segment, profiles.skin), Track(config.track, profiles, aligner)
+    if config.tracker == "hybrid":
+        return NoSkin(config.tracker), HybridTrack(detector, config.track, profiles)
     return NoSkin(config.tracker), LearnedTrack(detector, profiles)
 
 

@@ -1,6 +1,6 @@
 """Frame, SkinMask -> Tracks.  Follows the head and its features (docs/tracking.md)."""
 
-from hybridanim import draw, learned_tracking, tracking
+from hybridanim import draw, hybrid_tracking, learned_tracking, tracking
 from hybridanim.alignment import Aligner
 from hybridanim.config import TrackConfig
 from hybridanim.profiles import Profiles
@@ -69,3 +69,23 @@ class LearnedTrack(Stage):
         """Forget the head; the next frame is the reference."""
         self._state = learned_tracking.initial_state()
         self._trails: dict = {}
+
+
+class HybridTrack(LearnedTrack):
+    """Stage 2 by a detector's keypoints now and then, carried by optical flow in between."""
+
+    def __init__(self, detector: Detector, config: TrackConfig, profiles: Profiles) -> None:
+        self._config = config
+        super().__init__(detector, profiles)
+
+    def __call__(self, frame: Frame, mask: SkinMask) -> Tracks:
+        """Find or carry the keypoints of the next frame of the driving video."""
+        self._state, tracks = hybrid_tracking.step(
+            self._state, frame, self._detector, self._config, self._profiles.camera
+        )
+        return tracks
+
+    def reset(self) -> None:
+        """Forget the head; the next frame is the reference."""
+        self._state = hybrid_tracking.initial_state()
+        self._trails = {}

@@ -79,7 +79,11 @@ class Sight:
 
 def look(image: Array, window: Crop, detector: Detector) -> Sight:
     """Run the detector on a window of (H, W, 3) uint8 RGB."""
-    points = points_px(detector(image, window), window)
+    return judged(points_px(detector(image, window), window), window, detector)
+
+
+def judged(points: Points, window: Crop, detector: Detector) -> Sight:
+    """Keypoints in a window with what they say of the head, if the detector is one for heads."""
     if detector.window != "head":
         return Sight(points, window, float(points.confidence.mean()), None)
     head, likeness = head_of(points, window)
