@@ -16,14 +16,24 @@ from .types import Array, Crop
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a crop lies in a picture, and how it fades; made once by ``place``."""
+class Edge:
+    """A strip at the border of a part, in which the square fades in."""
 
     rows: slice
     columns: slice
     part: Array  # (h, w, 3) uint8 RGB, the picture there
     weight: Array  # (h, w, 3) float32 in [0, 1], share of the animated square
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a crop lies in a picture, and how it fades; made once by ``place``."""
+
+    rows: slice
+    columns: slice
+    edges: tuple[Edge, ...]
     part_from_square: Array  # (2, 3) float64, pixels of the square -> pixels of the part
+    side_px: int  # of the crop where it lies on whole pixels, else 0
     shrink_px: int  # the square is averaged to this side before it is moved
     picture: Array  # (H, W, 3) uint8 RGB
 
@@ -45,7 +55,6 @@ def place(picture: Array, crop: Crop, square_px: int, feather: float = 0.05) -> 
         )
     vertical = _fade(rows, crop.y_px, crop.side_px, height, feather)
     horizontal = _fade(columns, crop.x_px, crop.side_px, width, feather)
-    weight = np.repeat((vertical[:, None] * horizontal)[..., None], 3, 2).astype(np.float32)
     shrink_px = min(square_px, max(1, round(crop.side_px)))
     scale = crop.side_px / shrink_px
     # edge coordinates scale about the crop's corner; pixel centres are half a pixel from edges
@@ -55,8 +64,10 @@ def place(picture: Array, crop: Crop, square_px: int, feather: float = 0.05) -> 
             [0, scale, 0.5 * scale - 0.5 + crop.y_px - rows.start],
         ]
     )
-    part = np.ascontiguousarray(picture[rows, columns])
-    return Place(rows, columns, part, weight, move, shrink_px, picture)
+    is_whole = all(float(v).is_integer() for v in (crop.x_px, crop.y_px, crop.side_px))
+    side_px = int(crop.side_px) if is_whole else 0
+    edges = _edges(picture[rows, columns], vertical, horizontal)
+    return Place(rows, columns, edges, move, side_px, shrink_px, picture)
 
 
 def paste(where: Place, square: Array) -> Array:
@@ -64,18 +75,59 @@ def paste(where: Place, square: Array) -> Array:
     if square.shape[0] > where.shrink_px:
         side = (where.shrink_px, where.shrink_px)
         square = cv2.resize(square, side, interpolation=cv2.INTER_AREA)
-    height, width = where.part.shape[:2]
-    moved = cv2.warpAffine(
+    moved = _resampled(where, square)
+    for edge in where.edges:
+        inner = moved[edge.rows, edge.columns]
+        change = cv2.multiply(cv2.subtract(inner, edge.part, dtype=cv2.CV_32F), edge.weight)
+        moved[edge.rows, edge.columns] = cv2.add(edge.part, change, dtype=cv2.CV_8U)
+    out = where.picture.copy()
+    out[where.rows, where.columns] = moved
+    return out
+
+
+def _resampled(where: Place, square: Array) -> Array:
+    """The square at the picture's pixels, (h, w, 3) uint8, the caller's to change."""
+    height, width = where.rows.stop - where.rows.start, where.columns.stop - where.columns.start
+    if where.side_px:  # whole pixels: four times as fast, and exact
+        side = where.side_px
+        if len(square) != side:
+            square = cv2.resize(square, (side, side), interpolation=cv2.INTER_CUBIC)
+        x, y = np.rint(where.part_from_square[:, 2] + 0.5 - 0.5 * side / where.shrink_px)
+        first_row, first_column = -int(y), -int(x)
+        columns = slice(first_column, first_column + width)
+        return square[first_row : first_row + height, columns].copy()
+    return cv2.warpAffine(
         square,
         where.part_from_square,
         (width, height),
         flags=cv2.INTER_CUBIC,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    change = cv2.multiply(cv2.subtract(moved, where.part, dtype=cv2.CV_32F), where.weight)
-    out = where.picture.copy()
-    out[where.rows, where.columns] = cv2.add(where.part, change, dtype=cv2.CV_8U)
-    return out
+
+
+def _edges(part: Array, vertical: Array, horizontal: Array) -> tuple[Edge, ...]:
+    """The strips in which a weight is below 1: above, below, and left and right between them."""
+    (top, bottom), (left, right) = _ends(vertical), _ends(horizontal)
+    rows, columns = slice(top, bottom), slice(0, part.shape[1])
+    strips = [
+        (slice(0, top), columns),
+        (slice(bottom, part.shape[0]), columns),
+        (rows, slice(0, left)),
+        (rows, slice(right, part.shape[1])),
+    ]
+    edges = []
+    for at_rows, at_columns in strips:
+        weight = np.repeat((vertical[at_rows, None] * horizontal[at_columns])[..., None], 3, 2)
+        if weight.size:
+            kept = np.ascontiguousarray(part[at_rows, at_columns])
+            edges.append(Edge(at_rows, at_columns, kept, weight.astype(np.float32)))
+    return tuple(edges)
+
+
+def _ends(weight: Array) -> tuple[int, int]:
+    """First and one past the last index of the full weight; both the length if there is none."""
+    full = np.flatnonzero(weight == 1)
+    return (int(full[0]), int(full[-1]) + 1) if len(full) else (len(weight), len(weight))
 
 
 def paste_back(picture: Array, crop: Crop, animated: Array, feather: float = 0.05) -> Array:

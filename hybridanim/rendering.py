@@ -9,6 +9,7 @@ matte is unsure the result tends to a plain warp instead of a wrong cut.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -25,6 +26,7 @@ _SURE, _DOUBT = 0.7, 0.25  # a matte above is the person, below perhaps not
 _SHEET_FADE = 0.15  # share of the side over which a bent picture comes to rest
 _FINER = 4  # samples a cell of the smooth flow
 _STILL_PX = 0.02  # motion below this is not worth a resampling
+_BAND_PX = 32768  # pixels worked on at once; 512x512 takes twice as long in one piece
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,24 +108,30 @@ def render(prepared: Prepared, motion: DenseMotion) -> Array:
     size = prepared.image.shape[0]
     flow = _calmed_flow(motion, prepared)
     out = prepared.image.copy()
-    region = _moving_region(prepared, flow, size)
-    if region is None:
+    touched = _touched(prepared, flow, size)
+    if not touched.any():
         return out
-    rows, columns = region
-    flow_x, flow_y = (part[rows, columns] for part in _upsampled(flow * (size / 2), size))
-    x = flow_x + np.arange(columns.start, columns.stop, dtype=np.float32)
-    y = flow_y + np.arange(rows.start, rows.stop, dtype=np.float32)[:, None]
+    across_px, down_px = _upsampled(flow * (size / 2), size)
+    shown = _shown(prepared, motion, flow, size)
+    for rows, columns in _bands(touched, size):
+        x = across_px[rows, columns] + np.arange(columns.start, columns.stop, dtype=np.float32)
+        y = down_px[rows, columns] + np.arange(rows.start, rows.stop, dtype=np.float32)[:, None]
+        part = None if shown is None else shown[rows, columns, None]
+        out[rows, columns] = _composited(prepared, prepared.behind[rows, columns], x, y, part)
+    return out
+
+
+def _composited(
+    prepared: Prepared, behind: Array, x: Array, y: Array, shown: Array | None
+) -> Array:
+    """One band: the person's layer from the places x, y over what is behind, (h, w, 3) uint8."""
     flags = _FLAGS[prepared.config.interpolation]
     moved = cv2.remap(prepared.person, x, y, flags, borderMode=cv2.BORDER_REPLICATE)
-    shown = _shown(prepared, motion, flow, size)
     if shown is not None:
-        moved *= shown[rows, columns, None]
-    covered = np.clip(cv2.extractChannel(moved, 3), 0, 1)
-    behind = prepared.behind[rows, columns]
-    hidden = cv2.multiply(behind, cv2.merge([covered] * 3))
+        moved *= shown
+    free = 1 - np.clip(cv2.extractChannel(moved, 3), 0, 1)
     colour = cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB)
-    out[rows, columns] = cv2.add(cv2.subtract(behind, hidden), colour, dtype=cv2.CV_8U)
-    return out
+    return cv2.add(cv2.multiply(behind, cv2.merge([free] * 3)), colour, dtype=cv2.CV_8U)
 
 
 def _calmed_flow(motion: DenseMotion, prepared: Prepared) -> Array:
@@ -170,7 +178,7 @@ def _spline_taps(cells: int) -> tuple[Array, Array]:
 
 
 def _finer(coefficients: Array) -> Array:
-    """(h, w) spline coefficients -> (w, 4 h): four samples a cell downwards, then transposed."""
+    """(h, n) spline coefficients -> (4 h, n): four samples a cell downwards."""
     c = coefficients
     head = [3 * c[:1] - 2 * c[1:2], 2 * c[:1] - c[1:2]]
     tail = [2 * c[-1:] - c[-2:-1], 3 * c[-1:] - 2 * c[-2:-1]]
@@ -179,7 +187,7 @@ def _finer(coefficients: Array) -> Array:
     total = padded[places[0]] * weights[0][:, None]
     for place, weight in zip(places[1:], weights[1:], strict=True):
         total += padded[place] * weight[:, None]
-    return np.ascontiguousarray(total.T)
+    return total
 
 
 def _upsampled(flow: Array, size: int) -> list[Array]:
@@ -188,31 +196,40 @@ def _upsampled(flow: Array, size: int) -> list[Array]:
     A cubic spline to four samples a cell, bilinear from there. Bilinear alone creases at 16 pixels
     a cell; OpenCV's cubic bends affine motion; splines all the way cost ten times as much.
     """
-    down, across = (_spline_inverse(cells) for cells in flow.shape[1:])
+    h, w = flow.shape[1:]
+    down, across = _spline_inverse(h), _spline_inverse(w)
     # OpenCV's product: numpy's starts threads that wait for each other on a busy machine
     none = np.zeros((0, 0), np.float32)
     inner = [cv2.gemm(cv2.gemm(down, part, 1, none, 0), across.T, 1, none, 0) for part in flow]
-    fine = [_finer(_finer(part)) for part in inner]
-    if size <= fine[0].shape[0]:
-        return [geometry.warp(part, geometry.grid_norm(size), cv2.INTER_LINEAR) for part in fine]
-    return [cv2.resize(part, (size, size), interpolation=cv2.INTER_LINEAR) for part in fine]
+    tall = _finer(np.concatenate(inner, axis=1)).reshape(_FINER * h, 2, w)
+    fine = _finer(tall.transpose(2, 1, 0).reshape(w, -1)).reshape(_FINER * w, 2, _FINER * h)
+    parts = [np.ascontiguousarray(fine[:, n].T) for n in (0, 1)]
+    if parts[0].shape == (size, size):
+        return parts
+    if size < parts[0].shape[0]:
+        return [geometry.warp(part, geometry.grid_norm(size), cv2.INTER_LINEAR) for part in parts]
+    return [cv2.resize(part, (size, size), interpolation=cv2.INTER_LINEAR) for part in parts]
 
 
-def _moving_region(prepared: Prepared, flow: Array, size: int) -> tuple[slice, slice] | None:
-    """The smallest box of pixels that can differ from the source, or None."""
+def _touched(prepared: Prepared, flow: Array, size: int) -> Array:
+    """(h, w) bool: cells whose pixels can differ from the source, and three more around them."""
     h, w = flow.shape[1:]
     moving = np.abs(flow).max(axis=0) > _STILL_PX * 2 / size
     arriving = _sampled(prepared.reach, flow)
     leaving = cv2.resize(prepared.reach, (w, h), interpolation=cv2.INTER_LINEAR)
     touched = moving & ((arriving > 0) | (leaving > 0))
-    if not touched.any():
-        return None
-    spans = []
-    for axis, cells in ((1, h), (0, w)):
-        hit = np.flatnonzero(touched.any(axis=axis))
-        first, last = max(0, hit[0] - 3), min(cells, hit[-1] + 4)  # the spline rings into 3 cells
-        spans.append(slice(first * size // cells, -(-last * size // cells)))
-    return spans[0], spans[1]
+    return cv2.dilate(touched.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0  # the spline's rings
+
+
+def _bands(touched: Array, size: int) -> Iterator[tuple[slice, slice]]:
+    """Rows and columns of pixels that cover the touched cells, in bands that fit into a cache."""
+    h, w = touched.shape
+    step = max(1, _BAND_PX * h // size**2)
+    for first in range(0, h, step):
+        hit = np.flatnonzero(touched[first : first + step].any(axis=0))
+        if len(hit):
+            rows = slice(first * size // h, min(h, first + step) * size // h)
+            yield rows, slice(hit[0] * size // w, -(-(hit[-1] + 1) * size // w))
 
 
 def _sampled(cells: Array, flow: Array) -> Array:

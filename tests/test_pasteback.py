@@ -1,5 +1,6 @@
 """Pasting the animated square back into the whole picture."""
 
+import cv2
 import numpy as np
 import pytest
 from skimage import data
@@ -77,3 +78,35 @@ def test_kept_place_gives_the_same():
 def test_a_crop_beside_the_picture_is_refused():
     with pytest.raises(InputError, match="choose another crop"):
         pasteback.place(PICTURE, Crop(600, 0, 50), 64)
+
+
+def _plain(picture, crop, square, feather):
+    """The definition, pixel by pixel in floating point: no strips, no short cuts."""
+    height, width = picture.shape[:2]
+    if len(square) > crop.side_px:
+        side = round(crop.side_px)
+        square = cv2.resize(square, (side, side), interpolation=cv2.INTER_AREA)
+    y, x = np.mgrid[:height, :width] + 0.5
+    y, x = y - crop.y_px, x - crop.x_px
+    scale = len(square) / crop.side_px
+    at_x, at_y = (x * scale - 0.5).astype(np.float32), (y * scale - 0.5).astype(np.float32)
+    moved = cv2.remap(square, at_x, at_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    weight = np.ones((height, width))
+    for at, start, length in ((x, crop.x_px, width), (y, crop.y_px, height)):
+        inside = (at >= 0) & (at < crop.side_px)
+        near = at if start >= 0 else np.inf
+        far = crop.side_px - at if start + crop.side_px <= length else np.inf
+        t = np.clip(np.minimum(near, far) / (feather * crop.side_px), 0, 1)
+        weight *= inside * t * t * (3 - 2 * t)
+    return picture + weight[..., None] * (moved.astype(float) - picture)
+
+
+@pytest.mark.parametrize("size", [90, 180, 256])
+@pytest.mark.parametrize(
+    "crop", [Crop(60, 40, 180), Crop(-30, 200, 160), Crop(60.3, 41.7, 180.4), Crop(-60, -60, 700)]
+)
+def test_it_is_the_definition_within_rounding(crop, size):
+    square = cv2.resize(PICTURE[:400, 100:500], (size, size), interpolation=cv2.INTER_AREA)
+    found = pasteback.paste(pasteback.place(PICTURE, crop, size, 0.1), square).astype(float)
+    error = np.abs(found - _plain(PICTURE, crop, square, 0.1))
+    assert error.mean() < 0.1 and np.quantile(error, 0.999) <= 2.5  # remap takes 1/32 pixel steps

@@ -178,6 +178,35 @@ def test_up_sampled_flow_is_scipys_spline_and_has_no_creases():
     assert bend < 0.4 * np.abs(np.diff(plain[inside], 2, axis=0)).max()
 
 
+def _in_one_piece(prepared, motion, size):
+    """The formula of docs/rendering.md over the whole picture in floating point, without bands."""
+    flow = rendering._calmed_flow(motion, prepared)
+    across, down = rendering._upsampled(flow * (size / 2), size)
+    y, x = np.mgrid[:size, :size].astype(np.float32)
+    moved = cv2.remap(
+        prepared.person, x + across, y + down, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    )
+    shown = rendering._shown(prepared, motion, flow, size)
+    moved = moved if shown is None else moved * shown[..., None]
+    free = 1 - np.clip(moved[..., 3:], 0, 1)
+    return np.clip(moved[..., :3] + free * prepared.behind, 0, 255)
+
+
+@pytest.mark.parametrize("size", [100, 256, 300, 512])
+@pytest.mark.parametrize("is_hidden", [False, True])
+def test_bands_give_what_one_piece_gives(size, is_hidden):
+    image, mask = _scene(size, soft_px=size / 128)
+    motion = _moved(0.13, -0.08)
+    if is_hidden:
+        occlusion = np.ones((64, 64), np.float32)
+        occlusion[10:30, 8:30] = 0.3
+        motion = replace(motion, occlusion=occlusion)
+    prepared = rendering.prepare(_source(image, mask), RenderConfig())
+    found = rendering.render(prepared, motion)
+    assert np.abs(found - _in_one_piece(prepared, motion, size)).max() < 0.75
+    assert (found != image).mean() > 0.1
+
+
 def test_border_meets_the_picture_around_it():
     image = data.astronaut()[:256, :256].copy()
     grid = (geometry.grid_norm(64) + 0.1).astype(np.float32)
