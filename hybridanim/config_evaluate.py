@@ -15,6 +15,7 @@ import tyro
 
 from .config import PipelineConfig, RenderConfig
 from .errors import InputError
+from .models.files import read_header
 
 TRACKERS: tuple[str, ...] = typing.get_args(typing.get_type_hints(PipelineConfig)["tracker"])
 RENDERERS: tuple[str, ...] = typing.get_args(typing.get_type_hints(RenderConfig)["renderer"])
@@ -28,6 +29,7 @@ class Method:
     tracker: str = ""  # "" = copy the source
     renderer: str = ""
     weights: Path | None = None
+    has_own_tracker: bool = False  # whether the weights hold its detector
 
 
 @dataclass(frozen=True)
@@ -96,24 +98,38 @@ class EvaluateJob:
             path = getattr(self, name)
             if path is not None and not path.is_dir():
                 raise InputError(f"evaluate: expected a folder, got {path}; check the path")
-        for method in self.methods:
-            parse_method(method, self.weights)
+        self.chosen()  # refuses what cannot be
 
     def chosen(self) -> tuple[Method, ...]:
         """The methods in order: those asked for, or the default ones."""
-        names = self.methods or default_methods()
+        names = self.methods or default_methods(self.weights)
         return tuple(parse_method(name, self.weights) for name in dict.fromkeys(names))
 
+    @property
+    def is_object(self) -> bool:
+        """Whether the weights are for things without a face."""
+        return any(m.weights and read_header(m.weights).kind == "object" for m in self.chosen())
 
-def default_methods() -> tuple[str, ...]:
-    """copy, classical+warp, and every tracker with the default renderer."""
-    usual = RenderConfig().renderer
-    names = ["copy", "classical+warp", *(f"{tracker}+{usual}" for tracker in TRACKERS)]
-    return tuple(dict.fromkeys(names))
+
+def default_methods(weights: Path | None = None) -> tuple[str, ...]:
+    """copy, classical+warp, and every tracker with the default renderer and with these weights'.
+
+    For weights of an object: what such weights can do.
+    """
+    header = None if weights is None else read_header(weights)
+    if header is not None and header.kind == "object":
+        learned = [f"{tracker}+learned" for tracker in TRACKERS if tracker != "classical"]
+        return ("copy", *(learned if header.sizes else ["learned+warp"]))
+    usual = [RenderConfig().renderer, *(["learned"] if header and header.sizes else [])]
+    ways = [f"{tracker}+{renderer}" for tracker in TRACKERS for renderer in usual]
+    return tuple(dict.fromkeys(["copy", "classical+warp", *ways]))
 
 
 def parse_method(name: str, weights: Path | None = None) -> Method:
-    """``copy`` or TRACKER+RENDERER[@FILE]; a renderer alone goes with the classical tracker."""
+    """``copy`` or TRACKER+RENDERER[@FILE]; a renderer alone goes with the classical tracker.
+
+    weights: used by every method that can, where it names no file of its own.
+    """
     if name == "copy":
         return Method(name)
     way, _, file = name.partition("@")
@@ -126,7 +142,9 @@ def parse_method(name: str, weights: Path | None = None) -> Method:
             f" {', '.join(RENDERERS)}, got {name!r}; for example classical+warp"
         )
     own = Path(file) if file else weights
-    if own is not None and not own.is_file():
-        raise InputError(f"--methods: expected a weights file, got {own}; check the path")
-    is_learned = tracker != "classical" or renderer == "learned"
-    return Method(name, tracker, renderer, own if is_learned else None)
+    if own is None:
+        return Method(name, tracker, renderer)
+    header = read_header(own)
+    leads = header.detector is not None and tracker != "classical"
+    is_used = leads or (header.sizes is not None and renderer == "learned")
+    return Method(name, tracker, renderer, own if is_used or file else None, leads)

@@ -96,11 +96,14 @@ def pooled(scores: Sequence[Score]) -> dict[str, float]:
     jitter is the result's mean second difference of landmarks over the driver's (1 = as steady),
     jitter_beyond_px what it has more, in pixels. Correlations and gains of the openings are means
     over the clips in which the driver's eyes or mouth move. mkr is the share of frames whose driver
-    shows a face and whose result shows none.
+    shows a face and whose result shows none. follow_ms and render_ms are medians.
     """
     names = dict.fromkeys(name for score in scores for name in score.values)
     lists = {n: [v for score in scores for v in score.values.get(n, [])] for n in names}
     found = {n: _mean(v) for n, v in lists.items() if not n.startswith("_")}
+    for name in ("follow_ms", "render_ms"):
+        if times := lists.get(f"_{name}"):
+            found[name] = float(np.median(times))
     own, driver = _mean(lists.get("_shake", [])), _mean(lists.get("_driver_shake", []))
     found["jitter"], found["jitter_beyond_px"] = own / max(driver, 1e-6), own - driver
     for name, column in (("eyes", 0), ("mouth", 2)):

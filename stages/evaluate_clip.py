@@ -43,6 +43,7 @@ def reconstruct(clip: Path, job: EvaluateJob, ways: Ways, judges: Judges) -> Cli
         if is_measured:
             result.frames += 1
             _measure(result, frame.index, image, pictures, still, judges)
+            result.put_times(ways.times_ms)
         elif judges.face is not None:
             beside(result, frame.index, judges.look(image), pictures, judges)
     if not result.frames:

@@ -57,6 +57,7 @@ def animate(
         if is_measured:
             result.frames += 1
             _measure(result, frame, now, pictures, pair, judges)
+            result.put_times(ways.times_ms)
         else:
             beside(result, frame.index, now, pictures, judges, _scale(pair))
     return result.closed()

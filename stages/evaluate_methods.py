@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from hybridanim import views
@@ -17,22 +18,23 @@ class Ways:
     """The methods' pipelines, kept from clip to clip."""
 
     def __init__(self, job: EvaluateJob, motion: str) -> None:
+        """Load them; InputError when weights are missing or unfit."""
         self._options: dict[str, Any] = {"motion": motion, "smooth": job.smooth, "size": job.size}
         self.methods = job.chosen()
-        self._pipelines: dict[tuple[str, str], dict[Method, Pipeline]] = {}
-        self._crop = ""
+        self._pipelines = self._load()
+        self.source: Source | None = None
+        self.times_ms: dict[str, dict[str, float]] = {}  # each method's last frame
 
     def start(self, picture: Array, crop: str) -> Source | None:
         """Prepare a source, (H, W, 3) uint8; None when every method copies.
 
         crop: as the option of that name. Raises InputError where a method finds nothing in it.
         """
-        if crop != self._crop:
-            self._crop, self._pipelines = crop, self._load(crop)
-        self.source, self._followed = None, {}
+        self.source = None
         for group in self._pipelines.values():
             leader, *others = group.values()
             leader.reset()
+            leader.config = replace(leader.config, crop=crop)
             leader.set_source(picture)
             for pipeline in others:
                 pipeline.source = leader.source
@@ -68,23 +70,28 @@ class Ways:
         found = {method.name: copy for method in self.methods if not method.tracker}
         for group in self._pipelines.values():
             for method, pipeline in group.items():
-                found[method.name] = pipeline.render(followed[method.name]).picture.image
+                results = pipeline.render(followed[method.name])
+                found[method.name] = results.picture.image
+                times = [*results.times_ms.values()]  # of stages 1 to 5
+                self.times_ms[method.name] = {
+                    "_follow_ms": sum(times[:3]),
+                    "_render_ms": sum(times[3:]),
+                }
         return {method.name: found[method.name] for method in self.methods}
 
     def _leaders(self) -> list[Pipeline]:
         return [next(iter(group.values())) for group in self._pipelines.values()]
 
-    def _load(self, crop: str) -> dict[tuple[str, str], dict[Method, Pipeline]]:
+    def _load(self) -> dict[tuple[str, str], dict[Method, Pipeline]]:
         groups: dict[tuple[str, str], dict[Method, Pipeline]] = {}
         for method in self.methods:
             if not method.tracker:
                 continue
             options: dict[str, Any] = {"tracker": method.tracker, "renderer": method.renderer}
-            options |= self._options | {"crop": crop}
+            options |= self._options
             if method.weights is not None:
                 options["weights"] = method.weights
-            # a learned tracker may read the weights too, the classical one has none
-            key = (method.tracker, "" if method.tracker == "classical" else str(method.weights))
+            key = (method.tracker, str(method.weights) if method.has_own_tracker else "")
             groups.setdefault(key, {})[method] = build(pipeline_config(options))
         return groups
 

@@ -32,6 +32,11 @@ class ClipResult:
         """The face of a result; that of the source itself is known."""
         return self.source_seen if picture is self.source else judges.look(picture)
 
+    def put_times(self, times_ms: dict[str, dict[str, float]]) -> None:
+        """How long each method took for this frame."""
+        for name, times in times_ms.items():
+            self.scores[name].put(times)
+
     def closed(self) -> ClipResult:
         """The same without what only running clips need; small enough to send."""
         self.scores = {name: score.closed() for name, score in self.scores.items()}

@@ -98,14 +98,17 @@ def _in_processes(
             report(len(results), len(tasks), result.name)
 
 
-_worker: Worker | None = None  # of this process
+_worker: Worker | InputError | None = None  # of this process, or why there is none
 
 
 def _begin(job: EvaluateJob) -> None:
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process decides
     cv2.setNumThreads(1)
-    _worker = Worker(job)
+    try:
+        _worker = Worker(job)
+    except InputError as error:  # raised here, it would have the pool begin anew for ever
+        _worker = error
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(1)
 
@@ -113,4 +116,6 @@ def _begin(job: EvaluateJob) -> None:
 def _work(numbered: tuple[int, Task]) -> tuple[int, ClipResult]:
     index, task = numbered
     assert _worker is not None
+    if isinstance(_worker, InputError):
+        raise _worker
     return index, _worker(task)

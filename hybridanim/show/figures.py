@@ -21,6 +21,8 @@ COLUMNS: dict[str, dict[str, tuple[str, str, int]]] = {
         "around_l1": ("L1 hair, body", DOWN, 4),
         "background_psnr": ("back PSNR dB", UP, 1),
         "sharpness": ("sharp", ONE, 2),
+        "follow_ms": ("follow ms", DOWN, 1),
+        "render_ms": ("render ms", DOWN, 1),
         "lpips": ("LPIPS", DOWN, 3),
         "fid": ("FID", DOWN, 1),
     },
