@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ import tyro
 
 from hybridanim import io, provenance
 from hybridanim.errors import InputError
-from hybridanim.live import devices, governor
+from hybridanim.live import consent, devices, governor
 from hybridanim.live.camera import Camera, CameraError, Shot, make_camera
 from hybridanim.live.capture import Capture
 from hybridanim.live.config import LiveJob
@@ -26,10 +25,6 @@ from .guards import undisturbed
 from .live_animator import Animator
 from .live_outputs import finish, open_outputs, record_of, refuse_to_replace
 from .terminal import example_source, listen
-
-CONSENT = (
-    "Animate only people who have agreed to it, and let nobody take the result for a recording."
-)
 
 
 @dataclass(frozen=True)
@@ -64,7 +59,8 @@ def live(
 ) -> dict[str, Any]:
     """Run until the end; returns the report. make: gives cameras in place of the job's."""
     refuse_to_replace(job, sources)
-    _tell_consent()
+    if consent.is_first_time():
+        print(consent.WORDS, flush=True)
     display = None if job.window == "no" else DisplayCheck()
     make = make or (lambda: make_camera(job.camera, job.camera_size, job.camera_rate, job.loop))
     camera = make().name
@@ -108,17 +104,3 @@ def _picture(path: Path) -> Array:
         with io.open_source(path) as reader:
             return next(reader).image
     return io.read_picture(path)
-
-
-def _tell_consent() -> None:
-    """Once on each machine, as far as it can be remembered."""
-    home = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
-    told = (Path(home) if home else Path.home() / ".cache") / "hybridanim" / "consent"
-    if told.exists():
-        return
-    print(CONSENT, flush=True)
-    try:
-        told.parent.mkdir(parents=True, exist_ok=True)
-        told.touch()
-    except OSError:
-        return  # it will be told again

@@ -26,9 +26,9 @@ _VERBS: dict[str, Verb] = {
     chr(_ESCAPE): "quit",
 }
 HELP = (
-    ("r", "reference: this pose means no motion"),
+    ("r", "take this pose as the reference"),
     ("n", "next source, 1 to 9: that one"),
-    ("+ -", "stronger, weaker motion"),
+    ("+ -", "stronger or weaker motion"),
     ("m", "mirror the camera"),
     ("d", "what the tracker sees"),
     ("p", "pause"),

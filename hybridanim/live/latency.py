@@ -52,7 +52,7 @@ class Latency:
         self.count += 1
         self._last_s = shown_s
         self._largest_ms = max(self._largest_ms, value_ms)
-        self._bins[int(np.clip(value_ms / _BIN_MS, 0, _BINS - 1))] += 1
+        self._bins[max(0, min(_BINS - 1, int(value_ms / _BIN_MS)))] += 1
         self._span.append(value_ms)
         self._recent.append((shown_s, value_ms))
         while self._recent[0][0] < shown_s - _RECENT_S:

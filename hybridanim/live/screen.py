@@ -42,7 +42,7 @@ def view(result: Array, screen: Screen, inset: Array | None = None) -> Array:
     rows = [Line(text) for text in (screen.figures, screen.level) if text]
     ink.put_note(out, rows)
     if screen.has_help:
-        ink.put_note(out, [Line(f"{key}   {what}") for key, what in HELP], top=True, right=True)
+        _put_help(out)
     if screen.notice:
         ink.put_banner(out, screen.notice, AMBER)
     elif screen.is_paused:
@@ -50,6 +50,21 @@ def view(result: Array, screen: Screen, inset: Array | None = None) -> Array:
     elif screen.hint is not None:
         ink.put_banner(out, screen.hint.words, ink.GREEN if screen.hint.is_good else AMBER)
     return out
+
+
+def _put_help(out: Array) -> None:
+    """The keys in two columns, in the middle, where neither banner nor figures stand."""
+    size = ink.text_px(out, 0.95)
+    step, pad = ink.line_height(size), size // 2
+    first = max(ink.text_width(key, size) for key, _ in HELP) + 2 * pad
+    width = first + max(ink.text_width(what, size) for _, what in HELP) + 2 * pad
+    height = step * len(HELP) + 2 * pad
+    x, y = (out.shape[1] - width) // 2, (out.shape[0] - height) // 2
+    ink.shade(out, (x, y, width, height), ink.DARK, 0.75)
+    for row, (key, what) in enumerate(HELP):
+        top = y + pad + row * step
+        ink.put_text(out, key, (x + pad, top), ink.YELLOW, size_px=size)
+        ink.put_text(out, what, (x + pad + first, top), size_px=size)
 
 
 def inset_of(results: Results) -> Array:

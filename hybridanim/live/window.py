@@ -19,7 +19,7 @@ class Window:
     """A window of OpenCV's; all calls from the main thread."""
 
     def __init__(self) -> None:
-        cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+        cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
         self._size: tuple[int, ...] = ()
         self._is_shown = False
 

@@ -1,0 +1,162 @@
+"""The browser's stream, by urllib and by sockets that behave badly."""
+
+import json
+import socket
+import time
+import urllib.error
+import urllib.request
+
+import cv2
+import numpy as np
+import pytest
+
+from hybridanim.errors import InputError
+from hybridanim.live.server import BOUNDARY, Server
+from tests.live_fakes import wait_until
+
+
+def picture(level: int) -> np.ndarray:
+    image = np.full((32, 48, 3), level, np.uint8)
+    image[:, :, 0] = 200  # red: the order of the colours shows
+    return image
+
+
+@pytest.fixture
+def server():
+    pressed = []
+    one = Server(0, on_key=pressed.append)
+    one.pressed = pressed
+    yield one
+    one.close()
+
+
+def get(server, path, **headers):
+    request = urllib.request.Request(server.url + path, headers=headers)
+    return urllib.request.urlopen(request, timeout=5)
+
+
+def next_part(stream) -> tuple[dict, bytes]:
+    """One part of a multipart stream, read by the letter of RFC 2046."""
+    line = stream.readline()
+    while line in (b"\r\n", b""):
+        line = stream.readline()
+    assert line.rstrip() == f"--{BOUNDARY}".encode()
+    headers = {}
+    while (line := stream.readline().rstrip()) != b"":
+        name, _, value = line.decode().partition(": ")
+        headers[name] = value
+    return headers, stream.read(int(headers["Content-Length"]))
+
+
+def test_the_stream_is_valid_multipart_jpeg(server):
+    server.write(picture(10), time.monotonic())
+    with get(server, "stream.mjpg") as stream:
+        kind = stream.headers["Content-Type"]
+        assert kind == f"multipart/x-mixed-replace; boundary={BOUNDARY}"
+        for level in (10, 120, 240):
+            server.write(picture(level), time.monotonic())
+            headers, data = next_part(stream)
+            if level == 10 and headers["X-Number"] == "1":
+                headers, data = next_part(stream)
+            assert headers["Content-Type"] == "image/jpeg"
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+            assert image is not None
+            blue, green, red = image.mean((0, 1))
+            assert abs(red - 200) < 4 and abs(blue - level) < 4 and abs(green - level) < 4
+            assert 0 <= float(headers["X-Age-Ms"]) < 1000
+
+
+def test_nothing_is_encoded_without_readers(server, monkeypatch):
+    import hybridanim.live.server as module
+
+    calls = []
+    jpeg = module._jpeg
+    monkeypatch.setattr(module, "_jpeg", lambda image: calls.append(1) or jpeg(image))
+    for level in range(50):
+        server.write(picture(level), time.monotonic())
+    assert calls == []
+    get(server, "picture.jpg").read()
+    get(server, "picture.jpg").read()
+    assert len(calls) == 1  # the same picture, once for all
+
+
+def test_a_reader_that_never_reads_delays_nobody_and_is_let_go(server, monkeypatch):
+    import hybridanim.live.server as module
+
+    monkeypatch.setattr(module._Handler, "timeout", 0.5)
+    large = np.random.default_rng(0).integers(0, 255, (720, 1280, 3)).astype(np.uint8)
+    silent = socket.socket()
+    silent.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    silent.connect(("127.0.0.1", server.port))
+    silent.sendall(f"GET /stream.mjpg HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n\r\n".encode())
+    assert wait_until(lambda: server.board.readers == 1)
+    slowest = 0.0
+    with get(server, "stream.mjpg") as stream:
+        for _ in range(10):
+            start_s = time.monotonic()
+            server.write(large, start_s)
+            slowest = max(slowest, time.monotonic() - start_s)
+            headers, _ = next_part(stream)
+    assert slowest < 0.05
+    assert int(headers["X-Number"]) == 10
+    server.write(large, time.monotonic())
+    assert wait_until(lambda: server.board.readers == 0, 3.0)
+    silent.close()
+
+
+def test_the_page_shows_the_stream_and_the_words(server):
+    page = get(server, "").read().decode()
+    assert "/stream.mjpg" in page and "<title>" in page
+    assert "http" not in page.replace(server.url, "")  # nothing comes from elsewhere
+    server.board.status = {"figures": "30 fps"}
+    assert json.load(get(server, "status.json")) == {"figures": "30 fps"}
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        get(server, "../etc/passwd")
+
+
+def post(server, path, **headers):
+    request = urllib.request.Request(server.url + path, data=b"", headers=headers)
+    return urllib.request.urlopen(request, timeout=5)
+
+
+def test_keys_come_from_its_own_page_only(server):
+    own = server.url.rstrip("/")
+    assert post(server, "key?letter=r", Origin=own).status == 200
+    assert post(server, "key?letter=%2B").status == 200
+    assert server.pressed == ["r", "+"]
+    for headers in (
+        {"Origin": "https://elsewhere.example"},
+        {"Host": "elsewhere.example"},
+        {"Host": f"elsewhere.example:{server.port}"},
+        {"Sec-Fetch-Site": "cross-site"},
+    ):
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            post(server, "key?letter=r", **headers)
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            get(server, "picture.jpg", **headers)
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        post(server, "key?letter=rr")
+    assert server.pressed == ["r", "+"]
+
+
+def test_only_this_machine_can_reach_it(server):
+    assert server._server.server_address[0] == "127.0.0.1"
+    assert server.url == f"http://127.0.0.1:{server.port}/"
+
+
+def test_a_taken_port_is_told(server):
+    with pytest.raises(InputError, match=f"--serve {server.port}"):
+        Server(server.port)
+
+
+def test_closing_ends_the_streams():
+    server = Server(0)
+    server.write(picture(1), time.monotonic())
+    stream = get(server, "stream.mjpg")
+    next_part(stream)
+    start_s = time.monotonic()
+    server.close()
+    stream.read()  # comes to an end
+    assert time.monotonic() - start_s < 3
+    with pytest.raises(urllib.error.URLError):
+        get(server, "")
