@@ -2,12 +2,14 @@
 
 From these come the view that stages 1 to 3 work on, and the automatic reference: the frame whose
 pose and opening of eyes and mouth are nearest the source's (a measure of Siarohin et al. 2019's
-"best frame", with the head's rotation in place of a landmark network's shape distance).
+"best frame", with the head's rotation in place of a landmark network's shape distance). A learned
+tracker's detector gives the keypoints of that frame, so that its own answers are compared.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -17,7 +19,9 @@ from .alignment import MEAN_SHAPE, Aligner
 from .following import Reference
 from .landmarks.points import eye_opening, mouth_opening
 from .source import SURE, landmark_head, rotation_deg
-from .types import Array, FaceBox, HeadBox, Source
+from .tracks import detection
+from .tracks.detection import Detector
+from .types import Array, Crop, FaceBox, HeadBox, Keypoints, Source
 from .views import View
 
 _DEGREES = 10.0  # a turn that counts as much as ...
@@ -34,10 +38,54 @@ class Glance:
     head: HeadBox
     landmarks_xy_px: Array | None  # (L, 2)
     rotation_deg: tuple[float, float, float]
+    keypoints: Keypoints | None = None  # of a learned tracker, in ...
+    keypoints_crop: Crop | None = None  # ... this square
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether it can be a reference."""
+        return self.landmarks_xy_px is not None or self.keypoints is not None
 
 
-def glance(image: Array, index: int, time_s: float, aligner: Aligner | None) -> Glance | None:
-    """Find the largest face of a picture, (H, W, 3) uint8 RGB; None when there is none."""
+@dataclass(frozen=True, slots=True)
+class ObjectGlance:
+    """What a detector that looks at whole frames sees in one picture of the driver."""
+
+    index: int
+    time_s: float
+    keypoints: Keypoints
+    keypoints_crop: Crop
+    is_clear: bool = True
+
+
+def glance(
+    image: Array,
+    index: int,
+    time_s: float,
+    aligner: Aligner | None,
+    detector: Detector | None = None,
+) -> Glance | None:
+    """Find the largest face of a picture, (H, W, 3) uint8 RGB; None when there is none.
+
+    detector: that of a learned tracker for heads; then its keypoints come with the glance.
+    """
+    one = _face_glance(image, index, time_s, aligner)
+    if one is None or detector is None:
+        return one
+    seen = detection.look_closely(image, one.head, detector)
+    if seen.head is None or seen.confidence < detection.LEAST_TO_START:
+        return one
+    points = seen.points.in_crop(seen.window)
+    return replace(one, head=seen.head, keypoints=points, keypoints_crop=seen.window)
+
+
+def glance_at_object(image: Array, index: int, time_s: float, detector: Detector) -> ObjectGlance:
+    """The keypoints of the middle square of a picture, (H, W, 3) uint8 RGB."""
+    square = detection.middle_square(image)
+    return ObjectGlance(index, time_s, detector(image, square), square)
+
+
+def _face_glance(image: Array, index: int, time_s: float, aligner: Aligner | None) -> Glance | None:
     found = faces.detect_faces(image)
     if not found:
         return None
@@ -53,9 +101,11 @@ def glance(image: Array, index: int, time_s: float, aligner: Aligner | None) -> 
     return Glance(index, time_s, face, head, landmarks.xy_px, turned)
 
 
-def nearest(glances: list[Glance], source: Source) -> Glance | None:
-    """The glance most like the source's pose; None when none shows landmarks."""
-    shown = [one for one in glances if one.landmarks_xy_px is not None]
+def nearest(glances: Sequence[Glance | ObjectGlance], source: Source) -> Glance | None:
+    """The glance most like the source's pose; None when none shows a face with landmarks."""
+    faces_seen = [one for one in glances if isinstance(one, Glance)]
+    shown = [one for one in faces_seen if one.landmarks_xy_px is not None]
+    shown = [one for one in shown if one.keypoints is not None] or shown
     return min(shown, key=lambda one: distance(one, source)) if shown else None
 
 
@@ -70,15 +120,22 @@ def distance(one: Glance, source: Source) -> float:
     return total
 
 
-def as_reference(one: Glance, view: View) -> Reference:
+def as_reference(one: Glance | ObjectGlance, view: View) -> Reference:
     """A glance as the frame that relative motion is measured from, in the view's pixels."""
     corner = np.array([view.x_px, view.y_px])
 
     def moved(xy: Array) -> Array:
         return ((np.asarray(xy) + 0.5 - corner) * view.scale - 0.5).astype(np.float32)
 
-    x, y = moved(np.array(one.head.center_xy_px))
-    head = HeadBox((float(x), float(y)), one.head.size_px * view.scale, one.head.roll_deg)
+    head = None
+    if isinstance(one, Glance):
+        x, y = moved(np.array(one.head.center_xy_px))
+        head = HeadBox((float(x), float(y)), one.head.size_px * view.scale, one.head.roll_deg)
+    if one.keypoints is not None and one.keypoints_crop is not None:
+        seen = one.keypoints_crop
+        x, y = ((np.array([seen.x_px, seen.y_px]) - corner) * view.scale).tolist()
+        return Reference(one.keypoints, head, Crop(x, y, seen.side_px * view.scale))
+    assert isinstance(one, Glance) and head is not None
     landmarks = None if one.landmarks_xy_px is None else moved(one.landmarks_xy_px)
     crop = sparse_motion.crop_around(head)
     return Reference(sparse_motion.rest(head, landmarks, MEAN_SHAPE, crop), head, crop)

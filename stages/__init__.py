@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hybridanim import alignment, following, source, views
+from hybridanim import alignment, following, scanning, source, views
 from hybridanim.alignment import MEAN_SHAPE
 from hybridanim.config import PipelineConfig, pipeline_config
 from hybridanim.errors import InputError
@@ -152,6 +152,14 @@ class Pipeline:
         """Stages 1 and 2 alone: what the driver does, without animating anything."""
         frame = self.frame(image, time_s)
         return self.track(frame, self.segment(frame))
+
+    def glance(
+        self, image: Array, index: int, time_s: float
+    ) -> scanning.Glance | scanning.ObjectGlance | None:
+        """What one picture of the driver shows, before the run; None when there is no face."""
+        if self.detector is not None and self.detector.window != "head":
+            return scanning.glance_at_object(image, index, time_s, self.detector)
+        return scanning.glance(image, index, time_s, self.aligner, self.detector)
 
     def set_reference(self, tracks: Tracks | None) -> None:
         """Measure relative motion from the driver in ``tracks``; None = from the first frame."""

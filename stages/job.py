@@ -21,7 +21,7 @@ from hybridanim.config import RenderJob
 from hybridanim.errors import InputError
 from hybridanim.profiles import load_profiles
 from hybridanim.show.debug import DebugWriter
-from hybridanim.types import Array, Frame, Results, Source
+from hybridanim.types import Array, FaceBox, Frame, Results, Source
 
 from . import Followed, Pipeline, build
 from .guards import DebugOutputs, refuse_clashes, undisturbed
@@ -29,6 +29,7 @@ from .overlap import overlapped
 
 SCAN_S = 60.0  # how much of the driving video is looked through before the run
 _GLANCE_S = 0.4  # and how often
+Glance = scanning.Glance | scanning.ObjectGlance
 Progress = Callable[[int, int | None, str], None]  # frames done, frames in all, what is done
 
 
@@ -61,7 +62,7 @@ def render(
     summary = Summary(job.output)
     with ExitStack() as quiet, ExitStack() as stack:
         reader = stack.enter_context(io.open_source(driving_path, job.start, job.end))
-        view = views.view_of_faces([g.face for g in glances], reader.height, reader.width)
+        view = views.view_of_faces(_faces(glances), reader.height, reader.width)
         pipeline.view = view
         _set_reference(pipeline, job, glances, view, summary)
         composer = Composer(job, source)
@@ -136,11 +137,11 @@ def _source_picture(path: Path, time_s: float) -> Array:
     return io.read_picture(path)
 
 
-def _scan(path: Path, job: RenderJob, pipeline: Pipeline) -> list[scanning.Glance]:
+def _scan(path: Path, job: RenderJob, pipeline: Pipeline) -> list[Glance]:
     """Glances at the driver every now and then, over the first minute of the cut."""
     end = min(job.start + SCAN_S, job.end or float("inf"))
     wanted = int(job.reference) if job.reference.isdecimal() else -1
-    found: list[scanning.Glance] = []
+    found: list[Glance] = []
     due = 0.0
     with io.open_source(path, job.start, None if wanted >= 0 else end) as reader:
         first_s: float | None = None
@@ -148,7 +149,7 @@ def _scan(path: Path, job: RenderJob, pipeline: Pipeline) -> list[scanning.Glanc
             first_s = frame.time_s if first_s is None else first_s
             passed = frame.time_s - first_s
             if passed >= due or frame.index == wanted:
-                seen = scanning.glance(frame.image, frame.index, frame.time_s, pipeline.aligner)
+                seen = pipeline.glance(frame.image, frame.index, frame.time_s)
                 found += [seen] if seen else []
                 due = max(due, passed + _GLANCE_S) if passed >= due else due
             if passed > SCAN_S and frame.index >= wanted:
@@ -156,10 +157,14 @@ def _scan(path: Path, job: RenderJob, pipeline: Pipeline) -> list[scanning.Glanc
     return found
 
 
+def _faces(glances: list[Glance]) -> list[FaceBox]:
+    return [one.face for one in glances if isinstance(one, scanning.Glance)]
+
+
 def _set_reference(
     pipeline: Pipeline,
     job: RenderJob,
-    glances: list[scanning.Glance],
+    glances: list[Glance],
     view: views.View,
     summary: Summary,
 ) -> None:
@@ -170,12 +175,12 @@ def _set_reference(
         chosen = scanning.nearest(glances, pipeline.source)
     else:
         chosen = next((g for g in glances if g.index == int(job.reference)), None)
-        if chosen is None or chosen.landmarks_xy_px is None:
+        if chosen is None or not chosen.is_clear:
             raise InputError(
                 f"--reference {job.reference}: expected a frame with a clear face, found none"
                 " there; choose another frame, or auto"
             )
-    if chosen is not None and chosen.landmarks_xy_px is not None:
+    if chosen is not None and chosen.is_clear:
         pipeline.keypoints.set_reference(scanning.as_reference(chosen, view))
         summary.notes.append(f"Reference: frame {chosen.index} ({chosen.time_s:.2f} s).")
 

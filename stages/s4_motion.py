@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from hybridanim import dense_motion
 from hybridanim.anchors import PINNED, REACH_BOX
 from hybridanim.config import DenseConfig
@@ -14,6 +16,9 @@ from .base import Stage
 
 if TYPE_CHECKING:
     from hybridanim.learned_rendering import LearnedRenderer
+
+
+_REACH_OBJECT = 0.2  # one sigma of an object's keypoint, in halves of the square
 
 
 class Dense(Stage):
@@ -27,8 +32,11 @@ class Dense(Stage):
     def __call__(self, source: Source, points: SparseMotion) -> DenseMotion:
         """The backward flow and the occlusion map for this frame."""
         head_norm = 2 * source.head.size_px / source.crop.side_px
+        reach_norm, pinned = REACH_BOX * head_norm, PINNED
+        if (count := len(source.keypoints.xy_norm)) != len(REACH_BOX):  # those of an object
+            reach_norm, pinned = np.full(count, _REACH_OBJECT, np.float32), None
         return dense_motion.combine(
-            source.keypoints, points.target, REACH_BOX * head_norm, self._config.grid, PINNED
+            source.keypoints, points.target, reach_norm, self._config.grid, pinned
         )
 
     def draw(self, canvas: Array, output: DenseMotion) -> Array:
