@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import socket
 import threading
-import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -227,10 +226,9 @@ class _Handler(BaseHTTPRequestHandler):
             if found is None:
                 continue
             seen, time_s, data = found
-            age_ms = 1000 * (time.monotonic() - time_s)
             head = (
                 f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n"
-                f"X-Number: {seen}\r\nX-Age-Ms: {age_ms:.1f}\r\n\r\n"
+                f"X-Number: {seen}\r\nX-Taken-S: {time_s:.6f}\r\n\r\n"
             )
             self.wfile.write(head.encode() + data + b"\r\n")
 
