@@ -1,15 +1,16 @@
 """LPIPS and the features of FID, where their networks are on this machine; nothing is downloaded.
 
-LPIPS (Zhang et al. 2018, AlexNet, version 0.1) needs the packages ``lpips`` and ``torchvision`` and
-the file ``alexnet-owt-7be5be79.pth``. FID (Heusel et al. 2017) needs ``inception-2015-12-05.pt``,
-the TorchScript form of the published Inception network. torch is imported only when one is there.
+LPIPS (Zhang et al. 2018, AlexNet, version 0.1) needs torchvision's ``alexnet-owt-7be5be79.pth`` and
+the calibration that the package ``lpips`` carries. FID (Heusel et al. 2017) needs
+``inception-2015-12-05.pt``, the TorchScript form of the published Inception network. torch is
+imported only when one is there.
 """
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,15 @@ from .types import Array
 
 ALEXNET_FILE = "alexnet-owt-7be5be79.pth"
 INCEPTION_FILE = "inception-2015-12-05.pt"
+# AlexNet's convolutions: number in torchvision's list -> stride, padding, whether pooled before
+_ALEXNET = {
+    0: (4, 2, False),
+    3: (1, 2, True),
+    6: (1, 1, True),
+    8: (1, 1, False),
+    10: (1, 1, False),
+}
+_MEAN, _DEVIATION = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # LPIPS's own, for [-1, 1]
 
 
 class Perceptual:
@@ -59,12 +69,11 @@ def find(folder: Path | None) -> tuple[Path | None, Path | None, list[str]]:
     places.append(Path(home) / "hub" / "checkpoints")
     alexnet, inception = (_first(places, name) for name in (ALEXNET_FILE, INCEPTION_FILE))
     lines = []
-    missing = [p for p in ("torch", "lpips", "torchvision") if not importlib.util.find_spec(p)]
-    if missing:
+    if _calibration() is None:
         alexnet = None
         lines.append(
-            f"LPIPS not measured: no package {', '.join(missing)}; to measure it, pip install"
-            f" {' '.join(missing)}, and give the folder of {ALEXNET_FILE} by --backbones"
+            "LPIPS not measured: no package lpips; to measure it, pip install lpips, and give the"
+            f" folder of torchvision's {ALEXNET_FILE} by --backbones"
         )
     elif alexnet is None:
         lines.append(
@@ -87,23 +96,51 @@ def _listed(places: list[Path]) -> str:
     return " or ".join(str(place) for place in places)
 
 
+def _calibration() -> Path | None:
+    """The weights of channels that the package lpips carries; it is not imported."""
+    package = importlib.util.find_spec("lpips")
+    places = (package.submodule_search_locations or []) if package else []
+    return _first([Path(p) / "weights" / "v0.1" for p in places], "alex.pth")
+
+
 def _load_lpips(alexnet: Path) -> Any:
-    """The package's network with the backbone's convolutions out of a file, strictly."""
+    """Two (1, 3, H, W) tensors in [-1, 1] -> their distance."""
     import torch
 
-    lpips = importlib.import_module("lpips")
-    net = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False).eval()
+    calibration = _calibration()
+    assert calibration is not None  # else ``find`` gives no file
     try:
-        weights = torch.load(alexnet, map_location="cpu", weights_only=True)
-        for name, value in net.net.state_dict().items():
-            # slice2.3.weight is features.3.weight of torchvision
-            value.copy_(weights["features." + name.split(".", 1)[1]])
-    except (OSError, KeyError, RuntimeError, ValueError) as error:
+        both = [
+            torch.load(f, map_location="cpu", weights_only=True) for f in (alexnet, calibration)
+        ]
+        convolutions = [
+            (both[0][f"features.{at}.weight"], both[0][f"features.{at}.bias"]) for at in _ALEXNET
+        ]
+        channels = [both[1][f"lin{n}.model.1.weight"] for n in range(len(_ALEXNET))]
+    except (OSError, KeyError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
         raise InputError(
             f"--backbones: expected torchvision's AlexNet in {alexnet}, got"
             f" {str(error).splitlines()[0]}; fetch the file again"
         ) from error
-    return net.requires_grad_(False)
+
+    def layers(picture: torch.Tensor) -> list[torch.Tensor]:
+        """Each layer's features at unit length."""
+        functional, found = torch.nn.functional, []
+        mean, deviation = (torch.tensor(v).view(1, 3, 1, 1) for v in (_MEAN, _DEVIATION))
+        x = (picture - mean) / deviation
+        for (stride, padding, is_pooled), convolution in zip(
+            _ALEXNET.values(), convolutions, strict=True
+        ):
+            x = functional.max_pool2d(x, 3, 2) if is_pooled else x
+            x = functional.relu(functional.conv2d(x, *convolution, stride, padding))
+            found.append(x / (x.pow(2).sum(1, keepdim=True).sqrt() + 1e-10))
+        return found
+
+    def distance(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        pairs = zip(layers(a), layers(b), channels, strict=True)
+        return torch.stack([((u - v) ** 2 * c).sum(1).mean() for u, v, c in pairs]).sum()
+
+    return distance
 
 
 def _load_inception(path: Path) -> Any:

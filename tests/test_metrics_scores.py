@@ -1,6 +1,9 @@
 """Scores over clips: pooling, jitter, following, regions; what the judges say of a face."""
 
+import importlib.util
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -156,3 +159,38 @@ def test_the_judge_knows_the_same_face_and_its_turns():
     aside = reconstruction.compare(truth, moved, judge.look(moved), Judges(judge))
     assert aside["akd_px"] == pytest.approx(2, abs=0.4)  # 4 in x and 0 in y
     assert other["csim"] < aside["csim"] < 1  # the truth's points align a turned face badly
+
+
+def alexnet_layers(nn):
+    """The first part of torchvision's AlexNet, whose weights are read by name."""
+    sizes = ((3, 64, 11, 4, 2), (64, 192, 5, 1, 2), (192, 384, 3, 1, 1))
+    sizes += ((384, 256, 3, 1, 1), (256, 256, 3, 1, 1))
+    layers = []
+    for index, size in enumerate(sizes):
+        layers += [nn.Conv2d(*size), nn.ReLU()]
+        layers += [nn.MaxPool2d(3, 2)] if index in (0, 1, 4) else []
+    return nn.Sequential(*layers)
+
+
+@pytest.mark.slow
+def test_lpips_is_that_of_its_package(tmp_path, monkeypatch):
+    """The package's own code on a backbone of random weights, with a stand-in for torchvision."""
+    torch = pytest.importorskip("torch")
+    if importlib.util.find_spec("lpips") is None:
+        pytest.skip("the package lpips is not installed")
+    torch.manual_seed(0)
+    net = torch.nn.Module()
+    net.features = alexnet_layers(torch.nn)
+    models = SimpleNamespace(alexnet=lambda **_: net)
+    monkeypatch.setitem(sys.modules, "torchvision", SimpleNamespace(models=models))
+    monkeypatch.setitem(sys.modules, "torchvision.models", models)
+    oracle = importlib.import_module("lpips").LPIPS(net="alex", pnet_rand=True, verbose=False)
+    torch.save(net.state_dict(), tmp_path / perceptual.ALEXNET_FILE)
+    own = perceptual.Perceptual(alexnet=tmp_path / perceptual.ALEXNET_FILE)
+    a, b = synthetic.textured(64, 80), synthetic.photograph(80)[:64]
+    tensors = [torch.from_numpy(p.transpose(2, 0, 1)[None] / 127.5 - 1).float() for p in (a, b)]
+    with torch.no_grad():
+        expected = float(oracle(*tensors))
+    assert expected > 0.05
+    assert own.distance(a, b) == pytest.approx(expected, rel=1e-4)
+    assert own.distance(a, a) == 0
