@@ -28,6 +28,7 @@ EXAMPLE_OUTPUT = Path("out") / "example.mp4"
 WORDS = {
     "doctor": "what this machine can do, and what to do about what is missing",
     "live": "animate pictures by a camera, now: window, browser, virtual camera, file",
+    "train": "networks of your own, from a folder of clips",
     "evaluate": "how well clips are reconstructed, beside copying the source",
 }
 

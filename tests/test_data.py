@@ -1,14 +1,10 @@
 """Cached clips and pairs: geometry of the augmentation, determinism, what is left out."""
 
-from pathlib import Path
-
-import av
 import numpy as np
 import pytest
 
 from hybridanim.alignment import MEAN_SHAPE
 from hybridanim.anchors import ANCHORS, FOLLOW
-from hybridanim.errors import InputError
 from hybridanim.landmarks.points import MIRROR
 from hybridanim.learning import data, data_augment, data_cache
 from hybridanim.learning.data import Augment, Pairs
@@ -140,69 +136,6 @@ def test_colours_change_both_frames_alike() -> None:
     one, two = data_augment.recoloured([image, image], look, rng)
     np.testing.assert_array_equal(one, two)
     assert np.abs(one[0, 0] - image[0, 0] / 255).max() > 0.01
-
-
-def write_clip(path: Path, frames: int, size: tuple[int, int] = (96, 64)) -> None:
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=25)
-        stream.width, stream.height, stream.pix_fmt = size[0], size[1], "yuv420p"
-        for i in range(frames):
-            image = np.full((size[1], size[0], 3), 8 * i, np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-        container.mux(stream.encode())
-
-
-def test_cache_keeps_evenly_spread_square_frames(tmp_path: Path) -> None:
-    write_clip(tmp_path / "who__1.mp4", 21)
-    cache = tmp_path / "cache"
-    cache.mkdir()
-    asked: list[list[int]] = []
-
-    def places(path: Path, numbers, frames: Array) -> Array:
-        asked.append(list(numbers))
-        return np.zeros((len(numbers), LAYOUT.count, 7), np.float32)
-
-    for _ in range(2):  # the second time everything is there
-        assert data_cache.cache_clip(
-            tmp_path / "who__1.mp4", cache, size=32, most=5, sets={"zero": places}
-        )
-    assert asked == [[0, 5, 10, 15, 20]]
-    (found,) = data_cache.read(cache)
-    assert found.identity == "who" and found.frames.shape == (5, 32, 32, 3)
-    np.testing.assert_allclose(found.frames[:, 16, 16, 0], [0, 40, 80, 120, 160], atol=4)
-    assert not list(cache.glob("*.part"))
-
-
-def test_a_later_set_is_added_without_decoding(tmp_path: Path) -> None:
-    write_clip(tmp_path / "a.mp4", 6)
-    made = {name: lambda *_: np.ones((3, LAYOUT.count, 7)) for name in ("one", "two")}
-    for names in (("one",), ("one", "two")):
-        sets = {name: made[name] for name in names}
-        data_cache.cache_clip(tmp_path / "a.mp4", tmp_path, size=16, most=3, sets=sets)
-    (found,) = data_cache.read(tmp_path)
-    assert sorted(found.points) == ["one", "two"]
-
-
-def test_too_short_and_empty(tmp_path: Path) -> None:
-    write_clip(tmp_path / "a.mp4", 1)
-    assert not data_cache.cache_clip(tmp_path / "a.mp4", tmp_path, size=16, most=3, sets={})
-    with pytest.raises(InputError, match="found none"):
-        data_cache.read(tmp_path)
-
-
-def test_prepare_lists_what_it_leaves_out(tmp_path: Path) -> None:
-    write_clip(tmp_path / "good.mp4", 4)
-    write_clip(tmp_path / "one.mp4", 1)
-    (tmp_path / "bad.mp4").write_bytes(b"not a video")
-    (tmp_path / "notes.txt").write_text("ignored")
-    made = {"ones": lambda path, numbers, frames: np.ones((len(numbers), LAYOUT.count, 7))}
-    left_out = data_cache.prepare(tmp_path, tmp_path / "cache", made, size=16)
-    assert sorted(left_out) == ["bad.mp4", "one.mp4"]
-    assert left_out["bad.mp4"].startswith("unreadable")
-    assert [clip.name for clip in data_cache.read(tmp_path / "cache")] == ["good"]
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="found 0 files"):
-        data_cache.prepare(tmp_path / "empty", tmp_path / "cache", made)
 
 
 def test_shrinking_averages() -> None:

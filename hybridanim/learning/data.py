@@ -20,12 +20,9 @@ from ..anchors import ANCHORS, FOLLOW, REACH_BOX
 from ..models.blocks import Points
 from ..types import Array
 from .data_augment import Look, draw_look, recoloured, turned_points
-from .data_cache import Clip
+from .data_cache import DETECTED, FITTED, TAUGHT, TRACKED, Clip
 
-TAUGHT = "taught"  # placed in every frame by a teacher
-TRACKED = "tracked"  # carried through the clip by the program's own tracker
-FITTED = "fitted"  # placed in every frame by the program itself, as in a source picture
-# where a frame's anchors are placed anew, neck and shoulders ride with the head: held back below
+__all__ = ["DETECTED", "FITTED", "TAUGHT", "TRACKED", "Augment", "Batch", "Layout", "Pairs"]
 
 
 class Batch(NamedTuple):
@@ -187,7 +184,7 @@ def pair(
 def _rows(clip: Clip, points: str, numbers: tuple[int, int], layout: Layout) -> list[Array]:
     """Keypoints (K, 6) of source and driving as the program would get them from this set."""
     before, after = (clip.points[points][number, :, :6].copy() for number in numbers)
-    if points in (TAUGHT, FITTED):
+    if points in (TAUGHT, FITTED, DETECTED):  # neck and shoulders ride with the head there
         return [before, held_back(before, after, layout.follow)]
     fitted = clip.points.get(FITTED)
     if points == TRACKED and fitted is not None:
