@@ -18,6 +18,7 @@ from av.error import FFmpegError
 from hybridanim import io
 from hybridanim.alignment import WEIGHTS
 from hybridanim.errors import InputError
+from hybridanim.live import devices
 from hybridanim.provenance import PACKAGES
 
 from . import Pipeline
@@ -41,7 +42,7 @@ def report(example: Path, source: Path) -> list[str]:
 
     example: a driving video, source: a picture, both of the repository.
     """
-    return [*_machine(), *_codecs(), *_weights(), *_times(example, source)]
+    return [*_machine(), *_codecs(), *_weights(), *devices.report(), *_times(example, source)]
 
 
 def _machine() -> list[str]:

@@ -1,12 +1,14 @@
-"""Which cameras this machine has."""
+"""Which cameras this machine has, and what else a live run may use of it."""
 
 from __future__ import annotations
 
 import platform
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from .camera import CameraError, Device
+from .window import DisplayCheck
 
 _MOST_PROBED = 6
 _V4L = Path("/sys/class/video4linux")
@@ -76,3 +78,12 @@ def lines(found: list[Found]) -> list[str]:
 def _line(one: Found) -> str:
     size = f", {one.size_px[0]}x{one.size_px[1]}" if one.size_px else ""
     return f"  --camera {one.number}  {one.name}{size}"
+
+
+def report() -> list[str]:
+    """For doctor: cameras, window and virtual camera, with what to do about what is missing."""
+    reason = DisplayCheck().reason()
+    window = "can be opened" if not reason else f"none, {reason}; use live --serve 8080"
+    has_virtual = find_spec("pyvirtualcam") is not None
+    virtual = "pyvirtualcam is there" if has_virtual else "for it, pip install pyvirtualcam"
+    return [*lines(list_cameras()), f"Window: {window}", f"Virtual camera: {virtual}"]
