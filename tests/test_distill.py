@@ -14,19 +14,20 @@ from hybridanim.anchors import ANCHORS, landmark_average
 from hybridanim.errors import InputError
 from hybridanim.learning import data_cache, distill_look, distill_measure
 from hybridanim.learning.data import anchor_layout
-from hybridanim.learning.distill import Distiller, lever
+from hybridanim.learning.distill import Distiller
 from hybridanim.learning.distill_config import PLAIN, DistillConfig, DistillLosses, WindowAugment
 from hybridanim.learning.distill_data import Teaching, Windows
 from hybridanim.learning.distill_loss import DistillObjective, relative_error
+from hybridanim.learning.distill_shape import Shape, apply_shape, fit_shape
 from hybridanim.learning.distill_stills import still
 from hybridanim.models import build
 from hybridanim.models.blocks import Points
 from hybridanim.models.build import DetectorSizes
 from hybridanim.models.files import read_weights
-from hybridanim.models.keypoints import TEMPERATURE, Detection
+from hybridanim.models.keypoints import TEMPERATURE, Detection, expectation
 from hybridanim.types import Array, Crop, HeadBox
 
-TINY = DetectorSizes(38, (8, 16, 16), 32, pool=2)
+TINY = DetectorSizes(38, (8, 16, 16), 32, seen=30)
 SIDE = 96
 
 
@@ -121,8 +122,7 @@ def test_a_flipped_view_swaps_sides_and_keeps_faces_upright() -> None:
 def test_detection_against_plain_numpy() -> None:
     torch.manual_seed(0)
     sizes = DetectorSizes(3, (4, 6, 6), 16, pool=2)
-    lengths = np.array([[0.0, 0.0], [0.5, 0.0], [0.1, -0.7]])
-    net = build.detector(sizes, torch.from_numpy(lengths).float()).eval()
+    net = build.detector(sizes).eval()
     torch.nn.init.normal_(net.affine.weight, std=0.3)
     picture = torch.rand(2, 3, 32, 32)
     with torch.no_grad():
@@ -144,14 +144,46 @@ def test_detection_against_plain_numpy() -> None:
                     cell = maps[b, 4 * k : 4 * k + 4, row // 2, column // 2]
                     jacobian += heat[row, column] * cell
             jacobian = jacobian.reshape(2, 2)
-            xy = xy + jacobian @ lengths[k]
             np.testing.assert_allclose(found.points.xy[b, k], xy, atol=1e-5)
             np.testing.assert_allclose(found.points.jacobian[b, k], jacobian, atol=1e-5)
             np.testing.assert_allclose(found.spread[b, k], np.sqrt(np.mean(variance)), atol=1e-4)
 
 
+def test_shape_model_of_a_detection_against_plain_numpy() -> None:
+    rng = np.random.default_rng(0)
+    net = build.detector(DetectorSizes(4, (4, 6, 6), 16, seen=3)).eval()
+    shape = Shape(rng.normal(size=(4, 3)), rng.normal(size=(4, 2, 3)))
+    net.get_buffer("places").copy_(torch.from_numpy(shape.places))
+    net.get_buffer("affines").copy_(torch.from_numpy(shape.affines))
+    with torch.no_grad():
+        picture = torch.rand(2, 3, 16, 16)
+        found = net.detect(picture)
+        body = net.body(net.stem(torch.nn.functional.pixel_unshuffle(picture, 2)))
+        grid = torch.from_numpy(geometry.grid_norm(8))
+        seen = expectation(net.heat(body), grid).double().numpy()
+    expected = apply_shape(shape, seen)
+    np.testing.assert_allclose(found.points.xy, expected[..., :2], atol=1e-5)
+    np.testing.assert_allclose(found.points.jacobian.flatten(2), expected[..., 2:], atol=1e-5)
+
+
+def test_shape_model_recovers_linear_faces_and_turns_with_them() -> None:
+    rng = np.random.default_rng(1)
+    places, affines = rng.normal(0, 0.3, (5, 3)), rng.normal(0, 0.3, (5, 2, 3))
+    places[:3] = np.eye(3)
+    made = apply_shape(Shape(places, affines), 20 * rng.normal(size=(400, 3, 2)))
+    shape = fit_shape(made, 3)
+    again = apply_shape(shape, made[:, :3, :2])
+    scale = np.abs(made).mean()
+    assert np.abs(again - made).mean() < 0.01 * scale
+    turn = np.array([[0.3, -1.2], [0.9, 0.4]])
+    one, other = (apply_shape(shape, xy) for xy in (made[:, :3, :2], made[:, :3, :2] @ turn.T + 7))
+    np.testing.assert_allclose(other[..., :2], one[..., :2] @ turn.T + 7, atol=1e-3)
+    jacobian = turn @ one[..., 2:].reshape(400, 5, 2, 2)
+    np.testing.assert_allclose(other[..., 2:].reshape(400, 5, 2, 2), jacobian, atol=1e-3)
+
+
 def test_one_picture_and_a_batch_agree() -> None:
-    net = build.detector(TINY, lever()).eval()
+    net = build.detector(TINY).eval()
     pictures = torch.rand(3, 3, 32, 32)
     with torch.no_grad():
         together, alone = net(pictures), [net(picture[None]) for picture in pictures]
@@ -206,7 +238,7 @@ def test_learning_beats_the_start_and_goes_on_after_a_stop(cache: Path, tmp_path
     found = read_weights(weights)
     assert found.kind == "face" and found.window == "head" and found.detector_sizes == TINY
     assert found.detector is not None
-    torch.testing.assert_close(found.detector.lever, lever())
+    torch.testing.assert_close(found.detector.places, whole.net.places)
     for steps in (3, 6):
         part = Distiller(replace(config_of(cache, tmp_path / "parts", 6), steps=steps))
         part.progress = lambda part=part, steps=steps: part.step / 6 if part.step < steps else 1.0

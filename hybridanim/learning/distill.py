@@ -19,10 +19,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ..anchors import anchors_box
 from ..errors import InputError
 from ..models import build
 from ..models.files import write_weights
@@ -33,11 +33,11 @@ from .distill_config import DistillConfig
 from .distill_data import Teaching, Windows
 from .distill_loss import DistillObjective
 from .distill_measure import validate
+from .distill_shape import fit_shape
 
 Report = Callable[[str], None]
 CHECKPOINT = "checkpoint.pt"
 EXPORT = "detector.safetensors"
-_NEAR_BOX = 0.6  # anchors farther from the face's middle are reached by a lever
 
 
 def distill(config: DistillConfig, report: Report = lambda line: None) -> Path:
@@ -46,15 +46,6 @@ def distill(config: DistillConfig, report: Report = lambda line: None) -> Path:
     Raises InputError when there are no clips with the teacher's keypoints.
     """
     return Distiller(config, report).run()
-
-
-def lever() -> Tensor:
-    """(K, 2) canonical units: hair, neck and shoulders are seen where the face is near them, since
-    they themselves may lie outside the window.
-    """
-    places = torch.from_numpy(anchors_box())
-    length = places.norm(dim=1, keepdim=True)
-    return places * (1 - _NEAR_BOX / length).clamp(min=0)
 
 
 class Distiller:
@@ -70,12 +61,14 @@ class Distiller:
         torch.manual_seed(config.seed)
         self.config, self._report, self._clock = config, report, clock
         config.out.mkdir(parents=True, exist_ok=True)
-        self.net = build.detector(config.sizes, lever()).to(memory_format=torch.channels_last)  # pyright: ignore
+        self.net = build.detector(config.sizes).to(memory_format=torch.channels_last)  # pyright: ignore
+        clips = [clip for cache in config.caches for clip in _clips(cache, config.points)]
+        if config.sizes.seen:
+            _set_shape(self.net, clips, config.points)
         self.average = copy.deepcopy(self.net).requires_grad_(False)
         self._optimiser = torch.optim.AdamW(
             self.net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
-        clips = [clip for cache in config.caches for clip in _clips(cache, config.points)]
         self._teaching = Teaching(clips, config)
         self._validation = _clips(config.validation, config.points)
         self._objective = DistillObjective(config.losses, config.sizes.size // 2)
@@ -233,6 +226,14 @@ def _clips(cache: Path, points: str) -> list[Clip]:
             " with that teacher first"
         )
     return found
+
+
+def _set_shape(net: KeypointDetector, clips: list[Clip], points: str) -> None:
+    """Fit the linear shape model to what the teacher says of these clips."""
+    rows = np.concatenate([clip.points[points] for clip in clips])
+    shape = fit_shape(rows[np.isfinite(rows).all((1, 2))], net.seen)
+    net.get_buffer("places").copy_(torch.from_numpy(shape.places))
+    net.get_buffer("affines").copy_(torch.from_numpy(shape.affines))
 
 
 def read_checkpoint(path: Path, sizes: build.DetectorSizes) -> KeypointDetector:

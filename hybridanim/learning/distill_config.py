@@ -15,11 +15,11 @@ class WindowAugment:
     flip: float = 0.5
     """Share of mirrored windows."""
     shift_heads: float = 0.13
-    """Largest error of the window's middle, each way."""
+    """Largest error of the window's middle, each way; most are small."""
     grow: tuple[float, float] = (0.8, 1.25)
-    """Smallest and largest error of the window's size."""
+    """Smallest and largest error of the window's size; most are small."""
     roll_deg: float = 38.0
-    """Largest roll of the head in the window; most are small."""
+    """Largest turn of the picture; most are small."""
     shear: float = 0.06
     """Largest stretch and shear: other shapes of face."""
     colour: float = 0.3

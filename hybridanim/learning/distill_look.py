@@ -37,9 +37,12 @@ def draw_view(
     """
     size = 2 * head.size_px / side_px
     middle = (np.array(head.center_xy_px) + 0.5) * 2 / side_px - 1
-    grow = np.exp(rng.uniform(*np.log(augment.grow)))
-    roll_deg = rng.normal(0, 0.3) if rng.random() < 0.6 else rng.uniform(-1, 1)
-    turn_deg = np.clip(roll_deg, -1, 1) * augment.roll_deg
+    is_usual = rng.random() < 0.7  # most windows are nearly right
+    by, turned, right, down = (
+        np.clip(rng.normal(0, 0.3, 4), -1, 1) if is_usual else rng.uniform(-1, 1, 4)
+    )
+    grow = augment.grow[1] ** by if by > 0 else augment.grow[0] ** -by
+    turn_deg = turned * augment.roll_deg
     if augment.roll_deg:
         turn_deg -= rng.uniform(0, 1) * head.roll_deg
     a = np.deg2rad(turn_deg)
@@ -49,7 +52,7 @@ def draw_view(
     is_flipped = bool(rng.random() < augment.flip)
     if is_flipped:
         linear = linear @ _MIRROR
-    shift = rng.uniform(-1, 1, 2) * augment.shift_heads * 2 / sparse_motion.CROP_HEADS
+    shift = np.array([right, down]) * augment.shift_heads * 2 / sparse_motion.CROP_HEADS
     place = np.array([0, -2 * sparse_motion.CROP_RISE]) + shift
     return View(np.column_stack([linear, place - linear @ middle]), is_flipped)
 

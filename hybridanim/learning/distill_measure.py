@@ -36,6 +36,8 @@ for _name, _words in _PARTS.items():
             if any(word in anchor for word in _words) and k not in _taken
         ]
     )
+ON_FACE: Array = np.array([k for k, anchor in enumerate(ANCHORS) if anchor.landmarks])
+"""The anchors that something in the picture shows; hair and shoulders only ride along."""
 _EYES = [
     [_NAMES.index(f"{side}_{end}_eye") for end in ("outer", "inner")] for side in ("left", "right")
 ]

@@ -57,19 +57,22 @@ class DetectorSizes:
 
     count: int = 10
     """Keypoints."""
-    widths: tuple[int, ...] = (24, 48, 72, 96)
+    widths: tuple[int, ...] = (16, 32, 48, 64)
     """Of its U-Net at 1/2, 1/4, 1/8 and 1/16 of what it sees."""
     size: int = 64
     """Pixels that its window is shrunk to; heatmaps have half of it."""
-    pool: int = 1
+    pool: int = 2
     """How much coarser than the heatmaps the maps of Jacobians are."""
+    seen: int = 0
+    """Places that have a heatmap; keypoints and Jacobians follow from them by a linear shape model.
+    0: every keypoint has a heatmap and a map of Jacobians of its own."""
 
 
 OBJECT = FastSizes(
     (32, 48, 64, 96), 16, deep=48, fine=12, half=32, blocks=2, encoder_blocks=1, picture_px=128
 )
 OBJECT_DETECTOR = DetectorSizes()
-FACE_DETECTOR = DetectorSizes(38, (32, 64, 96, 128), 128, pool=4)  # 0.9 GFLOP
+FACE_DETECTOR = DetectorSizes(38, (32, 64, 96, 128), 128, seen=30)  # 0.9 GFLOP
 
 
 def read_sizes(table: dict[str, Any]) -> FastSizes:
@@ -141,8 +144,6 @@ def fast(sizes: FastSizes | None = None, reach: Tensor | None = None) -> Animato
     return Animator(sizes or FastSizes(), reach)
 
 
-def detector(
-    sizes: DetectorSizes = OBJECT_DETECTOR, lever: Tensor | None = None
-) -> KeypointDetector:
-    """A keypoint detector of these sizes, untrained; lever: (K, 2), see ``keypoints``."""
-    return KeypointDetector(sizes.count, sizes.widths, sizes.size, pool=sizes.pool, lever=lever)
+def detector(sizes: DetectorSizes = OBJECT_DETECTOR) -> KeypointDetector:
+    """A keypoint detector of these sizes, untrained."""
+    return KeypointDetector(sizes.count, sizes.widths, sizes.size, pool=sizes.pool, seen=sizes.seen)

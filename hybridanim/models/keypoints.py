@@ -4,7 +4,7 @@ A U-Net gives K heatmaps; softmax at temperature 0.1 makes each a distribution o
 expectation is the keypoint, and the Jacobian is the mean, under the same distribution, of a map of
 2x2 matrices (Siarohin et al. 2019, section 3.1). The width of the distribution tells how sure the
 place is. Positions are those of the cell centres, in the normalised coordinates of
-``hybridanim.geometry``; a lever may carry a keypoint beyond the picture.
+``hybridanim.geometry``.
 """
 
 from __future__ import annotations
@@ -51,29 +51,28 @@ class KeypointDetector(nn.Module):
     """Works on a picture shrunk to ``size``; heatmaps at half of that."""
 
     def __init__(
-        self,
-        count: int,
-        widths: tuple[int, ...],
-        size: int,
-        *,
-        pool: int = 1,
-        lever: Tensor | None = None,
+        self, count: int, widths: tuple[int, ...], size: int, *, pool: int = 1, seen: int = 0
     ) -> None:
         """count: K; widths: of the U-Net; size: pixels that the picture is shrunk to.
 
-        pool: how much coarser than the heatmaps the maps of Jacobians are; lever: (K, 2) in
-        canonical units, from the place that the heatmap shows to the keypoint itself.
+        pool: how much coarser than the heatmaps the maps of Jacobians are. seen: places that have a
+        heatmap; all keypoints and Jacobians follow from them by a linear shape model (``places``,
+        ``affines``), which turns, grows and moves with the face exactly. 0: every keypoint has a
+        heatmap and a map of Jacobians of its own.
         """
         super().__init__()
-        self.size, self._pool = size, pool
+        self.size, self.seen, self._pool = size, seen, pool
         self.stem = Same(12, widths[0])
         self.body = UNet(widths)
-        self.heat = nn.Conv2d(widths[0], count, 3, 1, 1)
+        self.heat = nn.Conv2d(widths[0], seen or count, 3, 1, 1)
+        if seen:
+            self.register_buffer("places", torch.eye(count, seen))
+            self.register_buffer("affines", torch.zeros(count, 2, seen))
+            return
         self.turn = Same(widths[0], widths[1])
         self.affine = nn.Conv2d(widths[1], 4 * count, 1)
         nn.init.zeros_(self.affine.weight)  # every Jacobian starts as the identity
         self.affine.bias = nn.Parameter(torch.eye(2).reshape(4).repeat(count))
-        self.register_buffer("lever", torch.zeros(count, 2) if lever is None else lever.clone())
 
     def forward(self, picture: Tensor) -> Points:
         """picture: (B, 3, H, W) in [0, 1], H = W a multiple of the detector's size."""
@@ -84,17 +83,27 @@ class KeypointDetector(nn.Module):
         step = picture.shape[-1] // self.size
         small = functional.avg_pool2d(picture, step) if step > 1 else picture
         body = self.body(self.stem(functional.pixel_unshuffle(small, 2)))
+        heat = shares(self.heat(body).float())
+        cells = blocks.grid_norm(heat.shape[2], heat.shape[3], heat).reshape(-1, 2)
+        seen = heat.flatten(2) @ cells
+        square = (heat.flatten(2) @ cells.square() - seen.square()).mean(2)
+        spread = square.clamp(min=1e-8).sqrt()
+        if self.seen:
+            return self._shaped(seen, spread)
         coarse = functional.avg_pool2d(body, self._pool) if self._pool > 1 else body
-        maps = self.affine(self.turn(coarse)).float()
-        # a bfloat16 place would be off by a pixel
-        with torch.autocast(body.device.type, enabled=False):
-            heat = shares(self.heat(body.float()))
-            jacobian = mean_jacobian(self._pooled(heat), maps)
-            cells = blocks.grid_norm(heat.shape[2], heat.shape[3], heat).reshape(-1, 2)
-            seen = heat.flatten(2) @ cells
-            square = (heat.flatten(2) @ cells.square() - seen.square()).mean(2)
-            xy = seen + (jacobian @ self.lever[..., None])[..., 0]  # pyright: ignore
-        return Detection(Points(xy, jacobian), square.clamp(min=1e-8).sqrt())
+        jacobian = mean_jacobian(self._pooled(heat), self.affine(self.turn(coarse)).float())
+        return Detection(Points(seen, jacobian), spread)
+
+    def _shaped(self, seen: Tensor, spread: Tensor) -> Detection:
+        """All keypoints of the seen places (B, M, 2); a width is that of the places it rests on."""
+        places, affines = self.get_buffer("places"), self.get_buffer("affines")
+        middle = seen.mean(1, keepdim=True)
+        offsets = seen - middle
+        columns = affines.flatten(0, 1) @ offsets  # (B, 2 K, 2): a Jacobian's columns
+        jacobian = columns.unflatten(1, (-1, 2)).transpose(2, 3)
+        shares_of = places.abs() / places.abs().sum(1, keepdim=True)
+        points = Points(middle + places @ offsets, jacobian)
+        return Detection(points, spread @ shares_of.transpose(0, 1))
 
     def _pooled(self, heat: Tensor) -> Tensor:
         """The heat of each coarse cell; still sums to one."""
