@@ -37,9 +37,14 @@ from .s3_keypoints import Keypoints
 __all__ = ["Followed", "Pipeline", "Run", "Stage", "build"]
 
 
-def build(config: PipelineConfig, profiles: Profiles | None = None) -> Pipeline:
-    """The pipeline for a config; profiles are those made by calibration."""
-    return Pipeline(config, profiles or Profiles())
+def build(
+    config: PipelineConfig, profiles: Profiles | None = None, detector: Detector | None = None
+) -> Pipeline:
+    """The pipeline for a config; profiles are those made by calibration.
+
+    detector: a keypoint detector of one's own, in place of the one that the config names.
+    """
+    return Pipeline(config, profiles or Profiles(), detector)
 
 
 class Followed(NamedTuple):
@@ -63,7 +68,7 @@ class Pipeline:
     def __init__(
         self, config: PipelineConfig, profiles: Profiles, detector: Detector | None = None
     ) -> None:
-        """detector: in place of the one that the config names."""
+        """See ``build``."""
         self.config, self.profiles = config, profiles
         self.aligner = alignment.load()
         self.detector = detector or parts.detector_of(config)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hybridanim.alignment import Aligner
+from hybridanim.anchors import ANCHORS
 from hybridanim.config import PipelineConfig
 from hybridanim.errors import InputError
 from hybridanim.models.files import Header, read_header
@@ -37,7 +38,7 @@ def trackers(
     config: PipelineConfig, profiles: Profiles, aligner: Aligner, detector: Detector | None
 ) -> tuple[Stage, Stage]:
     """Stages 1 and 2."""
-    if detector is None:
+    if detector is None or config.tracker == "classical":
         return Segment(config.segment, profiles.skin), Track(config.track, profiles, aligner)
     if config.tracker == "hybrid":
         return NoSkin(config.tracker), HybridTrack(detector, config.track, profiles)
@@ -79,6 +80,12 @@ def _header(config: PipelineConfig) -> Header | None:
         raise InputError(
             f"--weights {path}: expected a keypoint detector for this kind of object, got a"
             " renderer alone; give the file that the trainer exported with its detector"
+        )
+    known = header.detector is None or header.detector.get("count") == len(ANCHORS)
+    if header.window == "head" and not known:
+        raise InputError(
+            f"--weights {path}: expected a detector of the {len(ANCHORS)} anchors of a face, got"
+            " one of other keypoints; train it on whole frames, as for objects"
         )
     is_used = (header.detector is not None and config.tracker != "classical") or (
         header.sizes is not None and config.render.renderer == "learned"

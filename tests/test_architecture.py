@@ -81,7 +81,7 @@ def test_a_sibling_import_is_caught(tmp_path):
 
 def test_files_stay_readable():
     limits = {"stages": 120, "hybridanim": 300, "calibration": 300}
-    allowed_longer = {"stages/__init__.py": 160, "stages/job.py": 260, "stages/evaluate.py": 150}
+    allowed_longer = {"stages/__init__.py": 200, "stages/job.py": 260, "stages/evaluate.py": 150}
     long = []
     for package, limit in limits.items():
         for path in (ROOT / package).rglob("*.py"):
