@@ -153,9 +153,9 @@ def test_shape_model_of_a_detection_against_plain_numpy() -> None:
     rng = np.random.default_rng(0)
     net = build.detector(DetectorSizes(4, (4, 6, 6), 16, seen=3)).eval()
     shape = Shape(rng.normal(size=(4, 3)), rng.normal(size=(4, 2, 3)))
-    net.get_buffer("places").copy_(torch.from_numpy(shape.places))
-    net.get_buffer("affines").copy_(torch.from_numpy(shape.affines))
     with torch.no_grad():
+        net.places.copy_(torch.from_numpy(shape.places))
+        net.affines.copy_(torch.from_numpy(shape.affines))
         picture = torch.rand(2, 3, 16, 16)
         found = net.detect(picture)
         body = net.body(net.stem(torch.nn.functional.pixel_unshuffle(picture, 2)))
@@ -238,7 +238,7 @@ def test_learning_beats_the_start_and_goes_on_after_a_stop(cache: Path, tmp_path
     found = read_weights(weights)
     assert found.kind == "face" and found.window == "head" and found.detector_sizes == TINY
     assert found.detector is not None
-    torch.testing.assert_close(found.detector.places, whole.net.places)
+    torch.testing.assert_close(found.detector.places, whole.average.places)
     for steps in (3, 6):
         part = Distiller(replace(config_of(cache, tmp_path / "parts", 6), steps=steps))
         part.progress = lambda part=part, steps=steps: part.step / 6 if part.step < steps else 1.0

@@ -67,7 +67,7 @@ class Distiller:
             _set_shape(self.net, clips, config.points)
         self.average = copy.deepcopy(self.net).requires_grad_(False)
         self._optimiser = torch.optim.AdamW(
-            self.net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+            _decaying(self.net, config.weight_decay), lr=config.learning_rate
         )
         self._teaching = Teaching(clips, config)
         self._validation = _clips(config.validation, config.points)
@@ -228,12 +228,24 @@ def _clips(cache: Path, points: str) -> list[Clip]:
     return found
 
 
+def _decaying(net: KeypointDetector, weight_decay: float) -> list[dict[str, Any]]:
+    """Only convolutions decay: norms have no use for it, and a shape model would shrink."""
+    parts: dict[bool, list[Tensor]] = {True: [], False: []}
+    for parameter in net.parameters():
+        parts[parameter.ndim == 4].append(parameter)
+    return [
+        {"params": parts[True], "weight_decay": weight_decay},
+        {"params": parts[False], "weight_decay": 0.0},
+    ]
+
+
 def _set_shape(net: KeypointDetector, clips: list[Clip], points: str) -> None:
-    """Fit the linear shape model to what the teacher says of these clips."""
+    """Start the linear shape model with what the teacher says of these clips."""
     rows = np.concatenate([clip.points[points] for clip in clips])
     shape = fit_shape(rows[np.isfinite(rows).all((1, 2))], net.seen)
-    net.get_buffer("places").copy_(torch.from_numpy(shape.places))
-    net.get_buffer("affines").copy_(torch.from_numpy(shape.affines))
+    with torch.no_grad():
+        net.places.copy_(torch.from_numpy(shape.places))
+        net.affines.copy_(torch.from_numpy(shape.affines))
 
 
 def read_checkpoint(path: Path, sizes: build.DetectorSizes) -> KeypointDetector:

@@ -66,8 +66,8 @@ class KeypointDetector(nn.Module):
         self.body = UNet(widths)
         self.heat = nn.Conv2d(widths[0], seen or count, 3, 1, 1)
         if seen:
-            self.register_buffer("places", torch.eye(count, seen))
-            self.register_buffer("affines", torch.zeros(count, 2, seen))
+            self.places = nn.Parameter(torch.eye(count, seen))
+            self.affines = nn.Parameter(torch.zeros(count, 2, seen))
             return
         self.turn = Same(widths[0], widths[1])
         self.affine = nn.Conv2d(widths[1], 4 * count, 1)
@@ -96,14 +96,14 @@ class KeypointDetector(nn.Module):
 
     def _shaped(self, seen: Tensor, spread: Tensor) -> Detection:
         """All keypoints of the seen places (B, M, 2); a width is that of the places it rests on."""
-        places, affines = self.get_buffer("places"), self.get_buffer("affines")
+        places = self.places
         middle = seen.mean(1, keepdim=True)
         offsets = seen - middle
-        columns = affines.flatten(0, 1) @ offsets  # (B, 2 K, 2): a Jacobian's columns
+        columns = self.affines.flatten(0, 1) @ offsets  # (B, 2 K, 2): a Jacobian's columns
         jacobian = columns.unflatten(1, (-1, 2)).transpose(2, 3)
-        shares_of = places.abs() / places.abs().sum(1, keepdim=True)
+        weight = places.detach().abs()
         points = Points(middle + places @ offsets, jacobian)
-        return Detection(points, spread @ shares_of.transpose(0, 1))
+        return Detection(points, spread @ (weight / weight.sum(1, keepdim=True)).transpose(0, 1))
 
     def _pooled(self, heat: Tensor) -> Tensor:
         """The heat of each coarse cell; still sums to one."""
