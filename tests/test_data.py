@@ -1,5 +1,8 @@
 """Cached clips and pairs: geometry of the augmentation, determinism, what is left out."""
 
+import colorsys
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,7 +15,8 @@ from hybridanim.learning.data_cache import Clip
 from hybridanim.types import Array
 
 LAYOUT = data.anchor_layout()
-VIEW_ONLY = Augment(colour=0, noise=0, point_noise=0, jacobian_noise=0, offset_norm=0)
+PLAIN = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0, "noisy": 0.0}
+VIEW_ONLY = Augment(**PLAIN, crop=0.2, point_noise=0, jacobian_noise=0, offset_norm=0)
 SIDE = 64
 
 
@@ -67,7 +71,7 @@ def test_mirroring_equals_keypoints_of_mirrored_landmarks() -> None:
     mirrored[:, 0] = SIDE - 1 - mirrored[:, 0]
     truth = data_cache.anchors_of(mirrored, SIDE)[:, :6]
     look = data_augment.Look(
-        np.array([[-1, 0, 0], [0, 1, 0]], np.float32), True, np.eye(3, 4), 0.0, VIEW_ONLY
+        np.array([[-1, 0, 0], [0, 1, 0]], np.float32), True, np.eye(3, 4), "", VIEW_ONLY
     )
     rows = data_cache.anchors_of(xy, SIDE)[:, :6]
     found = data_augment.turned_points(rows, look, LAYOUT, np.random.default_rng(0))
@@ -127,15 +131,89 @@ def test_frames_without_keypoints_are_never_drawn() -> None:
         assert batch.driving_points.jacobian.isfinite().all()
 
 
-def test_colours_change_both_frames_alike() -> None:
-    rng = np.random.default_rng(1)
-    look = data_augment.draw_look(
-        Augment(flip=0, turn_deg=0, grow=(1, 1), shift_norm=0, noise=0), rng
-    )
+@pytest.mark.parametrize("seed", range(4))
+def test_jacobians_follow_the_augmented_picture(seed: int) -> None:
+    """Two dots, one step of the canonical face apart: in the new view the Jacobian is that step."""
+    rng = np.random.default_rng(seed)
+    look = data_augment.draw_look(replace(VIEW_ONLY, flip=0.0), rng)
+    rows = clip().points[data.TAUGHT][2].copy()
+    step = rng.uniform(-0.25, 0.25, 2)
+    k = [anchor.name for anchor in ANCHORS].index("left_upper_lid")
+    beside = rows.copy()
+    beside[k, :2] += rows[k, 2:6].reshape(2, 2) @ step
+    found = data_augment.recoloured([dots(rows), dots(beside)], look, rng)
+    turned = data_augment.turned_points(rows[:, :6], look, LAYOUT, rng)[k]
+    moved = brightest(found[1]) - brightest(found[0])
+    np.testing.assert_allclose(moved, turned[2:].reshape(2, 2) @ step, atol=0.02)
+
+
+def test_reversed_pairs_change_places() -> None:
+    """The same draws but for the direction: source and driving change places, points with them."""
+    still = replace(data.NONE, reverse=0.0)
+    there = Pairs([clip()], LAYOUT, still, seed=0).batch(0, 6, SIDE)
+    back = Pairs([clip()], LAYOUT, replace(still, reverse=1.0), seed=0).batch(0, 6, SIDE)
+    assert (there.source == back.driving).all() and (there.driving == back.source).all()
+    assert (there.source != there.driving).any()
+    assert there.source_points is not None and back.driving_points is not None
+    whole = LAYOUT.follow == 1  # neck and shoulders are held back on the driving side
+    one, two = there.source_points.xy[:, whole], back.driving_points.xy[:, whole]
+    np.testing.assert_allclose(one, two, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["brightness", "contrast", "saturation", "hue"])
+def test_colours_change_both_frames_alike(name: str) -> None:
+    rng = np.random.default_rng(5)
+    look = data_augment.draw_look(replace(data.NONE, **{name: 0.3}), rng)
     image = np.full((8, 8, 3), (180, 120, 90), np.uint8)
     one, two = data_augment.recoloured([image, image], look, rng)
     np.testing.assert_array_equal(one, two)
-    assert np.abs(one[0, 0] - image[0, 0] / 255).max() > 0.01
+    before, after = image[0, 0] / 255, one[0, 0]
+    assert np.abs(after - before).max() > 0.01
+    hsv = [colorsys.rgb_to_hsv(*pixel) for pixel in (before, after)]
+    if name == "hue":
+        assert abs(hsv[0][0] - hsv[1][0]) > 0.005
+    elif name == "brightness":
+        assert np.ptp(after - before) < 1e-5
+    elif name == "saturation":  # grey stays grey, of the same luma
+        np.testing.assert_allclose((after - before) @ np.array([0.299, 0.587, 0.114]), 0, atol=1e-5)
+    else:
+        gain = (after - 0.5) / (before - 0.5)
+        np.testing.assert_allclose(gain, gain[0], rtol=1e-4)
+
+
+def test_each_kind_of_noise_is_what_it_says() -> None:
+    image = np.full((128, 128, 3), 100, np.uint8)
+    image[64:] = 200
+    quiet = replace(data.NONE, noisy=1.0, gaussian=0.0, salt_pepper=0.0, speckle=0.0)
+
+    def errors(**kind: float) -> Array:
+        rng = np.random.default_rng(0)
+        look = data_augment.draw_look(replace(quiet, **kind), rng)
+        one, two = data_augment.recoloured([image, image], look, rng)
+        assert (one != two).any()  # the kind is the same, the pixels' are their own
+        return one - image / 255
+
+    found = errors(gaussian=0.02)
+    np.testing.assert_allclose(found.std((1, 2))[[0, -1]], 0.02, rtol=0.2)
+    found = errors(speckle=0.05)
+    np.testing.assert_allclose(found[:64].std(), 0.05 * 100 / 255, rtol=0.1)
+    np.testing.assert_allclose(found[64:].std(), 0.05 * 200 / 255, rtol=0.1)
+    found = errors(salt_pepper=0.1)
+    changed = np.abs(found).max(-1) > 0.01
+    assert 0.08 < changed.mean() < 0.12
+    assert set(np.round((found + image / 255)[changed], 3).ravel()) == {0.0, 1.0}
+
+
+def test_a_crop_is_a_part_of_the_picture_enlarged() -> None:
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        look = data_augment.draw_look(replace(data.NONE, crop=0.4), rng)
+        back = np.linalg.inv(look.view[:, :2])
+        corners = np.array([[-1, -1], [1, 1]]) - look.view[:, 2]
+        corners = corners @ back.T
+        side = corners[1] - corners[0]
+        assert np.abs(corners).max() <= 1 + 1e-5 and side[0] == pytest.approx(side[1])
+        assert 1.2 - 1e-5 <= side[0] <= 2 + 1e-5
 
 
 def test_shrinking_averages() -> None:

@@ -19,10 +19,20 @@ from torch import Tensor
 from ..anchors import ANCHORS, FOLLOW, REACH_BOX
 from ..models.blocks import Points
 from ..types import Array
-from .data_augment import Look, draw_look, recoloured, turned_points
+from .data_augment import NONE, Augment, Look, draw_look, recoloured, turned_points
 from .data_cache import DETECTED, FITTED, TAUGHT, TRACKED, Clip
 
-__all__ = ["DETECTED", "FITTED", "TAUGHT", "TRACKED", "Augment", "Batch", "Layout", "Pairs"]
+__all__ = [
+    "DETECTED",
+    "FITTED",
+    "NONE",
+    "TAUGHT",
+    "TRACKED",
+    "Augment",
+    "Batch",
+    "Layout",
+    "Pairs",
+]
 
 
 class Batch(NamedTuple):
@@ -61,33 +71,6 @@ def anchor_layout() -> Layout:
     return Layout(np.array(mirror), REACH_BOX, FOLLOW, np.array(watched))
 
 
-@dataclass(frozen=True, slots=True)
-class Augment:
-    """How far augmentation goes."""
-
-    flip: float = 0.5
-    """Share of mirrored pairs."""
-    turn_deg: float = 12.0
-    """Largest rotation."""
-    grow: tuple[float, float] = (0.82, 1.15)
-    """Smallest and largest scale."""
-    shift_norm: float = 0.1
-    """Largest translation."""
-    colour: float = 0.15
-    """Largest change of brightness, contrast and saturation; a third of it for hue."""
-    noise: float = 0.01
-    """Standard deviation of pixel noise, in a quarter of the pairs."""
-    point_noise: float = 0.06
-    """Standard deviation of a keypoint's place in units of its reach, in half of the pairs."""
-    jacobian_noise: float = 0.03
-    """Of a Jacobian, relative."""
-    offset_norm: float = 0.005
-    """Standard deviation of an error that all of a picture's keypoints share."""
-
-
-NONE = Augment(0, 0, (1, 1), 0, 0, 0, 0, 0, 0)
-
-
 class Pairs:
     """Draws batches of pairs."""
 
@@ -124,13 +107,17 @@ class Pairs:
         person = self._people[rng.integers(len(self._people))]
         clip = self._clips[person[rng.integers(len(person))]]
         if self._layout is None:
-            numbers, look = self._two_seen(clip.frames, rng), draw_look(self._augment, rng)
+            numbers = self._reversed(self._two_seen(clip.frames, rng), rng)
+            look = draw_look(self._augment, rng)
             return pair(clip, None, numbers, None, size=size, look=look, rng=rng)
         names = sorted(name for name in clip.points if name in self._sets or not self._sets)
         name = names[rng.integers(len(names))]
-        a, b = self._two(clip.points[name], self._layout.watched, rng)
+        numbers = self._reversed(self._two(clip.points[name], self._layout.watched, rng), rng)
         look = draw_look(self._augment, rng)
-        return pair(clip, name, (a, b), self._layout, size=size, look=look, rng=rng)
+        return pair(clip, name, numbers, self._layout, size=size, look=look, rng=rng)
+
+    def _reversed(self, numbers: tuple[int, int], rng: np.random.Generator) -> tuple[int, int]:
+        return (numbers[1], numbers[0]) if rng.random() < self._augment.reverse else numbers
 
     def _two_seen(self, frames: Array, rng: np.random.Generator) -> tuple[int, int]:
         """Any frame, and mostly the least like it of a few: things are often still."""

@@ -16,10 +16,57 @@ import numpy as np
 from ..types import Array
 
 if TYPE_CHECKING:
-    from .data import Augment, Layout
+    from .data import Layout
 
 _MIRROR = np.diag([-1.0, 1.0]).astype(np.float32)
 _LUMA = np.array([0.299, 0.587, 0.114])
+
+
+@dataclass(frozen=True, slots=True)
+class Augment:
+    """How far augmentation goes; all but the last three are the same for both frames of a pair."""
+
+    flip: float = 0.5
+    """Share of mirrored pairs."""
+    reverse: float = 0.5
+    """Share of pairs in which the later frame moves to the earlier one."""
+    turn_deg: float = 12.0
+    """Largest rotation."""
+    grow: tuple[float, float] = (0.82, 1.15)
+    """Smallest and largest scale."""
+    crop: float = 0.06
+    """Largest share of the side that a random crop takes away."""
+    shift_norm: float = 0.1
+    """Largest translation."""
+    brightness: float = 0.08
+    """Largest change of brightness, of the full range."""
+    contrast: float = 0.15
+    """Largest relative change of contrast."""
+    saturation: float = 0.15
+    """Largest relative change of saturation."""
+    hue: float = 0.05
+    """Largest turn of hue, in radians."""
+    noisy: float = 0.25
+    """Share of pairs with noise, of one of the three kinds that are not 0."""
+    gaussian: float = 0.01
+    """Standard deviation of Gaussian noise, of the full range."""
+    salt_pepper: float = 0.002
+    """Share of pixels that turn black or white."""
+    speckle: float = 0.03
+    """Standard deviation of noise in proportion to the pixel."""
+    point_noise: float = 0.06
+    """Standard deviation of a keypoint's place in units of its reach, in half of the pairs."""
+    jacobian_noise: float = 0.03
+    """Of a Jacobian, relative."""
+    offset_norm: float = 0.005
+    """Standard deviation of an error that all of a picture's keypoints share."""
+
+
+NONE = Augment(
+    flip=0, reverse=0, turn_deg=0, grow=(1, 1), crop=0, shift_norm=0, brightness=0, contrast=0,
+    saturation=0, hue=0, noisy=0, point_noise=0, jacobian_noise=0, offset_norm=0,
+)  # fmt: skip
+"""Frames and keypoints as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +76,7 @@ class Look:
     view: Array  # (2, 3) float32, new place from old, normalised
     is_flipped: bool
     colour: Array  # (3, 4) float32 on RGB in [0, 1]
-    noise: float
+    noise: str  # gaussian, salt_pepper, speckle or ""
     augment: Augment
 
 
@@ -38,24 +85,39 @@ def draw_look(augment: Augment, rng: np.random.Generator) -> Look:
     is_flipped = bool(rng.random() < augment.flip)
     angle = np.deg2rad(rng.uniform(-1, 1) * augment.turn_deg)
     grow = np.exp(rng.uniform(*np.log(augment.grow)))
-    turn = grow * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    kept = 1 - augment.crop * rng.random()  # a crop's side; its middle is anywhere it fits
+    middle = rng.uniform(-1, 1, 2) * (1 - kept)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * grow / kept
     linear = turn @ _MIRROR if is_flipped else turn
-    shift = rng.uniform(-1, 1, 2) * augment.shift_norm
+    shift = rng.uniform(-1, 1, 2) * augment.shift_norm - linear @ middle
     view = np.column_stack([linear, shift]).astype(np.float32)
-    noise = augment.noise if rng.random() < 0.25 else 0.0
-    return Look(view, is_flipped, draw_colour(augment.colour, rng), noise, augment)
+    most = (augment.brightness, augment.contrast, augment.saturation, augment.hue)
+    colour = colour_matrix(*(value * rng.uniform(-1, 1) for value in most))
+    return Look(view, is_flipped, colour, _draw_noise(augment, rng), augment)
+
+
+def _draw_noise(augment: Augment, rng: np.random.Generator) -> str:
+    kinds = [kind for kind in ("gaussian", "salt_pepper", "speckle") if getattr(augment, kind)]
+    if rng.random() >= augment.noisy or not kinds:
+        return ""
+    return kinds[rng.integers(len(kinds))]
 
 
 def draw_colour(most: float, rng: np.random.Generator) -> Array:
-    """(3, 4): brightness, contrast, saturation and a small turn of hue, as one affine on RGB."""
+    """A (3, 4) colour change of at most that brightness, contrast, saturation; a third for hue."""
     bright, contrast, saturation = rng.uniform(-most, most, 3)
-    hue = rng.uniform(-most, most) / 3
+    return colour_matrix(bright / 2, contrast, saturation, rng.uniform(-most, most) / 3)
+
+
+def colour_matrix(brightness: float, contrast: float, saturation: float, hue: float) -> Array:
+    """(3, 4) float32 on RGB in [0, 1]: changes of each, 0 for none; hue in radians."""
     grey = np.tile(_LUMA, (3, 1))
     axis = np.ones(3) / np.sqrt(3)
     cross = np.cross(np.eye(3), axis)
     spin = np.cos(hue) * np.eye(3) + np.sin(hue) * cross + (1 - np.cos(hue)) * np.outer(axis, axis)
     matrix = (1 + contrast) * spin @ (grey + (1 + saturation) * (np.eye(3) - grey))
-    return np.column_stack([matrix, np.full(3, 0.5 * (bright - contrast))]).astype(np.float32)
+    # contrast turns about middle grey
+    return np.column_stack([matrix, np.full(3, brightness - 0.5 * contrast)]).astype(np.float32)
 
 
 def recoloured(images: list[Array], look: Look, rng: np.random.Generator) -> list[Array]:
@@ -74,10 +136,24 @@ def recoloured(images: list[Array], look: Look, rng: np.random.Generator) -> lis
                 image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
             )
         found = cv2.transform(image.astype(np.float32) / 255, look.colour)
-        if look.noise:
-            found += rng.standard_normal(found.shape, np.float32) * np.float32(look.noise)
-        out.append(np.clip(found, 0, 1))
+        out.append(np.clip(_noisy(found, look, rng), 0, 1))
     return out
+
+
+def _noisy(image: Array, look: Look, rng: np.random.Generator) -> Array:
+    """The frame with noise of the drawn kind: the kind is the pair's, the pixels' are its own."""
+    augment = look.augment
+    if look.noise == "gaussian":
+        noise = rng.standard_normal(image.shape, np.float32)
+        return image + noise * np.float32(augment.gaussian)
+    if look.noise == "speckle":
+        noise = rng.standard_normal(image.shape, np.float32)
+        return image * (1 + noise * np.float32(augment.speckle))
+    if look.noise == "salt_pepper":
+        drawn = rng.random(image.shape[:2], np.float32)
+        image[drawn < augment.salt_pepper / 2] = 0
+        image[drawn > 1 - augment.salt_pepper / 2] = 1
+    return image
 
 
 def turned_points(rows: Array, look: Look, layout: Layout, rng: np.random.Generator) -> Array:
