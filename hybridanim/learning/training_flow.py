@@ -43,6 +43,7 @@ def teach(batch: Batch) -> Taught:
 
 def flow_of_pair(source: Array, driving: Array, teacher: cv2.DISOpticalFlow) -> tuple[Array, Array]:
     """Source places (h, w, 2) float32 normalised and trust (h, w) float32 of grey (S, S) uint8."""
+    source, driving = np.ascontiguousarray(source), np.ascontiguousarray(driving)
     away = teacher.calc(driving, source, None)  # pyright: ignore
     back = teacher.calc(source, driving, None)  # pyright: ignore
     size = source.shape[0]
@@ -69,4 +70,4 @@ def loss(found: Tensor, taught: Taught) -> Tensor:
 def _grey(pictures: Tensor) -> Array:
     """(B, 3, S, S) in [0, 1] to (B, S, S) uint8."""
     luma = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
-    return ((pictures * luma).sum(1) * 255).round().byte().numpy()
+    return ((pictures * luma).sum(1) * 255).round().byte().contiguous().numpy()
