@@ -18,7 +18,8 @@ from hybridanim.errors import InputError
 from hybridanim.show import figures, gallery
 
 from . import evaluate_report
-from .evaluate_workers import Progress, Task, run
+from .evaluate_worker import Task
+from .evaluate_workers import Progress, run
 from .guards import undisturbed
 from .terminal import listen, progress
 

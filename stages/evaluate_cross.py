@@ -43,8 +43,9 @@ def animate(
     chosen = scanning.nearest(driver.glances, source)
     assert chosen is not None  # look_through has refused the others
     ways.frame(driver.view)
-    ways.refer_to(scanning.as_reference(chosen, driver.view))
-    pair = _prepared(source, driver, chosen, job, judges)
+    start = driver.frame(chosen.index, job)
+    ways.refer_to(start)
+    pair = _prepared(source, driver, start, judges)
     name, scores = f"{picture.stem} < {driver.path.stem}", {m.name: Score() for m in ways.methods}
     result = ClipResult(name, 0, scores, Gallery(name), source.image, pair.seen)
     for frame in frames_of(driver.path, job):
@@ -63,13 +64,11 @@ def animate(
     return result.closed()
 
 
-def _prepared(
-    source: Source, driver: Driver, chosen: scanning.Glance, job: EvaluateJob, judges: Judges
-) -> _Pair:
+def _prepared(source: Source, driver: Driver, start: Frame, judges: Judges) -> _Pair:
     seen, embedding = judges.look(source.image), None
     if seen is not None and judges.face is not None:
         embedding = judges.face.embedding(source.image, seen.five_xy_px)
-    reference = driver.look_at(chosen.index, job, judges)
+    reference = driver.look(start.index, start.image, judges)
     still = cross_identity.background(source)
     return _Pair(driver, source, still, seen, embedding, reference)
 

@@ -13,7 +13,7 @@ from hybridanim.errors import InputError
 from hybridanim.geometry import crop_image
 from hybridanim.judges import Seen
 from hybridanim.reconstruction import Judges
-from hybridanim.types import Array, Crop, HeadBox
+from hybridanim.types import Array, Crop, Frame, HeadBox
 
 from .evaluate_result import frames_of
 
@@ -30,6 +30,7 @@ class Driver:
     crop: Crop  # framed like a source, about where the head mostly is
     size: int  # side of that square when it is judged
     _seen: dict[int, Seen | None] = field(default_factory=dict)
+    _frame: Frame | None = None
 
     def cut(self, image: Array) -> Array:
         """The square round the head, (size, size, 3) uint8."""
@@ -41,13 +42,11 @@ class Driver:
             self._seen[index] = judges.look(self.cut(image))
         return self._seen[index]
 
-    def look_at(self, index: int, job: EvaluateJob, judges: Judges) -> Seen | None:
-        """The face of a frame that has to be read for it."""
-        if judges.face is not None and index not in self._seen:
-            for frame in frames_of(self.path, job):
-                if frame.index == index:
-                    return self.look(index, frame.image, judges)
-        return self._seen.get(index)
+    def frame(self, index: int, job: EvaluateJob) -> Frame:
+        """One frame, read again unless it was the last one asked for."""
+        if self._frame is None or self._frame.index != index:
+            self._frame = next(f for f in frames_of(self.path, job) if f.index == index)
+        return self._frame
 
 
 def look_through(path: Path, job: EvaluateJob) -> Driver:

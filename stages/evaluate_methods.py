@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from hybridanim import views
+from hybridanim import scanning, views
 from hybridanim.config import pipeline_config
 from hybridanim.config_evaluate import EvaluateJob, Method
-from hybridanim.following import Reference
-from hybridanim.types import Array, Crop, Source
+from hybridanim.types import Array, Crop, Frame, Source
 
 from . import Followed, Pipeline, build
 
@@ -51,10 +50,16 @@ class Ways:
             if crop is not None:
                 leader.keypoints.set_crop(_in_view(crop, view))
 
-    def refer_to(self, reference: Reference | None) -> None:
-        """Measure relative motion from this driver, or from the first frame."""
+    def refer_to(self, start: Frame) -> None:
+        """Measure relative motion from this driving frame; after ``frame``.
+
+        Each tracker sees it with its own eyes; one that sees no face there takes its first frame.
+        """
         for leader in self._leaders():
-            leader.keypoints.set_reference(reference)
+            seen = leader.glance(start.image, start.index, start.time_s)
+            if seen is not None and seen.is_clear:
+                view = leader.view or views.whole_view(*start.image.shape[:2])
+                leader.keypoints.set_reference(scanning.as_reference(seen, view))
 
     def follow(self, image: Array, time_s: float) -> dict[str, Followed]:
         """What each tracker says of the next driving frame."""

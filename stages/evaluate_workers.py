@@ -9,61 +9,18 @@ import multiprocessing
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 
 import cv2
 
-from hybridanim import perceptual
 from hybridanim.config_evaluate import EvaluateJob
 from hybridanim.errors import InputError
-from hybridanim.judges import Judge
-from hybridanim.reconstruction import Judges
 
-from .evaluate_clip import reconstruct
-from .evaluate_cross import animate
-from .evaluate_driver import Driver, look_through
-from .evaluate_methods import Ways
 from .evaluate_result import ClipResult
+from .evaluate_worker import Task, Worker
 
 Progress = Callable[[int, int | None, str], None]
-
-
-@dataclass(frozen=True)
-class Task:
-    """A clip to reconstruct, or a source and the driver that moves it."""
-
-    source: Path
-    driver: Path | None = None
-
-    @property
-    def name(self) -> str:
-        """As it stands in the results."""
-        return f"{self.source.stem} < {self.driver.stem}" if self.driver else self.source.name
-
-
-class Worker:
-    """Holds the methods' pipelines and the judges, which are loaded once."""
-
-    def __init__(self, job: EvaluateJob) -> None:
-        self._job = job
-        self._ways = Ways(job, "relative" if job.cross else "absolute")
-        alexnet, inception, _ = perceptual.find(job.backbones)
-        face = Judge(job.networks) if job.networks else None
-        self._judges = Judges(face, perceptual.Perceptual(alexnet, inception))
-        self._drivers: dict[Path, Driver] = {}
-
-    def __call__(self, task: Task) -> ClipResult:
-        """Measure one clip; one that cannot be used comes back with the reason."""
-        try:
-            if task.driver is None:
-                return reconstruct(task.source, self._job, self._ways, self._judges)
-            if task.driver not in self._drivers:
-                self._drivers[task.driver] = look_through(task.driver, self._job)
-            driver = self._drivers[task.driver]
-            return animate(task.source, driver, self._job, self._ways, self._judges)
-        except InputError as error:
-            return ClipResult(task.name, failure=str(error))
 
 
 def run(tasks: list[Task], job: EvaluateJob, report: Progress) -> tuple[list[ClipResult], bool]:
@@ -92,10 +49,23 @@ def _in_processes(
     tasks: list[Task], job: EvaluateJob, results: dict[int, ClipResult], report: Progress
 ) -> None:
     fresh = multiprocessing.get_context("spawn")  # a fork would copy the networks' threads
-    with fresh.Pool(min(job.jobs, len(tasks)), _begin, (job,)) as pool:  # leaving it ends them
-        for index, result in pool.imap_unordered(_work, enumerate(tasks)):
-            results[index] = result
-            report(len(results), len(tasks), result.name)
+    count = min(job.jobs, len(tasks))
+    with ProcessPoolExecutor(count, fresh, initializer=_begin, initargs=(job,)) as pool:
+        running = {pool.submit(_work, task): index for index, task in enumerate(tasks)}
+        try:
+            for done in as_completed(running):
+                results[running[done]] = done.result()
+                report(len(results), len(tasks), results[running[done]].name)
+        except BrokenProcessPool as error:
+            raise InputError(
+                f"--jobs {job.jobs}: expected processes that live, got one that was ended; where"
+                " memory was short, give fewer"
+            ) from error
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for child in multiprocessing.active_children():
+                child.terminate()
+            raise
 
 
 _worker: Worker | InputError | None = None  # of this process, or why there is none
@@ -107,15 +77,13 @@ def _begin(job: EvaluateJob) -> None:
     cv2.setNumThreads(1)
     try:
         _worker = Worker(job)
-    except InputError as error:  # raised here, it would have the pool begin anew for ever
+    except InputError as error:  # raised here, it would lose its words
         _worker = error
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(1)
 
 
-def _work(numbered: tuple[int, Task]) -> tuple[int, ClipResult]:
-    index, task = numbered
-    assert _worker is not None
-    if isinstance(_worker, InputError):
-        raise _worker
-    return index, _worker(task)
+def _work(task: Task) -> ClipResult:
+    if not isinstance(_worker, Worker):
+        raise _worker or RuntimeError("no worker: the process did not begin")
+    return _worker(task)
