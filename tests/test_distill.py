@@ -24,7 +24,7 @@ from hybridanim.models import build
 from hybridanim.models.blocks import Points
 from hybridanim.models.build import DetectorSizes
 from hybridanim.models.files import read_weights
-from hybridanim.models.keypoints import TEMPERATURE, Detection, expectation
+from hybridanim.models.keypoints import TEMPERATURE, Detection, moments, shares
 from hybridanim.types import Array, Crop, HeadBox
 
 TINY = DetectorSizes(38, (8, 16, 16), 32, seen=30)
@@ -159,8 +159,7 @@ def test_shape_model_of_a_detection_against_plain_numpy() -> None:
         picture = torch.rand(2, 3, 16, 16)
         found = net.detect(picture)
         body = net.body(net.stem(torch.nn.functional.pixel_unshuffle(picture, 2)))
-        grid = torch.from_numpy(geometry.grid_norm(8))
-        seen = expectation(net.heat(body), grid).double().numpy()
+        seen = moments(shares(net.heat(body)))[0].double().numpy()
     expected = apply_shape(shape, seen)
     np.testing.assert_allclose(found.points.xy, expected[..., :2], atol=1e-5)
     np.testing.assert_allclose(found.points.jacobian.flatten(2), expected[..., 2:], atol=1e-5)

@@ -13,7 +13,7 @@ from hybridanim.models import blocks, build, reference
 from hybridanim.models.blocks import Points
 from hybridanim.models.build import FastSizes
 from hybridanim.models.discriminator import PatchDiscriminator
-from hybridanim.models.keypoints import KeypointDetector, expectation, mean_jacobian, shares
+from hybridanim.models.keypoints import KeypointDetector, mean_jacobian, moments, shares
 from hybridanim.types import Keypoints
 
 KEYS = Path(__file__).parents[2] / "shared" / "reference" / "vox256_state_dict_keys.txt"
@@ -173,22 +173,34 @@ def test_grid_is_that_of_geometry() -> None:
 def test_keypoint_maths_against_numpy() -> None:
     logits, maps = torch.randn(2, 3, 4, 5), torch.randn(2, 12, 4, 5)
     grid = blocks.grid_norm(4, 5, logits)
-    found, affine = expectation(logits, grid), mean_jacobian(shares(logits), maps)
+    (found, spread), affine = moments(shares(logits)), mean_jacobian(shares(logits), maps)
     for b in range(2):
         for k in range(3):
             heat = np.exp(logits[b, k].double().numpy() / 0.1)
             heat /= heat.sum()
             place = (heat[..., None] * grid.numpy()).sum((0, 1))
             mean = (maps[b, 4 * k : 4 * k + 4].double().numpy() * heat).sum((1, 2))
+            square = (heat[..., None] * (grid.numpy() - place) ** 2).sum((0, 1)).mean()
             np.testing.assert_allclose(found[b, k], place, atol=1e-5)
+            np.testing.assert_allclose(spread[b, k], np.sqrt(square), atol=1e-4)
             np.testing.assert_allclose(affine[b, k].reshape(4), mean, atol=1e-5)
 
 
+def test_keypoints_keep_their_precision_under_autocast() -> None:
+    net = KeypointDetector(4, (8, 8, 8), size=32, seen=3).eval()
+    logits = torch.randn(1, 3, 16, 16)
+    with torch.no_grad():
+        exact = moments(shares(logits))
+        with torch.autocast("cpu", torch.bfloat16):
+            found, sizes = moments(shares(logits)), net.detect(torch.rand(1, 3, 32, 32))
+    torch.testing.assert_close(found[0], exact[0])
+    assert {x.dtype for x in (*sizes.points, sizes.spread)} == {torch.float32}
+
+
 def test_keypoint_gradcheck() -> None:
-    grid = blocks.grid_norm(3, 3, torch.zeros(1)).double()
     logits = 0.1 * torch.randn(1, 2, 3, 3, dtype=torch.float64)
     logits.requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: expectation(x, grid), (logits,))
+    assert torch.autograd.gradcheck(lambda x: moments(shares(x)), (logits,))
 
 
 @pytest.mark.parametrize("size", [64, 128])

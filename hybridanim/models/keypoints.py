@@ -28,15 +28,32 @@ class Detection(NamedTuple):
     spread: Tensor  # (B, K) float32, standard deviation an axis, in normalised coordinates
 
 
-def expectation(logits: Tensor, grid: Tensor, temperature: float = TEMPERATURE) -> Tensor:
-    """(B, K, 2): mean place of each heatmap (B, K, H, W) on a grid (H, W, 2)."""
-    return shares(logits, temperature).flatten(2) @ grid.reshape(-1, 2)
-
-
 def shares(logits: Tensor, temperature: float = TEMPERATURE) -> Tensor:
     """(B, K, H, W): each heatmap as a distribution over its cells."""
     flat = (logits.flatten(2) / temperature).softmax(2)
     return flat.reshape(logits.shape)
+
+
+def moments(heat: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean place (B, K, 2) and standard deviation an axis (B, K) of heatmaps that sum to one.
+
+    By their sums along columns and rows: products and sums stay in float32 where autocast, or an
+    inference engine, would do a matrix product in half precision, an eighth of a cell too coarse.
+    """
+    grid = blocks.grid_norm(heat.shape[2], heat.shape[3], heat)
+    axes = ((heat.sum(2), grid[0, :, 0]), (heat.sum(3), grid[:, 0, 1]))
+    mean = torch.stack([(line * at).sum(2) for line, at in axes], 2)
+    # about the mean: the difference of two large numbers would lose the narrow ones
+    square = sum(
+        (line * (at - mean[..., i, None]).square()).sum(2) for i, (line, at) in enumerate(axes)
+    )
+    assert isinstance(square, Tensor)
+    return mean, (square / 2).clamp(min=1e-8).sqrt()
+
+
+def _combined(matrix: Tensor, rows: Tensor) -> Tensor:
+    """(B, K, D): matrix (K, M) times rows (B, M, D), in float32 always."""
+    return (matrix[None, :, :, None] * rows[:, None]).sum(2)
 
 
 def mean_jacobian(heat: Tensor, maps: Tensor) -> Tensor:
@@ -84,10 +101,7 @@ class KeypointDetector(nn.Module):
         small = functional.avg_pool2d(picture, step) if step > 1 else picture
         body = self.body(self.stem(functional.pixel_unshuffle(small, 2)))
         heat = shares(self.heat(body).float())
-        cells = blocks.grid_norm(heat.shape[2], heat.shape[3], heat).reshape(-1, 2)
-        seen = heat.flatten(2) @ cells
-        square = (heat.flatten(2) @ cells.square() - seen.square()).mean(2)
-        spread = square.clamp(min=1e-8).sqrt()
+        seen, spread = moments(heat)
         if self.seen:
             return self._shaped(seen, spread)
         coarse = functional.avg_pool2d(body, self._pool) if self._pool > 1 else body
@@ -96,14 +110,14 @@ class KeypointDetector(nn.Module):
 
     def _shaped(self, seen: Tensor, spread: Tensor) -> Detection:
         """All keypoints of the seen places (B, M, 2); a width is that of the places it rests on."""
-        places = self.places
         middle = seen.mean(1, keepdim=True)
         offsets = seen - middle
-        columns = self.affines.flatten(0, 1) @ offsets  # (B, 2 K, 2): a Jacobian's columns
+        columns = _combined(self.affines.flatten(0, 1), offsets)  # (B, 2 K, 2): of the Jacobians
         jacobian = columns.unflatten(1, (-1, 2)).transpose(2, 3)
-        weight = places.detach().abs()
-        points = Points(middle + places @ offsets, jacobian)
-        return Detection(points, spread @ (weight / weight.sum(1, keepdim=True)).transpose(0, 1))
+        weight = self.places.detach().abs()
+        weight = weight / weight.sum(1, keepdim=True)
+        points = Points(middle + _combined(self.places, offsets), jacobian)
+        return Detection(points, _combined(weight, spread[..., None])[..., 0])
 
     def _pooled(self, heat: Tensor) -> Tensor:
         """The heat of each coarse cell; still sums to one."""
