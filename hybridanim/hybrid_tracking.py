@@ -31,6 +31,7 @@ _SURE_HEADS = 0.02  # ... of this, motion that flow did not see: paid at once
 _CHANGED = 0.12  # unlikeness of a watched patch that calls the detector
 _JUMP_HEADS = 0.15  # an anchor this far from what was carried is another head, or another shot
 _BOXES = 2.3  # side of a whole window, in the boxes that flow works with
+_BLIND_TRUST = 0.9  # what is left of the confidence after a frame without a face
 _BLIND_FRAMES = 10  # so long flow may go on while the detector sees no face
 
 
@@ -41,6 +42,7 @@ class HybridState:
     base: LearnedState = field(default_factory=LearnedState)
     footing: Footing | None = None
     points: Points | None = None  # as given out
+    seen: Sight | None = None  # by the detector, when it last looked
     debt: Array | None = None  # (K, 6) what they lack in position and Jacobian, pixels
     shift_px: Array = field(default_factory=lambda: np.zeros(2))  # of the last frame
     since: int = 0  # frames since the detector looked
@@ -75,14 +77,12 @@ def step(
         return HybridState(base, state.footing), tracks
     if seen is not None:
         state, points = _anchored(state, carried, seen, grey)
-        window = seen.window
     else:
-        assert carried is not None and state.base.window is not None
-        points, window = carried, _window(state.base, carried, detector)
-        blind = state.blind + 1 if is_due else state.blind
+        assert carried is not None
+        points, blind = carried, state.blind + 1 if is_due else state.blind
         state = replace(state, since=state.since + 1, blind=blind)
     state, points = _paid(state, points)
-    return _given_out(state, frame, points, window, detector, camera)
+    return _given_out(state, frame, points, camera)
 
 
 def _carried(state: HybridState, grey: Array) -> tuple[HybridState, Points | None]:
@@ -103,22 +103,19 @@ def _has_changed(state: HybridState, carried: Points) -> bool:
     return bool(apart[footing.watched(len(apart))].max() > _CHANGED)
 
 
-def _window(base: LearnedState, carried: Points, detector: Detector) -> Crop:
-    """Where the detector is to look when flow says that the keypoints are here."""
+def _window(base: LearnedState) -> Crop:
+    """Where the detector looks next: for heads, the window that the last frame's head calls for."""
     assert base.window is not None
-    if detector.window != "head":
-        return base.window
-    head, _ = detection.head_of(carried, base.window)
-    return base.window if head is None else detection.next_window(base.window, head)
+    return base.window if base.head is None else detection.next_window(base.window, base.head)
 
 
 def _look(
     state: HybridState, image: Array, carried: Points | None, detector: Detector
 ) -> Sight | None:
-    """What the detector sees where flow says the head is, or anywhere when flow says nothing."""
+    """What the detector sees where the head was, or anywhere when flow has nothing either."""
     if carried is None or detector.window != "head":
         return learned_tracking.next_sight(state.base, image, detector)
-    seen = detection.look(image, _window(state.base, carried, detector), detector)
+    seen = detection.look(image, _window(state.base), detector)
     is_face = seen.head is not None and seen.confidence > LEAST_CONFIDENCE
     return seen if is_face else None
 
@@ -127,7 +124,7 @@ def _anchored(
     state: HybridState, carried: Points | None, seen: Sight, grey: Array
 ) -> tuple[HybridState, Points]:
     """Take in what the detector saw: as a debt, or whole where nothing was carried there."""
-    state = replace(state, since=0, blind=0)
+    state = replace(state, seen=seen, since=0, blind=0)
     last = state.footing
     box = seen.head or _box_of(seen.window)
     if carried is not None and last is not None:
@@ -159,19 +156,17 @@ def _paid(state: HybridState, points: Points) -> tuple[HybridState, Points]:
 
 
 def _given_out(
-    state: HybridState,
-    frame: Frame,
-    points: Points,
-    window: Crop,
-    detector: Detector,
-    camera: CameraProfile | None,
+    state: HybridState, frame: Frame, points: Points, camera: CameraProfile | None
 ) -> tuple[HybridState, Tracks]:
     """Remember this frame and say what it shows."""
-    now, last = state.footing, state.points
-    assert now is not None
-    sight = detection.judged(points, window, detector)
+    now, last, seen = state.footing, state.points, state.seen
+    assert now is not None and seen is not None
+    window = seen.window if state.since == 0 else _window(state.base)
+    head = None if seen.head is None else detection.head_of_places(points.xy_px)
+    confidence = seen.confidence * _BLIND_TRUST**state.blind
+    sight = Sight(points, window, confidence, head)
     base, is_new = learned_tracking.hold(state.base, frame, sight, points, camera)
-    box = sight.head or _box_of(window)
+    box = head or _box_of(window)
     now = replace(now, box=box)
     if state.since == 0:
         now = replace(now, looks=footing.look(now, points))
@@ -182,7 +177,7 @@ def _given_out(
         now = footing.completed(now, points, back)
     shift = np.zeros(2) if last is None or is_new else np.median(points.xy_px - last.xy_px, 0)
     state = replace(state, base=base, footing=now, points=points, shift_px=shift)
-    tracks = learned_tracking.tracks_of(base, points, window, sight.confidence, is_new=is_new)
+    tracks = learned_tracking.tracks_of(base, points, window, confidence, is_new=is_new)
     tracks = replace(
         tracks,
         xy_px=now.xy_px,
