@@ -76,7 +76,7 @@ def train(job: TrainJob, report: Say = lambda line: None) -> Trained:
     team = _team()
     leads = team is None or team.leads
     say: Say = report if leads else lambda line: None
-    _check(job)
+    train_plan.check(job)
     data, detector = _gathered(job, say) if leads else (None, None)
     if team is not None:
         team.agreed(0.0)  # the others wait until the data is ready
@@ -108,13 +108,6 @@ def _team() -> Team | None:
     from hybridanim.learning.training_team import Team
 
     return Team.from_torchrun()
-
-
-def _check(job: TrainJob) -> None:
-    """Everything that can be told before the long work begins."""
-    train_plan.read_settings(job.config)
-    train_plan.check_teacher(job.teacher)
-    train_plan.perceptual(job)
 
 
 def _make_room(job: TrainJob) -> None:

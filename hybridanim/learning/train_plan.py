@@ -55,12 +55,12 @@ def config(job: TrainJob, kind: str, tracker: str) -> TrainConfig:
 
     Raises InputError for what does not go together.
     """
-    from .train_config import TrainConfig
+    from .train_config import TrainConfig, object_settings
 
     given = read_settings(job.config)
     chosen: dict[str, Any] = {"steps": job.steps, "time_budget_s": seconds(job.time_budget)}
     if kind == "object":
-        chosen["keypoints"] = "learned"
+        chosen |= object_settings(job.size)
     else:
         chosen["sets"] = renderer_sets(tracker, has_teacher=job.teacher is not None)
         chosen["validation_sets"] = validation_sets(tracker)
@@ -87,6 +87,17 @@ def _updated(settings: Any, table: dict[str, Any], where: str) -> Any:
         else:
             out[name] = tables.fit(value, hints[name], f"{where}: {name}")
     return replace(settings, **out)
+
+
+def check(job: TrainJob) -> None:
+    """InputError for what can be told before the data is looked at."""
+    check_teacher(job.teacher)
+    perceptual(job)
+    start(job, None if job.kind == "auto" else job.kind)
+    if job.config is not None:
+        from .train_config import TrainConfig
+
+        _updated(TrainConfig(), read_settings(job.config), f"--config {job.config}")
 
 
 def curriculum(size: int) -> dict[str, Any]:
@@ -137,8 +148,8 @@ def perceptual(job: TrainJob) -> Path | None:
     return file
 
 
-def start(job: TrainJob, kind: str) -> Path | None:
-    """The weights to start from, or None."""
+def start(job: TrainJob, kind: str | None) -> Path | None:
+    """The weights to start from, or None; kind: what they must be for, if that is known yet."""
     if job.start_from == "none":
         return None
     file = Path(job.start_from)
@@ -146,15 +157,15 @@ def start(job: TrainJob, kind: str) -> Path | None:
         from ..models.renderer import WEIGHTS
 
         file = WEIGHTS
+    from ..models.files import read_header
+
     if not file.is_file():
         raise InputError(
             f"--start-from: expected none, fast or a weights file, got {job.start_from}; check the"
             " path"
         )
-    from ..models.files import read_header
-
     found = read_header(file).kind
-    if found != kind:
+    if kind not in (None, found):
         raise InputError(
             f"--start-from {file.name}: expected weights for --kind {kind}, got some for {found};"
             " give others, or none"
