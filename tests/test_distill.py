@@ -1,5 +1,6 @@
 """Distillation: exact windows, keypoint maths against plain NumPy, losses, and learning at all."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -72,6 +73,7 @@ def config_of(cache: Path, out: Path, steps: int) -> DistillConfig:
         learning_rate=1e-2,
         ema=0.9,
         bf16=False,
+        first_px=24,
         augment=replace(WindowAugment(), roll_deg=5, cover=0, spoil=0, empty=0, flip=0),
     )
 
@@ -192,12 +194,12 @@ def test_one_picture_and_a_batch_agree() -> None:
 
 def windows_of(rows: Array, pairs: int = 0) -> Windows:
     shown = torch.ones(len(rows), dtype=torch.bool)
-    return Windows(torch.zeros(len(rows), 3, 8, 8), torch.from_numpy(rows), shown, pairs)
+    return Windows(torch.zeros(len(rows), 3, 128, 128), torch.from_numpy(rows), shown, pairs)
 
 
 def test_loss_is_zero_at_the_truth_and_counts_each_error() -> None:
     rows = np.stack([drawn_face(HeadBox((48, 46), 32.0), 0.02 * i)[1][:, :6] for i in range(2)])
-    objective = DistillObjective(DistillLosses(), 64)
+    objective = DistillObjective(DistillLosses())
     truth = Points(
         torch.from_numpy(rows[..., :2]), torch.from_numpy(rows[..., 2:]).unflatten(-1, (2, 2))
     )
@@ -220,12 +222,23 @@ def test_relative_error_of_a_scaled_jacobian() -> None:
 def test_a_batch_depends_on_seed_and_step_alone(cache: Path, tmp_path: Path) -> None:
     clips = data_cache.read(cache)
     config = replace(config_of(cache, tmp_path, 1), augment=WindowAugment())
-    one, same, next_ = (Teaching(clips, config).batch(step) for step in (5, 5, 6))
+    one, same, next_ = (Teaching(clips, config).batch(step, 32) for step in (5, 5, 6))
     torch.testing.assert_close(one.pictures, same.pictures)
     torch.testing.assert_close(one.rows, same.rows)
     assert not torch.equal(one.rows, next_.rows)
     assert one.pictures.shape == (8, 3, 32, 32) and one.pairs == 2
     assert one.pictures.min() >= 0 and one.pictures.max() <= 1
+
+
+def _until(run: Distiller, stop: int, steps: int) -> Callable[..., float]:
+    """The progress of a run that is stopped early."""
+
+    def progress(step: int | None = None) -> float:
+        if step is None:
+            return run.step / steps if run.step < stop else 1.0
+        return step / steps
+
+    return progress
 
 
 def test_learning_beats_the_start_and_goes_on_after_a_stop(cache: Path, tmp_path: Path) -> None:
@@ -240,7 +253,7 @@ def test_learning_beats_the_start_and_goes_on_after_a_stop(cache: Path, tmp_path
     torch.testing.assert_close(found.detector.places, whole.average.places)
     for steps in (3, 6):
         part = Distiller(replace(config_of(cache, tmp_path / "parts", 6), steps=steps))
-        part.progress = lambda part=part, steps=steps: part.step / 6 if part.step < steps else 1.0
+        part.progress = _until(part, steps, 6)
         part.run()
     full = Distiller(config_of(cache, tmp_path / "full", 6))
     full.run()

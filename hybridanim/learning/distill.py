@@ -71,7 +71,7 @@ class Distiller:
         )
         self._teaching = Teaching(clips, config)
         self._validation = _clips(config.validation, config.points)
-        self._objective = DistillObjective(config.losses, config.sizes.size // 2)
+        self._objective = DistillObjective(config.losses)
         self.step, self.elapsed_s = 0, 0.0
         self._since: dict[str, float] = {}
         self._report(
@@ -79,10 +79,10 @@ class Distiller:
         )
         self._resume()
 
-    def progress(self) -> float:
-        """Share of the run that is done."""
+    def progress(self, step: int | None = None) -> float:
+        """Share of the run that is done when ``step`` (by default the next one) begins."""
         config = self.config
-        done = self.step / config.steps
+        done = (self.step if step is None else step) / config.steps
         if config.time_budget_s:
             done = max(done, self.elapsed_s / config.time_budget_s)
         return min(1.0, done)
@@ -92,10 +92,14 @@ class Distiller:
         config, last_s = self.config, self._clock()
         saved_s = seen_s = self.elapsed_s
         with ThreadPoolExecutor(1) as ahead:
-            coming: Future[Windows] = ahead.submit(self._teaching.batch, self.step)
+
+            def prepare(step: int) -> Future[Windows]:
+                return ahead.submit(self._teaching.batch, step, self._size_px(step))
+
+            coming = prepare(self.step)
             while self.progress() < 1:
                 batch = coming.result()
-                coming = ahead.submit(self._teaching.batch, self.step + 1)
+                coming = prepare(self.step + 1)
                 self._learn(batch)
                 now_s = self._clock()
                 self.elapsed_s, last_s = self.elapsed_s + now_s - last_s, now_s
@@ -114,6 +118,12 @@ class Distiller:
         path = self.config.out / EXPORT
         write_weights(path, detector=self.average, detector_sizes=self.config.sizes)
         return path
+
+    def _size_px(self, step: int) -> int:
+        """Of the windows of a step."""
+        config = self.config
+        is_first = self.progress(step) < config.first_share
+        return min(config.first_px, config.sizes.size) if is_first else config.sizes.size
 
     def _learn(self, batch: Windows) -> None:
         config = self.config

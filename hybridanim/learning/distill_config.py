@@ -71,6 +71,10 @@ class DistillConfig:
     is nearer its end."""
     batch: int = 16
     """Windows a step."""
+    first_px: int = 96
+    """Windows of the first part of the training are smaller: nearly twice as many in its time."""
+    first_share: float = 0.5
+    """How long that part is, of the whole."""
     paired: float = 0.5
     """Share of the batch that are two near frames of one clip in the same view."""
     learning_rate: float = 1.5e-3

@@ -73,14 +73,14 @@ class Teaching:
         weight = np.minimum(1, np.array(looks) / _MANY) ** (1 / 3)
         self._weight = weight / weight.sum()
 
-    def batch(self, step: int) -> Windows:
-        """The windows of a step."""
+    def batch(self, step: int, size: int) -> Windows:
+        """The windows of a step, size x size pixels."""
         config = self._config
         pairs = round(config.batch * config.paired / 2)
         drawn: list[tuple[Array, Array, bool]] = []
         for i in range(config.batch - pairs):
             rng = np.random.default_rng([config.seed, step, i])
-            drawn += self._windows(rng, 2 if i < pairs else 1)
+            drawn += self._windows(rng, 2 if i < pairs else 1, size)
         pictures, rows, shown = zip(*drawn, strict=True)
         return Windows(
             as_pictures(np.stack(pictures)),
@@ -89,7 +89,9 @@ class Teaching:
             pairs,
         )
 
-    def _windows(self, rng: np.random.Generator, count: int) -> list[tuple[Array, Array, bool]]:
+    def _windows(
+        self, rng: np.random.Generator, count: int, size: int
+    ) -> list[tuple[Array, Array, bool]]:
         config, augment = self._config, self._config.augment
         number, frame = self._frame(rng)
         clip = self._clips[number]
@@ -97,7 +99,7 @@ class Teaching:
         first = clip.points[config.points][frame]
         side = clip.frames.shape[1]
         view = look.draw_view(_head(first, side), side, augment, rng)
-        other = self._other(rng)
+        other = self._other(rng, size)
         is_shown = bool(rng.random() >= augment.empty)
         # the same draws again for the second frame, but for the pixel noise
         shared, seed = (int(value) for value in rng.integers(2**32, size=2))
@@ -106,7 +108,7 @@ class Teaching:
             rows = look.seen_rows(clip.points[config.points][index], view, self._layout.mirror)
             again = np.random.default_rng(shared)
             noise = np.random.default_rng([seed, j])
-            picture = _picture(clip.frames[index], view, other, is_shown, config, again, noise)
+            picture = _picture(clip.frames[index], view, other, is_shown, augment, again, noise)
             out.append((picture, rows, is_shown))
         return out
 
@@ -123,9 +125,8 @@ class Teaching:
         place = int(np.searchsorted(usable, frame)) + rng.integers(1, _NEAR + 1)
         return int(usable[min(place, len(usable) - 1)])
 
-    def _other(self, rng: np.random.Generator) -> Array:
+    def _other(self, rng: np.random.Generator, size: int) -> Array:
         """Some other picture at the window's size, or plain noise, for backgrounds and covers."""
-        size = self._config.sizes.size
         frames = self._clips[rng.integers(len(self._clips))].frames
         image = np.asarray(frames[rng.integers(len(frames))])
         x, y = rng.integers(0, image.shape[0] // 2, 2)
@@ -141,12 +142,11 @@ def _picture(
     view: look.View,
     other: Array,
     is_shown: bool,
-    config: DistillConfig,
+    augment: WindowAugment,
     rng: np.random.Generator,
     noise: np.random.Generator,
 ) -> Array:
-    augment: WindowAugment = config.augment
-    window = look.cut(np.asarray(frame), view, config.sizes.size)
+    window = look.cut(np.asarray(frame), view, len(other))
     if augment.cover:
         window = look.behind(np.asarray(frame), view, window, other, rng.random())
     if rng.random() < augment.cover:

@@ -24,10 +24,8 @@ _EMPTY_SPREAD = 0.35  # normalised: the width that a heatmap without a face shou
 class DistillObjective:
     """Windows and what was detected in them -> loss and its terms."""
 
-    def __init__(self, weights: DistillLosses, cells: int) -> None:
-        """cells: of a heatmap's side."""
+    def __init__(self, weights: DistillLosses) -> None:
         self._weights = weights
-        self._base = CELLS_BASE * 2 / cells
         self._importance = torch.from_numpy((_USUAL_REACH / REACH_BOX) ** 0.7)
         self._openings = torch.from_numpy(opening_pairs())
 
@@ -62,7 +60,8 @@ class DistillObjective:
 
     def _doubt(self, spread: Tensor, off: Tensor, batch: Windows) -> Tensor:
         """Log ratio of the width to the narrowest plus the error made; wide without a face."""
-        width = self._base + off.norm(dim=-1)
+        cells = batch.pictures.shape[-1] // 2
+        width = CELLS_BASE * 2 / cells + off.norm(dim=-1)
         width = torch.where(batch.is_shown[:, None], width, torch.full_like(width, _EMPTY_SPREAD))
         return (spread.log() - width.log()).abs().mean()
 
