@@ -23,6 +23,7 @@ from .evaluate_workers import Progress, run
 from .guards import undisturbed
 from .terminal import listen, progress
 
+FACE_FIGURES = "AKD, MKR, CSIM, AED, head pose, jitter, eyes and mouth"
 VIDEOS = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".gif"}
 
 
@@ -62,11 +63,13 @@ def evaluate(job: EvaluateJob, report: Progress | None = None) -> dict[str, Any]
 def missing(job: EvaluateJob) -> list[str]:
     """What this run cannot measure, each with what to do about it."""
     lines = perceptual.find(job.backbones)[2]
-    if job.networks is None:
+    if job.is_object:
+        lines.append(f"{FACE_FIGURES} not measured: the weights are of a kind without a face")
+    elif job.networks is None:
         lines.append(
-            "AKD, MKR, CSIM, AED, head pose, jitter, eyes and mouth not measured: no networks that"
-            ' look at faces; to measure them, pip install "openvino" and give the folder of the'
-            " networks in docs/measured.md by --networks"
+            f"{FACE_FIGURES} not measured: no networks that look at faces; to measure them, pip"
+            " install openvino and give the folder of the networks in docs/measured.md by"
+            " --networks"
         )
     return lines
 

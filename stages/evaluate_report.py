@@ -41,11 +41,19 @@ def gathered(
             r.name: {"frames": r.frames} | {n: pooled([r.scores[n]]) for n in names} for r in whole
         },
         "skipped": [f"{r.name}: {r.failure}" for r in results if r.failure],
-        "not_measured": notes,
+        "not_measured": notes + _faceless(job, whole),
         "settings": provenance.to_json(job),
         "weights": weights_used(job),
         "versions": _versions(),
     }
+
+
+def _faceless(job: EvaluateJob, results: list[ClipResult]) -> list[str]:
+    """A line for the clips in which the judge never saw a face."""
+    if job.networks is None or job.is_object:
+        return []
+    names = [r.name for r in results if not any(s.judged for s in r.scores.values())]
+    return [f"face figures not measured, no face seen: {', '.join(names)}"] if names else []
 
 
 def write(path: Path, result: dict[str, Any]) -> None:

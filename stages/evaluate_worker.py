@@ -38,7 +38,7 @@ class Worker:
         self._job = job
         self._ways = Ways(job, "relative" if job.cross else "absolute")
         alexnet, inception, _ = perceptual.find(job.backbones)
-        face = Judge(job.networks) if job.networks else None
+        face = Judge(job.networks) if job.networks and not job.is_object else None
         self._judges = Judges(face, perceptual.Perceptual(alexnet, inception))
         self._drivers: dict[Path, Driver] = {}
 
