@@ -190,6 +190,7 @@ import torch
 from test_training import config, probe
 from hybridanim.learning.training import Phase, Trainer
 from hybridanim.learning.training_team import Team
+from hybridanim.models.build import DetectorSizes
 team, out = Team.from_torchrun(), Path({out!r})
 part = replace(config(Path({folder!r}), out, steps=3), phases=(Phase(32, 4, 1.0),))
 trainer = Trainer(part, team=team)
@@ -198,7 +199,11 @@ net, rows = probe()
 net(rows[team.rank :: team.size]).square().mean().backward()
 team.average_gradients(net.parameters())
 gradients = [p.grad for p in net.parameters()]
-torch.save([trainer.net.state_dict(), gradients], out / f"{{team.rank}}.pt")
+detector = DetectorSizes(2, (16, 16), 32)
+joint = replace(part, keypoints="learned", detector=detector, out=out / "joint")
+joint = Trainer(joint, team=team)
+joint.run()
+torch.save([trainer.net.state_dict(), gradients, joint.net.state_dict()], out / f"{{team.rank}}.pt")
 """
 
 
@@ -219,6 +224,7 @@ def test_two_processes_train_as_one(folder: Path, tmp_path: Path) -> None:
     subprocess.run([*run, str(script)], check=True, timeout=120, capture_output=True)
     found = [torch.load(out / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
     assert same(found[0][0], found[1][0])
+    assert same(found[0][2], found[1][2])  # detector and animator together
     net, rows = probe()
     net(rows).square().mean().backward()
     for parameter, gradient in zip(net.parameters(), found[0][1], strict=True):

@@ -124,6 +124,20 @@ def test_the_equivariance_terms_count_only_with_their_weights(folder: Path, tmp_
     assert "equivariance" not in without._since
 
 
+def test_half_precision_keeps_places_whole(folder: Path, tmp_path: Path) -> None:
+    trainer = Trainer(replace(config(folder, tmp_path), bf16=True))
+    fed = trainer._feed(0)
+    trainer._learn(fed)
+    assert np.isfinite(trainer._since["loss"])
+    with torch.no_grad():
+        trainer.net.eval()
+        full = trainer.net.points(fed.batch)[0].xy
+        with torch.autocast("cpu", torch.bfloat16):
+            half = trainer.net.points(fed.batch)[0].xy
+    assert half.dtype == torch.float32
+    torch.testing.assert_close(half, full, atol=0.02, rtol=0)  # a third of a pixel here
+
+
 def test_export_holds_both_networks(folder: Path, tmp_path: Path) -> None:
     trainer = Trainer(config(folder, tmp_path, 2))
     net = trainer.run()

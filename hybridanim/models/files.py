@@ -213,4 +213,6 @@ def _damaged(file: Path, error: Exception) -> InputError:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = [line for line in lines if not line.endswith(":")]  # a heading says nothing by itself
+    return said[0][:120] if said else type(error).__name__
