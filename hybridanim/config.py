@@ -126,7 +126,7 @@ class RuntimeConfig:
 
     runtime: Literal["auto", "openvino", "torch"] = "auto"
     """What runs the learned networks; auto is OpenVINO where it is installed, else torch."""
-    precision: Literal["auto", "bf16", "f32"] = "auto"
+    precision: Literal["auto", "int8", "bf16", "f32"] = "auto"
     """Of OpenVINO's networks; auto is the fastest one here whose pictures hold."""
     cache: Path | None = None
     """Folder that keeps the compiled networks; without it, the system's folder for caches."""

@@ -19,7 +19,10 @@ from .networks import About, Moved, sha256
 from .types import Array, Keypoints
 
 MOST_THREADS = 8  # more only wait for each other on graphs as small as these
-_GRAPH_CODE = ("blocks", "build", "dense_motion", "generator", "keypoints", "openings", "export")
+_GRAPH_CODE = (
+    *("blocks", "build", "dense_motion", "generator", "keypoints", "openings"),
+    *("export", "export_inputs", "export_int8"),
+)
 
 
 def load(part: str, path: Path, config: RuntimeConfig, notes: list[str]) -> Any | None:
@@ -43,7 +46,8 @@ def precisions(core: Any, wanted: str) -> list[str]:
     if wanted != "auto":
         return [wanted]
     able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    return ["bf16", "f32"] if "BF16" in able else ["f32"]
+    fast = {"int8": "INT8", "bf16": "BF16"}
+    return [*(name for name, ability in fast.items() if ability in able), "f32"]
 
 
 def cache_file(core: Any, part: str, path: Path, precision: str, config: RuntimeConfig) -> Path:
@@ -53,6 +57,7 @@ def cache_file(core: Any, part: str, path: Path, precision: str, config: Runtime
     models = Path(__file__).parent / "models"
     code = [sha256(models / f"{name}.py") for name in _GRAPH_CODE]
     depends_on = [
+        precision,
         sha256(path),
         *code,
         *sorted(str(item) for item in _settings(precision).items()),
@@ -66,7 +71,8 @@ def cache_file(core: Any, part: str, path: Path, precision: str, config: Runtime
 
 def _settings(precision: str) -> dict[str, Any]:
     return {
-        "INFERENCE_PRECISION_HINT": "f32" if precision == "f32" else "bf16",
+        # int8 concerns the convolutions; what is between them stays exact
+        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": min(os.cpu_count() or 1, MOST_THREADS),
     }
@@ -106,10 +112,11 @@ def _exported(
         assert weights.detector is not None  # networks._load has looked
         graphs = export.detector_graphs(weights.detector)
     try:
-        compiled = {
-            graph.name: core.compile_model(export.to_openvino(graph), "CPU", _settings(precision))
-            for graph in graphs
-        }
+        models = {graph.name: export.to_openvino(graph) for graph in graphs}
+        if precision == "int8":
+            models = _in_int8(core, models)
+        settings = _settings(precision)
+        compiled = {k: core.compile_model(v, "CPU", settings) for k, v in models.items()}
     except RuntimeError as error:
         notes.append(f"OpenVINO cannot compile {path.name}: {str(error).splitlines()[0]}")
         return None
@@ -121,6 +128,23 @@ def _exported(
     return compiled
 
 
+def _in_int8(core: Any, models: dict[str, Any]) -> dict[str, Any]:
+    """The models with eight-bit convolutions, but for ``encode``, which runs once per source."""
+    from .models import export_inputs, export_int8
+
+    sizes = {k: list(v.shape) for m in models.values() for k, v in _ports(m.inputs).items()}
+    count = sizes["source_xy"][1] if "source_xy" in sizes else 1
+    known = [s.inputs() for s in export_inputs.calibration(sizes["picture"][2], count)]
+    out = {}
+    for name, model in models.items():
+        wanted = _ports(model.inputs)
+        inputs = [{k: sample[k] for k in wanted} for sample in known]
+        ranges, said = export_int8.measure(core, model, inputs)
+        known = [sample | more for sample, more in zip(known, said, strict=True)]
+        out[name] = model if name == "encode" else export_int8.quantised(model, ranges)
+    return out
+
+
 def _bytes(exported: Any) -> bytes:
     return exported if isinstance(exported, bytes) else exported.getvalue()
 
@@ -130,8 +154,8 @@ class Request:
 
     def __init__(self, model: Any) -> None:
         self._request = model.create_infer_request()
-        self._names = [_name(port) for port in model.outputs]
-        self.inputs = {_name(port): tuple(port.shape) for port in model.inputs}
+        self._names = list(_ports(model.outputs))
+        self.inputs = {name: tuple(port.shape) for name, port in _ports(model.inputs).items()}
 
     def __call__(self, inputs: dict[str, Array]) -> dict[str, Array]:
         """Name -> array, in and out."""
@@ -139,9 +163,9 @@ class Request:
         return {name: self._request.get_tensor(name).data for name in self._names}
 
 
-def _name(port: Any) -> str:
-    """The graph's own name of a port; compiling adds numbers as further names."""
-    return next(name for name in sorted(port.get_names()) if not name.isdecimal())
+def _ports(ports: Any) -> dict[str, Any]:
+    """By the graph's own names; compiling adds numbers as further names."""
+    return {min(n for n in port.get_names() if not n.isdecimal()): port for port in ports}
 
 
 class OpenVinoAnimator:

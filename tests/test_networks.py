@@ -77,6 +77,45 @@ def test_results_outlive_the_next_frame(animator):
         np.testing.assert_array_equal(now, before)
 
 
+@pytest.mark.parametrize("precision", ["int8", "bf16"])
+def test_fewer_bits_stay_near(weights, tmp_path, precision):
+    """Far nearer than any two motions are to each other; the check has looked at pictures."""
+    found = networks.animator(weights, RuntimeConfig("openvino", precision, tmp_path))
+    picture, exact = made.source(64).image, TorchAnimator(made.animator(), bf16=False)
+    moved, paint, _ = animated(found, picture)
+    wanted, wanted_paint, _ = animated(exact, picture)
+    other, *_ = animated(exact, picture, seed=5)
+    assert found.about.precision == precision
+    off = np.abs(moved.flow - wanted.flow).mean()
+    assert 0 < off < 0.05 * np.abs(other.flow - wanted.flow).mean()
+    assert np.abs(paint.astype(int) - wanted_paint).mean() < 2
+
+
+def test_eight_bits_keep_a_convolution():
+    """Against numpy: signed and unsigned inputs, channels of unlike size, none of it clipped."""
+    from openvino import opset13
+
+    from hybridanim.models import export_int8
+
+    rng = np.random.default_rng(0)
+    size = np.array([0.01, 1, 30], np.float32)[None, :, None, None]
+    kernel = (rng.standard_normal((4, 3, 3, 3)) / size[0]).astype(np.float32)
+    for lowest in (0.0, -1.0):
+        value = (rng.uniform(lowest, 1, (1, 3, 12, 12)) * size).astype(np.float32)
+        given = opset13.parameter(list(value.shape), np.float32, "given")
+        given.output(0).get_tensor().set_names({"given"})
+        node = opset13.convolution(given, opset13.constant(kernel), [1, 1], [1, 1], [1, 1], [1, 1])
+        node.output(0).get_tensor().set_names({"got"})
+        model, core = openvino.Model([node], [given], "one"), openvino.Core()
+        ranges, said = export_int8.measure(core, model, [{"given": value}])
+        np.testing.assert_allclose(ranges[0].high, value.max((0, 2, 3)))
+        eight = core.compile_model(export_int8.quantised(model, ranges), "CPU")
+        got, wanted = eight([value])[0], said[0]["got"]
+        assert 0 < np.abs(got - wanted).max() < 0.03 * np.abs(wanted).max()
+        nothing = eight([0 * value])[0]
+        np.testing.assert_allclose(nothing, 0, atol=1e-4 * np.abs(wanted).max())
+
+
 def test_detector_repeats_torch(detector):
     picture = made.source(32).image
     batch = np.ascontiguousarray(picture.transpose(2, 0, 1)[None], np.float32) / 255
@@ -127,9 +166,9 @@ def test_what_the_cache_depends_on(weights, config, animator, tmp_path):
     files = {
         cache_file(core, "detector", path, precision, config)
         for path in (weights, other)
-        for precision in ("f32", "bf16")
+        for precision in ("f32", "int8", "bf16")
     }
-    assert len(files) == 4
+    assert len(files) == 6
 
 
 @pytest.mark.parametrize("runtime", ["auto", "openvino"])
@@ -182,7 +221,7 @@ def test_a_warm_cache_needs_no_torch(weights, config, animator, detector):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sizes", [FastSizes(), FastSizes(openings=True)])
-@pytest.mark.parametrize("precision", ["f32", "bf16"])
+@pytest.mark.parametrize("precision", ["f32", "int8", "bf16"])
 def test_the_fast_preset_passes_the_check(sizes, precision, tmp_path):
     path = tmp_path / "fast.safetensors"
     write_weights(path, animator=made.animator(sizes))

@@ -1,0 +1,116 @@
+"""Fixed pictures and keypoints: those that ranges are measured on, and those that the check uses.
+
+A photograph that scikit-image brings, its mirror image, smooth noise; face keypoints as a head box
+places them, turned, shifted and with the mouth open, or random ones where there is no face. The
+check's own are not among those of ``calibration``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from .. import geometry, sparse_motion
+from ..anchors import ANCHORS
+from ..types import Array, Crop, HeadBox, Keypoints
+
+_PLACE = Crop(85, 0, 280)  # of scikit-image's astronaut, and the head in it
+_HEAD = HeadBox((224.7, 113.2), 112.4, 3.2)
+_CALIBRATION = 10
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One source and where it is to go."""
+
+    name: str
+    picture: Array  # (side, side, 3) uint8 RGB
+    source: Keypoints
+    target: Keypoints
+
+    def inputs(self) -> dict[str, Array]:
+        """By the graphs' names."""
+        named = {"picture": batch(self.picture)}
+        for which, points in (("source", self.source), ("target", self.target)):
+            named[f"{which}_xy"] = points.xy_norm[None]
+            named[f"{which}_jacobian"] = points.jacobian[None]
+        return named
+
+
+def checks(side: int, count: int) -> list[Sample]:
+    """Noise, and a photograph with a head that turns; count: of keypoints."""
+    scattered = _scattered(count, np.random.default_rng(1))
+    face = _face(_HEAD) if count == len(ANCHORS) else scattered
+    turned = HeadBox((228.0, 117.0), 116.0, -6.0)
+    moved = _face(turned) if count == len(ANCHORS) else _moved(face, 1.05, 6.0, 0.03)
+    return [
+        Sample("noise", _noise(side, 0), scattered, _moved(scattered, 1.05, 6.0, 0.03)),
+        Sample("a photograph", _photograph(side), face, moved),
+    ]
+
+
+def calibration(side: int, count: int) -> Iterator[Sample]:
+    """Ten sources and motions such as drivers bring, and some beyond."""
+    rng = np.random.default_rng(2)
+    for index in range(_CALIBRATION):
+        picture = _photograph(side)
+        if index % 3 == 1:  # darker and paler than what faces usually are
+            picture = cv2.convertScaleAbs(picture, alpha=0.6, beta=60.0 * (index % 2))
+        if index % 3 == 2:
+            picture = _noise(side, index)
+        size, roll_deg = rng.uniform(0.9, 1.12), rng.uniform(-14, 14)
+        if count != len(ANCHORS) or index % 3 == 2:
+            source = _scattered(count, rng)
+            yield Sample("", picture, source, _moved(source, size, roll_deg, 0.06))
+            continue
+        center = np.array(_HEAD.center_xy_px) + rng.uniform(-14, 14, 2)
+        box = HeadBox((float(center[0]), float(center[1])), size * _HEAD.size_px, roll_deg)
+        yield Sample("", picture, _face(_HEAD), _open(_face(box), rng.uniform(0, 1)))
+
+
+def batch(picture: Array) -> Array:
+    """(H, W, 3) uint8 -> (1, 3, H, W) float32 in [0, 1]."""
+    return np.ascontiguousarray(picture.transpose(2, 0, 1)[None], np.float32) / 255
+
+
+def _face(head: HeadBox) -> Keypoints:
+    return sparse_motion.rest(head, None, None, _PLACE)
+
+
+def _open(face: Keypoints, share: float) -> Keypoints:
+    """The lower lip and chin let down by that share of a wide-open mouth, the lids half shut."""
+    xy = face.xy_norm.copy()
+    down = face.jacobian[:, :, 1]  # of the canonical face, in the picture
+    for row, anchor in enumerate(ANCHORS):
+        if anchor.name.startswith("lower_lip") or anchor.name == "chin":
+            xy[row] += 0.16 * share * down[row]
+        if anchor.name.endswith("upper_lid"):
+            xy[row] += 0.03 * (1 - share) * down[row]
+    return replace(face, xy_norm=xy)
+
+
+def _scattered(count: int, rng: np.random.Generator) -> Keypoints:
+    jacobian = 0.5 * np.eye(2) + 0.05 * rng.standard_normal((count, 2, 2))
+    xy = rng.uniform(-0.7, 0.7, (count, 2)).astype(np.float32)
+    return Keypoints(xy, jacobian.astype(np.float32), np.ones(count, np.float32))
+
+
+def _moved(points: Keypoints, size: float, roll_deg: float, shift_norm: float) -> Keypoints:
+    turned = geometry.similarity(size, roll_deg)
+    xy = points.xy_norm @ turned.T + np.float32(shift_norm)
+    return replace(points, xy_norm=xy, jacobian=turned @ points.jacobian)
+
+
+def _noise(side: int, seed: int) -> Array:
+    noise = np.random.default_rng(seed).standard_normal((side, side, 3)).astype(np.float32)
+    smooth = cv2.GaussianBlur(noise, (0, 0), side / 80)
+    return np.clip(128 + 50 * smooth / smooth.std(), 0, 255).astype(np.uint8)
+
+
+def _photograph(side: int) -> Array:
+    from skimage import data
+
+    return geometry.crop_image(data.astronaut(), _PLACE, side)
