@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .keypoints import KeypointDetector
 
 WEIGHTS = Path(__file__).parents[2] / "weights" / "detector_fast.safetensors"
-WEIGHTS_SHA256 = "1a0bbb2c5936143c5a302e00e0420c9d35036bb3f827634c715171c1ac058e8e"
+WEIGHTS_SHA256 = "7b0b1af87e0e8b34e5b68ecbcfd05b7486303976b2914ddf6dc1bec9e131b2cd"
 CELLS_BASE = 0.8  # a heatmap's width where the place is certain, in cells
 _DOUBT = 0.04  # an expected error of this share of the canonical face halves the confidence
 
