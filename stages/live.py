@@ -63,19 +63,23 @@ def live(
         print(consent.WORDS, flush=True)
     display = None if job.window == "no" else DisplayCheck()
     make = make or (lambda: make_camera(job.camera, job.camera_size, job.camera_rate, job.loop))
-    camera = make().name
-    animator = Animator(job, [_picture(path) for path in sources])
+    record = record_of(job, sources[0], make().name)
     shots: Mailbox[Shot] = Mailbox()
     capture = Capture(make, shots)
-    pacer = Pacer(governor.ladder(job.pipeline) if job.adapt else (), job.latency)
-    loop = Loop(animator, capture, shots, pacer)
-    record = record_of(job, sources[0], camera)
-    tags = provenance.container_tags(record)
-    outputs = open_outputs(job, display, animator.still(), tags, loop.press)
+    capture.start()  # cameras take their time, so the pipeline is made meanwhile
     try:
-        _begin(capture)
-        for note in outputs.notes:
-            print(note, flush=True)
+        animator = Animator(job, [_picture(path) for path in sources])
+        pacer = Pacer(governor.ladder(job.pipeline) if job.adapt else (), job.latency)
+        loop = Loop(animator, capture, shots, pacer)
+        tags = provenance.container_tags(record)
+        outputs = open_outputs(job, display, animator.still(), tags, loop.press)
+    except BaseException:
+        capture.stop()
+        raise
+    try:
+        animator.warm_up()
+        _wait(capture)
+        print("\n".join(outputs.notes), flush=True)
         loop.run(outputs, job.seconds)
     except KeyboardInterrupt:
         pass  # the usual way to end
@@ -88,9 +92,9 @@ def live(
     return report
 
 
-def _begin(capture: Capture) -> None:
+def _wait(capture: Capture) -> None:
     try:
-        capture.start()
+        capture.wait()
     except CameraError as error:
         raise InputError(
             f"--camera: expected pictures, but {error}; run_pipeline.py live --list-cameras shows"

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import cv2
 
-from hybridanim import faces, views
 from hybridanim.composing import Composer
 from hybridanim.live import screen
 from hybridanim.live.camera import Shot
@@ -16,6 +13,7 @@ from hybridanim.live.hints import Hint, hint
 from hybridanim.live.keys import Action
 from hybridanim.live.loop import Animated
 from hybridanim.live.reference import ReferenceKeeper
+from hybridanim.live.viewing import Viewing
 from hybridanim.profiles import load_profiles
 from hybridanim.types import Array
 
@@ -35,8 +33,7 @@ class Animator:
         self._composers = [Composer(job.composing, source) for source in self._sources]
         self._levels = Levels(self.pipeline)
         self._keeper = ReferenceKeeper(job.reference == "auto")
-        self._scale = 1.0  # of the working picture, before the level
-        self._shape: tuple[int, ...] = ()
+        self._viewing = Viewing()
         self._hint: Hint | None = None
         self._start_s: float | None = None
         self.is_mirrored, self.has_inset = job.mirror, job.debug
@@ -57,7 +54,7 @@ class Animator:
     def __call__(self, shot: Shot) -> Animated:
         """Animate the source by one shot."""
         image = cv2.flip(shot.image, 1) if self.is_mirrored else shot.image
-        if image.shape != self._shape:
+        if image.shape != self._viewing.shape:
             self._begin(image)
         self._start_s = shot.time_s if self._start_s is None else self._start_s
         frame = self.pipeline.frame(image, shot.time_s - self._start_s)
@@ -69,6 +66,7 @@ class Animator:
             self.pipeline.keypoints.set_reference(found)
         self._hint = hint(results.tracks, source, self._hint)
         composed = self._composers[self._number](results.picture.image, image)
+        self._rescale(self._viewing.look(results.tracks))
         inset = screen.inset_of(results) if self.has_inset else None
         return Animated(composed, shot, self._hint, inset, results.points.is_held)
 
@@ -86,7 +84,7 @@ class Animator:
             self.has_inset = not self.has_inset
         elif action.verb == "mirror":
             self.is_mirrored = not self.is_mirrored
-            self._shape = ()  # the head jumps to the other side
+            self._viewing.shape = ()  # the head jumps to the other side
         elif action.verb in ("stronger", "weaker"):
             step = _STRENGTH_STEP if action.verb == "stronger" else -_STRENGTH_STEP
             self.strength = round(min(_MOST_STRENGTH, max(0.0, self.strength + step)), 2)
@@ -94,25 +92,29 @@ class Animator:
 
     def set_quality(self, quality: Quality) -> None:
         """Make later pictures cheaper, or better; the reference stays the same pose."""
-        before = self._levels.quality
         self._levels.use(quality)
-        ratio = quality.view_scale / before.view_scale
-        if ratio != 1 and self._shape:
-            self._restart()
-            self.pipeline.keypoints.set_reference(self._keeper.rescale(ratio))
+        self._rescale(self._viewing.use_level(quality.view_scale))
+
+    def warm_up(self) -> None:
+        """Animate the source by itself, so that the camera's first picture costs no more."""
+        source = self.pipeline.source
+        if source is not None:
+            for n in range(2):
+                self(Shot(source.picture, n / 30))
+        self.pipeline.reset()
+        self._viewing, self._start_s, self._hint = Viewing(), None, None
+        self._keeper.forget()
 
     def _begin(self, image: Array) -> None:
         """A camera's first picture, or the first of another size."""
-        self._shape = image.shape
+        self._viewing.begin(image)
         self._keeper.forget()
-        found = faces.detect_faces(image)
-        face_px = max((face.width_px for face in found), default=0.0)
-        whole = views.whole_view(*image.shape[:2])
-        self._scale = min(whole.scale, views.FACE_PX / face_px if face_px else 1.0)
-        self._restart()
-
-    def _restart(self) -> None:
         self.pipeline.reset()
-        view = views.whole_view(*self._shape[:2])
-        scale = self._scale * self._levels.quality.view_scale
-        self.pipeline.view = replace(view, scale=scale)
+        self.pipeline.view = self._viewing.view()
+
+    def _rescale(self, ratio: float) -> None:
+        """Go on in a working picture that is ``ratio`` times as large."""
+        if ratio != 1 and self._viewing.shape:
+            self.pipeline.reset()
+            self.pipeline.view = self._viewing.view()
+            self.pipeline.keypoints.set_reference(self._keeper.rescale(ratio))

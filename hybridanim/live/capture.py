@@ -87,14 +87,19 @@ class Capture:
         self._last_s = time.monotonic()  # when something was heard of the camera
         self._hanging: list[threading.Thread] = []
         self._is_first, self._is_ready = True, threading.Event()
+        self._may_read = threading.Event()
         self._failure = ""
         self._was_live = False
         self._count = 0
         self._session = _Session()
 
-    def start(self, timeout_s: float = 20.0) -> None:
-        """Open the camera; raises CameraError when it cannot be opened the first time."""
+    def start(self) -> None:
+        """Begin to open the camera; it is read from ``wait`` on."""
         self._begin()
+
+    def wait(self, timeout_s: float = 20.0) -> None:
+        """Read, and return when a picture has come; CameraError: it cannot be opened at all."""
+        self._may_read.set()
         if not self._is_ready.wait(timeout_s):
             self.stop()
             raise CameraError("the camera does not answer")
@@ -114,6 +119,7 @@ class Capture:
         """End; a thread that hangs in its camera is left behind."""
         session = self._session
         session.stop.set()
+        self._may_read.set()
         if session.thread is not None and session.thread is not threading.current_thread():
             session.thread.join(timeout_s)
         self._mailbox.close()
@@ -163,6 +169,7 @@ class Capture:
         try:
             camera.open()
             self.name, self.rate_hz = camera.name, camera.rate_hz
+            self._may_read.wait()
             opened_s, is_light = time.monotonic(), False
             while not session.stop.is_set():
                 shot = camera.read()

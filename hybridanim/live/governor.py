@@ -9,6 +9,7 @@ the level does not swing. What each step costs is learned while going down.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ..config import PipelineConfig
 
@@ -28,7 +29,8 @@ class Quality:
     name: str
     view_scale: float = 1.0  # of the picture that stages 1 to 3 see
     features: float = 1.0  # share of the tracked features
-    is_quick: bool = False  # the cheapest sampling and flow grid
+    anchor_every: int = 1  # the hybrid tracker's detector looks so many times more seldom
+    is_quick: bool = False  # the cheapest sampling
     is_warp: bool = False  # the warp renderer in place of the learned one
     every: int = 1  # only every so many pictures
 
@@ -50,17 +52,25 @@ class GovernorState:
 
 def ladder(config: PipelineConfig) -> tuple[Quality, ...]:
     """The levels of a pipeline, best first, each one cheaper; skipping pictures comes last."""
-    levels = [
-        Quality("full"),
-        Quality("smaller working picture", 0.75, 0.75),
-        Quality("quick sampling", 0.75, 0.6, is_quick=True),
-        Quality("half working picture", 0.5, 0.5, is_quick=True),
-    ]
+    levels = [Quality("full")]
+
+    def add(name: str, **changes: Any) -> None:
+        levels.append(replace(levels[-1], name=name, **changes))
+
+    if config.tracker == "classical":
+        add("smaller working picture", view_scale=0.75, features=0.75)
+    elif config.tracker == "hybrid":
+        add("detector half as often", anchor_every=2)
+    if config.render.renderer == "warp":
+        add("quick sampling", is_quick=True)
+    if config.tracker == "classical":
+        add("half working picture", view_scale=0.5, features=0.5)
+    elif config.tracker == "hybrid":
+        add("detector seldom", anchor_every=4)
     if config.render.renderer == "learned":
-        levels.append(Quality("warp renderer", 0.5, 0.5, is_quick=True, is_warp=True))
-    last = levels[-1]
-    levels.append(replace(last, name="every second picture", every=2))
-    levels.append(replace(last, name="every third picture", every=3))
+        add("warp renderer", is_warp=True, is_quick=True)
+    add("every second picture", every=2)
+    add("every third picture", every=3)
     return tuple(levels)
 
 

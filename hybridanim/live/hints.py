@@ -52,5 +52,5 @@ def hint(tracks: Tracks | None, source: Source, before: Hint | None) -> Hint | N
     away = distance(tracks, source)
     was_good = before is not None and before.is_good
     if away is not None and away < (NEAR_STILL if was_good else NEAR):
-        return Hint("posed like the source: a good moment for r", True)
+        return Hint("posed like the source: good for r", True)
     return None

@@ -59,6 +59,10 @@ class Latency:
             self._recent.popleft()
         return value_ms
 
+    def age_s(self, now_s: float) -> float:
+        """How long ago the first picture was shown; 0 before it."""
+        return now_s - self._first_s if self.count else 0.0
+
     def _end_span(self) -> None:
         if self._span:
             median, high = np.percentile(self._span, [50, 95])

@@ -77,13 +77,19 @@ class Loop:
             self._do(action)
 
     def run(self, outputs: Outputs, seconds: float = 0.0) -> None:
-        """Animate until the end, or so many seconds; raises what went wrong."""
+        """Animate until the end, or so many seconds from the first picture on.
+
+        Raises what went wrong while animating.
+        """
+        self._shots.clear()  # what came while everything was being made ready
         thread = threading.Thread(target=self._animate, name="animate", daemon=True)
         thread.start()
-        end_s = time.monotonic() + (seconds or float("inf"))
         try:
-            while not (self._is_over or self._results.is_over or time.monotonic() >= end_s):
+            while not (self._is_over or self._results.is_over):
                 self._turn(outputs)
+                shown_s = self.latency.age_s(time.monotonic())
+                if seconds and shown_s >= seconds:
+                    break
         finally:
             self._is_over = True
             self._capture.stop()
@@ -101,13 +107,14 @@ class Loop:
             self._last = animated
             self._held += animated.is_held
             outputs.write(animated.image, self._view(outputs), animated.shot.time_s)
-            self.latency.add(animated.shot.time_s, time.monotonic())
-        elif is_due and outputs.window is not None and self._last is not None:
-            outputs.show(self._view(outputs))  # the notice may have changed
+        elif is_due:
+            outputs.show(self._view(outputs))  # the words may have changed
         if outputs.window is not None:
-            action = action_of(outputs.window.key())
+            action = action_of(outputs.window.key())  # also draws the window
             if action is not None:
                 self._do(action)
+        if animated is not None:
+            self.latency.add(animated.shot.time_s, time.monotonic())
 
     def _view(self, outputs: Outputs) -> Array | None:
         if outputs.window is None or self._last is None:
@@ -125,7 +132,7 @@ class Loop:
             figures=screen.figures_of(recent),
             level=f"lowered: {level}" if level else "",
             hint=self._last.hint if self._last else None,
-            notice=self._capture.status.notice,
+            notice=self._capture.status.notice or outputs.notice,
             has_help=self._has_help,
             is_paused=self._is_paused,
         )

@@ -42,6 +42,12 @@ class Mailbox(Generic[T]):
             self._changed.wait_for(lambda: self._items or self._is_closed, timeout_s)
             return self._items.popleft() if self._items else None
 
+    def clear(self) -> None:
+        """Forget what is inside, and the counts: as new, unless it is closed."""
+        with self._changed:
+            self._items.clear()
+            self.count = self.dropped = 0
+
     def close(self) -> None:
         """Wake whoever waits; what is inside can still be taken."""
         with self._changed:

@@ -158,6 +158,12 @@ class Outputs:
     notes: list[str] = field(default_factory=list)  # sentences that the user should read
     failures: list[str] = field(default_factory=list)
 
+    @property
+    def notice(self) -> str:
+        """What has gone wrong with one of them, or ""."""
+        failed = next((aside for aside in self.asides if aside.failure), None)
+        return f"{failed.name}: given up, see the words at the end" if failed else ""
+
     def write(self, image: Array, view: Array | None, time_s: float) -> None:
         """The result to everybody; the window gets ``view``, which has words on it."""
         for output in (*self.asides, *([self.server] if self.server else [])):

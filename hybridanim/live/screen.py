@@ -19,6 +19,7 @@ from .keys import HELP
 from .latency import Recent
 
 AMBER = (166, 108, 0)
+_BRIGHT_GREEN = (30, 200, 140)
 _SIDE_PX = 480  # a small result is shown at least this large
 
 
@@ -40,6 +41,8 @@ def view(result: Array, screen: Screen, inset: Array | None = None) -> Array:
     if inset is not None:
         _put_inset(out, inset)
     rows = [Line(text) for text in (screen.figures, screen.level) if text]
+    if screen.hint is not None and screen.hint.is_good:
+        rows.insert(0, Line(screen.hint.words, _BRIGHT_GREEN))
     ink.put_note(out, rows)
     if screen.has_help:
         _put_help(out)
@@ -47,8 +50,8 @@ def view(result: Array, screen: Screen, inset: Array | None = None) -> Array:
         ink.put_banner(out, screen.notice, AMBER)
     elif screen.is_paused:
         ink.put_banner(out, "paused: p goes on", ink.BLUE)
-    elif screen.hint is not None:
-        ink.put_banner(out, screen.hint.words, ink.GREEN if screen.hint.is_good else AMBER)
+    elif screen.hint is not None and not screen.hint.is_good:
+        ink.put_banner(out, screen.hint.words, AMBER)
     return out
 
 
@@ -86,7 +89,7 @@ def _enlarged(result: Array) -> Array:
     if scale <= 1:
         return ink.own(result)
     size = (round(width * scale), round(height * scale))
-    return cv2.resize(result, size, interpolation=cv2.INTER_LINEAR)
+    return cv2.resize(result, size, interpolation=cv2.INTER_CUBIC)
 
 
 def _put_inset(out: Array, inset: Array) -> None:
