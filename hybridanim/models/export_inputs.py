@@ -19,7 +19,7 @@ from ..types import Array, Crop, HeadBox, Keypoints
 
 _PLACE = Crop(85, 0, 280)  # of scikit-image's astronaut, and the head in it
 _HEAD = HeadBox((224.7, 113.2), 112.4, 3.2)
-_CALIBRATION = 10
+_CALIBRATION = 16
 
 
 @dataclass(frozen=True)
@@ -53,22 +53,29 @@ def checks(side: int, count: int) -> list[Sample]:
 
 
 def calibration(side: int, count: int) -> Iterator[Sample]:
-    """Ten sources and motions such as drivers bring, and some beyond."""
+    """Sources and motions such as drivers bring, every other one far beyond: what was never seen
+    would be clipped.
+    """
     rng = np.random.default_rng(2)
     for index in range(_CALIBRATION):
+        reach = 1.0 if index % 2 else 3.0
+        size, roll_deg = float(np.exp(0.12 * reach * rng.uniform(-1, 1))), 12 * reach
+        roll_deg *= rng.uniform(-1, 1)
         picture = _photograph(side)
-        if index % 3 == 1:  # darker and paler than what faces usually are
+        if index % 3 == 1:  # paler than faces usually are, or darker
             picture = cv2.convertScaleAbs(picture, alpha=0.6, beta=60.0 * (index % 2))
         if index % 3 == 2:
             picture = _noise(side, index)
-        size, roll_deg = rng.uniform(0.9, 1.12), rng.uniform(-14, 14)
-        if count != len(ANCHORS) or index % 3 == 2:
+        if count != len(ANCHORS) or index % 4 == 3:
             source = _scattered(count, rng)
-            yield Sample("", picture, source, _moved(source, size, roll_deg, 0.06))
+            yield Sample("", picture, source, _moved(source, size, roll_deg, 0.06 * reach))
             continue
-        center = np.array(_HEAD.center_xy_px) + rng.uniform(-14, 14, 2)
+        center = np.array(_HEAD.center_xy_px) + 18 * reach * rng.uniform(-1, 1, 2)
         box = HeadBox((float(center[0]), float(center[1])), size * _HEAD.size_px, roll_deg)
-        yield Sample("", picture, _face(_HEAD), _open(_face(box), rng.uniform(0, 1)))
+        target = _open(_face(box), rng.uniform(0, 1))
+        bent = 0.05 * rng.standard_normal(target.jacobian.shape)
+        jacobian = target.jacobian @ (np.eye(2) + bent).astype(np.float32)
+        yield Sample("", picture, _face(_HEAD), replace(target, jacobian=jacobian))
 
 
 def batch(picture: Array) -> Array:
