@@ -18,6 +18,7 @@ import numpy as np
 from safetensors.numpy import load as load_tensors
 
 from .errors import InputError
+from .geometry import apply_affine
 from .landmarks.points import GROUPS, MIRROR, POINTS
 from .landmarks.shape import MEAN_SHAPE, MEAN_SHAPE_3D
 from .shrinking import halved, softened
@@ -67,7 +68,7 @@ class Level:
         """2x3 similarity, patch from picture: levels the face and centres the rows."""
         found = similarity_between(xy, self.reference)
         rows = list(self.rows)
-        found[:, 2] += self.reference[rows].mean(0) - apply(found, xy[rows].mean(0))
+        found[:, 2] += self.reference[rows].mean(0) - apply_affine(found, xy[rows].mean(0))
         return found
 
 
@@ -111,11 +112,6 @@ def similarity_between(source: Array, target: Array) -> Array:
     return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
 
 
-def apply(matrix: Array, xy: Array) -> Array:
-    """2x3 affine on points (N, 2)."""
-    return xy @ matrix[:, :2].T + matrix[:, 2]
-
-
 def invert(matrix: Array) -> Array:
     """The inverse 2x3 affine."""
     return cv2.invertAffineTransform(np.asarray(matrix, np.float64))
@@ -140,7 +136,9 @@ def _shrink(
     grey: Array, patch_from_picture: Array, scale: float, side_px: int
 ) -> tuple[Array, Array]:
     """The part of the picture under the patch, averaged down to about the patch's resolution."""
-    found = apply(invert(patch_from_picture), side_px * np.array([[0, 0], [1, 0], [0, 1], [1, 1]]))
+    found = apply_affine(
+        invert(patch_from_picture), side_px * np.array([[0, 0], [1, 0], [0, 1], [1, 1]])
+    )
     height, width = grey.shape
     x0, y0 = np.clip(np.floor(found.min(0)).astype(int) - 2, 0, [width - 2, height - 2])
     x1, y1 = np.clip(np.ceil(found.max(0)).astype(int) + 3, [x0 + 2, y0 + 2], [width, height])
@@ -148,7 +146,7 @@ def _shrink(
     step = left / scale  # picture pixels per small one, a power of two
     corner = np.array([x0, y0]) + (step - 1) / 2  # where the first small pixel lies
     turn = step * patch_from_picture[:, :2]
-    return softened(small, left), np.column_stack([turn, apply(patch_from_picture, corner)])
+    return softened(small, left), np.column_stack([turn, apply_affine(patch_from_picture, corner)])
 
 
 def gradient_maps(patch: Array, level: Level) -> Array:
@@ -233,7 +231,7 @@ def _descend(
     """Run a level's steps: the moved points (L, 2) float32, and what the last step read."""
     matrix = level.matrix(start)
     rows = list(level.rows)
-    shape = apply(matrix, start[rows]).astype(np.float32)
+    shape = apply_affine(matrix, start[rows]).astype(np.float32)
     maps = gradient_maps(cut_patch(grey, matrix, level.side_px), level)
     features = np.zeros(0, np.float32)
     for step in steps:
@@ -241,7 +239,7 @@ def _descend(
         features = project(step, descriptors(maps, shape, offsets, level.shrink))
         shape = shape + (features @ step.weights @ step.shift).reshape(-1, 2)
     xy = start.copy()
-    xy[rows] = apply(invert(matrix), shape)
+    xy[rows] = apply_affine(invert(matrix), shape)
     return xy, features
 
 

@@ -78,6 +78,11 @@ def similarity(size: float, roll_deg: float = 0.0) -> Array:
     return (size * np.array(turn)).astype(np.float32)
 
 
+def apply_affine(target_from_source: Array, xy: Array) -> Array:
+    """(..., 2) points under a 2x3 affine."""
+    return xy @ target_from_source[:, :2].T + target_from_source[:, 2]
+
+
 def inverse_2x2(matrix: Array, least: float = 1e-4) -> Array:
     """Closed-form inverse of (..., 2, 2); a determinant nearer zero than ``least`` is clamped."""
     a, b = matrix[..., 0, 0], matrix[..., 0, 1]

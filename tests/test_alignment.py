@@ -12,6 +12,7 @@ from skimage import data
 from hybridanim import alignment
 from hybridanim.errors import InputError
 from hybridanim.faces import detect_faces
+from hybridanim.geometry import apply_affine
 from hybridanim.landmarks import mean as alignment_mean
 from hybridanim.landmarks import solve as alignment_solve
 from hybridanim.landmarks.points import (
@@ -153,7 +154,7 @@ def test_known_similarity_moves_the_points_with_it(
     matrix = cv2.getRotationMatrix2D((224, 120), -turn_deg, scale)
     matrix[:, 2] += 20
     picture = cv2.warpAffine(grey, matrix, (560, 512), flags=cv2.INTER_AREA)
-    truth = alignment.apply(matrix, astronaut.xy_px)
+    truth = apply_affine(matrix, astronaut.xy_px)
     face, roll_deg = alignment.box_from_landmarks(truth)
     assert roll_deg == pytest.approx(
         turn_deg + alignment.box_from_landmarks(astronaut.xy_px)[1], abs=0.1
@@ -222,10 +223,10 @@ def test_box_from_landmarks_undoes_box_shape():
 def test_similarity_is_recovered_and_inverted():
     points = np.random.default_rng(0).normal(size=(20, 2))
     known = np.array([[1.2, -0.5, 3.0], [0.5, 1.2, -7.0]])
-    found = alignment.similarity_between(points, alignment.apply(known, points))
+    found = alignment.similarity_between(points, apply_affine(known, points))
     np.testing.assert_allclose(found, known, atol=1e-9)
     np.testing.assert_allclose(
-        alignment.apply(alignment.invert(found), alignment.apply(known, points)), points, atol=1e-9
+        apply_affine(alignment.invert(found), apply_affine(known, points)), points, atol=1e-9
     )
 
 

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..alignment import apply, similarity_between
+from ..alignment import similarity_between
+from ..geometry import apply_affine
 from ..types import Array
 from .points import GROUPS, MIRROR
 
@@ -21,7 +22,7 @@ def mean_shape(shapes: Sequence[Array]) -> Array:
     """(L, 2) float32 symmetric mean of shapes (L, 2) given in units of their face boxes."""
     mean = _symmetric(np.median(shapes, axis=0))
     for _ in range(5):
-        laid = [apply(similarity_between(shape, mean), shape) for shape in shapes]
+        laid = [apply_affine(similarity_between(shape, mean), shape) for shape in shapes]
         mean = _symmetric(np.mean(laid, axis=0))
     matrices = [similarity_between(mean, shape) for shape in shapes]
     size = np.median([np.hypot(*matrix[:, 0]) for matrix in matrices])
@@ -41,7 +42,7 @@ def mean_shape_3d(shapes: Sequence[Array], mean: Array) -> Array:
             continue
         matrix = similarity_between(shape[:, :2], mean)
         depth = (shape[:, 2] - shape[:, 2].mean()) * np.hypot(*matrix[:, 0])
-        laid.append(np.column_stack([apply(matrix, shape[:, :2]), depth]))
+        laid.append(np.column_stack([apply_affine(matrix, shape[:, :2]), depth]))
     found = _symmetric(np.mean(laid, axis=0))
     return (found - found.mean(0)).astype(np.float32)
 

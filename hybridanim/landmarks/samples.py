@@ -14,9 +14,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..alignment import NO_MAP, apply, box_from_landmarks, invert
+from ..alignment import NO_MAP, box_from_landmarks, invert
 from ..errors import InputError
 from ..faces import detect_faces
+from ..geometry import apply_affine
 from ..types import Array, FaceBox
 from .points import GROUPS, MESH, MIRROR, interocular
 from .teacher import LIDS, Teacher, frames_of
@@ -113,8 +114,8 @@ def augment(sample: Sample, others: list[Sample], rng: np.random.Generator) -> V
     bend = _random_bend(float(interocular(truth)) * np.sqrt(np.linalg.det(matrix[:, :2])), rng)
     grey = _resample(np.ascontiguousarray(grey), matrix, bend)
     scale = np.sqrt(abs(np.linalg.det(matrix[:, :2])))
-    truth, near = (_bent(apply(matrix, xy), bend) for xy in (truth, near))
-    box = np.array([*apply(matrix, box[:2]), box[2] * scale], np.float32)
+    truth, near = (_bent(apply_affine(matrix, xy), bend) for xy in (truth, near))
+    box = np.array([*apply_affine(matrix, box[:2]), box[2] * scale], np.float32)
     grey, hidden = _occlude(grey, truth, others, rng)
     return Variant(_relight(grey, rng), truth, near, box, hidden)
 

@@ -116,7 +116,7 @@ def features_at(
 
 def _applied(matrices: Array, shapes: Array) -> Array:
     pairs = zip(matrices, shapes, strict=True)
-    return np.array([alignment.apply(matrix, xy) for matrix, xy in pairs], np.float32)
+    return np.array([geometry.apply_affine(matrix, xy) for matrix, xy in pairs], np.float32)
 
 
 def _truths(variants: Sequence[Variant]) -> Array:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from .. import geometry
 from ..config import TrackConfig
 from ..types import LEFT_HAND, RIGHT_HAND, Array, HeadBox, SkinMask
 from . import features as corners_of
@@ -23,7 +24,6 @@ from .headbox import is_in_hand, is_on_head
 from .pose import Pose, lift
 from .registration import (
     Map,
-    apply_affine,
     fit_affine,
     middle,
     squared_distances,
@@ -127,7 +127,7 @@ def _astray(found: Features, limit_px: float) -> Array:
     weight = np.ones(len(found))
     reference = found.reference_xy_px.astype(np.float64)
     affine, _ = fit_affine(reference, found.xy_px, weight, limit_px, rounds=3)
-    remainder = found.xy_px - apply_affine(affine, reference)
+    remainder = found.xy_px - geometry.apply_affine(affine, reference)
     return unlike_neighbours(reference, remainder, limit_px)
 
 

@@ -22,7 +22,7 @@ from ..types import Array, Crop, HeadBox, Keypoints
 from . import pose
 from .headbox import from_face
 from .pose import Lens, Pose
-from .registration import apply_affine, fit_affine
+from .registration import fit_affine
 
 LEAST_CONFIDENCE = 0.3  # a head that is followed is lost below this
 LEAST_TO_START = 0.4  # and is not found below this
@@ -153,7 +153,7 @@ def head_of(points: Points, window: Crop) -> tuple[HeadBox | None, float]:
     whole, _ = fit_affine(places, xy, np.ones(len(rows)), 0.1 * size)
     if np.linalg.det(whole[:, :2]) < 0.1 * size**2:  # mirrored or flat
         return None, 0.0
-    misfit = np.hypot(*(apply_affine(whole, places) - xy).T).mean() / size
+    misfit = np.hypot(*(geometry.apply_affine(whole, places) - xy).T).mean() / size
     return head, float(np.clip(2 - 2 * misfit / _MISFIT_HEADS, 0, 1))
 
 

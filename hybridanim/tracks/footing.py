@@ -13,10 +13,11 @@ from dataclasses import dataclass, field, replace
 import cv2
 import numpy as np
 
+from .. import geometry
 from ..anchors import ANCHORS, EXACT, FIT_BOX
 from ..local_affine import fit_global_affine, fit_local_affines
 from ..types import Array, HeadBox
-from . import features, flow, registration
+from . import features, flow
 from .detection import Points
 from .flow import Window
 
@@ -126,7 +127,7 @@ def completed(now: Footing, points: Points, to_reference: Array) -> Footing:
     found = features.detect(now.grey, allowed, wanted, spacing_px=spacing, taken_xy=taken)
     xy = now.window.outside(found)
     number = np.arange(now.next_id, now.next_id + len(xy), dtype=np.int64)
-    reference = registration.apply_affine(to_reference, xy).astype(np.float32)
+    reference = geometry.apply_affine(to_reference, xy).astype(np.float32)
     return replace(
         now,
         xy_px=np.concatenate([now.xy_px, xy]),

@@ -12,8 +12,8 @@ import numpy as np
 
 from ..alignment import box_from_landmarks
 from ..faces import detect_faces
+from ..geometry import apply_affine
 from ..types import HEAD, LEFT_HAND, RIGHT_HAND, Array, FaceBox, HeadBox, SkinMask
-from .registration import apply_affine
 
 # medians over 67 frames of real clips, against the cascade; single frames scatter by 13 %
 _WIDTH = 0.90  # widest row of the face's skin / box side

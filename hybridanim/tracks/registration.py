@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..geometry import apply_affine
 from ..types import Array, HeadBox
 
 _REACH = 0.14  # of the local remainder, in head sizes
@@ -58,11 +59,6 @@ def squared_distances(xy: Array, others: Array) -> Array:
     x, y = np.asarray(xy, np.float32).T
     other_x, other_y = np.asarray(others, np.float32).T
     return (x[:, None] - other_x) ** 2 + (y[:, None] - other_y) ** 2
-
-
-def apply_affine(affine: Array, xy: Array) -> Array:
-    """(..., 2) points under a 2x3 affine."""
-    return xy @ affine[:, :2].T + affine[:, 2]
 
 
 def fit_map(before: Array, after: Array, weight: Array, size_px: float) -> Map:
