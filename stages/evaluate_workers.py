@@ -6,7 +6,6 @@ Ctrl-C ends the run; what was whole by then is given back.
 from __future__ import annotations
 
 import multiprocessing
-import signal
 import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -19,6 +18,7 @@ from hybridanim.errors import InputError
 
 from .evaluate_result import ClipResult
 from .evaluate_worker import Task, Worker
+from .guards import undisturbed
 
 Progress = Callable[[int, int | None, str], None]
 
@@ -51,7 +51,8 @@ def _in_processes(
     fresh = multiprocessing.get_context("spawn")  # a fork would copy the networks' threads
     count = min(job.jobs, len(tasks))
     with ProcessPoolExecutor(count, fresh, initializer=_begin, initargs=(job,)) as pool:
-        running = {pool.submit(_work, task): index for index, task in enumerate(tasks)}
+        with undisturbed():  # the processes begin deaf to Ctrl-C, which the main one hears
+            running = {pool.submit(_work, task): index for index, task in enumerate(tasks)}
         try:
             for done in as_completed(running):
                 results[running[done]] = done.result()
@@ -63,8 +64,11 @@ def _in_processes(
             ) from error
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
-            for child in multiprocessing.active_children():
-                child.terminate()
+            children = multiprocessing.active_children()
+            for child in children:
+                child.kill()
+            for child in children:
+                child.join()
             raise
 
 
@@ -73,7 +77,6 @@ _worker: Worker | InputError | None = None  # of this process, or why there is n
 
 def _begin(job: EvaluateJob) -> None:
     global _worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process decides
     cv2.setNumThreads(1)
     try:
         _worker = Worker(job)

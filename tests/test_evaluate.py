@@ -1,6 +1,7 @@
 """Evaluation on drawn clips: the warp beats copying, figures are plain JSON, Ctrl-C keeps them."""
 
 import json
+import multiprocessing
 import re
 from fractions import Fraction
 
@@ -142,6 +143,18 @@ def test_two_processes_measure_the_same(folder):
     ]
     assert clips[0] == clips[1] and len(clips[0]) == 4
     assert results[0]["skipped"] == results[1]["skipped"]
+
+
+@pytest.mark.slow
+def test_an_interruption_ends_the_processes(folder):
+    def stop(done, total, what):
+        if done == 1:
+            raise KeyboardInterrupt
+
+    job = EvaluateJob(folder, methods=("copy", "classical+warp"), jobs=2)
+    result = evaluate(job, stop)
+    assert result["interrupted"] and len(result["per_clip"]) + len(result["skipped"]) == 1
+    assert not multiprocessing.active_children()
 
 
 def test_the_word_prints_its_table(folder, capsys):
