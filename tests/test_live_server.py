@@ -2,6 +2,7 @@
 
 import json
 import socket
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -160,3 +161,36 @@ def test_closing_ends_the_streams():
     assert time.monotonic() - start_s < 10
     with pytest.raises(urllib.error.URLError):
         get(server, "")
+
+
+def test_the_stream_is_a_camera_for_another_run(server):
+    """FFmpeg, through OpenCV, reads what is served: an URL as the camera."""
+    from hybridanim.live.camera import Stream
+
+    stop = threading.Event()
+
+    def feed():
+        while not stop.wait(0.02):
+            server.write(cv2.resize(picture(60), (128, 96)), time.monotonic())
+
+    thread = threading.Thread(target=feed)
+    thread.start()
+    camera = Stream(server.url + "stream.mjpg")
+    try:
+        camera.open()
+        shots = [camera.read() for _ in range(3)]
+    finally:
+        camera.close()
+        stop.set()
+        thread.join()
+    assert all(shot is not None and shot.image.shape == (96, 128, 3) for shot in shots)
+    assert abs(shots[-1].image[..., 0].mean() - 200) < 6  # red stays red
+    assert shots[0].time_s <= shots[-1].time_s <= time.monotonic()
+
+
+def test_an_url_without_anybody_behind_it_says_so():
+    from hybridanim.live.camera import CameraError, Stream
+
+    camera = Stream("http://127.0.0.1:9/none.mjpg")
+    with pytest.raises(CameraError, match="does not answer"):
+        camera.open()
