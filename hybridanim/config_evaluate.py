@@ -7,13 +7,13 @@ it for weights of its own: ``classical+learned@mine.safetensors``.
 from __future__ import annotations
 
 import typing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
-from .config import PipelineConfig, RenderConfig
+from .config import PipelineConfig, RenderConfig, RuntimeConfig
 from .errors import InputError
 from .models.files import read_header
 
@@ -76,6 +76,10 @@ class EvaluateJob:
     """Side of the measured square in pixels."""
     smooth: float = 0.5
     """Smoothing of the motion, 0 to 1."""
+
+    networks_run: Annotated[RuntimeConfig, tyro.conf.arg(name="")] = field(
+        default_factory=RuntimeConfig
+    )
 
     def __post_init__(self) -> None:
         limits = {"every": (1, 10000), "clips": (1, 10**6), "frames": (2, 10**6), "jobs": (1, 64)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from hybridanim import scanning, views
@@ -19,6 +19,7 @@ class Ways:
     def __init__(self, job: EvaluateJob, motion: str) -> None:
         """Load them; InputError when weights are missing or unfit."""
         self._options: dict[str, Any] = {"motion": motion, "smooth": job.smooth, "size": job.size}
+        self._options["networks"] = asdict(job.networks_run)
         self.methods = job.chosen()
         self._pipelines = self._load()
         self.source: Source | None = None

@@ -218,3 +218,30 @@ def test_a_crop_in_a_view_is_the_same_place():
     view = View(100, 40, 400, 300, 0.5)
     crop = evaluate_methods._in_view(Crop(150.0, 60.0, 200.0), view)
     assert (crop.x_px, crop.y_px, crop.side_px) == (25, 10, 100)
+
+
+def test_an_object_is_measured_without_its_face(tmp_path):
+    pytest.importorskip("torch")
+    from hybridanim.config import RuntimeConfig
+    from hybridanim.models import build
+    from hybridanim.models.files import write_weights
+
+    sizes = build.DetectorSizes(count=10, widths=(8, 8))
+    weights = tmp_path / "object.safetensors"
+    write_weights(
+        weights,
+        kind="object",
+        window="frame",
+        detector=build.detector(sizes),
+        detector_sizes=sizes,
+    )
+    with io.open_sink(tmp_path / "walls.mp4", Fraction(25), (96, 96)) as sink:
+        for index in range(4):
+            sink.write(np.roll(synthetic.textured(96, 96), 2 * index, axis=1), index / 25)
+    runs = RuntimeConfig(runtime="torch")
+    job = EvaluateJob(tmp_path, weights=weights, size=96, networks_run=runs, networks=tmp_path)
+    result = evaluate(job)
+    assert list(result["methods"]) == ["copy", "learned+warp"] and result["frames"] == 3
+    assert result["methods"]["learned+warp"]["l1"] > 0 and not result["skipped"]
+    assert any("a kind without a face" in line for line in result["not_measured"])
+    assert result["weights"]["object.safetensors"]
