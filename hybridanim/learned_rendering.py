@@ -41,7 +41,7 @@ class LearnedRenderer:
         self._encoded = self._nets.encode(
             geometry.crop_image(source.image, whole, self._nets.side_px)
         )
-        self._source = source
+        self._source, self._composite = source, Compositor(source.image)
 
     def animate(self, target: Keypoints) -> tuple[DenseMotion, Array]:
         """One frame: the motion on a coarse grid and the picture, (S, S, 3) uint8 RGB.
@@ -69,22 +69,40 @@ class LearnedRenderer:
             still = geometry.grid_norm(*flow.shape[:2])
             flow = still + (flow - still) * pinned(len(flow), self._pin_border)[..., None]
             alpha = alpha * pinned(len(alpha), self._pin_border)
-        return composite(self._source.image, flow, paint, alpha)
+        return self._composite(flow, paint, alpha)
 
 
-def composite(image: Array, flow: Array, paint: Array, alpha: Array) -> Array:
-    """Blend: alpha * paint + (1 - alpha) * the picture moved at its own size, (S, S, 3) uint8.
+class Compositor:
+    """Blends paint over one moved picture; keeps the memory that every frame needs."""
 
-    image: (S, S, 3) uint8; flow: (h, w, 2) absolute, normalised; paint: (P, P, 3) uint8 and alpha:
-    (P, P) float32 in [0, 1].
-    """
-    size = image.shape[0]
-    moved = geometry.warp(image, geometry.resize_grid(flow, size)).astype(np.float32)
-    if len(alpha) != size:
-        paint = cv2.resize(paint, (size, size), interpolation=cv2.INTER_LINEAR)
-        alpha = cv2.resize(alpha, (size, size), interpolation=cv2.INTER_LINEAR)
-    moved += alpha[..., None] * (paint - moved)
-    return np.clip(moved + 0.5, 0, 255).astype(np.uint8)
+    def __init__(self, image: Array) -> None:
+        """image: (S, S, 3) uint8 RGB."""
+        self._image, self._size = image, len(image)
+        along = np.arange(self._size, dtype=np.float32)
+        self._still_px = np.stack(np.meshgrid(along, along), -1)
+        self._places_px = np.empty_like(self._still_px)
+
+    def __call__(self, flow: Array, paint: Array, alpha: Array) -> Array:
+        """Blend: alpha * paint + (1 - alpha) * the picture moved at its own size, (S, S, 3) uint8.
+
+        flow: (h, h, 2) absolute, normalised; paint: (P, P, 3) uint8 and alpha: (P, P) float32 in
+        [0, 1].
+        """
+        size = self._size
+        shift_px = (flow - geometry.grid_norm(len(flow))) * np.float32(size / 2)
+        cv2.resize(shift_px, (size, size), dst=self._places_px, interpolation=cv2.INTER_LINEAR)
+        places = cv2.add(self._places_px, self._still_px, dst=self._places_px)
+        moved = cv2.remap(
+            self._image,
+            places,
+            None,  # pyright: ignore[reportArgumentType, reportCallIssue]
+            cv2.INTER_CUBIC,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        if len(alpha) != size:
+            paint = cv2.resize(paint, (size, size), interpolation=cv2.INTER_LINEAR)
+            alpha = cv2.resize(alpha, (size, size), interpolation=cv2.INTER_LINEAR)
+        return cv2.blendLinear(paint, moved, alpha, 1 - alpha)
 
 
 @cache

@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from . import networks_cache
@@ -33,7 +34,7 @@ def load(part: str, path: Path, config: RuntimeConfig, notes: list[str]) -> Any 
         notes.append(f"OpenVINO is not there ({error}), so torch runs: pip install openvino")
         return None
     core = openvino.Core()
-    for precision in precisions(core, config.precision):
+    for precision in precisions(core, part, config.precision):
         compiled, is_cached = _compiled(core, part, path, precision, config, notes)
         if compiled is not None:
             about = About("openvino", precision, is_cached, tuple(notes))
@@ -41,13 +42,17 @@ def load(part: str, path: Path, config: RuntimeConfig, notes: list[str]) -> Any 
     return None
 
 
-def precisions(core: Any, wanted: str) -> list[str]:
-    """What to try, best first: the one that is asked for, or those that are fast here."""
+def precisions(core: Any, part: str, wanted: str) -> list[str]:
+    """What to try, best first: the one that is asked for, or those that are fast here.
+
+    The animator's flow is lost in bfloat16, the detector's places tremble in eight bits; both take
+    the other one rather than float32 (docs/runtime.md).
+    """
     if wanted != "auto":
         return [wanted]
     able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    fast = {"int8": "INT8", "bf16": "BF16"}
-    return [*(name for name, ability in fast.items() if ability in able), "f32"]
+    fast = ["int8", "bf16"] if part == "animator" else ["bf16", "int8"]
+    return [*(name for name in fast if name.upper() in able), "f32"]
 
 
 def cache_file(core: Any, part: str, path: Path, precision: str, config: RuntimeConfig) -> Path:
@@ -205,8 +210,8 @@ class OpenVinoAnimator:
             {name: encoded[name] for name in ("picture", "deep", "fine")}
             | {name: moved.features[name] for name in ("flow", "occlusion", "features")}
         )
-        paint = np.clip(255 * found["paint"][0] + 0.5, 0, 255).astype(np.uint8)
-        return np.ascontiguousarray(paint.transpose(1, 2, 0)), found["alpha"][0, 0].copy()
+        paint = cv2.merge(list(found["paint"][0]))
+        return cv2.convertScaleAbs(paint, alpha=255), found["alpha"][0, 0].copy()
 
 
 class OpenVinoDetector:

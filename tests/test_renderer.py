@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from hybridanim import geometry, learned_rendering
 from hybridanim.errors import InputError
-from hybridanim.learned_rendering import LearnedRenderer, composite
+from hybridanim.learned_rendering import Compositor, LearnedRenderer
 from hybridanim.models import renderer
 from hybridanim.networks_torch import TorchAnimator
 from tests import made_networks as made
@@ -57,7 +58,7 @@ def test_a_pinned_border_is_the_source(networks):
 def test_composite_without_paint_or_motion_is_the_picture():
     image = made.source(96).image
     nothing = np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64), np.float32)
-    np.testing.assert_array_equal(composite(image, geometry.grid_norm(16), *nothing), image)
+    np.testing.assert_array_equal(Compositor(image)(geometry.grid_norm(16), *nothing), image)
 
 
 def test_composite_paints_where_alpha_says():
@@ -65,9 +66,25 @@ def test_composite_paints_where_alpha_says():
     alpha[:48] = 1
     paint = np.full((96, 96, 3), 128, np.uint8)
     image = made.source(96).image
-    found = composite(image, geometry.grid_norm(16), paint, alpha)
+    found = Compositor(image)(geometry.grid_norm(16), paint, alpha)
     assert (found[:48] == 128).all()
     np.testing.assert_array_equal(found[48:], image[48:])
+
+
+@pytest.mark.parametrize("size", [64, 100, 160])
+def test_composite_equals_its_formula(size):
+    """In floating point, from the library's own warp: within a level where rounding differs."""
+    rng = np.random.default_rng(0)
+    image = made.source(160).image[:size, :size].copy()
+    still = geometry.grid_norm(16)
+    flow = still * 0.9 + rng.uniform(-0.05, 0.05, still.shape).astype("f4")
+    paint = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    alpha = rng.uniform(0, 1, (64, 64)).astype("f4")
+    moved = geometry.warp(image, geometry.resize_grid(flow, size)).astype(float)
+    large = cv2.resize(alpha, (size, size))[..., None]
+    wanted = large * cv2.resize(paint, (size, size)) + (1 - large) * moved
+    off = np.abs(Compositor(image)(flow, paint, alpha) - wanted)
+    assert off.mean() < 0.3 and np.quantile(off, 0.99) < 1.01
 
 
 def test_renderer_says_what_is_wrong(networks, tmp_path):
