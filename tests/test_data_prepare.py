@@ -11,12 +11,20 @@ import pytest
 
 from hybridanim import io
 from hybridanim.errors import InputError
-from hybridanim.learning import data_cache, data_footage, data_making, data_prepare, data_survey
+from hybridanim.learning import (
+    data,
+    data_cache,
+    data_footage,
+    data_making,
+    data_prepare,
+    data_survey,
+)
 from hybridanim.learning.data_making import Recipe
+from hybridanim.learning.data_sets import SetsWanted
 from hybridanim.learning.data_survey import Survey, Wants
 from hybridanim.types import Array, HeadBox
 
-from . import data_clips
+from . import data_clips, synthetic
 
 WANTS = Wants("middle", least_frames=5, least_px=32)
 RECIPE = Recipe(size=48, most=6, wants=WANTS)
@@ -207,3 +215,24 @@ def test_the_whole_square_has_the_picture_in_its_middle(tmp_path: Path) -> None:
     seen = moving(1280, 720, [None] * 3)
     (part,), _ = data_survey.parts(seen, Wants("whole"))
     assert (part.crop.x_px, part.crop.y_px, part.crop.side_px) == (0, -280, 1280)
+
+
+def test_portraits_become_exact_clips(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    io.write_picture(tmp_path / "in" / "a face.png", synthetic.photograph(300))
+    io.write_picture(tmp_path / "in" / "plain.png", synthetic.textured(200, 200))
+    recipe = Recipe(64, 5, Wants("face", least_px=64), SetsWanted(("fitted", "tracked")))
+    found = data_footage.portraits(tmp_path / "in")
+    outcomes = data_prepare.prepare(found, tmp_path / "cache", recipe)
+    assert outcomes[1].clips == () and "face" in outcomes[1].left_out[""]
+    listings = data_prepare.write_listings(outcomes, tmp_path / "cache", tmp_path)
+    (clip,) = data_cache.read(listings["train"])
+    assert clip.is_exact and clip.frames.shape == (5, 64, 64, 3)
+    assert sorted(clip.points) == ["fitted", "tracked"]
+    moved = np.abs(clip.points["fitted"][:, :, :2] - clip.points["fitted"][0, :, :2])
+    assert moved.max() > 0.01 and np.isfinite(clip.points["tracked"]).all()
+    layout = data.anchor_layout()
+    rows = data.pair(clip, "fitted", (0, 3), layout, size=64)[3]
+    np.testing.assert_array_equal(rows, clip.points["fitted"][3, :, :6])
+    again = data_prepare.prepare(found[:1], tmp_path / "cache", recipe)
+    assert again[0].clips == outcomes[0].clips

@@ -171,6 +171,8 @@ def pair(
 def _rows(clip: Clip, points: str, numbers: tuple[int, int], layout: Layout) -> list[Array]:
     """Keypoints (K, 6) of source and driving as the program would get them from this set."""
     before, after = (clip.points[points][number, :, :6].copy() for number in numbers)
+    if clip.is_exact:
+        return [before, after]
     if points in (TAUGHT, FITTED, DETECTED):  # neck and shoulders ride with the head there
         return [before, held_back(before, after, layout.follow)]
     fitted = clip.points.get(FITTED)

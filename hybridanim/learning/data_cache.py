@@ -24,6 +24,7 @@ TRACKED = "tracked"  # carried through the clip by the program's own tracker
 FITTED = "fitted"  # placed in every frame by the program itself, as in a source picture
 DETECTED = "detected"  # found in every frame by a learned detector
 # where a frame's anchors are placed anew, neck and shoulders ride with the head
+EXACT = "exact"  # beside the sets: see Clip.is_exact
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Clip:
     identity: str
     frames: Array  # (N, S, S, 3) uint8 RGB, memory-mapped
     points: dict[str, Array]  # keypoint set -> (N, K, 7) float32, nan where there are none
+    is_exact: bool = False  # every keypoint moves as the picture does, neck and shoulders too
 
 
 def packed(keypoints: Keypoints) -> Array:
@@ -59,15 +61,16 @@ def read(place: Path, identities: dict[str, str] | None = None) -> list[Clip]:
     known |= identities or {}
     clips = []
     for file in files:
+        beside = read_points(file)
         points = {
             name: rows
-            for name, rows in read_points(file).items()
+            for name, rows in beside.items()
             # a frame counts when every set that the clip has knows it
             if rows.ndim == 3 and np.isfinite(rows).any()  # what else is there is no set
         }
         frames = np.load(file.with_suffix(".npy"), mmap_mode="r")
         identity = known.get(file.stem, file.stem.split("__")[0])
-        clips.append(Clip(file.stem, identity, frames, points))
+        clips.append(Clip(file.stem, identity, frames, points, EXACT in beside))
     if not clips:
         raise InputError(
             f"{place}: expected cached clips (.npy with .npz), found none; prepare the data first"

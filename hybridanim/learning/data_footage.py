@@ -33,6 +33,7 @@ class Footage:
     identity: str  # who or what is seen
     label: str = ""
     split: str = ""  # one of SPLITS, or "" while nothing has said
+    is_portrait: bool = False  # a single picture, moved by made-up motion
 
 
 def find(folder: Path, table: Path | None = None) -> tuple[list[Footage], dict[str, str]]:
@@ -73,7 +74,11 @@ def portraits(folder: Path) -> list[Footage]:
         raise InputError(
             f"--portraits {folder}: expected a folder of pictures, found none; check the path"
         )
-    found = [Footage(path, path.stem, f"portrait {path.stem}", split=TRAIN) for path in paths]
+    named = [(path, re.sub(r"[^\w.~-]+", "_", path.stem)) for path in paths]
+    found = [
+        Footage(path, f"portrait-{name}", f"portrait {name}", split=TRAIN, is_portrait=True)
+        for path, name in named
+    ]
     return _named_apart(found, folder)
 
 

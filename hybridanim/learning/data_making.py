@@ -1,4 +1,4 @@
-"""One clip -> its frames, keypoints and plan in the cache.
+"""One clip, or one portrait, -> its frames, keypoints and plan in the cache.
 
 The clip is decoded twice: once to see what of it is worth training on (data_survey), once to cut,
 shrink and keep the frames of those parts and to place their keypoints (data_sets). The plan, a
@@ -17,17 +17,23 @@ from pathlib import Path
 import numpy as np
 
 from .. import geometry, io
+from ..config import PipelineConfig
 from ..errors import InputError
+from ..profiles import Profiles
+from ..source import find_head, source_crop
 from ..types import Array, Crop
-from . import data_cache, data_survey
-from .data_cache import FITTED, TRACKED
+from . import data_cache, data_portraits, data_survey
+from .data_cache import EXACT, FITTED, TRACKED
 from .data_footage import Footage, fingerprint
+from .data_portraits import Motion
 from .data_sets import SetMaker, SetsWanted
 from .data_survey import Part, Wants
 
 _VERSION = 1  # to be raised when the same clip gives other frames
 _TRACKED_PX = 256  # keypoints are looked for in pictures of at least this size
 _LEAST_SEEN = 4  # frames of a part in which all keypoint sets must be there
+_PORTRAIT_FRAMES = 24  # of a picture's made-up motion
+_HEAD_REACH = 0.5  # how far from the middle a portrait moves, one sigma, normalised
 _MOST_FPS = 35.0  # of faster clips every second frame is left out, and so on
 
 
@@ -63,9 +69,12 @@ def make(footage: Footage, cache: Path, recipe: Recipe, maker: SetMaker) -> Outc
     name = recipe.name(footage)
     plan = cache / f"{name}.json"
     try:
-        parts, left_out = _planned(footage, plan, recipe, maker)
-        names = [name if len(parts) == 1 else f"{name}.{i}" for i in range(len(parts))]
-        _cut(footage, dict(zip(names, parts, strict=True)), cache, recipe, maker)
+        if footage.is_portrait:
+            parts, left_out, names = [_make_portrait(footage, cache, recipe, maker)], {}, [name]
+        else:
+            parts, left_out = _planned(footage, plan, recipe, maker)
+            names = [name if len(parts) == 1 else f"{name}.{i}" for i in range(len(parts))]
+            _cut(footage, dict(zip(names, parts, strict=True)), cache, recipe, maker)
     except InputError as error:
         return Outcome(footage, (), {"": f"unreadable: {error}"})
     table = {
@@ -174,6 +183,35 @@ def _moving(
                 frames, waiting = [], waiting[1:]
                 if not waiting:
                     return
+
+
+def _make_portrait(footage: Footage, cache: Path, recipe: Recipe, maker: SetMaker) -> Part:
+    """Write a picture as a clip of made-up motion; its square of the picture as a part."""
+    picture, wants, reach = io.read_picture(footage.path), recipe.wants, np.inf
+    height, width = picture.shape[:2]
+    side = float(min(height, width))
+    crop = Crop((width - side) // 2, (height - side) // 2, side)
+    if wants.square == "face":
+        head, landmarks = find_head(picture, PipelineConfig(), Profiles(), maker.aligner)
+        if landmarks is None:
+            raise InputError("expected a face with clear features, found none; leave it out")
+        crop, reach = source_crop(picture, head, "auto"), _HEAD_REACH
+    if crop.side_px < wants.least_px:
+        raise InputError(f"expected {wants.least_px} pixels or more, got {crop.side_px:.0f}")
+    still = geometry.crop_image(picture, crop, max(recipe.size, _TRACKED_PX))
+    # the trackers get a first look, and the second one counts
+    placed = maker.make(list(recipe.sets.names), [still, still], [1])
+    rows = {name: placed[name][0] for name in recipe.sets.names}
+    keys = {name: rest for name, rest in placed.items() if name not in rows}
+    seed = int(hashlib.sha256(footage.name.encode()).hexdigest()[:8], 16)
+    count = min(recipe.most, _PORTRAIT_FRAMES)
+    path = data_portraits.bends(count, np.random.default_rng(seed), Motion(), reach=reach)
+    frames, points = data_portraits.moving(_shrunk(still, recipe.size), rows, path)
+    name = recipe.name(footage)
+    data_cache.write_whole(cache / f"{name}.npy", partial(np.save, arr=frames))
+    beside = {"number": np.arange(count), EXACT: np.ones(1)}
+    _write_points(cache / f"{name}.npz", {**beside, **points, **keys})
+    return Part(0, count, crop)
 
 
 def _write_points(file: Path, points: dict[str, Array]) -> None:

@@ -12,6 +12,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -49,6 +50,11 @@ def prepare(
         found = {
             outcome.footage.name: outcome for outcome in _run(todo, cache, recipe, workers, report)
         }
+    except BrokenProcessPool as error:
+        raise InputError(
+            "--workers: expected every process to end its clips, one was killed (out of memory,"
+            " perhaps); what is done is kept, go on with --workers 1"
+        ) from error
     except OSError as error:
         if error.errno not in _NO_ROOM:
             raise

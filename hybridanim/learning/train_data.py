@@ -54,6 +54,8 @@ def gather(job: TrainJob, say: Say, show: data_prepare.Report) -> Gathered:
     say(f"{len(footage)} clips in {job.data}: {kind}s, for the {tracker} tracker.")
     recipe = _recipe(job, kind, tracker)
     outcomes = _made(job, footage, recipe, show)
+    if job.portraits is not None:
+        outcomes += _made(job, data_footage.portraits(job.portraits), recipe, show)
     held_out = job.held_out
     if job.validation is not None:
         others, more = data_footage.find(job.validation)
