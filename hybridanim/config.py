@@ -60,7 +60,7 @@ class TrackConfig:
     """A feature that does not return to within this many pixels is dropped."""
     least_likeness: float = 0.8
     """A feature less like its first appearance than this (correlation, 0 to 1) is dropped."""
-    anchor_every: int = 3
+    anchor_every: int = 4
     """With --tracker hybrid: the detector looks at least every so many frames."""
 
     def __post_init__(self) -> None:

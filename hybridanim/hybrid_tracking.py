@@ -25,10 +25,10 @@ from .types import Array, Crop, Frame, HeadBox, Tracks
 
 __all__ = ["HybridState", "initial_state", "step"]
 
-_PAID = 0.35  # share of a small debt that is paid in each frame
+_PAID, _PAID_SMALL = 0.35, 0.65  # share of a small debt paid in each frame; by lids and lips
 _NOISE_HEADS = 0.006  # a debt of this is noise, ...
 _SURE_HEADS = 0.02  # ... of this, motion that flow did not see: paid at once
-_CHANGED = 0.12  # unlikeness of a watched patch that calls the detector
+_CHANGED = 0.15  # unlikeness of a watched patch that calls the detector
 _JUMP_HEADS = 0.15  # an anchor this far from what was carried is another head, or another shot
 _BOXES = 2.3  # side of a whole window, in the boxes that flow works with
 _BLIND_TRUST = 0.9  # what is left of the confidence after a frame without a face
@@ -100,7 +100,7 @@ def _has_changed(state: HybridState, carried: Points) -> bool:
     if now is None or now.looks is None:
         return True
     apart = footing.unlikeness(now.looks, footing.look(now, carried))
-    return bool(apart[footing.watched(len(apart))].max() > _CHANGED)
+    return bool(apart.max() > _CHANGED)
 
 
 def _window(base: LearnedState) -> Crop:
@@ -145,7 +145,8 @@ def _paid(state: HybridState, points: Points) -> tuple[HybridState, Points]:
         return state, points
     owed = np.hypot(*state.debt[:, :2].T) / state.footing.box.size_px
     excess = np.clip((owed - _NOISE_HEADS) / (_SURE_HEADS - _NOISE_HEADS), 0, 1)
-    share = (_PAID + (1 - _PAID) * excess)[:, None]
+    least = np.where(footing.watched(len(owed)), _PAID_SMALL, _PAID)
+    share = (least + (1 - least) * excess)[:, None]
     part = share * state.debt
     paid = replace(
         points,
@@ -165,7 +166,9 @@ def _given_out(
     head = None if seen.head is None else detection.head_of_places(points.xy_px)
     confidence = seen.confidence * _BLIND_TRUST**state.blind
     sight = Sight(points, window, confidence, head)
-    base, is_new = learned_tracking.hold(state.base, frame, sight, points, camera)
+    base, is_new = learned_tracking.hold(
+        state.base, frame, sight, points, camera, is_turned=state.since == 0
+    )
     box = head or _box_of(window)
     now = replace(now, box=box)
     if state.since == 0:
@@ -175,7 +178,7 @@ def _given_out(
             points.xy_px, base.reference_xy_px, np.ones(len(points.xy_px)), 0.03 * box.size_px
         )
         now = footing.completed(now, points, back)
-    shift = np.zeros(2) if last is None or is_new else np.median(points.xy_px - last.xy_px, 0)
+    shift = np.zeros(2) if last is None or is_new else (points.xy_px - last.xy_px).mean(0)
     state = replace(state, base=base, footing=now, points=points, shift_px=shift)
     tracks = learned_tracking.tracks_of(base, points, window, confidence, is_new=is_new)
     tracks = replace(

@@ -73,14 +73,21 @@ def next_sight(state: LearnedState, image: Array, detector: Detector) -> Sight |
 
 
 def hold(
-    state: LearnedState, frame: Frame, seen: Sight, points: Points, camera: CameraProfile | None
+    state: LearnedState,
+    frame: Frame,
+    seen: Sight,
+    points: Points,
+    camera: CameraProfile | None,
+    *,
+    is_turned: bool = True,
 ) -> tuple[LearnedState, bool]:
     """Remember a good look and turn the head by its points; also whether it was found just now.
 
-    points: the keypoints that are given out; ``seen.head`` must be theirs.
+    points: the keypoints that are given out; ``seen.head`` must be theirs. is_turned: solve for
+    the rotation; if not, it goes on as it did (solving costs a fifth of a frame without a look).
     """
-    turned = state.pose
-    if seen.head is not None:
+    turned = pose.foreseen(state.pose, frame.time_s)
+    if seen.head is not None and is_turned:
         lens = pose.Lens(
             pose.camera_matrix(frame.image, seen.head, camera),
             np.array(camera.distortion) if camera else None,

@@ -22,8 +22,8 @@ from .detection import Points
 from .flow import Window
 
 FEW = 8  # fewer rows than this carry nothing
-_CORNERS = 100
-_WINDOW_PX, _LEVELS = 11, 2
+_CORNERS = 80
+_WINDOW_PX, _LEVELS = 9, 2
 _RETURN_PX = 0.8  # a corner that does not come back to within this is dropped
 _OWN_WEIGHT = 0.5  # a keypoint's own flow against a corner's
 _RESIDUAL_HEADS = 0.01
@@ -49,7 +49,7 @@ class Footing:
     ids: Array = field(default_factory=lambda: np.zeros(0, np.int64))
     age: Array = field(default_factory=lambda: np.zeros(0, np.int64))
     next_id: int = 0
-    looks: Array | None = None  # (K, P) float32 patches when last anchored
+    looks: Array | None = None  # (W, P) float32 patches of the watched keypoints when last anchored
     dropped: int = 0
     new: int = 0
 
@@ -155,8 +155,9 @@ def _allowed(now: Footing, points: Points) -> Array:
 
 
 def look(now: Footing, points: Points) -> Array:
-    """(K, P) float32: a patch at each keypoint, turned and stretched as its Jacobian says."""
-    places = points.xy_px[:, None] + np.einsum("kij,pj->kpi", points.linear_px, _CELLS)
+    """(W, P) float32: a patch at each watched keypoint, turned and stretched by its Jacobian."""
+    rows = np.flatnonzero(watched(len(points.xy_px)))
+    places = points.xy_px[rows, None] + _CELLS @ points.linear_px[rows].transpose(0, 2, 1)
     x, y = now.window.inside(places).transpose(2, 0, 1)
     return cv2.remap(
         now.grey, np.ascontiguousarray(x), np.ascontiguousarray(y), cv2.INTER_LINEAR,
@@ -165,9 +166,9 @@ def look(now: Footing, points: Points) -> Array:
 
 
 def unlikeness(before: Array, now: Array) -> Array:
-    """(K,) 0 = a patch looks as before, whatever the light; 1 = nothing is left of it."""
+    """(W,) 0 = a patch looks as before, whatever the light; 1 = nothing is left of it."""
     x, y = before - before.mean(1, keepdims=True), now - now.mean(1, keepdims=True)
-    xx, yy, xy = (np.einsum("kp,kp->k", a, b) / a.shape[1] for a, b in ((x, x), (y, y), (x, y)))
+    xx, yy, xy = (np.einsum("wp,wp->w", a, b) / a.shape[1] for a, b in ((x, x), (y, y), (x, y)))
     floor = _LEAST_CONTRAST**2
     return (1 - (xy + floor) / (np.sqrt((xx + floor) * (yy + floor)))).astype(np.float32)
 

@@ -215,6 +215,15 @@ def _sight(slope: Array) -> Array:
     return cv2.Rodrigues(axis * (np.arctan(length) / max(length, 1e-9)))[0]
 
 
+def foreseen(last: Pose, time_s: float) -> Pose:
+    """The pose a moment after it was measured: turning on as it did."""
+    dt = time_s - last.time_s
+    if last.confidence == 0 or not 0 < dt < 0.5:
+        return last
+    angles = np.add(last.angles_deg, np.multiply(min(dt, 0.1), last.speed_deg))
+    return replace(last, angles_deg=tuple(angles.tolist()), time_s=time_s)
+
+
 def smoothed(last: Pose, now: Pose, time_s: float, *, least_hz: float = 1.5) -> Pose:
     """One-Euro step: slow turns are smoothed to ``least_hz``, fast ones follow at once.
 
