@@ -106,9 +106,15 @@ class Teaching:
         out = []
         for j, index in enumerate(frames):
             rows = look.seen_rows(clip.points[config.points][index], view, self._layout.mirror)
-            again = np.random.default_rng(shared)
-            noise = np.random.default_rng([seed, j])
-            picture = _picture(clip.frames[index], view, other, is_shown, augment, again, noise)
+            picture = _picture(
+                clip.frames[index],
+                view,
+                other,
+                is_shown=is_shown,
+                augment=augment,
+                rng=np.random.default_rng(shared),
+                noise=np.random.default_rng([seed, j]),
+            )
             out.append((picture, rows, is_shown))
         return out
 
@@ -141,6 +147,7 @@ def _picture(
     frame: Array,
     view: look.View,
     other: Array,
+    *,
     is_shown: bool,
     augment: WindowAugment,
     rng: np.random.Generator,
