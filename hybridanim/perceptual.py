@@ -72,7 +72,8 @@ def find(folder: Path | None) -> tuple[Path | None, Path | None, list[str]]:
     if _calibration() is None:
         alexnet = None
         lines.append(
-            "LPIPS not measured: no package lpips; to measure it, pip install lpips, and give the"
+            "LPIPS not measured: no package lpips; to measure it, pip install --no-deps lpips (only"
+            " its weights of channels are read), and give the"
             f" folder of torchvision's {ALEXNET_FILE} by --backbones"
         )
     elif alexnet is None:
