@@ -135,7 +135,8 @@ class Stream:
         self.rate_hz = 0.0
         self._url = url
         self._capture: Any = None
-        self._pace: Pace | None = None
+        self._pace = Pace()
+        self._count = 0  # pictures of a finite stream, which is played at its own rate
 
     def open(self) -> None:
         """Connect; raises CameraError after a few seconds without an answer."""
@@ -152,14 +153,17 @@ class Stream:
             raise CameraError(f"the {self.name} does not answer, or is no video")
         self._capture = capture
         self.rate_hz = _given_rate(capture)
-        is_finite = capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0
-        self._pace = Pace() if is_finite else None
+        self._count = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
 
     def read(self) -> Shot | None:
         """The next picture as it arrives."""
-        if self._capture is None or not self._capture.grab():
+        if self._capture is None:
             return None
-        if self._pace is not None:
+        if not self._capture.grab():
+            if self._count and self._capture.get(cv2.CAP_PROP_POS_FRAMES) >= self._count - 1:
+                raise CameraEnd
+            return None
+        if self._count:
             self._pace.wait(self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
         time_s = time.monotonic()
         is_read, image = self._capture.retrieve()
