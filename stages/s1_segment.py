@@ -39,7 +39,7 @@ class NoSkin(Stage):
     name = "skin"
 
     def __init__(self, tracker: str) -> None:
-        self._why = f"the {tracker} tracker finds the head by its keypoints"
+        self._why = f"{tracker} tracker"
 
     def __call__(self, frame: Frame) -> SkinMask:
         """No skin."""
