@@ -44,6 +44,8 @@ class EvaluateJob:
     """Write a picture here: frames that differ most from the source, with each method's result."""
     worst: int = 0
     """Show this many frames with the worst figures in the strip instead."""
+    markdown: bool = False
+    """Print the tables as Markdown, for a page of documentation."""
     methods: tuple[str, ...] = ()
     """copy, or TRACKER+RENDERER[@WEIGHTS]. Without: copy, each tracker, and classical+warp."""
     networks: Path | None = None

@@ -34,7 +34,7 @@ def command(words: list[str]) -> int:
     with progress(" pairs" if job.cross else " clips") as show:
         result = evaluate(job, show)
     print(figures.headline(result))
-    print(figures.table(result))
+    print(figures.table(result, markdown=job.markdown))
     for line in result["not_measured"]:
         print(line)
     for line in result["skipped"]:

@@ -107,6 +107,12 @@ def test_the_table_has_a_line_a_method_and_says_which_way_is_better(measured):
     assert f"{measured[0]['methods']['copy']['l1']:.4f}" in rows[0]
 
 
+def test_the_table_may_be_markdown(measured):
+    lines = figures.table(measured[0], markdown=True).splitlines()
+    assert lines[0].startswith("| method | L1 ↓ |") and lines[1].startswith("|---|---|")
+    assert len(lines) == 4 and len({line.count("|") for line in lines}) == 1
+
+
 def test_an_interruption_keeps_the_clips_that_were_done(folder, tmp_path):
     def stop(done, total, what):
         if done == 1:

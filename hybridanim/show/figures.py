@@ -42,27 +42,35 @@ COLUMNS: dict[str, dict[str, tuple[str, str, int]]] = {
 }
 
 
-def table(result: dict[str, Any]) -> str:
+def table(result: dict[str, Any], *, markdown: bool = False) -> str:
     """The methods as rows of text, pictures and faces apart; empty columns are left out."""
     methods = result["methods"]
-    width = max([len("method"), *(len(name) for name in methods)])
     parts = []
     for columns in COLUMNS.values():
         shown = {n: c for n, c in columns.items() if any(n in row for row in methods.values())}
         if not shown:
             continue
-        heads = [f"{head} {better}" for head, better, _ in shown.values()]
-        sizes = [max(7, len(head)) for head in heads]
-        cells = [f"{h:>{s}}" for h, s in zip(heads, sizes, strict=True)]
-        lines = ["  ".join([f"{'method':<{width}}", *cells])]
+        rows = [["method", *(f"{head} {better}" for head, better, _ in shown.values())]]
         for name, row in methods.items():
-            cells = [
-                f"{row[n]:{s}.{digits}f}" if n in row else f"{'-':>{s}}"
-                for (n, (_, _, digits)), s in zip(shown.items(), sizes, strict=True)
-            ]
-            lines.append("  ".join([f"{name:<{width}}", *cells]))
-        parts.append("\n".join(lines))
+            cells = [f"{row[n]:.{c[2]}f}" if n in row else "-" for n, c in shown.items()]
+            rows.append([name, *cells])
+        parts.append("\n".join(_markdown(rows) if markdown else _aligned(rows)))
     return "\n\n".join(parts)
+
+
+def _aligned(rows: list[list[str]]) -> list[str]:
+    """Names to the left, figures to the right of their columns."""
+    sizes = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for first, *others in rows:
+        cells = [f"{cell:>{size}}" for cell, size in zip(others, sizes[1:], strict=True)]
+        lines.append("  ".join([f"{first:<{sizes[0]}}", *cells]))
+    return lines
+
+
+def _markdown(rows: list[list[str]]) -> list[str]:
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    return [lines[0], "|---" * len(rows[0]) + "|", *lines[1:]]
 
 
 def headline(result: dict[str, Any]) -> str:
