@@ -29,6 +29,7 @@ WORDS = {
     "doctor": "what this machine can do, and what to do about what is missing",
     "live": "animate pictures by a camera, now: window, browser, virtual camera, file",
     "train": "networks of your own, from a folder of clips",
+    "export": "the networks as ONNX files, for other programs",
     "evaluate": "how well clips are reconstructed, beside copying the source",
 }
 
