@@ -7,7 +7,7 @@ it for weights of its own: ``classical+learned@mine.safetensors``.
 from __future__ import annotations
 
 import typing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -109,7 +109,10 @@ class EvaluateJob:
     def chosen(self) -> tuple[Method, ...]:
         """The methods in order: those asked for, or the default ones."""
         names = self.methods or default_methods(self.weights)
-        return tuple(parse_method(name, self.weights) for name in dict.fromkeys(names))
+        asked = tuple(parse_method(name, self.weights) for name in dict.fromkeys(names))
+        short = [replace(m, name=_short(m.name)) for m in asked]
+        is_clear = len({method.name for method in short}) == len(asked)
+        return tuple(short) if is_clear else asked
 
     @property
     def is_object(self) -> bool:
@@ -129,6 +132,12 @@ def default_methods(weights: Path | None = None) -> tuple[str, ...]:
     usual = [RenderConfig().renderer, *(["learned"] if header and header.sizes else [])]
     ways = [f"{tracker}+{renderer}" for tracker in TRACKERS for renderer in usual]
     return tuple(dict.fromkeys(["copy", "classical+warp", *ways]))
+
+
+def _short(name: str) -> str:
+    """A method's name with its weights' file named without folder and ending."""
+    way, at, file = name.partition("@")
+    return f"{way}@{Path(file).stem}" if at else name
 
 
 def parse_method(name: str, weights: Path | None = None) -> Method:

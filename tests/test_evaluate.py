@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import re
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -193,9 +194,17 @@ def test_measured_frames_and_those_beside_them(every):
     assert len(known) <= 199 / every * (5 / 3) + 2 or every < 3
 
 
-def test_methods_are_read():
+def default_renderer():
+    return Path(__file__).parents[1] / "weights" / "renderer_fast.safetensors"
+
+
+def test_methods_are_read(tmp_path):
     method = parse_method("classical+warp")
     assert (method.tracker, method.renderer, method.weights) == ("classical", "warp", None)
+    weights = default_renderer()
+    job = EvaluateJob(tmp_path, methods=("copy", f"learned@{weights}", "learned"))
+    assert [m.name for m in job.chosen()] == ["copy", "learned@renderer_fast", "learned"]
+    assert [m.weights for m in job.chosen()] == [None, weights, None]
     assert default_methods()[:2] == ("copy", "classical+warp")
     with pytest.raises(InputError, match=r"classical\+warp"):
         parse_method("classicl+warp")
