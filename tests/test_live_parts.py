@@ -324,7 +324,7 @@ def posed(results, source, turn_deg):
 def test_the_hint_is_green_near_the_source_and_does_not_flicker(results, source):
     assert hints.hint(posed(results, source, 3), source, None).is_good
     assert hints.hint(posed(results, source, 20), source, None) is None
-    between = posed(results, source, 9)
+    between = posed(results, source, 13.5)
     assert hints.hint(between, source, None) is None
     assert hints.hint(between, source, hints.Hint("", True)).is_good
     lost = hints.hint(replace(results.tracks, lost="gone"), source, None)

@@ -13,9 +13,9 @@ import numpy as np
 from ..landmarks.points import eye_opening, mouth_opening
 from ..types import Source, Tracks
 
-NEAR, NEAR_STILL = 0.75, 1.0  # distance at which the hint comes, and goes
-_DEGREES = 10.0  # a turn that counts as much as ...
-_OPENING = 0.12  # ... this change of an eye's or the mouth's opening
+NEAR, NEAR_STILL = 1.2, 1.5  # distance at which the hint comes, and goes
+_DEGREES = np.array([10.0, 15.0, 10.0])  # pitch is measured worst: people's faces differ in it
+_OPENING = 0.24  # of an eye or the mouth, counts like ten degrees
 _LEAST_CONFIDENCE = 0.3
 
 
@@ -41,7 +41,7 @@ def distance(tracks: Tracks, source: Source) -> float | None:
     if tracks.landmarks_xy_px is not None and source.landmarks_xy_px is not None:
         eyes = eye_opening(tracks.landmarks_xy_px) - eye_opening(source.landmarks_xy_px)
         mouth = mouth_opening(tracks.landmarks_xy_px) - mouth_opening(source.landmarks_xy_px)
-        total += float(np.abs(eyes).mean() + 2 * abs(mouth)) / _OPENING / 2
+        total += float(np.abs(eyes).mean() + 2 * abs(mouth)) / _OPENING
     return total
 
 
