@@ -21,6 +21,7 @@ from .tracks.detection import Detector
 from .types import Array, Crop, FaceBox, HeadBox, Source
 
 _LARGEST_PX = 2048  # side of the animated square when --size is not given
+_MOST_CROP = 3.0  # of the picture's longer side: more would be empty margin
 _LIKE_A_FACE = 0.65  # measured: nearly all faces above 0.9, cloth and walls up to 0.53
 SURE = 0.3  # landmark confidence from which landmarks replace the box
 
@@ -42,6 +43,7 @@ def prepare(
             f"source: expected (H, W, 3) uint8 RGB, got {picture.shape} {picture.dtype};"
             " convert with hybridanim.io.to_rgb8"
         )
+    _refuse_far_crop(picture, config.crop)
     if detector is not None and detector.window != "head":
         return _prepare_object(picture, config, detector)
     head, landmarks = find_head(picture, config, profiles, aligner)
@@ -169,6 +171,20 @@ def source_crop(picture: Array, head: HeadBox, option: str) -> Crop:
     side = 2 * round(min(crop.side_px, max(h, w)) / 2)
     x, y = crop.x_px + (crop.side_px - side) / 2, crop.y_px + (crop.side_px - side) / 2
     return Crop(_kept_inside(x, side, w), _kept_inside(y, side, h), side)
+
+
+def _refuse_far_crop(picture: Array, option: str) -> None:
+    """InputError unless a crop given by hand is a part of the picture, with some room round it."""
+    given, (height, width) = parse_crop(option), picture.shape[:2]
+    if given is None:
+        return
+    x, y, w, h = given
+    meets = x < width and y < height and x + w > 0 and y + h > 0
+    if not meets or max(w, h) > _MOST_CROP * max(width, height):
+        raise InputError(
+            f"--crop {option}: expected a part of the {width}x{height} picture, got one"
+            f" {'of far more than it' if meets else 'beside it'}; choose X,Y,W,H within the picture"
+        )
 
 
 def _kept_inside(start: float, side: int, length: int) -> int:

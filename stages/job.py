@@ -25,7 +25,7 @@ from hybridanim.types import Array, FaceBox, Frame, Results, Source
 
 from . import Followed, Pipeline, build
 from .guards import DebugOutputs, refuse_clashes, undisturbed
-from .overlap import overlapped
+from .overlap import overlapped, shared_processors
 
 SCAN_S = 60.0  # how much of the driving video is looked through before the run
 _GLANCE_S = 0.4  # and how often
@@ -70,6 +70,7 @@ def render(
         debug = DebugOutputs(_open_debug(job, reader, source, record))
         stack.push(debug.leave)
         total = _expected_frames(job, reader)
+        stack.enter_context(shared_processors())
         try:
             for frame, results in stack.enter_context(closing(_animated(pipeline, reader))):
                 sink.write(composer(results.picture.image, frame.image), frame.time_s)
