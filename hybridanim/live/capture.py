@@ -115,7 +115,7 @@ class Capture:
                 self._abandon()
         return self.status
 
-    def stop(self, timeout_s: float = 1.0) -> None:
+    def stop(self, timeout_s: float = 2.0) -> None:
         """End; a thread that hangs in its camera is left behind."""
         session = self._session
         session.stop.set()

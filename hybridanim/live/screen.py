@@ -36,7 +36,7 @@ class Screen:
 
 
 def view(result: Array, screen: Screen, inset: Array | None = None) -> Array:
-    """The preview, (H, W, 3); inset: a picture of the tracker's for the lower right, or None."""
+    """The preview, (H, W, 3); inset: a picture of the tracker's, or None."""
     out = _enlarged(result)
     if inset is not None:
         _put_inset(out, inset)
@@ -79,7 +79,9 @@ def inset_of(results: Results) -> Array:
 
 
 def figures_of(recent: Recent) -> str:
-    """Rate and latency in words."""
+    """Rate and latency in words; none before there are any."""
+    if not recent.rate_hz:
+        return ""
     return f"{recent.rate_hz:.0f} fps   {recent.median_ms:.0f} ms (95 %: {recent.p95_ms:.0f})"
 
 
@@ -93,10 +95,10 @@ def _enlarged(result: Array) -> Array:
 
 
 def _put_inset(out: Array, inset: Array) -> None:
-    """The inset at a third of the picture's width, lower right."""
-    width = max(64, round(0.4 * out.shape[1]))
-    height = min(out.shape[0], round(width * inset.shape[0] / inset.shape[1]))
-    out[out.shape[0] - height :, out.shape[1] - width :] = sheet.fit(inset, width, height)
+    """The inset at the upper right, below the banner: the mark stays visible."""
+    top, width = round(2.0 * ink.text_px(out)), max(64, round(0.42 * out.shape[1]))
+    height = min(out.shape[0] - top, round(width * inset.shape[0] / inset.shape[1]))
+    out[top : top + height, out.shape[1] - width :] = sheet.fit(inset, width, height)
 
 
 def status_of(screen: Screen) -> dict[str, object]:
