@@ -23,7 +23,7 @@ from hybridanim.profiles import load_profiles
 from hybridanim.show.debug import DebugWriter
 from hybridanim.types import Array, FaceBox, Frame, Results, Source
 
-from . import Followed, Pipeline, build
+from . import Followed, Pipeline, build, parts
 from .guards import DebugOutputs, refuse_clashes, undisturbed
 from .overlap import overlapped, shared_processors
 
@@ -96,6 +96,8 @@ def render(
         summary.has_debug = job.debug is not None and not debug.failure
         warnings = reader.warning, sink.warning, debug.failure
         summary.notes += [warning for warning in warnings if warning]
+        for about in parts.networks_of(pipeline.detector, pipeline.generate):
+            summary.notes += about.notes
         _note_losses(summary)
         provenance.write_sidecar(sink.path, record)
     return summary

@@ -7,6 +7,7 @@ not hold comes from the repository's own weights. Networks are loaded only where
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hybridanim.alignment import Aligner
 from hybridanim.anchors import ANCHORS
@@ -21,6 +22,9 @@ from .s1_segment import NoSkin, Segment
 from .s2_track import HybridTrack, LearnedTrack, Track
 from .s4_motion import Dense, LearnedDense
 from .s5_generate import Generate, LearnedGenerate
+
+if TYPE_CHECKING:
+    from hybridanim.networks import About
 
 
 def detector_of(config: PipelineConfig) -> Detector | None:
@@ -63,6 +67,12 @@ def renderers(config: PipelineConfig) -> tuple[Stage, Stage]:
     pin_border = config.render.pin_border if config.render.paste_back else 0.0
     learned = learned_rendering.load(own, runtime=config.networks, pin_border=pin_border)
     return LearnedDense(learned), LearnedGenerate(learned)
+
+
+def networks_of(*parts: object) -> list[About]:
+    """What runs the learned networks among a pipeline's parts, and why not something else."""
+    found = [getattr(part, "about", None) for part in parts]
+    return [about for about in found if about is not None]
 
 
 def _header(config: PipelineConfig) -> Header | None:

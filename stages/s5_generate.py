@@ -40,7 +40,7 @@ class LearnedGenerate(Stage):
     name = "render"
 
     def __init__(self, renderer: LearnedRenderer) -> None:
-        self._renderer = renderer
+        self._renderer, self.about = renderer, renderer.about
 
     def __call__(self, source: Source, motion: DenseMotion) -> Picture:
         """Render one frame of a motion that the learned stage 4 gave."""

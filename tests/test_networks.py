@@ -136,17 +136,17 @@ def test_a_damaged_cache_is_made_anew(weights, config, detector):
     (file,) = config.cache.glob("detector-*")
     whole = file.read_bytes()
     file.write_bytes(whole[: len(whole) // 2])
-    assert not networks.detector(weights, config)._network.about.is_from_cache
-    assert networks.detector(weights, config)._network.about.is_from_cache
+    assert not networks.detector(weights, config).about.is_from_cache
+    assert networks.detector(weights, config).about.is_from_cache
     swapped = networks_cache.read(file)
     networks_cache.write(file, dict.fromkeys(swapped, b"no graph"))  # whole, but of no use
-    assert not networks.detector(weights, config)._network.about.is_from_cache
+    assert not networks.detector(weights, config).about.is_from_cache
 
 
 def test_without_a_place_for_the_cache_it_runs(weights, tmp_path):
     (tmp_path / "file").write_text("in the way")
     found = networks.detector(weights, RuntimeConfig("openvino", "f32", tmp_path / "file"))
-    assert str(found._network.about) == "openvino, f32"
+    assert str(found.about) == "openvino, f32"
 
 
 def test_a_cache_that_is_full_of_old_files_loses_the_oldest(tmp_path):

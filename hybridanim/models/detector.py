@@ -39,7 +39,7 @@ class LearnedDetector:
 
     def __init__(self, network: Network, *, count: int, size: int, window: Window) -> None:
         """count: K; size: pixels of a side that the network sees; window: "head" or "frame"."""
-        self._network = network
+        self._network, self.about = network, getattr(network, "about", None)
         self.count, self.size, self.window = count, size, window
 
     def __call__(self, image: Array, window: Crop) -> Keypoints:
