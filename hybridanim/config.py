@@ -213,14 +213,18 @@ def pipeline_config(options: Mapping[str, Any]) -> PipelineConfig:
 
 def read_job(path: Path) -> RenderJob:
     """RenderJob from a TOML file of option names, in sections or not."""
+    return tables.from_flat(RenderJob, read_options(path), f"--config {path}")
+
+
+def read_options(path: Path) -> dict[str, Any]:
+    """The options of a TOML file, by their names with ``_``, unchecked."""
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(
             f"--config {path}: expected a TOML file of options, got {error}; see docs/config.md"
         ) from error
-    flat = {name.replace("-", "_"): value for name, value in table.items()}
-    return tables.from_flat(RenderJob, flat, f"--config {path}")
+    return {name.replace("-", "_"): value for name, value in table.items()}
 
 
 def parse_crop(text: str) -> tuple[float, float, float, float] | None:

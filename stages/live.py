@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ from hybridanim.errors import InputError
 from hybridanim.live import consent, devices, governor
 from hybridanim.live.camera import Camera, CameraError, Shot, make_camera
 from hybridanim.live.capture import Capture
-from hybridanim.live.config import LiveJob
+from hybridanim.live.config import LiveJob, read_live_job
 from hybridanim.live.loop import Loop
 from hybridanim.live.mailbox import Mailbox
 from hybridanim.live.pacing import Pacer
@@ -33,6 +34,8 @@ class Arguments:
 
     sources: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="SOURCE")] = ()
     """Pictures (or videos, whose first frame counts); keys n and 1 to 9 change between them."""
+    config: Path | None = None
+    """Read options from this TOML file; options given here win."""
     job: Annotated[LiveJob, tyro.conf.arg(name="")] = field(default_factory=LiveJob)
 
 
@@ -40,9 +43,11 @@ def command(words: list[str]) -> int:
     """The word ``live`` of the command line; the exit code."""
     listen()
     config = (tyro.conf.OmitArgPrefixes, tyro.conf.UseAppendAction)
+    files = [after for word, after in pairwise(words) if word == "--config"]
     given = tyro.cli(
         Arguments,
         args=words,
+        default=Arguments(job=read_live_job(Path(files[-1])) if files else LiveJob()),
         prog="run_pipeline.py live",
         description="Animate pictures by a camera, now. Without SOURCE: the example's picture.",
         config=config,

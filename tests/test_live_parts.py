@@ -3,6 +3,7 @@
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from hybridanim.following import reference_of
 from hybridanim.live import devices, governor, hints, keys, screen
 from hybridanim.live.camera import Device, File, Pace, Shot, Stream, make_camera
 from hybridanim.live.capture import backoff_s, is_black
-from hybridanim.live.config import LiveJob
+from hybridanim.live.config import LiveJob, read_live_job
 from hybridanim.live.governor import GovernorState
 from hybridanim.live.latency import Latency, Recent
 from hybridanim.live.mailbox import Mailbox
@@ -420,3 +421,16 @@ def test_a_short_change_of_the_face_and_a_lost_one_are_no_reason(results):
     assert viewing.use_level(0.5) == 0.5
     assert viewing.view().scale == pytest.approx(0.5)
     assert viewing.use_level(1.0) == 2.0
+
+
+def test_presets_hold_for_live_too(tmp_path):
+    presets = sorted((Path(__file__).parent.parent / "examples" / "presets").glob("*.toml"))
+    assert presets
+    for path in presets:
+        assert read_live_job(path).pipeline.size == 256
+    (tmp_path / "mine.toml").write_text('size = 320\nserve = 8080\n[track]\ncorners = "harris"\n')
+    job = read_live_job(tmp_path / "mine.toml")
+    assert (job.pipeline.size, job.serve, job.pipeline.track.corners) == (320, 8080, "harris")
+    (tmp_path / "wrong.toml").write_text("servr = 1\n")
+    with pytest.raises(InputError, match="serve"):
+        read_live_job(tmp_path / "wrong.toml")

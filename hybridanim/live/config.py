@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from ..config import PipelineConfig, RenderJob
+from .. import tables
+from ..config import PipelineConfig, RenderJob, read_options
 from ..errors import InputError
+
+SIZE_PX = 256  # of the animated square, unless told
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class LiveJob:
     """Begin with what the tracker sees on the screen (key d)."""
     profile: tuple[Path, ...] = ()
     """A profile made by calibration: skin, camera or tracker; repeat it for one of each."""
-    pipeline: PipelineConfig = field(default_factory=lambda: PipelineConfig(size=256))
+    pipeline: PipelineConfig = field(default_factory=lambda: PipelineConfig(size=SIZE_PX))
 
     def __post_init__(self) -> None:
         _within("--seconds", self.seconds, 0, float("inf"))
@@ -71,6 +74,14 @@ class LiveJob:
     def composing(self) -> RenderJob:
         """What a Composer reads of a render job."""
         return RenderJob(mark=self.mark, side_by_side=self.side_by_side, pipeline=self.pipeline)
+
+
+def read_live_job(path: Path) -> LiveJob:
+    """LiveJob from a TOML file of option names, as a RenderJob's."""
+    job = tables.from_flat(LiveJob, read_options(path), f"--config {path}")
+    if job.pipeline.size:
+        return job
+    return replace(job, pipeline=replace(job.pipeline, size=SIZE_PX))
 
 
 def _within(flag: str, value: float, least: float, most: float) -> None:
