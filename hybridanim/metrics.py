@@ -7,6 +7,8 @@ absolute difference per coordinate, not a Euclidean distance, AED as a sum of sq
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -102,19 +104,24 @@ def shake(points: Array) -> Array:
     return np.abs(np.diff(np.asarray(points, np.float64), 2, axis=0)).mean((1, 2))
 
 
-def following(result: Array, driver: Array) -> tuple[float, float]:
-    """Correlation and gain of a result's openings (T,) with the driver's; nan, nan if those rest.
+def following(clips: Sequence[tuple[Array, Array]]) -> tuple[float, float]:
+    """Correlation and gain of results' openings with their drivers', (T,) and (T,) a clip.
 
-    Gain is the slope of result over driver: 1 opens and closes as much, 0 not at all. A result that
-    stands still while the driver moves has correlation 0.
+    Each clip's own means are taken off and the products added up over the clips, so that a clip
+    counts by how much its driver moves; of one clip it is the plain correlation and the slope of
+    result over driver. Gain 1 opens and closes as much, 0 not at all; a result that stands still
+    has correlation 0. nan, nan where no driver's standard deviation reaches LEAST_OPENING_STD.
     """
-    a, b = (np.asarray(v, np.float64) for v in (result, driver))
-    if len(b) < 6 or np.std(b) < LEAST_OPENING_STD:
+    products = np.zeros(3)  # result driver, result result, driver driver
+    for result, driver in clips:
+        if len(driver) >= 3 and np.std(driver) >= LEAST_OPENING_STD:
+            a, b = (np.asarray(v, np.float64) - np.mean(v) for v in (result, driver))
+            products += (a @ b, a @ a, b @ b)
+    together, of_result, of_driver = products
+    if not of_driver:
         return float("nan"), float("nan")
-    together = float(((a - a.mean()) * (b - b.mean())).mean())
-    gain = together / float(b.var())
-    spread = float(np.std(a) * np.std(b))
-    return (together / spread if np.std(a) > 1e-6 else 0.0), gain
+    correlation = together / np.sqrt(of_result * of_driver) if of_result > 1e-9 else 0.0
+    return float(correlation), float(together / of_driver)
 
 
 def frechet_distance(a: Array, b: Array) -> float:

@@ -94,9 +94,9 @@ def pooled(scores: Sequence[Score]) -> dict[str, float]:
     """Figures of closed scores together: means over all frames, as the field does.
 
     jitter is the result's mean second difference of landmarks over the driver's (1 = as steady),
-    jitter_beyond_px what it has more, in pixels. Correlations and gains of the openings are means
-    over the clips in which the driver's eyes or mouth move. mkr is the share of frames whose driver
-    shows a face and whose result shows none. follow_ms and render_ms are medians.
+    jitter_beyond_px what it has more, in pixels. mkr is the share of frames whose driver shows a
+    face and whose result shows none. Correlations and gains of the openings: metrics.following.
+    follow_ms and render_ms are medians.
     """
     names = dict.fromkeys(name for score in scores for name in score.values)
     lists = {n: [v for score in scores for v in score.values.get(n, [])] for n in names}
@@ -106,10 +106,10 @@ def pooled(scores: Sequence[Score]) -> dict[str, float]:
             found[name] = float(np.median(times))
     own, driver = _mean(lists.get("_shake", [])), _mean(lists.get("_driver_shake", []))
     found["jitter"], found["jitter_beyond_px"] = own / max(driver, 1e-6), own - driver
-    for name, column in (("eyes", 0), ("mouth", 2)):
-        both = [_followed(score, column) for score in scores]
-        for kind, at in (("correlation", 0), ("gain", 1)):
-            found[f"{name}_{kind}"] = _mean(pair[at] for pair in both)
+    openings = [np.array(score.openings).reshape(-1, 4).T for score in scores]
+    for name, at in (("eyes", 0), ("mouth", 2)):
+        followed = metrics.following([(clip[at], clip[at + 1]) for clip in openings])
+        found[f"{name}_correlation"], found[f"{name}_gain"] = followed
     judged = sum(score.judged for score in scores)
     if judged:
         found["mkr"] = sum(score.missing for score in scores) / judged
@@ -118,11 +118,6 @@ def pooled(scores: Sequence[Score]) -> dict[str, float]:
         true, own_features = (np.array(v) for v in zip(*features, strict=True))
         found["fid"] = metrics.frechet_distance(true, own_features)
     return {name: round(value, 5) for name, value in found.items() if np.isfinite(value)}
-
-
-def _followed(score: Score, column: int) -> tuple[float, float]:
-    openings = np.array(score.openings).reshape(-1, 4)
-    return metrics.following(openings[:, column], openings[:, column + 1])
 
 
 def _mean(values: Iterable[float]) -> float:

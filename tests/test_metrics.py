@@ -96,14 +96,24 @@ def test_following_is_scipys_regression():
     driver = RNG.uniform(0, 1, 40)
     result = 0.6 * driver + 0.1 * RNG.uniform(0, 1, 40)
     line = scipy.stats.linregress(driver, result)
-    assert metrics.following(result, driver) == pytest.approx((line.rvalue, line.slope))
+    assert metrics.following([(result, driver)]) == pytest.approx((line.rvalue, line.slope))
+
+
+def test_following_over_clips_is_the_regression_about_their_own_means():
+    drivers = RNG.uniform(0, 1, 40), RNG.uniform(0.3, 0.6, 25)
+    clips = [(0.5 * d + RNG.uniform(0, 0.2, len(d)) + i, d) for i, d in enumerate(drivers)]
+    centred = [np.concatenate([c[at] - c[at].mean() for c in clips]) for at in (0, 1)]
+    line = scipy.stats.linregress(centred[1], centred[0])
+    resting = (RNG.uniform(0, 1, 30), RNG.uniform(0.300, 0.301, 30))  # says nothing
+    found = metrics.following([*clips, resting])
+    assert found == pytest.approx((line.rvalue, line.slope))
 
 
 def test_a_result_that_rests_follows_nothing_and_a_resting_driver_says_nothing():
     driver = RNG.uniform(0, 1, 40)
-    assert metrics.following(np.full(40, 0.3), driver) == (0, pytest.approx(0))
-    assert np.isnan(metrics.following(driver, np.full(40, 0.3))).all()
-    assert np.isnan(metrics.following(driver[:5], driver[:5])).all()
+    assert metrics.following([(np.full(40, 0.3), driver)]) == (0, pytest.approx(0))
+    assert np.isnan(metrics.following([(driver, np.full(40, 0.3))])).all()
+    assert np.isnan(metrics.following([(driver[:2], driver[:2])])).all()
 
 
 def test_frechet_distance_is_the_published_formula():

@@ -60,9 +60,9 @@ def test_frames_without_a_face_in_the_result_are_counted():
     assert reconstruction.pooled([score.closed()])["mkr"] == 0.5
 
 
-def test_following_is_a_mean_over_the_clips_that_move():
+def test_following_weighs_clips_by_how_much_they_move():
     driver = RNG.uniform(0, 1, (2, 30))
-    scores = []
+    scores, weights = [], driver.var(1)
     for moves, gain in zip(driver, (1.0, 0.5), strict=True):
         score = Score()
         for index, opening in enumerate(moves):
@@ -70,7 +70,11 @@ def test_following_is_a_mean_over_the_clips_that_move():
             score.follow(index, seen(points, 0.3, gain * opening), seen(points, 0.3, opening))
         scores.append(score.closed())
     found = reconstruction.pooled(scores)
-    assert found["mouth_gain"] == pytest.approx(0.75) and found["mouth_correlation"] == 1
+    expected = (weights[0] + 0.5 * weights[1]) / weights.sum()
+    assert found["mouth_gain"] == pytest.approx(expected, abs=1e-4)
+    assert 0.9 < found["mouth_correlation"] < 1
+    alone = reconstruction.pooled(scores[1:])
+    assert alone["mouth_gain"] == 0.5 and alone["mouth_correlation"] == 1
     assert "eyes_gain" not in found  # nobody blinked
 
 
