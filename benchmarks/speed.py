@@ -1,12 +1,13 @@
-"""Milliseconds of each stage, frames a second of the whole product, and its memory.
+"""Frames a second of the whole product, milliseconds of each stage, and what the networks cost.
 
-    python -m benchmarks.speed --json OUT [--width 640 --height 480] [--sizes 256 512] [--driving F]
+    python -m benchmarks.speed --json OUT [--frames 120] [--no-reference]
 
-Stages are timed on the drawn clip (or another) at the asked size, with the astronaut as source;
-warm-up is left out. Each figure is the median of the frames with the inter-quartile range; CPU is
-the time of all threads, and differs less than wall time when other programs run. End to end adds
-decoding and encoding, in one run of the render job. Memory is the highest resident size of a
-process that renders the example once, and ten times over.
+The example pair (drawn clip of 640x480, astronaut). End to end is the command line's render job:
+decoding, five stages, encoding; its rate is that of the frames after the first ``WARM_UP``, its
+spread that of windows of 30 frames. Stages are timed one after the other, as medians over frames
+with the inter-quartile range; processor time is that of all threads. The reference is the published
+model in eager float32 torch, measured in the same run. Networks run from a warm cache. Memory has a
+program of its own: benchmarks/speed_memory.py.
 """
 
 from __future__ import annotations
@@ -15,8 +16,6 @@ import argparse
 import json
 import os
 import platform
-import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,88 +24,85 @@ from typing import Any
 
 import cv2
 import numpy as np
-from skimage import data
 
-from hybridanim import io, provenance, views
-from hybridanim.config import PipelineConfig, RenderJob
+from hybridanim import io, provenance
+from hybridanim.config import RenderJob, pipeline_config
 from hybridanim.types import Array
 from stages import Pipeline, Run, Stage
 from stages.job import render
+from stages.terminal import EXAMPLE_DRIVING, example_source
 
 ROOT = Path(__file__).parent.parent
-EXAMPLE = ROOT / "examples" / "data" / "driving.mp4"
-_WARM_UP = 10
-
-
-STAGES_1_TO_3 = ("skin", "tracks", "keypoints")
+SIZES = (256, 512, 1024)
+WAYS = tuple((t, r) for r in ("warp", "learned") for t in ("classical", "learned", "hybrid"))
+TABLED = (("classical", "warp"), ("learned", "learned"), ("hybrid", "learned"))
+WARM_UP = 10  # frames
+WINDOW = 30  # frames
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", type=Path, help="where the figures are written")
-    parser.add_argument("--driving", type=Path, default=EXAMPLE, help="clip that the stages see")
-    parser.add_argument("--width", type=int, default=640, help="of the driving frames, pixels")
-    parser.add_argument("--height", type=int, default=480)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512], help="of the square")
-    parser.add_argument("--frames", type=int, default=240)
-    parser.add_argument("--no-memory", action="store_true", help="leave the memory check out")
-    parser.add_argument("--peak-of", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--frames", type=int, default=120, help="of the clip, for each row")
+    parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
+    parser.add_argument("--no-reference", action="store_true", help="leave torch's model out")
     given = parser.parse_args()
-    if given.peak_of:
-        print(json.dumps(peak_of(given.peak_of)))
-        return
-    shape = given.width, given.height
-    figures = {
-        "driving": f"{given.driving.name} at {given.width}x{given.height}",
-        "sizes": {n: at_size(given.driving, shape, n, given.frames) for n in given.sizes},
-        "memory": None if given.no_memory else memory(),
-        "machine": machine(),
-    }
-    show(figures)
+    from benchmarks import speed_networks, speed_start
+
+    figures: dict[str, Any] = {"machine": machine()}
+    if not given.no_reference:
+        figures["reference"] = speed_networks.reference()
+    figures["end_to_end"] = [
+        say(end_to_end(*way, size, given.frames))
+        for size in given.sizes
+        for way in (WAYS if size <= 512 else TABLED)
+    ]
+    figures["stages"] = [
+        say(stages(*way, size, min(given.frames, 90))) for size in given.sizes for way in TABLED
+    ]
+    figures["around_the_stages"] = {size: around(size, given.frames) for size in given.sizes}
+    figures["gflop"] = speed_networks.gflop()
+    figures["linear"] = say(linear())
+    figures["start"] = [say(speed_start.first_frame(*way)) for way in TABLED]
+    figures["summary"] = say(conclusions(figures))
     if given.json:
         given.json.parent.mkdir(parents=True, exist_ok=True)
-        given.json.write_text(json.dumps(figures, indent=2) + "\n")
+        given.json.write_text(json.dumps(figures, indent=1) + "\n")
 
 
-def at_size(driving: Path, shape: tuple[int, int], size: int, count: int) -> dict:
-    """All figures for an animated square of that side."""
-    wall, cpu = stage_times(driving, shape, size, count)
+def say(row: dict[str, Any]) -> dict[str, Any]:
+    """Print a row as it comes, and pass it on."""
+    print(json.dumps(row), file=sys.stderr)
+    return row
+
+
+def end_to_end(tracker: str, renderer: str, size: int, frames: int) -> dict[str, Any]:
+    """One render job over the first frames of the clip, as the command line runs it."""
+    times: list[float] = []
+
+    def progress(done: int, total: int | None, what: str) -> None:
+        if done >= 1:
+            times.append(time.perf_counter())
+
+    options = {"tracker": tracker, "renderer": renderer, "size": size}
+    with tempfile.TemporaryDirectory() as folder:
+        end_s = frames / 30 - 1e-3
+        output = Path(folder) / "out.mp4"
+        job = RenderJob(output=output, end=end_s, pipeline=pipeline_config(options))
+        cpu, start = time.process_time(), time.perf_counter()
+        render(job, example_source(), EXAMPLE_DRIVING, progress)
+        whole_s, cpu = time.perf_counter() - start, time.process_time() - cpu
+    settled = np.array(times[WARM_UP:])
+    rates = WINDOW / (settled[WINDOW:] - settled[:-WINDOW])
     return {
-        "stages_ms": {name: summary(values) for name, values in wall.items()},
-        "stages_cpu_ms": {name: summary(values) for name, values in cpu.items()},
-        "stages_1_to_3_ms": summary(together(wall, STAGES_1_TO_3)),
-        "stages_1_to_3_cpu_ms": summary(together(cpu, STAGES_1_TO_3)),
-        "stages_1_to_3_fps": rate(wall, STAGES_1_TO_3),
-        "stages_1_to_5_fps": rate(wall, tuple(wall)),
-        "end_to_end": end_to_end(size),
+        **options,
+        "frames": len(times),
+        "fps": round((len(settled) - 1) / float(settled[-1] - settled[0]), 1),
+        "fps_of_windows": summary(rates, 1),
+        "seconds_to_first_frame": round(times[0] - start, 2),
+        "seconds_in_all": round(whole_s, 2),
+        "processor_seconds_in_all": round(cpu, 2),
     }
-
-
-def stage_times(
-    driving: Path, shape: tuple[int, int], size: int, count: int
-) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
-    """Stage name -> milliseconds of each frame after the warm-up: by the clock, of processor."""
-    with io.open_source(driving) as reader:
-        clip = [
-            cv2.resize(frame.image, shape) for frame, _ in zip(reader, range(300), strict=False)
-        ]
-    pipeline = Pipeline.load(size=size)
-    pipeline.set_source(data.astronaut())
-    pipeline.view = views.whole_view(shape[1], shape[0])
-    stages = pipeline.stages
-    wall: dict[str, list[float]] = {stage.name: [] for stage in stages}
-    cpu: dict[str, list[float]] = {stage.name: [] for stage in stages}
-    run = CpuRun()
-    pipeline._run = run  # the same calls, timed twice
-    for index in range(count + _WARM_UP):
-        # to and fro, so that the clip has no jump where it starts anew
-        at = index % (2 * len(clip) - 2)
-        pipeline.animate(clip[min(at, 2 * len(clip) - 2 - at)], index / 30)
-        if index >= _WARM_UP:
-            for name in wall:
-                wall[name].append(run.times_ms[name])
-                cpu[name].append(run.cpu_ms[name])
-    return wall, cpu
 
 
 class CpuRun(Run):
@@ -124,103 +120,109 @@ class CpuRun(Run):
         return output
 
 
-def end_to_end(size: int, driving: Path = EXAMPLE) -> dict[str, float]:
-    """Decode, scan, five stages, encode, as the command line does it."""
-    config = PipelineConfig(size=size)
-    with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / "astronaut.png"
-        io.write_picture(source, data.astronaut())
-        job = RenderJob(output=Path(folder) / "out.mp4", pipeline=config)
-        times: list[float] = []
-
-        def progress(done: int, total: int | None, what: str) -> None:
-            if done >= 1:
-                times.append(time.perf_counter())
-
-        start = time.perf_counter()
-        rendered = render(job, source, driving, progress)
-        whole_s = time.perf_counter() - start
+def stages(tracker: str, renderer: str, size: int, frames: int) -> dict[str, Any]:
+    """Milliseconds of each stage, one after the other, without reading or writing."""
+    pipeline = Pipeline.load(tracker=tracker, renderer=renderer, size=size)
+    pipeline.set_source(io.read_picture(example_source()))
+    run = pipeline._run = CpuRun()
+    wall: dict[str, list[float]] = {stage.name: [] for stage in pipeline.stages}
+    cpu: dict[str, list[float]] = {stage.name: [] for stage in pipeline.stages}
+    for index, image in enumerate(clip(frames)):
+        pipeline.animate(image, index / 30)
+        if index >= WARM_UP:
+            for name in wall:
+                wall[name].append(run.times_ms[name])
+                cpu[name].append(run.cpu_ms[name])
+    together = np.sum(list(wall.values()), axis=0)
     return {
-        "frames": rendered.frames,
-        "fps_running": round((rendered.frames - 1) / (times[-1] - times[0]), 1),
-        "seconds_to_first_frame": round(times[0] - start, 2),
-        "seconds_in_all": round(whole_s, 2),
+        **{"tracker": tracker, "renderer": renderer, "size": size},
+        "wall_ms": {name: with_mean(values) for name, values in wall.items()},
+        "processor_ms": {name: with_mean(values) for name, values in cpu.items()},
+        "share": {n: round(float(np.sum(v) / together.sum()), 3) for n, v in wall.items()},
+        "together_ms": with_mean(together),
     }
 
 
-def memory(times: int = 10) -> dict[str, dict[str, float]]:
-    """Highest memory of rendering the example, and the example so many times in a row."""
+def clip(frames: int) -> list[Array]:
+    with io.open_source(EXAMPLE_DRIVING) as reader:
+        return [frame.image for frame, _ in zip(reader, range(frames), strict=False)]
+
+
+def around(size: int, frames: int) -> dict[str, Any]:
+    """Processor milliseconds a frame of decoding, and of encoding a picture of that size."""
+    start = time.process_time()
+    images = clip(frames)
+    decoding = time.process_time() - start
+    squares = [cv2.resize(image[:, 80:560], (size, size)) for image in images[:60]]
     with tempfile.TemporaryDirectory() as folder:
-        longer = Path(folder) / "longer.mp4"
-        with io.open_source(EXAMPLE) as reader:
-            frames = [frame.image for frame in reader]
-            fps, size = reader.fps, (reader.width, reader.height)
-        with io.open_sink(longer, fps, size) as sink:
-            for index in range(times * len(frames)):
-                sink.write(frames[index % len(frames)], index / float(fps))
-        return {"example": _peak_apart(EXAMPLE), f"{times}_times_longer": _peak_apart(longer)}
+        start = time.process_time()
+        with io.open_source(EXAMPLE_DRIVING) as reader:
+            fps = reader.fps
+        with io.open_sink(Path(folder) / "out.mp4", fps, (size, size)) as sink:
+            for index, square in enumerate(squares):
+                sink.write(square, float(index / fps))
+        encoding = time.process_time() - start
+    return {
+        "decoding_processor_ms": round(1000 * decoding / len(images), 2),
+        "encoding_processor_ms": round(1000 * encoding / len(squares), 2),
+    }
 
 
-def _peak_apart(driving: Path) -> dict[str, float]:
-    """``peak_of`` in a process of its own: a process never forgets its highest memory."""
-    command = [sys.executable, "-m", "benchmarks.speed", "--peak-of", str(driving)]
-    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
-    return json.loads(done.stdout.splitlines()[-1])
+def linear() -> dict[str, Any]:
+    """Seconds of runs of 60, 120 and 240 frames: what the first costs, what each further one."""
+    runs = {n: end_to_end("classical", "warp", 256, n) for n in (60, 120, 240)}
+    seconds = [run["processor_seconds_in_all"] for run in runs.values()]
+    slope, start = np.polyfit(list(runs), seconds, 1)
+    misfit = np.abs(np.polyval([slope, start], list(runs)) - seconds).max()
+    return {
+        "processor_seconds": dict(zip(runs, seconds, strict=True)),
+        "processor_ms_a_frame": round(1000 * float(slope), 2),
+        "processor_seconds_before": round(float(start), 2),
+        "largest_misfit_s": round(float(misfit), 2),
+    }
 
 
-def peak_of(driving: Path) -> dict[str, float]:
-    """Frames rendered at 256x256 and the highest resident memory of this process, in MB."""
-    frames = end_to_end(256, driving)["frames"]
-    return {"frames": frames, "peak_mb": round(_peak_kilobytes() / 1024, 1)}
+def conclusions(figures: dict[str, Any]) -> dict[str, Any]:
+    """The figures that have a bar to clear."""
+    rates = {(r["tracker"], r["renderer"], r["size"]): r["fps"] for r in figures["end_to_end"]}
+    default = pipeline_config({})
+    way = default.tracker, default.render.renderer
+    found: dict[str, Any] = {"default": " + ".join(way)}
+    for size in (256, 512):
+        found[f"fps_at_{size}"] = rates.get((*way, size))
+    if "reference" in figures and found["fps_at_256"]:
+        times = found["fps_at_256"] / figures["reference"]["fps"]
+        found["times_the_reference_at_256"] = round(times, 1)
+    tables = {(r["tracker"], r["renderer"], r["size"]): r for r in figures["stages"]}
+    hybrid, learned = (
+        tables[t, "learned", 256]["processor_ms"]["tracks"]["mean"] for t in ("hybrid", "learned")
+    )
+    found["hybrid_tracks_mean_ms"], found["learned_tracks_mean_ms"] = hybrid, learned
+    return found
 
 
-def _peak_kilobytes() -> int:
-    """Peak of this process alone; on Linux getrusage counts the parent's from before exec too."""
-    status = Path("/proc/self/status")
-    if status.is_file():
-        for line in status.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1])
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def with_mean(values: list[float] | Array) -> dict[str, float]:
+    """A hybrid tracker works hard in some frames only, which the median hides."""
+    return summary(values) | {"mean": round(float(np.mean(values)), 2)}
 
 
-def summary(values: list[float] | Array) -> dict[str, float]:
+def summary(values: list[float] | Array, digits: int = 2) -> dict[str, float]:
     low, middle, high = (float(v) for v in np.percentile(values, [25, 50, 75]))
-    return {"median": round(middle, 2), "iqr": round(high - low, 2)}
-
-
-def together(times: dict[str, list[float]], names: tuple[str, ...]) -> Array:
-    """Sum of those stages, frame by frame."""
-    return np.sum([times[name] for name in names], axis=0)
-
-
-def rate(times: dict[str, list[float]], names: tuple[str, ...]) -> float:
-    """Frames a second of those stages together, from the median of their sum."""
-    return round(1000 / float(np.median(together(times, names))), 1)
+    return {"median": round(middle, digits), "iqr": round(high - low, digits)}
 
 
 def machine() -> dict[str, str | int | None]:
+    found = Path("/proc/cpuinfo")
+    lines = found.read_text().splitlines() if found.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return {
-        "processor": platform.processor() or platform.machine(),
+        "processor": names[0] if names else platform.processor() or platform.machine(),
         "processors": os.cpu_count(),
         "opencv_threads": cv2.getNumThreads(),
+        "opencv": cv2.__version__,
         "python": platform.python_version(),
         "commit": provenance.git_commit(),
     }
-
-
-def show(figures: dict) -> None:
-    for size, found in figures["sizes"].items():
-        print(f"--- {size}x{size}, {figures['driving']}")
-        for name, value in found["stages_ms"].items():
-            cpu = found["stages_cpu_ms"][name]["median"]
-            spread = f"(inter-quartile range {value['iqr']:.2f}; processor {cpu:.2f})"
-            print(f"{name:<12} {value['median']:7.2f} ms   {spread}")
-        print(f"stages 1-3   {found['stages_1_to_3_fps']:7.1f} frames a second")
-        print(f"stages 1-5   {found['stages_1_to_5_fps']:7.1f} frames a second")
-        print(f"end to end   {found['end_to_end']['fps_running']:7.1f} frames a second")
-    for name, value in (figures["memory"] or {}).items():
-        print(f"memory       {value['peak_mb']:7.1f} MB   ({name}, {value['frames']} frames)")
 
 
 if __name__ == "__main__":
