@@ -18,7 +18,7 @@ from pathlib import Path
 
 _MAGIC = b"hybridanim networks 1\n"
 _SUFFIX = ".networks"
-_KEPT = 16  # files; an older one belongs to weights or versions that are gone
+_KEPT = 32  # files; an older one belongs to weights or versions that are gone
 
 
 def default_folder() -> Path:
@@ -79,6 +79,12 @@ def write(file: Path, graphs: Mapping[str, bytes]) -> bool:
         return False
     _prune(file.parent)
     return True
+
+
+def state(folder: Path) -> tuple[int, int]:
+    """Number of files in a folder that can be read, and their bytes."""
+    sizes = [file.stat().st_size for file in folder.glob("*" + _SUFFIX)]
+    return len(sizes), sum(sizes)
 
 
 def _prune(folder: Path) -> None:

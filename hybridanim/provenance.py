@@ -31,7 +31,16 @@ from .errors import InputError
 
 TOOL = "hybridanim"
 SCHEMA = 1
-PACKAGES = ("numpy", "opencv-contrib-python", "scipy", "scikit-image", "torch", "av", "pillow")
+PACKAGES = (
+    "numpy",
+    "opencv-contrib-python",
+    "scipy",
+    "scikit-image",
+    "torch",
+    "openvino",
+    "av",
+    "pillow",
+)
 MARK_TEXT = "generated"
 MARK_SHARE = 0.035  # height of the mark, as a share of the picture's shorter side
 SMALLEST_MARK_PX = 11

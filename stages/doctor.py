@@ -10,12 +10,13 @@ import platform
 import statistics
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
 from av.error import FFmpegError
 
-from hybridanim import io
+from hybridanim import io, networks_report
 from hybridanim.alignment import WEIGHTS
 from hybridanim.errors import InputError
 from hybridanim.live import devices
@@ -42,7 +43,10 @@ def report(example: Path, source: Path) -> list[str]:
 
     example: a driving video, source: a picture, both of the repository.
     """
-    return [*_machine(), *_codecs(), *_weights(), *devices.report(), *_times(example, source)]
+    lines = [*_machine(), *_codecs(), *_weights(), *devices.report(), *networks_report.report()]
+    for options in ({}, {"renderer": "learned"}):
+        lines += _times(example, source, options)
+    return lines
 
 
 def _machine() -> list[str]:
@@ -83,10 +87,11 @@ def _weights() -> list[str]:
     return [f"Weights: {WEIGHTS} is missing; restore it from the repository (git checkout weights)"]
 
 
-def _times(example: Path, source: Path) -> list[str]:
+def _times(example: Path, source: Path, options: dict[str, Any]) -> list[str]:
     """Median milliseconds of each stage on the example pair."""
-    pipeline = Pipeline.load(size=256)
+    named = " ".join(f"--{name} {value}" for name, value in options.items())
     try:
+        pipeline = Pipeline.load(size=256, **options)
         pipeline.set_source(io.read_picture(source))
         reader = io.open_source(example)
     except InputError as error:
@@ -102,7 +107,7 @@ def _times(example: Path, source: Path) -> list[str]:
                 break
     medians = {name: statistics.median(values) for name, values in times.items()}
     total = sum(medians.values())
-    lines = [f"Times on the example at 256x256, median of {_FRAMES} frames:"]
+    lines = [f"Times on the example at 256x256, {named or 'default options'}, median:"]
     lines += [f"  {name:<10} {value:6.1f} ms" for name, value in medians.items()]
     lines.append(f"  together   {total:6.1f} ms, {1000 / total:.0f} frames a second")
     if total > _REALTIME_MS:

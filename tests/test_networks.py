@@ -153,7 +153,7 @@ def test_a_cache_that_is_full_of_old_files_loses_the_oldest(tmp_path):
     for number in range(networks_cache._KEPT + 3):
         networks_cache.write(tmp_path / f"{number:02}.networks", {"a": bytes([number])})
     assert networks_cache.read(tmp_path / "00.networks") is None
-    assert networks_cache.read(tmp_path / "18.networks") == {"a": bytes([18])}
+    assert networks_cache.read(tmp_path / "34.networks") == {"a": bytes([34])}
     assert len(list(tmp_path.iterdir())) == networks_cache._KEPT
 
 
