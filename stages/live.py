@@ -43,7 +43,8 @@ def command(words: list[str]) -> int:
     """The word ``live`` of the command line; the exit code."""
     listen()
     config = (tyro.conf.OmitArgPrefixes, tyro.conf.UseAppendAction)
-    files = [after for word, after in pairwise(words) if word == "--config"]
+    pairs = [(word.partition("="), after) for word, after in pairwise([*words, ""])]
+    files = [word[2] or after for word, after in pairs if word[0] == "--config"]
     given = tyro.cli(
         Arguments,
         args=words,

@@ -1,5 +1,6 @@
 """The word ``live`` from end to end: the pipeline, a file as the camera, files and reports out."""
 
+import _thread
 import json
 import subprocess
 import sys
@@ -147,6 +148,25 @@ def test_nothing_is_left_behind_when_no_picture_came(source, tmp_path):
     with pytest.raises(InputError, match="--camera"):
         live(job, (source,), lambda: FakeCamera([], opens=False))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interruption_ends_in_order(source, frames, tmp_path):
+    """Ctrl-C is how a run without a window ends: the file is whole, and it is no error."""
+
+    class Interrupting(FakeCamera):
+        count = 0
+
+        def read(self):
+            self.count += 1
+            if self.count == 25:
+                _thread.interrupt_main()
+            return super().read()
+
+    job = LiveJob(output=tmp_path / "o.mp4", window="no", pipeline=SMALL)
+    report = live(job, (source,), lambda: Interrupting(frames * 100, step_s=0.05))
+    with av.open(str(tmp_path / "o.mp4")) as container:
+        assert sum(1 for _ in container.decode(video=0)) == report["outputs"]["file"]["pictures"]
+    assert {path.name for path in tmp_path.iterdir()} == {"o.mp4", "o.json"}
 
 
 # the animator
