@@ -27,7 +27,7 @@ _CUT_LEAST, _CUT_RATIO, _CUT_UNEXPLAINED = 6.0, 2.5, 8.0
 # measured on 176 clips of talking heads: the fastest turns leave up to 7 grey levels unexplained,
 # jump cuts within one scene 8 to 12, cuts to another scene 20 and more
 _SQUARE = 1.05  # pictures that are nearly square are taken whole ...
-_HEAD_SHARE = (0.25, 0.62)  # ... when the head is between these shares of the side
+_HEAD_SHARE = (0.25, 0.7)  # ... when the head is between these shares of the side
 _CORE_HEADS = 0.75  # half of what must stay in the square: the head with its hair
 _ROOM = 1.25  # how much larger than usual the square may be, for a head that moves about
 _GAP = 3  # glances in a row without a face that end a part
