@@ -24,8 +24,8 @@ from .headbox import from_face
 from .pose import Lens, Pose
 from .registration import fit_affine
 
-LEAST_CONFIDENCE = 0.3  # a head that is followed is lost below this
-LEAST_TO_START = 0.4  # and is not found below this
+LEAST_CONFIDENCE = 0.25  # a followed head is lost below this; walls and hands reach 0.22
+LEAST_TO_START = 0.35  # and is not found below this
 _LOOKS = 2  # a first window is only roughly placed: look, place it better, look again
 _CANDIDATES = 3  # hits of the cascade that are looked at
 _SEARCHED_PX = 480
