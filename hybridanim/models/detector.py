@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .keypoints import KeypointDetector
 
 WEIGHTS = Path(__file__).parents[2] / "weights" / "detector_fast.safetensors"
-WEIGHTS_SHA256 = "7b0b1af87e0e8b34e5b68ecbcfd05b7486303976b2914ddf6dc1bec9e131b2cd"
+WEIGHTS_SHA256 = "f1b69e6b8b59351b37f29abd7e901fe66ad3275e342d8e5c435fd13712b3c08d"
 CELLS_BASE = 0.8  # a heatmap's width where the place is certain, in cells
 _DOUBT = 0.04  # an expected error of this share of the canonical face halves the confidence
 
