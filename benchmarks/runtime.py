@@ -4,7 +4,7 @@
 
 The shipped weights (or others) on scikit-image's astronaut with a turned head, two threads, warm;
 median, inter-quartile range and least over the frames. "levels" is the mean difference of the
-blended picture from eager float32, of 255. ``torch f32`` is eager float32 as the networks were trained.
+blended picture from eager float32 (``torch f32``), of 255.
 """
 
 from __future__ import annotations
