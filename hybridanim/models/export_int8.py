@@ -19,6 +19,7 @@ from ..types import Array
 _MARGIN = 2.0  # ranges are this much wider than what was seen: an unheard-of motion is not clipped
 _LEAST = 1e-3  # a channel's range against the largest one
 _LEVELS = 256
+_EXACT = (".heat/", ".affine/")  # a detector's places and Jacobians stay in float32
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,8 @@ def quantised(model: Any, ranges: list[Range]) -> Any:
     """A copy of the model with eight-bit convolutions."""
     copy = model.clone()
     for node, found in zip(convolutions(copy), ranges, strict=True):
-        _quantise(node, found)
+        if not any(part in node.get_friendly_name() for part in _EXACT):
+            _quantise(node, found)
     copy.validate_nodes_and_infer_types()
     return copy
 
