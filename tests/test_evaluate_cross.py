@@ -11,6 +11,7 @@ from hybridanim.config_evaluate import EvaluateJob
 from hybridanim.errors import InputError
 from hybridanim.judges import Seen
 from hybridanim.types import Crop, HeadBox, Keypoints, Source
+from stages.evaluate import _tasks as evaluate_tasks
 from stages.evaluate import evaluate
 from tests import synthetic
 
@@ -107,6 +108,16 @@ def test_a_driver_without_a_face_is_listed(folders, tmp_path):
     job = EvaluateJob(cross=True, sources=sources, drivers=tmp_path, methods=("copy", "warp"))
     result = evaluate(job)
     assert result["clips"] == 0 and all("expected a face" in line for line in result["skipped"])
+
+
+def test_clips_of_one_folder_move_each_other(tmp_path):
+    for name in "abcde":
+        (tmp_path / f"{name}.mp4").write_bytes(b"")
+    job = EvaluateJob(tmp_path, cross=True, pairs=7, seed=2)
+    tasks = evaluate_tasks(job)
+    assert len(tasks) == 7 and all(task.source != task.driver for task in tasks)
+    assert tasks == evaluate_tasks(job)
+    assert tasks != evaluate_tasks(EvaluateJob(tmp_path, cross=True, pairs=7, seed=3))
 
 
 def test_sources_need_cross(tmp_path):
