@@ -80,7 +80,7 @@ class KeypointsConfig:
     """relative moves the source by the driver's change; absolute puts it in the driver's pose."""
     scale: float = 1.0
     """Motion strength: 1 = as the driver, 0 = still, 2 = twice as much."""
-    smooth: float = 0.5
+    smooth: float = 0.15
     """Smoothing of the motion, 0 = none to 1 = heavy (a One-Euro filter)."""
 
     def __post_init__(self) -> None:

@@ -76,7 +76,7 @@ class EvaluateJob:
     """Part that is animated: auto (round the head), none (all); fit: none for square clips."""
     size: int = 256
     """Side of the measured square in pixels."""
-    smooth: float = 0.5
+    smooth: float = 0.15
     """Smoothing of the motion, 0 to 1."""
 
     networks_run: Annotated[RuntimeConfig, tyro.conf.arg(name="")] = field(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .build import Animator, FastSizes
 
 WEIGHTS = Path(__file__).parents[2] / "weights" / "renderer_fast.safetensors"
-WEIGHTS_SHA256 = "07126e4d0afb0397c35a4f6fb58f2ef98a5bfba7ba3bf9c20208c5ab29578fe9"
+WEIGHTS_SHA256 = "1a8d847fba289c455902270d84b483b09f31f72bfddad868f7ba9d27cafc4efc"
 
 
 def save(net: Animator, sizes: FastSizes, path: Path) -> str:
