@@ -24,7 +24,7 @@ def reconstruct(clip: Path, job: EvaluateJob, ways: Ways, judges: Judges) -> Cli
     """Animate frame 0 by every other frame, and compare; InputError where that cannot be done."""
     first = next(frames_of(clip, job), None)
     if first is None:
-        raise InputError("expected frames, found none")
+        raise InputError("expected frames, found none; take the clip out")
     height, width = first.image.shape[:2]
     crop_option = ("none" if height == width else "auto") if job.crop == "fit" else job.crop
     source = ways.start(first.image, crop_option)
@@ -47,7 +47,10 @@ def reconstruct(clip: Path, job: EvaluateJob, ways: Ways, judges: Judges) -> Cli
         elif judges.face is not None:
             beside(result, frame.index, judges.look(image), pictures, judges)
     if not result.frames:
-        raise InputError(f"expected more than {count} frames for --every {job.every}")
+        raise InputError(
+            f"expected more than --every {job.every} frames, got {count}; lower it, or take the"
+            " clip out"
+        )
     return result.closed()
 
 

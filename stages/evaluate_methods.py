@@ -38,7 +38,10 @@ class Ways:
             leader.set_source(picture)
             for pipeline in others:
                 pipeline.source = leader.source
-            self.source = self.source or leader.source
+            if self.source is None and leader.source is not None:
+                self.source = leader.source
+                square = leader.source.crop  # the same part for every tracker's eyes
+                crop = f"{square.x_px},{square.y_px},{square.side_px},{square.side_px}"
         return self.source
 
     def frame(self, view: views.View | None = None, crop: Crop | None = None) -> None:

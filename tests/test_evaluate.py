@@ -226,6 +226,20 @@ def test_a_missing_folder_is_refused(tmp_path):
         EvaluateJob(tmp_path, every=0)
 
 
+def test_every_tracker_is_given_the_same_square(folder):
+    ways = evaluate_methods.Ways(EvaluateJob(folder, methods=("warp",), size=64), "absolute")
+    (group,) = ways._pipelines.values()
+    ways._pipelines["learned", ""] = {
+        parse_method("learned+warp"): Pipeline.load(size=64, motion="absolute")  # another leader
+    }
+    picture = np.pad(synthetic.photograph(160), ((0, 0), (40, 40), (0, 0)), mode="edge")
+    source = ways.start(picture, "auto")
+    others = [p.source for g in (group, *ways._pipelines.values()) for p in g.values()]
+    assert source is not None and source.crop.side_px < 240
+    assert all(other is not None and other.crop == source.crop for other in others)
+    assert "," in ways._pipelines["learned", ""].popitem()[1].config.crop
+
+
 def test_a_crop_in_a_view_is_the_same_place():
     from hybridanim.types import Crop
     from hybridanim.views import View
