@@ -20,11 +20,15 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 
 from examples import make_shapes
-from hybridanim.learning.data import Augment
+from hybridanim.learning import data_cache, equivariance
+from hybridanim.learning.data import Augment, as_pictures, shrunk
 from hybridanim.learning.train_config import LossWeights, Phase, TrainConfig
-from hybridanim.learning.training import Trainer
+from hybridanim.learning.training import BEST, Trainer
+from hybridanim.models import files
+from hybridanim.models.blocks import Points
 from hybridanim.models.build import OBJECT
 
 CREATURES, UNSEEN = range(64), range(1000, 1008)
@@ -126,6 +130,28 @@ def trained(config: TrainConfig) -> dict[str, float]:
     return {**kept, "cpu_s": round(time.process_time() - start_s, 1)}
 
 
+@torch.no_grad()
+def keypoint_error_px(weights: Path, cache: Path) -> float:
+    """How far learned keypoints are from following a warp that they have not seen, mean, in pixels
+    of the detector's picture; of frames that were not learned from.
+    """
+    detector = files.read_weights(weights).detector
+    assert detector is not None
+    images = [
+        shrunk(clip.frames[i], detector.size).astype(np.float32) / 255
+        for clip in data_cache.read(cache / "val")
+        for i in range(0, len(clip.frames), 10)
+    ]
+    pictures = as_pictures(np.stack(images))
+    drawn = torch.Generator().manual_seed(5)
+    bend = equivariance.random_bend(len(pictures), drawn, affine=0.1, spline=0.01)
+    seen, bent = (
+        Points(*detector(x)[:2]) for x in (pictures, equivariance.bend_picture(bend, pictures))
+    )
+    places, _ = equivariance.losses(bend, seen, bent)
+    return float(places) * detector.size / 2
+
+
 def run(given: argparse.Namespace) -> dict:
     """Every run that is asked for; the results of all that are done."""
     faces = Budget(given.steps, given.batch, given.size)
@@ -155,13 +181,17 @@ def run(given: argparse.Namespace) -> dict:
         path.parent.name: json.loads(path.read_text())
         for path in sorted(given.out.glob("*/result.json"))
     }
+    for name, row in results.items():
+        if name.startswith("shapes_"):
+            weights = given.out / name / BEST
+            row["keypoint_error_px"] = keypoint_error_px(weights, given.out / "creatures")
     budgets = {"faces": vars(faces), "shapes": vars(shapes)}
     return {"budgets": budgets, "runs": results}
 
 
 def table(results: dict) -> str:
     """Markdown: what was left out, and the figures of unseen ones."""
-    lines = ["| run | L1 | PSNR | SSIM |", "|---|---|---|---|"]
+    lines = ["| run | L1 | PSNR | SSIM | keypoints, px |", "|---|---|---|---|---|"]
     for run_name, row in results["runs"].items():
         task = next(name for name in row if name.startswith("recon") and name.endswith("_net_l1"))
         task = task.removesuffix("_net_l1")
@@ -169,7 +199,9 @@ def table(results: dict) -> str:
             figures = [row[f"{task}_{method}_{metric}"] for metric in ("l1", "psnr", "ssim")]
             if method == "net" or run_name.endswith("_all"):
                 name = run_name if method == "net" else f"{run_name}: {method}"
-                lines.append("| {} | {:.4f} | {:.2f} | {:.3f} |".format(name, *figures))
+                astray = row.get("keypoint_error_px") if method == "net" else None
+                last = "" if astray is None else f"{astray:.2f}"
+                lines.append("| {} | {:.4f} | {:.2f} | {:.3f} | {} |".format(name, *figures, last))
     return "\n".join(lines)
 
 
