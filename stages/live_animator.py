@@ -18,7 +18,7 @@ from hybridanim.profiles import load_profiles
 from hybridanim.types import Array
 
 from . import Pipeline, build
-from .live_levels import Levels
+from .live_levels import Levels, halved, sized
 
 _STRENGTH_STEP, _MOST_STRENGTH = 0.1, 3.0
 
@@ -30,10 +30,11 @@ class Animator:
         self._job = job
         self.pipeline: Pipeline = build(job.pipeline, load_profiles(job.profile))
         self._sources = [self.pipeline.set_source(picture) for picture in pictures]
+        self._halves = [halved(source) for source in self._sources]
         self._composers = [Composer(job.composing, source) for source in self._sources]
         self._levels = Levels(self.pipeline)
         self._keeper = ReferenceKeeper(job.reference == "auto")
-        self._viewing = Viewing()
+        self._viewing, self._is_half = Viewing(), False
         self._hint: Hint | None = None
         self._start_s: float | None = None
         self.is_mirrored, self.has_inset = job.mirror, job.debug
@@ -44,7 +45,7 @@ class Animator:
         """Go on with another of the sources; those that are not there are left alone."""
         if 0 <= number < len(self._sources):
             self._number = number
-            self.pipeline.source = self._sources[number]
+            self.pipeline.source = (self._halves if self._is_half else self._sources)[number]
 
     def still(self) -> Array:
         """What an output gets before the first shot: the source as it is."""
@@ -65,7 +66,7 @@ class Animator:
         if found is not None:
             self.pipeline.keypoints.set_reference(found)
         self._hint = hint(results.tracks, source, self._hint)
-        composed = self._composers[self._number](results.picture.image, image)
+        composed = self._composers[self._number](sized(results.picture.image, source), image)
         self._rescale(self._viewing.look(results.tracks))
         inset = screen.inset_of(results) if self.has_inset else None
         return Animated(composed, shot, self._hint, inset, results.points.is_held)
@@ -91,16 +92,15 @@ class Animator:
             self.pipeline.keypoints.adjust(scale=self.strength)
 
     def set_quality(self, quality: Quality) -> None:
-        """Make later pictures cheaper, or better; the reference stays the same pose."""
+        """Make later pictures cheaper, or better."""
         self._levels.use(quality)
-        self._rescale(self._viewing.use_level(quality.view_scale))
+        self._is_half = quality.is_half
+        self.use_source(self._number)
 
     def warm_up(self) -> None:
         """Animate the source by itself, so that the camera's first picture costs no more."""
-        source = self.pipeline.source
-        if source is not None:
-            for n in range(2):
-                self(Shot(source.picture, n / 30))
+        for n in range(2):
+            self(Shot(self._sources[self._number].picture, n / 30))
         self.pipeline.reset()
         self._viewing, self._start_s, self._hint = Viewing(), None, None
         self._keeper.forget()
@@ -113,8 +113,8 @@ class Animator:
         self.pipeline.view = self._viewing.view()
 
     def _rescale(self, ratio: float) -> None:
-        """Go on in a working picture that is ``ratio`` times as large."""
-        if ratio != 1 and self._viewing.shape:
+        """Go on in a working picture that is ``ratio`` times as large, with the same reference."""
+        if ratio != 1:
             self.pipeline.reset()
             self.pipeline.view = self._viewing.view()
             self.pipeline.keypoints.set_reference(self._keeper.rescale(ratio))

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hybridanim.live.governor import Quality
+import cv2
+import numpy as np
+
+from hybridanim.live.governor import LARGE_PX, Quality
+from hybridanim.types import Array, Source
 
 from . import Pipeline
-from .s2_track import HybridTrack, Track
+from .s2_track import HybridTrack
 from .s4_motion import Dense
 from .s5_generate import Generate
 
 
 class Levels:
-    """Changes a pipeline to a level and back; the view is the animator's."""
+    """Changes a pipeline to a level and back; the source is the animator's."""
 
     def __init__(self, pipeline: Pipeline) -> None:
-        self.quality = Quality("full")
         self._pipeline, self._config = pipeline, pipeline.config
         self._best = pipeline.dense, pipeline.generate
         quick = replace(self._config.render, renderer="warp", interpolation="linear")
@@ -24,16 +27,30 @@ class Levels:
 
     def use(self, quality: Quality) -> None:
         """Work at that level from the next frame on."""
-        self.quality = quality
-        track, config = self._pipeline.track, self._config.track
-        if isinstance(track, Track):
-            track.adjust(max_features=max(30, round(config.max_features * quality.features)))
-        elif isinstance(track, HybridTrack):
-            track.adjust(anchor_every=config.anchor_every * quality.anchor_every)
-        self._pipeline.dense, self._pipeline.generate = self._renderer(quality)
-
-    def _renderer(self, quality: Quality) -> tuple:
+        track = self._pipeline.track
+        if isinstance(track, HybridTrack):
+            every = self._config.track.anchor_every * quality.anchor_every
+            track.adjust(anchor_every=every)
         is_warp = self._config.render.renderer == "warp"
-        if quality.is_warp or (is_warp and quality.is_quick):
-            return self._quick
-        return self._best
+        is_quick = quality.is_warp or (is_warp and quality.is_quick)
+        self._pipeline.dense, self._pipeline.generate = self._quick if is_quick else self._best
+
+
+def halved(source: Source) -> Source:
+    """The same source to be rendered at half the side; itself when it is small."""
+    side = source.image.shape[0] // 2
+    if 2 * side < LARGE_PX:
+        return source
+    image, plate, subject = (
+        np.ascontiguousarray(cv2.resize(one, (side, side), interpolation=cv2.INTER_AREA))
+        for one in (source.image, source.plate, source.subject)
+    )
+    return replace(source, image=image, plate=plate, subject=subject)
+
+
+def sized(image: Array, source: Source) -> Array:
+    """A result at the side of the source's square, which a low level does not render."""
+    side = source.image.shape[0]
+    if image.shape[0] == side:
+        return image
+    return cv2.resize(image, (side, side), interpolation=cv2.INTER_CUBIC)

@@ -4,7 +4,6 @@ import _thread
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -17,7 +16,7 @@ from hybridanim.config import PipelineConfig
 from hybridanim.errors import InputError
 from hybridanim.live.camera import Shot
 from hybridanim.live.config import LiveJob
-from hybridanim.live.governor import ladder
+from hybridanim.live.governor import Quality
 from hybridanim.live.keys import Action
 from stages.live import command, live
 from stages.live_animator import Animator
@@ -181,31 +180,46 @@ def shots(frames, start=0):
     return [Shot(image, 100 + (start + n) / 30, start + n) for n, image in enumerate(frames)]
 
 
-def test_the_animator_survives_a_change_of_size_and_of_level(source, frames):
+def test_the_animator_survives_a_change_of_size(source, frames):
     one = animator(source, mark=False)
-    for shot in shots(frames[:4]):
+    for shot in shots(frames[:3]):
         assert one(shot).image.shape == (96, 96, 3)
-    before = one.pipeline.keypoints._state.reference
-    one.set_quality(ladder(SMALL)[3])
-    later = [one(shot) for shot in shots(frames[4:7], 4)]
+    narrow = [np.ascontiguousarray(image[:, 30:210]) for image in frames[3:6]]
+    later = [one(shot) for shot in shots(narrow, 3)]
+    assert [done.image.shape for done in later] == [(96, 96, 3)] * 3
     assert not any(done.is_held for done in later)
+
+
+def test_a_lower_level_shows_nearly_the_same(source, frames):
+    """Half the side and quick sampling, enlarged again: the same picture, a little softer."""
+    job = LiveJob(pipeline=PipelineConfig(size=384), reference="first", mark=False)
+    one = Animator(job, [io.read_picture(source)])
+    for shot in shots(frames[:4]):
+        fine = one(shot).image
+    one.set_quality(Quality("low", is_quick=True, is_half=True))
+    coarse = one(shots(frames[3:4], 4)[0]).image
+    assert one.pipeline.last.picture.image.shape == (192, 192, 3)
+    assert coarse.shape == fine.shape
+    assert 0.1 < np.abs(fine.astype(float) - coarse).mean() < 6
+    one.set_quality(Quality("full"))
+    again = one(shots(frames[3:4], 5)[0]).image
+    assert np.abs(fine.astype(float) - again).mean() < 2
+
+
+def test_a_near_face_is_worked_on_in_a_smaller_picture(source, frames):
+    """The person leans in: after a while the view shrinks, and the reference stays the pose."""
+    one = animator(source, reference="first")
+    for shot in shots(frames[:2]):
+        one(shot)
+    before = one.pipeline.keypoints._state.reference
+    one._viewing._scale *= 2  # as if the face had been seen half as large
+    one._rescale(2.0)
+    near = [one(shot) for shot in shots([frames[2]] * 24, 2)]
+    assert not any(done.is_held for done in near)
     after = one.pipeline.keypoints._state.reference
-    ratio = ladder(SMALL)[3].view_scale
-    assert after.head.size_px == pytest.approx(ratio * before.head.size_px)
-    narrow = [np.ascontiguousarray(image[:, 30:210]) for image in frames[7:9]]
-    assert [one(shot).image.shape for shot in shots(narrow, 7)] == [(96, 96, 3)] * 2
-
-
-def test_the_level_hardly_shows_in_the_motion(source, frames):
-    """The reference is the same pose in a smaller working picture: the head stays in place."""
-    fine, coarse = animator(source, reference="first"), animator(source, reference="first")
-    for shot in shots(frames[:6]):
-        fine(shot), coarse(shot)
-    coarse.set_quality(replace(ladder(SMALL)[1], features=1.0))
-    for shot in shots(frames[6:14], 6):
-        fine(shot), coarse(shot)
-    places = [one.pipeline.last.points.target.xy_norm for one in (fine, coarse)]
-    assert np.abs(places[0] - places[1]).mean() < 0.02  # of a square of side 2
+    assert one._viewing.view().scale < 1.5
+    assert after.head.size_px == pytest.approx(before.head.size_px, rel=0.2)
+    assert after.keypoints is before.keypoints
 
 
 def test_keys_change_source_strength_mirror_and_reference(source, frames):

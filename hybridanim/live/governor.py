@@ -13,6 +13,7 @@ from typing import Any
 
 from ..config import PipelineConfig
 
+LARGE_PX = 384  # of the animated square: below, rendering it is not what takes the time
 HIGH, LOW = 0.85, 0.6  # load above which it goes down, below which it may go up
 _FOLLOW_S = 0.6  # time constant of the load
 _SETTLE_S = 1.5  # after a change, before the next step down: the first pictures cost more
@@ -27,10 +28,9 @@ class Quality:
     """One level: what is made cheaper."""
 
     name: str
-    view_scale: float = 1.0  # of the picture that stages 1 to 3 see
-    features: float = 1.0  # share of the tracked features
     anchor_every: int = 1  # the hybrid tracker's detector looks so many times more seldom
     is_quick: bool = False  # the cheapest sampling
+    is_half: bool = False  # half the side is rendered, and enlarged
     is_warp: bool = False  # the warp renderer in place of the learned one
     every: int = 1  # only every so many pictures
 
@@ -57,17 +57,16 @@ def ladder(config: PipelineConfig) -> tuple[Quality, ...]:
     def add(name: str, **changes: Any) -> None:
         levels.append(replace(levels[-1], name=name, **changes))
 
-    if config.tracker == "classical":
-        add("smaller working picture", view_scale=0.75, features=0.75)
-    elif config.tracker == "hybrid":
-        add("detector half as often", anchor_every=2)
-    if config.render.renderer == "warp":
+    # a smaller working picture is none of them: it measured as dear, as faces have 150 pixels in it
+    is_large = not config.size or config.size >= LARGE_PX
+    is_warp = config.render.renderer == "warp"
+    if config.tracker == "hybrid":
+        add("detector more seldom", anchor_every=3)
+    if is_warp and is_large:
         add("quick sampling", is_quick=True)
-    if config.tracker == "classical":
-        add("half working picture", view_scale=0.5, features=0.5)
-    elif config.tracker == "hybrid":
-        add("detector seldom", anchor_every=4)
-    if config.render.renderer == "learned":
+    if is_large:
+        add("half size", is_half=True)
+    if not is_warp:
         add("warp renderer", is_warp=True, is_quick=True)
     add("every second picture", every=2)
     add("every third picture", every=3)

@@ -19,7 +19,6 @@ class Viewing:
 
     def __init__(self) -> None:
         self.shape: tuple[int, ...] = ()  # of the camera's pictures
-        self.level = 1.0  # share of the scale that the quality level leaves
         self._scale, self._most = 1.0, 1.0
         self._frames_off = 0
 
@@ -32,23 +31,18 @@ class Viewing:
     def view(self) -> View:
         """What to work on now."""
         height, width = self.shape[:2]
-        return View(0, 0, width, height, self._scale * self.level)
+        return View(0, 0, width, height, self._scale)
 
     def look(self, tracks: Tracks) -> float:
         """After each frame: by what the scale has changed; 1 almost always."""
         if not tracks or tracks.head is None:
             return 1.0
-        wanted = self._fitting(tracks.head.size_px / (self._scale * self.level))
+        wanted = self._fitting(tracks.head.size_px / self._scale)
         off = max(wanted / self._scale, self._scale / wanted)
         self._frames_off = self._frames_off + 1 if off > _TOO_FAR else 0
         if self._frames_off < _PATIENCE_FRAMES:
             return 1.0
         ratio, self._scale, self._frames_off = wanted / self._scale, wanted, 0
-        return ratio
-
-    def use_level(self, level: float) -> float:
-        """Work at that share of the scale; by what the scale has changed."""
-        ratio, self.level = level / self.level, level
         return ratio
 
     def _fitting(self, face_px: float) -> float:
