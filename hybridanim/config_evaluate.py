@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from .config import PipelineConfig, RenderConfig, RuntimeConfig
+from .config import KeypointsConfig, PipelineConfig, RenderConfig, RuntimeConfig
 from .errors import InputError
 from .models.files import read_header
 
@@ -76,7 +76,7 @@ class EvaluateJob:
     """Part that is animated: auto (round the head), none (all); fit: none for square clips."""
     size: int = 256
     """Side of the measured square in pixels."""
-    smooth: float = 0.15
+    smooth: float = KeypointsConfig().smooth
     """Smoothing of the motion, 0 to 1."""
 
     networks_run: Annotated[RuntimeConfig, tyro.conf.arg(name="")] = field(
