@@ -152,6 +152,19 @@ def test_pacer_leaves_out_every_second_and_learns_the_rate():
     assert sum(wanted) == 5 and pacer.left_out == 5
 
 
+@pytest.mark.parametrize(("busy", "level"), [(1.2, 0), (1.5, 1)])
+def test_pacer_leaves_out_pictures_only_when_it_is_far_too_slow(busy, level):
+    levels = governor.Quality("full"), governor.Quality("second", every=2)
+    pacer, number = Pacer(levels, 1000), 0
+    for _ in range(2000):
+        number += 1 if pacer.quality.every > 1 or busy < 1 else 2  # the slot keeps the newest
+        time_s = number / 30
+        if pacer.is_wanted(shot(number, time_s)):
+            pacer.took(shot(number, time_s), time_s, time_s + busy / 30)
+    assert pacer.state.level == level
+    assert len(pacer.figures()["changes"]) == level
+
+
 def test_pacer_lowers_for_latency_alone():
     pacer = Pacer(governor.ladder(PipelineConfig()), 80)
     changes = 0

@@ -8,6 +8,7 @@ from . import governor
 from .camera import Shot
 from .governor import GovernorState, Quality
 
+_SKIP_TOLERANCE = 1.6
 _MOST_CHANGES = 200  # kept for the report
 
 
@@ -46,7 +47,7 @@ class Pacer:
     def took(self, shot: Shot, start_s: float, end_s: float) -> bool:
         """A shot was animated between these times; whether the level changed."""
         every, before = self.quality.every, self.state.level
-        busy = (end_s - start_s) / (self._interval_s * every)
+        busy = (end_s - start_s) / (self._interval_s * every * self._tolerance())
         late = 1000 * (end_s - shot.time_s) / self._latency_ms
         self.state = governor.step(self.state, end_s, max(busy, late), len(self._levels))
         self._start_s = start_s if self._start_s is None else self._start_s
@@ -59,6 +60,11 @@ class Pacer:
         }
         self._changes = [*self._changes, change][-_MOST_CHANGES:]
         return True
+
+    def _tolerance(self) -> float:
+        """More than 1 where only leaving pictures out is left: the slots do that by themselves."""
+        following = self._levels[min(self.state.level + 1, len(self._levels) - 1)]
+        return _SKIP_TOLERANCE if self.quality.every == 1 < following.every else 1.0
 
     def figures(self) -> dict[str, Any]:
         """For the report."""
