@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .keypoints import KeypointDetector
 
 WEIGHTS = Path(__file__).parents[2] / "weights" / "detector_fast.safetensors"
-WEIGHTS_SHA256 = "f1b69e6b8b59351b37f29abd7e901fe66ad3275e342d8e5c435fd13712b3c08d"
+WEIGHTS_SHA256 = "4858c8ea9e7ffe96dccd10f51d536e69a1b7d15e32a9504b5d54c26a88ecbda4"
 CELLS_BASE = 0.8  # a heatmap's width where the place is certain, in cells
 _DOUBT = 0.04  # an expected error of this share of the canonical face halves the confidence
 
