@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .keypoints import KeypointDetector
 
 WEIGHTS = Path(__file__).parents[2] / "weights" / "detector_fast.safetensors"
-WEIGHTS_SHA256 = "4858c8ea9e7ffe96dccd10f51d536e69a1b7d15e32a9504b5d54c26a88ecbda4"
+WEIGHTS_SHA256 = "057b09d7c0d8d6cd21b3fa709c2fdb862361b8106c61f54c6d8be13d390c068e"
 CELLS_BASE = 0.8  # a heatmap's width where the place is certain, in cells
 _DOUBT = 0.04  # an expected error of this share of the canonical face halves the confidence
 
