@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .keypoints import KeypointDetector
 
 WEIGHTS = Path(__file__).parents[2] / "weights" / "detector_fast.safetensors"
-WEIGHTS_SHA256 = "057b09d7c0d8d6cd21b3fa709c2fdb862361b8106c61f54c6d8be13d390c068e"
+WEIGHTS_SHA256 = "2d0c8e0a97b6f29401bab7d284b90009614b97056fc2798fb727ec07c01dc052"
 CELLS_BASE = 0.8  # a heatmap's width where the place is certain, in cells
 _DOUBT = 0.04  # an expected error of this share of the canonical face halves the confidence
 
