@@ -130,6 +130,11 @@ class RuntimeConfig:
     """Of OpenVINO's networks; auto is the fastest one here whose pictures hold."""
     cache: Path | None = None
     """Folder that keeps the compiled networks; without it, the system's folder for caches."""
+    threads: int = 0
+    """Processors that each network uses under OpenVINO; 0 = all, or a share where several run."""
+
+    def __post_init__(self) -> None:
+        _within("--threads", self.threads, 0, 256)
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ def cache_file(core: Any, part: str, path: Path, precision: str, config: Runtime
         precision,
         sha256(path),
         *code,
-        *sorted(str(item) for item in _settings(precision).items()),
+        *sorted(str(item) for item in _settings(precision, 1).items()),  # fits any number of them
         openvino.get_version(),
         core.get_property("CPU", "FULL_DEVICE_NAME"),
         " ".join(sorted(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))),
@@ -74,12 +74,12 @@ def cache_file(core: Any, part: str, path: Path, precision: str, config: Runtime
     return networks_cache.file_for(folder, part, depends_on)
 
 
-def _settings(precision: str) -> dict[str, Any]:
+def _settings(precision: str, threads: int) -> dict[str, Any]:
     return {
         # int8 concerns the convolutions; what is between them stays exact
         "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
         "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_NUM_THREADS": min(os.cpu_count() or 1, MOST_THREADS),
+        "INFERENCE_NUM_THREADS": threads or min(os.cpu_count() or 1, MOST_THREADS),
         # the stages before and the encoder run beside it: 39 ms against 53 with a busy neighbour
         "ENABLE_CPU_PINNING": False,
     }
@@ -90,7 +90,7 @@ def _compiled(
 ) -> tuple[dict[str, Any] | None, bool]:
     """Graph name -> compiled model, and whether that came out of the cache."""
     file = cache_file(core, part, path, precision, config)
-    settings = _settings(precision)
+    settings = _settings(precision, config.threads)
     kept = networks_cache.read(file)
     if kept is not None:
         try:
@@ -99,14 +99,14 @@ def _compiled(
             pass
         else:
             return found, True
-    compiled = _exported(core, part, path, precision, notes)
+    compiled = _exported(core, part, path, precision, notes, threads=config.threads)
     if compiled is not None:
         networks_cache.write(file, {k: _bytes(v.export_model()) for k, v in compiled.items()})
     return compiled, False
 
 
 def _exported(
-    core: Any, part: str, path: Path, precision: str, notes: list[str]
+    core: Any, part: str, path: Path, precision: str, notes: list[str], *, threads: int
 ) -> dict[str, Any] | None:
     """Export, compile and check; None, with a note, when the check fails."""
     from .models import export, export_check  # import torch
@@ -122,7 +122,7 @@ def _exported(
         models = {graph.name: export.to_openvino(graph) for graph in graphs}
         if precision == "int8":
             models = _in_int8(core, models)
-        settings = _settings(precision)
+        settings = _settings(precision, threads)
         compiled = {k: core.compile_model(v, "CPU", settings) for k, v in models.items()}
     except RuntimeError as error:
         notes.append(f"OpenVINO cannot compile {path.name}: {str(error).splitlines()[0]}")

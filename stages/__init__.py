@@ -144,13 +144,14 @@ class Pipeline:
         points = go(self.keypoints, frame, tracks, source)
         return Followed(source, frame, mask, tracks, points, go.times_of(*self.stages[:3]))
 
-    def render(self, followed: Followed) -> Results:
-        """Stages 4 and 5: the picture of a frame that was followed."""
+    def render(self, followed: Followed, by: tuple[Stage, Stage] | None = None) -> Results:
+        """Stages 4 and 5 of a followed frame; by: others than the pipeline's, for a 2nd thread."""
         source, frame, mask, tracks, points, times_ms = followed
-        go = self._run
-        motion = go(self.dense, source, points)
-        picture = go(self.generate, source, motion)
-        times_ms = times_ms | go.times_of(*self.stages[3:])
+        dense, generate = by or (self.dense, self.generate)
+        go = self._run if by is None else Run()
+        motion = go(dense, source, points)
+        picture = go(generate, source, motion)
+        times_ms = times_ms | go.times_of(dense, generate)
         return Results(frame, mask, tracks, points, motion, picture, times_ms)
 
     def observe(self, image: Array, time_s: float | None = None) -> Tracks:

@@ -7,7 +7,7 @@ are whole; an interruption keeps what was done.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,11 +21,11 @@ from hybridanim.config import RenderJob
 from hybridanim.errors import InputError
 from hybridanim.profiles import load_profiles
 from hybridanim.show.debug import DebugWriter
-from hybridanim.types import Array, FaceBox, Frame, Results, Source
+from hybridanim.types import Array, FaceBox, Source
 
-from . import Followed, Pipeline, build, parts
+from . import Pipeline, build, parts
 from .guards import DebugOutputs, refuse_clashes, undisturbed
-from .overlap import overlapped, shared_processors
+from .streaming import animated, shared_processors, sharing
 
 SCAN_S = 60.0  # how much of the driving video is looked through before the run
 _GLANCE_S = 0.4  # and how often
@@ -54,7 +54,7 @@ def render(
     """
     report = progress or (lambda done, total, what: None)
     refuse_clashes(job, source_path, driving_path)
-    pipeline = build(job.pipeline, load_profiles(job.profile))
+    pipeline = build(sharing(job.pipeline), load_profiles(job.profile))
     source = pipeline.set_source(_source_picture(source_path, job.source_time))
     report(0, None, "looking through the driving video")
     glances = _scan(driving_path, job, pipeline)
@@ -72,7 +72,7 @@ def render(
         total = _expected_frames(job, reader)
         stack.enter_context(shared_processors())
         try:
-            for frame, results in stack.enter_context(closing(_animated(pipeline, reader))):
+            for frame, results in stack.enter_context(closing(animated(pipeline, reader))):
                 sink.write(composer(results.picture.image, frame.image), frame.time_s)
                 debug.write(results)
                 summary.frames += 1
@@ -101,18 +101,6 @@ def render(
         _note_losses(summary)
         provenance.write_sidecar(sink.path, record)
     return summary
-
-
-def _animated(pipeline: Pipeline, frames: Iterable[Frame]) -> Generator[tuple[Frame, Results]]:
-    """Each frame as it was read, and what the five stages say of it."""
-
-    def follow(frame: Frame) -> tuple[Frame, Followed]:
-        return frame, pipeline.follow(pipeline.frame(frame.image, frame.time_s))
-
-    def render(followed: tuple[Frame, Followed]) -> tuple[Frame, Results]:
-        return followed[0], pipeline.render(followed[1])
-
-    return overlapped(frames, follow, render)
 
 
 def _name_of_part(job: RenderJob, summary: Summary) -> Path | None:

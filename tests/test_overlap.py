@@ -7,15 +7,16 @@ from contextlib import closing
 import numpy as np
 import pytest
 
+from hybridanim.config import pipeline_config
 from hybridanim.types import Frame
 from stages import Pipeline
-from stages.job import _animated
 from stages.overlap import overlapped
+from stages.streaming import animated, sharing
 from tests import synthetic
 
 
 def step_threads():
-    return [thread for thread in threading.enumerate() if thread.name.startswith("step ")]
+    return [thread for thread in threading.enumerate() if thread.name.startswith("step")]
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +81,7 @@ def test_an_overlapped_run_is_the_sequential_one_bit_for_bit(renderer, clip, req
     for frame in clip:
         pipeline.step(pipeline.frame(frame.image, frame.time_s))
         expected.append(pipeline.last)
-    with closing(_animated(_pipeline(**options), clip)) as run:
+    with closing(animated(_pipeline(**options), clip)) as run:
         found = list(run)
     assert [frame for frame, _ in found] == clip
     for n, (one, (_, other)) in enumerate(zip(expected, found, strict=True)):
@@ -101,8 +102,34 @@ def test_steps_work_at_the_same_time_on_different_items():
         assert n == 5 or is_followed[n + 1].wait(10)
         return 10 * n
 
-    with closing(overlapped(range(6), follow, draw)) as run:
+    with closing(overlapped(range(6), [follow], [draw])) as run:
         assert list(run) == [0, 10, 20, 30, 40, 50]
+
+
+def test_functions_of_a_step_take_turns_and_keep_the_order():
+    both = threading.Barrier(2, timeout=10)  # passed by two at a time, or not at all
+
+    def turn(name):
+        def work(n):
+            both.wait()
+            return n, name, threading.get_ident()
+
+        return work
+
+    with closing(overlapped(range(8), [turn("even"), turn("odd")])) as run:
+        found = list(run)
+    assert [(n, name) for n, name, _ in found] == [(n, ("even", "odd")[n % 2]) for n in range(8)]
+    assert len({thread for *_, thread in found}) == 2
+
+
+def test_networks_get_a_share_of_the_processors_where_two_run(monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    learned = pipeline_config({"renderer": "learned"})
+    assert sharing(learned).networks.threads == 4
+    assert sharing(pipeline_config({"renderer": "learned", "threads": 3})).networks.threads == 3
+    assert sharing(pipeline_config({})) == pipeline_config({})
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    assert sharing(learned).networks.threads == 1
 
 
 def test_only_a_few_items_are_under_way():
@@ -113,7 +140,7 @@ def test_only_a_few_items_are_under_way():
             taken.append(n)
             yield n
 
-    with closing(overlapped(items(), abs, float, in_flight=3)) as run:
+    with closing(overlapped(items(), [abs], [float], in_flight=3)) as run:
         for count, result in enumerate(run, 1):
             assert result == count - 1
             assert len(taken) <= count + 2
@@ -126,7 +153,7 @@ def test_an_error_comes_after_the_results_before_it_and_ends_the_threads():
             raise ValueError("the fifth")
         return n
 
-    for steps in ((fail, abs), (abs, fail)):
+    for steps in (([fail], [abs]), ([abs], [fail]), ([abs], [fail, fail])):
         found = []
         with pytest.raises(ValueError, match="the fifth"):
             found.extend(overlapped(range(20), *steps))
@@ -145,7 +172,7 @@ def test_an_error_of_the_reader_comes_last():
 
     found = []
     with pytest.raises(OSError, match="unplugged"):
-        for result in overlapped(items(), abs):
+        for result in overlapped(items(), [abs]):
             found.append(result)
     assert found == [0, 1, 2, 3, 4]
 
@@ -158,7 +185,7 @@ def test_leaving_early_ends_the_threads(kind):
         done.append(n)
         return n
 
-    with pytest.raises(kind), closing(overlapped(range(1000), slow, abs)) as run:
+    with pytest.raises(kind), closing(overlapped(range(1000), [slow], [abs, abs])) as run:
         for result in run:
             if result == 3:
                 raise kind
@@ -167,5 +194,5 @@ def test_leaving_early_ends_the_threads(kind):
 
 
 def test_nothing_in_gives_nothing_out():
-    assert list(overlapped([], abs)) == []
+    assert list(overlapped([], [abs])) == []
     assert list(overlapped([1, 2])) == [1, 2]
