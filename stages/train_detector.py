@@ -46,7 +46,7 @@ def detector_of(job: TrainJob, data: Gathered, say: Say) -> Path | None:
         seed=job.seed,
         threads=job.threads or DistillConfig.threads,
     )
-    say(f"Detector first: {config.time_budget_s / 60:.0f} minutes.")
+    say(f"Detector first: {config.time_budget_s / 60:.1f} minutes.")
     return distill(config, say)
 
 

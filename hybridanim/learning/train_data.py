@@ -93,6 +93,12 @@ def add_detections(
     recipe = replace(gathered.recipe, sets=sets)
     outcomes = _made(job, list(gathered.footage), recipe, show)
     useful = [outcome for outcome in outcomes if outcome.clips]
+    if not useful:
+        raise InputError(
+            f"--tracker {gathered.tracker}: expected a detector that finds faces in these clips,"
+            f" got one that finds none ({detector.name}); train it for longer (--time-budget), with"
+            " --overwrite"
+        )
     listings = data_prepare.write_listings(useful, cache_of(job), job.out / _FOLDER)
     listings = _complete(listings, data_prepare.left_out(outcomes), job, lambda line: None)
     gathered = replace(gathered, listings=listings, recipe=recipe)
