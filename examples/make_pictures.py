@@ -1,6 +1,7 @@
 """Draw the pictures of README and docs anew from the example: run after anything changes them.
 
-Writes docs/pictures/overview.jpg (every stage at one moment) and strip.jpg (driver and result).
+Writes docs/pictures/overview.jpg (every stage at one moment) and strip.jpg: the driver, and the
+astronaut moved by the warp and by the learned renderer with the shipped weights.
 """
 
 from pathlib import Path
@@ -18,21 +19,31 @@ MOMENT = 70  # the frame of the overview
 STRIP = (8, 32, 70, 84, 112, 140, 154, 176)  # neutral, turns, blink, nod, tilt, speech
 
 
-def main(renderer: str = "warp") -> None:
+def main() -> None:
+    rows = [_results(renderer) for renderer in ("warp", "learned")]
+    drivers = {moment: frame for moment, (frame, _) in rows[0].items()}
+    cells = [np.vstack([drivers[moment], *(row[moment][1] for row in rows)]) for moment in drivers]
+    labels = [f"{moment / 30:.1f} s" for moment in drivers]
+    io.write_picture(PICTURES / "strip.jpg", sheet.strip(cells, labels, height_px=600))
+
+
+def _results(renderer: str) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    """Driver and result at each moment of the strip; the overview on the way."""
     pipeline = Pipeline.load(size=400, renderer=renderer)
     source = pipeline.set_source(data.astronaut())
-    cells, labels = [], []
+    found = {}
     with io.open_source(HERE / "data" / "driving.mp4") as driving:
         for frame in driving:
             picture = pipeline.animate(frame.image, frame.time_s)
             if frame.index in STRIP:
                 square = frame.image[40:400, 140:500]
                 pair = sheet.resized(square, 200, 200), sheet.fit(picture, 200, 200)
-                cells.append(np.vstack(pair))
-                labels.append(f"{frame.time_s:.1f} s")
-            if frame.index == MOMENT:
+                found[frame.index] = pair
+            if frame.index == MOMENT and renderer == "warp":
                 _write_overview(pipeline, source)
-    io.write_picture(PICTURES / "strip.jpg", sheet.strip(cells, labels, height_px=400))
+            if frame.index > max(STRIP):
+                break
+    return found
 
 
 def _write_overview(pipeline, source) -> None:
