@@ -278,6 +278,7 @@ def test_measures_of_known_errors() -> None:
     error = distill_measure.place_error(found, truth)
     np.testing.assert_allclose(error[:, 0], 10, rtol=1e-4)
     assert error[:, 1:].max() == 0
+    assert distill_measure.settled_error(found, truth).max() < 1e-3  # it stays the same
     found[..., 2:6] *= 1.2
     np.testing.assert_allclose(distill_measure.affine_error(found, truth), 10, rtol=1e-3)
     assert distill_measure.jitter(truth[..., :2]) < 1e-5  # a steady motion does not shake

@@ -55,6 +55,15 @@ def place_error(found: Array, truth: Array) -> Array:
     return 100 * off / between_eyes(truth[..., :2])[:, None]
 
 
+def settled_error(found: Array, truth: Array) -> Array:
+    """(N, K) the same less each keypoint's mean offset over the N frames of one clip: what motion
+    transfer sees, which takes differences between frames.
+    """
+    off = found[..., :2] - truth[..., :2]
+    length = np.linalg.norm(off - off.mean(0), axis=-1)
+    return 100 * length / between_eyes(truth[..., :2])[:, None]
+
+
 def affine_error(found: Array, truth: Array) -> Array:
     """(N, K) percent: mean |J_truth^-1 J_found - I| of rows (N, K, 6 or more)."""
     ours, theirs = (rows[..., 2:6].reshape(*rows.shape[:2], 2, 2) for rows in (found, truth))
