@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 
 import cv2
 
@@ -37,17 +38,24 @@ def animated(pipeline: Pipeline, frames: Iterable[Frame]) -> Generator[tuple[Fra
     def follow(frame: Frame) -> Seen:
         return frame, pipeline.follow(pipeline.frame(frame.image, frame.time_s))
 
-    renderers = [_renderer(pipeline, None)]
+    def render(seen: Seen) -> tuple[Frame, Results]:
+        return seen[0], pipeline.render(seen[1])
+
+    renderers = [render]
     if pipeline.config.render.renderer == "learned":
-        renderers.append(_renderer(pipeline, parts.renderers(pipeline.config)))
+        renderers.append(_second_renderer(pipeline))
     return overlapped(frames, [follow], renderers)
 
 
-def _renderer(
-    pipeline: Pipeline, by: tuple[Stage, Stage] | None
-) -> Callable[[Seen], tuple[Frame, Results]]:
+def _second_renderer(pipeline: Pipeline) -> Callable[[Seen], tuple[Frame, Results]]:
+    """Loaded in its own thread with its first frame, so that no other frame waits for it."""
+
+    @cache
+    def own() -> tuple[Stage, Stage]:
+        return parts.renderers(pipeline.config)
+
     def render(seen: Seen) -> tuple[Frame, Results]:
-        return seen[0], pipeline.render(seen[1], by)
+        return seen[0], pipeline.render(seen[1], own())
 
     return render
 
