@@ -1,6 +1,6 @@
 """Latency of a live run: a file fed at its own rate as the camera, its result seen by a browser.
 
-    python -m benchmarks.live --json OUT [--seconds 120] [--driving F] [-- OPTIONS OF live]
+    python -m benchmarks.live --json OUT [--seconds 120] [--name N] [-- OPTIONS OF live]
 
 The run is that of the command line, at 256x256 and otherwise with its default settings. Latency is
 counted from the moment a frame came to the moment every output had it; a reader in a process of its
@@ -41,6 +41,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="where the figures are written")
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--driving", type=Path, default=EXAMPLE_DRIVING)
+    parser.add_argument("--name", default="steady", help="of the long run, among the figures")
     parser.add_argument("--no-faults", action="store_true", help="leave the second run out")
     parser.add_argument("--read", help=argparse.SUPPRESS)
     parser.add_argument("options", nargs="*", help="after --: options of the word live")
@@ -48,7 +49,8 @@ def main() -> None:
     if given.read:
         read(given.read)
         return
-    figures: dict[str, Any] = {"steady": steady(given.driving, given.seconds, given.options)}
+    figures = json.loads(given.json.read_text()) if given.json and given.json.exists() else {}
+    figures[given.name] = steady(given.driving, given.seconds, given.options)
     if not given.no_faults:
         figures["faulty"] = faulty(given.driving, given.options)
     figures["machine"] = machine()

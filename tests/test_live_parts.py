@@ -113,6 +113,13 @@ def test_governor_seldom_tries_what_did_not_last():
     assert np.mean(seen) > 0.95
 
 
+def test_governor_waits_long_before_a_step_up_that_measured_too_dear():
+    loads = [1.0, 0.2]  # the learned renderer and the warp: a large step
+    _, seen = run(lambda level, _: loads[level], 300, levels=2, hz=20)
+    assert np.abs(np.diff(seen)).sum() <= 9
+    assert np.mean(seen) > 0.97
+
+
 def test_governor_never_leaves_the_ladder():
     state, seen = run(lambda *_: 9.0, 60, levels=3)
     assert state.level == 2 and max(seen) == 2
@@ -154,7 +161,7 @@ def test_pacer_leaves_out_every_second_and_learns_the_rate():
 
 @pytest.mark.parametrize(("busy", "level"), [(1.2, 0), (1.5, 1)])
 def test_pacer_leaves_out_pictures_only_when_it_is_far_too_slow(busy, level):
-    levels = governor.Quality("full"), governor.Quality("second", every=2)
+    levels = governor.Quality("full"), governor.Quality("second", every=2, reluctance=1.6)
     pacer, number = Pacer(levels, 1000), 0
     for _ in range(2000):
         number += 1 if pacer.quality.every > 1 or busy < 1 else 2  # the slot keeps the newest

@@ -17,6 +17,7 @@ LARGE_PX = 384  # of the animated square: below, rendering it is not what takes 
 HIGH, LOW = 0.85, 0.6  # load above which it goes down, below which it may go up
 _FOLLOW_S = 0.6  # time constant of the load
 _SETTLE_S = 1.5  # after a change, before the next step down: the first pictures cost more
+_MEASURE_S = 3.0  # after a change, before what it has gained is known
 _CALM_S = 5.0  # low load this long, before a step up
 _MOST_CALM_S = 120.0
 _UNLIKELY_S = 60.0  # calm before a step up that measured too dear before
@@ -33,6 +34,7 @@ class Quality:
     is_half: bool = False  # half the side is rendered, and enlarged
     is_warp: bool = False  # the warp renderer in place of the learned one
     every: int = 1  # only every so many pictures
+    reluctance: float = 1.0  # the load is taken for so much less before going down to it
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +69,9 @@ def ladder(config: PipelineConfig) -> tuple[Quality, ...]:
     if is_large:
         add("half size", is_half=True)
     if not is_warp:
-        add("warp renderer", is_warp=True, is_quick=True)
-    add("every second picture", every=2)
-    add("every third picture", every=3)
+        add("warp renderer", is_warp=True, is_quick=True, reluctance=1.25)
+    add("every second picture", every=2, reluctance=1.6)
+    add("every third picture", every=3, reluctance=1.0)
     return tuple(levels)
 
 
@@ -79,14 +81,13 @@ def step(state: GovernorState, time_s: float, load: float, levels: int) -> Gover
     since_s = time_s - state.changed_s
     if since_s < _SETTLE_S:
         return state
-    if len(state.ratios) < state.level:
-        ratio = max(1.0, state.left_load[-1] / max(state.load, 1e-3))
-        state = replace(state, ratios=(*state.ratios, ratio))
+    if since_s >= _MEASURE_S:
+        state = _measured(state)
     if state.went_up and since_s > 4 * _SHORT_S:
         state = replace(state, calm_s=_CALM_S)  # this level has proven itself
     if state.load > HIGH and state.level < levels - 1:
         return _down(state, time_s)
-    if state.load > LOW or not state.level:
+    if state.load > LOW or not state.level or len(state.ratios) < state.level:
         return replace(state, calm_since_s=None)
     calm_since_s = time_s if state.calm_since_s is None else state.calm_since_s
     is_likely = state.load * state.ratios[-1] < HIGH
@@ -105,7 +106,16 @@ def _followed(state: GovernorState, time_s: float, load: float) -> GovernorState
     return replace(state, time_s=time_s, load=state.load + share * (min(load, 4.0) - state.load))
 
 
+def _measured(state: GovernorState) -> GovernorState:
+    """Note what the last step down has gained, once."""
+    if len(state.ratios) >= state.level:
+        return state
+    ratio = max(1.0, state.left_load[-1] / max(state.load, 1e-3))
+    return replace(state, ratios=(*state.ratios, ratio))
+
+
 def _down(state: GovernorState, time_s: float) -> GovernorState:
+    state = _measured(state)  # if there was no time for it
     was_short = state.went_up and time_s - state.changed_s < _SHORT_S
     return replace(
         state,

@@ -8,7 +8,6 @@ from . import governor
 from .camera import Shot
 from .governor import GovernorState, Quality
 
-_SKIP_TOLERANCE = 1.6
 _MOST_CHANGES = 200  # kept for the report
 
 
@@ -62,9 +61,9 @@ class Pacer:
         return True
 
     def _tolerance(self) -> float:
-        """More than 1 where only leaving pictures out is left: the slots do that by themselves."""
-        following = self._levels[min(self.state.level + 1, len(self._levels) - 1)]
-        return _SKIP_TOLERANCE if self.quality.every == 1 < following.every else 1.0
+        """More than 1 before a step that shows: late pictures are left out by themselves."""
+        is_last = self.state.level + 1 >= len(self._levels)
+        return 1.0 if is_last else self._levels[self.state.level + 1].reluctance
 
     def figures(self) -> dict[str, Any]:
         """For the report."""
