@@ -41,7 +41,7 @@ def animated(pipeline: Pipeline, frames: Iterable[Frame]) -> Generator[tuple[Fra
     def render(seen: Seen) -> tuple[Frame, Results]:
         return seen[0], pipeline.render(seen[1])
 
-    renderers = [render]
+    renderers: list[Callable[[Seen], tuple[Frame, Results]]] = [render]
     if pipeline.config.render.renderer == "learned":
         renderers.append(_second_renderer(pipeline))
     return overlapped(frames, [follow], renderers)
