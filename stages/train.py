@@ -41,7 +41,7 @@ def command(words: list[str]) -> int:
     except KeyboardInterrupt:
         print("Stopped. What was prepared is kept; the same words go on from there.")
         return 130
-    for line in ending(trained):
+    for line in ending(trained) if trained.is_leader else []:
         print(line)
     return 0 if trained.is_complete else 130
 
@@ -61,10 +61,22 @@ def train(job: TrainJob, report: Say = lambda line: None) -> Trained:
     data = data or train_data.read(job)
     config = _config(job, data, distils=train_detector.distils(job, data))
     is_complete = run(config, team, say)
+    if team is not None:
+        _part(is_complete)
     weights = job.out / BEST
     if detector is not None and weights.is_file():
         weights = train_detector.joined(weights, detector, job.out / FACE)
-    return Trained(job.out, weights, data.kind, data.tracker, data.listings.get(TEST), is_complete)
+    test = data.listings.get(TEST)
+    return Trained(job.out, weights, data.kind, data.tracker, test, is_complete, leads)
+
+
+def _part(is_complete: bool) -> None:
+    """Leave the team when all have come to the end: an early leaver would break the others."""
+    import torch.distributed as together
+
+    if is_complete:
+        together.barrier()
+    together.destroy_process_group()
 
 
 def _gathered(job: TrainJob, say: Say) -> tuple[Gathered, Path | None]:

@@ -60,6 +60,10 @@ def run(config: TrainConfig, team: Team | None, say: Say) -> bool:
             trainer.save()
             trainer.validate()
             return False
+        except RuntimeError:
+            if is_asked():  # another process of the team was stopped first
+                return False
+            raise
     return True
 
 

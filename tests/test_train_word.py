@@ -228,3 +228,17 @@ def test_sizes_give_their_curriculum() -> None:
         assert phases[-1].size == size and sum(phase.share for phase in phases) == 1
         assert all(phase.size % 32 == 0 for phase in phases)
         assert np.diff([phase.size for phase in phases]).min(initial=0) >= 0
+
+
+@pytest.mark.slow
+def test_under_torchrun_one_process_speaks(clips: Path, tmp_path: Path, tiny: Path) -> None:
+    out = tmp_path / "run"
+    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    run += [str(ROOT / "run_pipeline.py"), *words(clips, out, tiny, "--steps", "3")]
+    done = subprocess.run(
+        run, capture_output=True, text=True, timeout=240, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Animate with it") == 1
+    rows = list(csv.DictReader((out / "curves.csv").open()))
+    assert [float(row["step"]) for row in rows] == [3] and float(rows[0]["samples"]) == 6
