@@ -233,6 +233,7 @@ def test_sizes_give_their_curriculum() -> None:
 @pytest.mark.slow
 def test_under_torchrun_one_process_speaks(clips: Path, tmp_path: Path, tiny: Path) -> None:
     out = tmp_path / "run"
+    tiny.write_text(TINY.replace("batch = 2", "batch = 4"))  # two rows a process, for the norms
     run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     run += [str(ROOT / "run_pipeline.py"), *words(clips, out, tiny, "--steps", "3")]
     done = subprocess.run(
@@ -241,4 +242,4 @@ def test_under_torchrun_one_process_speaks(clips: Path, tmp_path: Path, tiny: Pa
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Animate with it") == 1
     rows = list(csv.DictReader((out / "curves.csv").open()))
-    assert [float(row["step"]) for row in rows] == [3] and float(rows[0]["samples"]) == 6
+    assert [float(row["step"]) for row in rows] == [3] and float(rows[0]["samples"]) == 12
