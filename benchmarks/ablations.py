@@ -103,6 +103,7 @@ SHAPES: dict[str, Callable[[TrainConfig], TrainConfig]] = {
     "all": lambda config: config,
     "no_equivariance": lambda config: _lossy(config, equivariance=0, equivariance_jacobian=0),
     "no_jacobians": lambda config: _sized(_lossy(config, equivariance_jacobian=0), jacobians=False),
+    "late_jacobians": lambda config: replace(config, shifts_only=0.5),
     "flow_teacher": lambda config: _lossy(config, flow=0.5),
 }
 

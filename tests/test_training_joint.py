@@ -138,6 +138,26 @@ def test_half_precision_keeps_places_whole(folder: Path, tmp_path: Path) -> None
     torch.testing.assert_close(half, full, atol=0.02, rtol=0)  # a third of a pixel here
 
 
+def test_young_jacobians_are_left_out(folder: Path, tmp_path: Path) -> None:
+    """With a detector whose Jacobians are far off, shifts alone animate as the identity would."""
+    trainer = Trainer(replace(config(folder, tmp_path, 4), shifts_only=0.5))
+    net, batch = trainer.net.eval(), trainer._feed(0).batch
+    told = []
+    net.register_forward_pre_hook(
+        lambda module, inputs, words: told.append(words["shifts_only"]), with_kwargs=True
+    )
+    with torch.no_grad():
+        straight = net(batch, shifts_only=True).result.motion.flow
+        assert net.detector is not None
+        net.detector.affine.bias.copy_(torch.tensor([0.6, 0.4, -0.7, 1.3] * 2))
+        turned = net(batch, shifts_only=True)
+        torch.testing.assert_close(turned.result.motion.flow, straight)
+        assert not torch.allclose(turned.driving.jacobian, torch.eye(2))  # the losses see them
+    told.clear()
+    trainer.run()
+    assert told[:4] == [True, True, False, False]
+
+
 def test_export_holds_both_networks(folder: Path, tmp_path: Path) -> None:
     trainer = Trainer(config(folder, tmp_path, 2))
     net = trainer.run()

@@ -107,6 +107,9 @@ class TrainConfig:
     """The detector of learned keypoints."""
     start_reach: float = 0.15
     """One sigma of every learned keypoint before it is learned, normalised."""
+    shifts_only: float = 0.0
+    """Share of the run at its start in which learned keypoints move the source by shifts alone:
+    young Jacobians do more harm than good, and learn from equivariance meanwhile."""
     patience: float = 0.0
     """Stop when validation has not improved for this share of the run; 0 never does."""
     seed: int = 1
@@ -137,11 +140,14 @@ def object_settings(size: int) -> dict[str, Any]:
     """What differs from the defaults where keypoints are learned with the renderer, for any object.
 
     size: of the last phase's pictures, and of those that the networks see when they are used. Small
-    networks and a high learning rate: a category is to be learned in a quarter of an hour.
+    networks and a high learning rate: a category is to be learned in a quarter of an hour; optical
+    flow and shifts before Jacobians help it off the ground (docs/ablations.md).
     """
     return {
         "keypoints": "learned",
         "sizes": replace(OBJECT, picture_px=size),
         "learning_rate": 2e-3,
         "ema": 0.995,
+        "losses": LossWeights(flow=0.5),
+        "shifts_only": 0.3,
     }

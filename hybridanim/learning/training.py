@@ -180,7 +180,7 @@ class Trainer:
             group["lr"] = self._learning_rate()
         bend = self._bend(len(batch.source))
         with torch.autocast(self._device.type, torch.bfloat16, enabled=config.bf16):
-            learned = self.net(batch, bend)
+            learned = self.net(batch, bend, shifts_only=self._moves_by_shifts())
             loss, terms = self._objective(batch, learned, bend, taught)
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -197,6 +197,10 @@ class Trainer:
         self.samples += len(batch.source) * self._team.size
         self._average()
         self._note({"loss": loss, **terms, "gradient_norm": length})
+
+    def _moves_by_shifts(self) -> bool:
+        """Whether Jacobians are too young; those that a run starts from are not."""
+        return self.config.start_from is None and self.progress() < self.config.shifts_only
 
     def _learning_rate(self) -> float:
         config = self.config

@@ -41,10 +41,16 @@ class Learner(nn.Module):
         self.animator = animator
         self.detector = detector
 
-    def forward(self, batch: Batch, bend: Bend | None = None) -> Learned:
-        """bend: known warps of the driving pictures, one each, to compare keypoints under."""
+    def forward(
+        self, batch: Batch, bend: Bend | None = None, *, shifts_only: bool = False
+    ) -> Learned:
+        """bend: known warps of the driving pictures, one each, to compare keypoints under.
+
+        shifts_only: animate as if every Jacobian were the identity.
+        """
         source, driving, bent = self.points(batch, bend)
-        return Learned(self.animator(batch.source, source, driving), source, driving, bent)
+        moving = [_upright(x) if shifts_only else x for x in (source, driving)]
+        return Learned(self.animator(batch.source, *moving), source, driving, bent)
 
     def points(
         self, batch: Batch, bend: Bend | None = None
@@ -66,6 +72,10 @@ class Learner(nn.Module):
         assert self.detector is not None
         step = picture.shape[-1] // self.detector.size
         return functional.avg_pool2d(picture, step) if step > 1 else picture
+
+
+def _upright(points: Points) -> Points:
+    return Points(points.xy, torch.eye(2, device=points.xy.device).expand_as(points.jacobian))
 
 
 def make(config: TrainConfig, start: WeightsFile | None) -> Learner:
