@@ -39,6 +39,7 @@ class Limb:
     width: float
     rest_deg: float  # direction of the upper segment, 0 = down, positive to the right
     is_before: bool  # of the body
+    end: int  # colour of the glove or shoe
 
 
 @dataclass(frozen=True)
@@ -61,14 +62,18 @@ class Creature:
     body: tuple[float, float]  # half width and half height
     head: float  # radius
     limbs: tuple[Limb, ...]
-    colours: tuple[Colour, ...]  # body, belly, limbs, hands, head, pattern
+    colours: tuple[Colour, ...]  # body, belly, limbs, glove, head, pattern, shoe
     stripes: int
     has_ears: bool
     background: Array  # (S, S, 3) uint8 at the fine size
 
 
-def _colour(rng: np.random.Generator, bright: tuple[float, float] = (0.45, 1.0)) -> Colour:
-    rgb = colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.25, 0.95), rng.uniform(*bright))
+def _colour(
+    rng: np.random.Generator,
+    bright: tuple[float, float] = (0.5, 1.0),
+    strong: tuple[float, float] = (0.4, 0.95),
+) -> Colour:
+    rgb = colorsys.hsv_to_rgb(rng.random(), rng.uniform(*strong), rng.uniform(*bright))
     return (round(255 * rgb[0]), round(255 * rgb[1]), round(255 * rgb[2]))
 
 
@@ -82,15 +87,17 @@ def make_creature(seed: int, size: int) -> Creature:
     for side in (-1, 1):
         joint = (side * 0.85 * wide, -0.6 * high)
         rest = side * rng.uniform(35, 75)
-        limbs.append(Limb(joint, (arms, 0.9 * arms), width, rest, side > 0))
+        limbs.append(Limb(joint, (arms, 0.9 * arms), width, rest, side > 0, 3))
         joint = (side * 0.55 * wide, 0.85 * high)
-        limbs.append(Limb(joint, (legs, legs), 1.15 * width, side * rng.uniform(5, 20), False))
-    colours = tuple(_colour(rng) for _ in range(6))
+        limbs.append(Limb(joint, (legs, legs), 1.15 * width, side * rng.uniform(5, 20), False, 6))
+    colours = [_colour(rng) for _ in range(7)]
+    # every creature differs, but a glove is light and a shoe dark: as hands look like hands
+    colours[3], colours[6] = _colour(rng, (0.9, 1.0), (0.0, 0.15)), _colour(rng, (0.1, 0.25))
     return Creature(
         body=(wide, high),
         head=rng.uniform(0.085, 0.125),
         limbs=tuple(limbs),
-        colours=colours,
+        colours=tuple(colours),
         stripes=int(rng.integers(0, 4)),
         has_ears=bool(rng.random() < 0.5),
         background=_background(rng, size * _FINE),
@@ -99,7 +106,7 @@ def make_creature(seed: int, size: int) -> Creature:
 
 def _background(rng: np.random.Generator, size: int) -> Array:
     """A soft slope of two colours with a few faint discs and bars; it never moves."""
-    ends = [np.array(_colour(rng, (0.15, 0.75)), np.float32) for _ in range(2)]
+    ends = [np.array(_colour(rng, (0.35, 0.65), (0.1, 0.45)), np.float32) for _ in range(2)]
     angle = rng.uniform(0, 2 * np.pi)
     y, x = np.mgrid[:size, :size].astype(np.float32) / size - 0.5
     share = np.clip(0.5 + x * np.cos(angle) + y * np.sin(angle), 0, 1)[..., None]
@@ -112,7 +119,7 @@ def _background(rng: np.random.Generator, size: int) -> Array:
         else:
             other = tuple(int(v) for v in rng.integers(0, size, 2))
             cv2.line(layer, centre, other, _colour(rng), int(size * rng.uniform(0.01, 0.05)))
-        image = 0.65 * image + 0.35 * layer
+        image = 0.8 * image + 0.2 * layer
     return image.round().astype(np.uint8)
 
 
@@ -126,8 +133,8 @@ def poses(seed: int, clip: int, count: int, limbs: int) -> Iterator[dict[str, Ar
         amount = most * rng.uniform(least, 1)
         return Swing(amount, rng.uniform(0.6, 1.8), rng.uniform(0, 2 * np.pi))
 
-    body = [swing(0.11), swing(0.06), swing(20), swing(0.1), swing(22)]
-    each = [(swing(55), swing(45), swing(0.18)) for _ in range(limbs)]
+    body = [swing(0.11), swing(0.06), swing(14), swing(0.1), swing(18)]
+    each = [(swing(45), swing(35), swing(0.15)) for _ in range(limbs)]
     for i in range(count):
         t = i / 60
         yield {
@@ -204,7 +211,9 @@ def _draw_limb(brush: _Brush, creature: Creature, limb: Limb, move: Array) -> No
     end = middle + limb.lengths[1] * (1 + stretch) * (_turn(-lower) @ down)
     brush.bone(middle, end, (0.85 * width, 0.6 * width), creature.colours[2])
     brush.bone(point, middle, (width, 0.85 * width), creature.colours[2])
-    brush.disc((float(end[0]), float(end[1])), (0.6 * width, 0.6 * width), creature.colours[3])
+    brush.disc(
+        (float(end[0]), float(end[1])), (0.75 * width, 0.75 * width), creature.colours[limb.end]
+    )
 
 
 def _draw_body(brush: _Brush, creature: Creature) -> None:
