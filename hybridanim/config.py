@@ -83,6 +83,10 @@ class KeypointsConfig:
     smooth: float = 0.15
     """Smoothing of the motion, 0 = none to 1 = heavy (a One-Euro filter)."""
 
+    background: Literal["auto", "still", "follow"] = "auto"
+    """follow moves what is behind the source as the driver's camera moves; auto does so with
+    --motion absolute, and lets it stand else."""
+
     def __post_init__(self) -> None:
         _within("--scale", self.scale, 0, 5)
         _within("--smooth", self.smooth, 0, 1)

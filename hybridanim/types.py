@@ -105,6 +105,23 @@ class HeadBox:
 
 
 @dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Stage 2: corners of body and background, each as a correspondence first frame -> now."""
+
+    xy_px: Array  # (M, 2) float32, in this frame
+    reference_xy_px: Array  # (M, 2) float32, in the first frame with a head
+    confidence: Array  # (M,) float32 in [0, 1]
+    is_body: Array  # (M,) bool, of the chest and the shoulders; the others are behind the person
+
+    def __post_init__(self) -> None:
+        _expect("Surroundings.xy_px", self.xy_px, (None, 2), np.float32, "use float32 x, y rows")
+        m, fix = len(self.xy_px), "give one row per corner"
+        _expect("Surroundings.reference_xy_px", self.reference_xy_px, (m, 2), np.float32, fix)
+        _expect("Surroundings.confidence", self.confidence, (m,), np.float32, fix)
+        _expect("Surroundings.is_body", self.is_body, (m,), np.bool_, fix)
+
+
+@dataclass(frozen=True, slots=True)
 class Tracks:
     """Stage 2: where features of the reference frame are now, and how the head is turned.
 
@@ -129,6 +146,7 @@ class Tracks:
     lost: str = ""  # why the head is not tracked, or ""
     keypoints: Keypoints | None = None  # of a learned tracker, in keypoints_crop
     keypoints_crop: Crop | None = None  # the square of this frame that they are normalised to
+    around: Surroundings | None = None  # body and background, when they are followed
 
     def __post_init__(self) -> None:
         if (self.keypoints is None) != (self.keypoints_crop is None):
@@ -188,6 +206,7 @@ class SparseMotion:
     target: Keypoints  # after transfer, in the source crop: where the source's points go
     driving_crop: Crop
     is_held: bool = False  # the tracks were lost; this repeats or relaxes the last good motion
+    background: Array | None = None  # (2, 3) float32 source <- target, norm; None = it stands
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +238,7 @@ class DenseMotion:
     occlusion: Array  # (h, w) float32 in [0, 1], 1 = the source shows it, 0 = must be painted
     weights: Array | None = None  # (K+1, h, w) float32, share of each local map; 0 = background
     features: Any = None  # what a learned generator reads beside the flow; its own type
+    background: Array | None = None  # (2, 3) float32 source <- output, norm; None = it stands
 
     def __post_init__(self) -> None:
         _expect("DenseMotion.grid_norm", self.grid_norm, (None, None, 2), np.float32, "x, y last")

@@ -23,6 +23,7 @@ TAUGHT = "taught"  # placed in every frame by a teacher
 TRACKED = "tracked"  # carried through the clip by the program's own tracker
 FITTED = "fitted"  # placed in every frame by the program itself, as in a source picture
 DETECTED = "detected"  # found in every frame by a learned detector
+BACKGROUND = "background"  # (N, 1, 7), beside the sets: see data_tracked.classical
 # where a frame's anchors are placed anew, neck and shoulders ride with the head
 EXACT = "exact"  # beside the sets: see Clip.is_exact
 
@@ -36,6 +37,7 @@ class Clip:
     frames: Array  # (N, S, S, 3) uint8 RGB, memory-mapped
     points: dict[str, Array]  # keypoint set -> (N, K, 7) float32, nan where there are none
     is_exact: bool = False  # every keypoint moves as the picture does, neck and shoulders too
+    background: Array | None = None  # (N, 1, 7) float32, how what is behind has moved
 
 
 def packed(keypoints: Keypoints) -> Array:
@@ -66,11 +68,13 @@ def read(place: Path, identities: dict[str, str] | None = None) -> list[Clip]:
             name: rows
             for name, rows in beside.items()
             # a frame counts when every set that the clip has knows it
-            if rows.ndim == 3 and np.isfinite(rows).any()  # what else is there is no set
+            # what else is there is no set
+            if rows.ndim == 3 and name != BACKGROUND and np.isfinite(rows).any()
         }
         frames = np.load(file.with_suffix(".npy"), mmap_mode="r")
         identity = known.get(file.stem, file.stem.split("__")[0])
-        clips.append(Clip(file.stem, identity, frames, points, EXACT in beside))
+        behind = beside.get(BACKGROUND)
+        clips.append(Clip(file.stem, identity, frames, points, EXACT in beside, behind))
     if not clips:
         raise InputError(
             f"{place}: expected cached clips (.npy with .npz), found none; prepare the data first"

@@ -202,7 +202,7 @@ def _make_portrait(footage: Footage, cache: Path, recipe: Recipe, maker: SetMake
     # the trackers get a first look, and the second one counts
     placed = maker.make(list(recipe.sets.names), [still, still], [1])
     rows = {name: placed[name][0] for name in recipe.sets.names}
-    keys = {name: rest for name, rest in placed.items() if name not in rows}
+    keys = {name: rest for name, rest in placed.items() if name.startswith("key_")}
     seed = int(hashlib.sha256(footage.name.encode()).hexdigest()[:8], 16)
     count = min(recipe.most, _PORTRAIT_FRAMES)
     path = data_portraits.bends(count, np.random.default_rng(seed), Motion(), reach=reach)

@@ -23,10 +23,10 @@ from ..landmarks import teacher
 from ..landmarks.samples import points_from_mesh
 from ..types import Array
 from . import data_tracked
-from .data_cache import DETECTED, FITTED, TAUGHT, TRACKED, anchors_of
+from .data_cache import BACKGROUND, DETECTED, FITTED, TAUGHT, TRACKED, anchors_of
 
 _NETWORKS = (teacher.MESH_FILE, teacher.EYE_FILE, teacher.DETECTOR_FILE)
-_TRACKER = 1  # to be raised when the classical front end gives other keypoints
+_TRACKER = 2  # to be raised when the classical front end gives other keypoints
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ class SetMaker:
         out: dict[str, Array] = {}
         if TRACKED in names or FITTED in names:
             both = data_tracked.classical(moving, self.aligner)
+            names = [*names, BACKGROUND]
             out |= {name: rows[numbers] for name, rows in both.items() if name in names}
         chosen = [np.ascontiguousarray(moving[i]) for i in numbers]
         if TAUGHT in names:

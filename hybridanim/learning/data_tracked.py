@@ -16,9 +16,10 @@ from ..alignment import MEAN_SHAPE, Aligner
 from ..anchors import ANCHORS
 from ..config import SegmentConfig, TrackConfig
 from ..source import SURE
+from ..tracks import around
 from ..tracks.detection import Detector
 from ..types import Array, Crop, Frame, HeadBox, Keypoints, Tracks
-from .data_cache import packed
+from .data_cache import BACKGROUND, FITTED, TRACKED, packed
 
 _NOMINAL_FPS = 25
 
@@ -27,11 +28,13 @@ def classical(moving: Iterable[Array], aligner: Aligner) -> dict[str, Array]:
     """Tracked and fitted anchors of frames (S, S, 3) uint8 that follow each other.
 
     Each (N, K, 7), in the coordinates of the square frame; nan while the head is lost or its
-    landmarks are doubtful.
+    landmarks are doubtful. ``background``: (N, 1, 7) in the same form, how what is behind has moved
+    since the first frame: x, y where the square's middle went, the linear part, 0 where unknown.
     """
     nothing = np.full((len(ANCHORS), 7), np.nan, np.float32)
-    out: dict[str, list[Array]] = {"tracked": [], "fitted": []}
+    out: dict[str, list[Array]] = {TRACKED: [], FITTED: [], BACKGROUND: []}
     skin, state = segmentation.initial_state(), tracking.initial_state()
+    beside = around.AroundState()
     first: tuple[Keypoints, HeadBox] | None = None
     for i, image in enumerate(moving):
         frame, crop = Frame(image, i, i / _NOMINAL_FPS), geometry.whole(image)
@@ -39,15 +42,28 @@ def classical(moving: Iterable[Array], aligner: Aligner) -> dict[str, Array]:
         state, tracks = tracking.step(
             state, frame, mask, TrackConfig(), None, camera=None, aligner=aligner
         )
+        beside, tracks = around.observed(beside, frame, tracks)
         rest = _rest(tracks, crop)
         if first is None and rest is not None and tracks.head is not None:
             first = rest, tracks.head
-        carried = nothing
+        carried, behind = nothing, None
         if first is not None and tracks:
-            carried = packed(sparse_motion.moved(tracks, *first, crop))
-        out["tracked"].append(carried)
-        out["fitted"].append(nothing if rest is None else packed(rest))
+            now = sparse_motion.moved(tracks, *first, crop)
+            if tracks.around is not None:
+                now = sparse_motion.with_body(now, *first, tracks.around, crop)
+                behind = sparse_motion.background(now, *first, tracks.around, crop)
+            carried = packed(now)
+        out[TRACKED].append(carried)
+        out[FITTED].append(nothing if rest is None else packed(rest))
+        out[BACKGROUND].append(_as_row(behind))
     return {name: np.array(rows) for name, rows in out.items()}
+
+
+def _as_row(behind: Array | None) -> Array:
+    """(1, 7) float32: the background's affine in the form of a keypoint."""
+    if behind is None:
+        return np.array([[0, 0, 1, 0, 0, 1, 0]], np.float32)
+    return np.array([[*behind[:, 2], *behind[:, :2].ravel(), 1]], np.float32)
 
 
 def detected(frames: Iterable[Array], detector: Detector) -> Array:

@@ -25,7 +25,8 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..models import build
-from ..models.files import write_weights
+from ..models.build import DetectorSizes
+from ..models.files import read_weights, write_weights
 from ..models.keypoints import KeypointDetector
 from . import data_cache
 from .data_cache import Clip
@@ -63,7 +64,9 @@ class Distiller:
         config.out.mkdir(parents=True, exist_ok=True)
         self.net = build.detector(config.sizes).to(memory_format=torch.channels_last)  # pyright: ignore
         clips = [clip for cache in config.caches for clip in _clips(cache, config.points)]
-        if config.sizes.seen:
+        if config.start_from is not None:
+            _start(self.net, config.start_from, config.sizes)
+        elif config.sizes.seen:
             _set_shape(self.net, clips, config.points)
         self.average = copy.deepcopy(self.net).requires_grad_(False)
         self._optimiser = torch.optim.AdamW(
@@ -226,6 +229,17 @@ class Distiller:
         self._optimiser.load_state_dict(state["optimiser"])
         self.step, self.elapsed_s, self._since = state["step"], state["elapsed_s"], state["since"]
         self._report(f"resumed at step {self.step}, {self.elapsed_s:.0f} s")
+
+
+def _start(net: KeypointDetector, file: Path, sizes: DetectorSizes) -> None:
+    """Take over the detector of a weights file; InputError when it is another kind of one."""
+    found = read_weights(file)
+    if found.detector is None or found.detector_sizes != sizes:
+        raise InputError(
+            f"{file}: expected a detector of {sizes}, got {found.detector_sizes}; give another"
+            " file, or the same sizes"
+        )
+    net.load_state_dict(found.detector.state_dict())
 
 
 def _clips(cache: Path, points: str) -> list[Clip]:

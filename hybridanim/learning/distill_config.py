@@ -60,6 +60,8 @@ class DistillConfig:
     """Checkpoint, curves and the exported weights."""
     caches: tuple[Path, ...] = (Path("scratch/cache/train"),)
     """Cached clips (see data_cache), all with the set below; single frames are pictures."""
+    start_from: Path | None = None
+    """Detector weights to start from (safetensors), of the same sizes; None begins anew."""
     points: str = "taught"
     """Keypoint set that is learned."""
     validation: Path = Path("scratch/cache/val")

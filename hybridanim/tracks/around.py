@@ -1,0 +1,149 @@
+"""Frame, head -> Surroundings: corners of body and background, followed since the first frame.
+
+Every corner is looked for by its patch of the first frame, from where it was last (Lucas and Kanade
+1981, forward and backward), so that nothing drifts; only where that fails it is carried from the
+frame before. The window stands still and is small: a head of 80 pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from ..local_affine import fit_global_affine
+from ..types import Array, Frame, HeadBox, Surroundings, Tracks
+from . import features, flow
+from .flow import Window
+
+_WORKING_PX = 80.0  # side of the head box in the window
+_BODY, _BACKGROUND = 48, 60  # corners at most
+_SPACING_PX = 5.0
+_RETURN_PX = 0.6  # forward-backward error, window pixels
+_SEARCH_FRAMES = 4  # lost corners are looked for so often
+_CARRIED = 0.4  # confidence of a corner that its first patch no longer finds
+_LEAST = 3  # corners that tell where lost ones should be
+
+
+@dataclass(frozen=True)
+class AroundState:
+    """What is remembered between frames; places are pixels of the window."""
+
+    window: Window | None = None
+    shape: tuple[int, ...] = ()
+    first: Array | None = None  # (h, w) uint8, the window of the first frame
+    last: Array | None = None  # of the last frame
+    reference: Array | None = None  # (N, 2) float32 in the first frame
+    now: Array | None = None  # (N, 2) float32 in the last frame
+    alive: Array | None = None  # (N,) bool
+    is_body: Array | None = None  # (N,) bool
+    steps: int = 0
+
+
+def observed(state: AroundState, frame: Frame, tracks: Tracks) -> tuple[AroundState, Tracks]:
+    """Add the surroundings to what a tracker of heads says of the next frame."""
+    if tracks.head is None and state.window is None:
+        return state, tracks
+    grey = cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY)
+    state, around = step(state, grey, tracks.head if tracks else None)
+    return state, replace(tracks, around=around)
+
+
+def step(
+    state: AroundState, grey: Array, head: HeadBox | None
+) -> tuple[AroundState, Surroundings | None]:
+    """Follow the corners into the next frame.
+
+    grey: (H, W) uint8, the whole frame. head: where the head is, or None while it is lost; the
+    first frame with one is the reference. Returns None before that, or when the size changed.
+    """
+    if state.window is None or state.shape != grey.shape:
+        if head is None:
+            return AroundState(), None
+        state = _started(grey, head)
+        return state, _given(state, np.ones(len(state.alive), np.float32))  # pyright: ignore
+    assert state.reference is not None and state.now is not None and state.alive is not None
+    assert state.first is not None and state.last is not None
+    small = state.window.cut(grey)
+    is_search = state.steps % _SEARCH_FRAMES == 0
+    rows = np.flatnonzero(state.alive | is_search)
+    guess = _expected(state)
+    now, confidence = guess.copy(), np.zeros(len(guess), np.float32)
+    found, error = flow.follow(
+        state.first, small, state.reference[rows], guess[rows], window_px=11, levels=2
+    )
+    seen = error < _RETURN_PX
+    now[rows[seen]], confidence[rows[seen]] = found[seen], 1.0
+    missed = np.flatnonzero(state.alive & (confidence == 0))
+    if len(missed):
+        start = state.now[missed]
+        found, error = flow.follow(state.last, small, start, start, window_px=11, levels=2)
+        kept = error < _RETURN_PX
+        now[missed[kept]], confidence[missed[kept]] = found[kept], _CARRIED
+    state = replace(state, last=small, now=now, alive=confidence > 0, steps=state.steps + 1)
+    return state, _given(state, confidence)
+
+
+def _started(grey: Array, head: HeadBox) -> AroundState:
+    window = _window(grey, head)
+    small = window.cut(grey)
+    height, width = small.shape
+    columns, rows = np.meshgrid(np.arange(width), np.arange(height))
+    places = window.outside(np.stack([columns, rows], -1).astype(np.float32))
+    across, down = np.moveaxis((places - np.array(head.center_xy_px)) / head.size_px, -1, 0)
+    body = features.detect(small, _body(across, down), _BODY, spacing_px=_SPACING_PX)
+    behind = features.detect(small, _behind(across, down), _BACKGROUND, spacing_px=_SPACING_PX)
+    reference = np.concatenate([body, behind])
+    is_body = np.arange(len(reference)) < len(body)
+    alive = np.ones(len(reference), bool)
+    return AroundState(window, grey.shape, small, small, reference, reference, alive, is_body, 1)
+
+
+def _window(grey: Array, head: HeadBox) -> Window:
+    (height, width), size = grey.shape, head.size_px
+    x, y = head.center_xy_px
+    left, right = max(0, int(x - 2.3 * size)), min(width, int(x + 2.3 * size))
+    top, bottom = max(0, int(y - 1.9 * size)), min(height, int(y + 2.2 * size))
+    return Window(left, top, right - left, bottom - top, min(1.0, _WORKING_PX / size))
+
+
+def _body(across: Array, down: Array) -> Array:
+    """(h, w) uint8: chest and shoulders of an upright person; head boxes from the head's middle."""
+    half = 0.3 + 2.0 * np.maximum(0, down - 0.5)
+    return ((down > 0.5) & (np.abs(across) < half)).astype(np.uint8)
+
+
+def _behind(across: Array, down: Array) -> Array:
+    """(h, w) uint8: what is neither head, hair nor body."""
+    beside = (np.abs(across) > 0.58) | (down < -0.95)
+    half = 0.58 + 2.2 * np.maximum(0, down - 0.3)
+    is_body = (down > 0.25) & (np.abs(across) < half)
+    return (beside & ~is_body).astype(np.uint8)
+
+
+def _expected(state: AroundState) -> Array:
+    """(N, 2) where to look: where a corner was, or where the others of its kind say that it is."""
+    assert state.reference is not None and state.now is not None
+    assert state.alive is not None and state.is_body is not None
+    guess = state.now.copy()
+    for kind in (state.is_body, ~state.is_body):
+        known, lost = kind & state.alive, kind & ~state.alive
+        if known.sum() < _LEAST or not lost.any():
+            continue
+        weight = np.ones(int(known.sum()))
+        found = fit_global_affine(state.reference[known], state.now[known], weight, 1.0)
+        guess[lost] = state.reference[lost] @ found[:, :2].T + found[:, 2]
+    return guess
+
+
+def _given(state: AroundState, confidence: Array) -> Surroundings:
+    assert state.window is not None and state.reference is not None
+    assert state.now is not None and state.is_body is not None
+    rows = confidence > 0
+    return Surroundings(
+        state.window.outside(state.now[rows]),
+        state.window.outside(state.reference[rows]),
+        confidence[rows],
+        state.is_body[rows],
+    )
