@@ -9,7 +9,7 @@ import pytest
 from hybridanim.alignment import MEAN_SHAPE
 from hybridanim.anchors import ANCHORS, FOLLOW
 from hybridanim.landmarks.points import MIRROR
-from hybridanim.learning import data, data_augment, data_cache
+from hybridanim.learning import data, data_augment, data_cache, data_openings
 from hybridanim.learning.data import Augment, Pairs
 from hybridanim.learning.data_cache import Clip
 from hybridanim.types import Array
@@ -227,5 +227,150 @@ def test_pairs_without_keypoints_are_pictures_alone() -> None:
     batch = Pairs([bare], None, Augment(), seed=0).batch(0, 4, 32)
     assert batch.source.shape == batch.driving.shape == (4, 3, 32, 32)
     assert batch.source_points is None and batch.driving_points is None
+    wanting = Augment(close_up=1.0, opposite=1.0)  # what only keypoints can show is left out
+    assert Pairs([bare], None, wanting, seed=0).batch(0, 4, 32).source_points is None
     again = Pairs([bare], None, Augment(), seed=0).batch(0, 4, 32)
     assert (batch.source == again.source).all() and (batch.driving == again.driving).all()
+
+
+def far(frames: int = 6, side: int = 128, shift: tuple[float, float] = (75.0, 52.0)) -> Clip:
+    """A face small in a large frame that drifts and grows, with a dot at a lid."""
+    xy = [landmarks(13 + i, (shift[0] + i, shift[1])) for i in range(frames)]
+    rows = np.array([data_cache.anchors_of(one, side) for one in xy])
+    return Clip("a", "a", np.array([dots(row, side) for row in rows]), {data.TAUGHT: rows})
+
+
+@pytest.mark.parametrize("size", [64, 96])
+@pytest.mark.parametrize("seed", range(6))
+def test_keypoints_follow_the_close_up(seed: int, size: int) -> None:
+    """The dot painted at a keypoint is found where the keypoint of the turned close-up says."""
+    rng = np.random.default_rng(seed)
+    look = data_augment.draw_look(replace(VIEW_ONLY, close_up=1.0), rng)
+    found = data.pair(far(), data.TAUGHT, (0, 3), LAYOUT, size=size, look=look, rng=rng)
+    names = [anchor.name for anchor in ANCHORS]
+    k = names.index("right_upper_lid" if look.is_flipped else "left_upper_lid")
+    for picture, rows in ((found[0], found[2]), (found[1], found[3])):
+        assert picture.shape == (size, size, 3)
+        np.testing.assert_allclose(brightest(picture), rows[k, :2], atol=0.01)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_jacobians_follow_the_close_up(seed: int) -> None:
+    """Two dots, one step of the canonical face apart, are as far apart as the Jacobian says."""
+    rng = np.random.default_rng(seed)
+    look = data_augment.draw_look(replace(VIEW_ONLY, flip=0.0, close_up=1.0), rng)
+    rows = far().points[data.TAUGHT][2]
+    step = rng.uniform(-0.3, 0.3, 2)
+    k = [anchor.name for anchor in ANCHORS].index("left_upper_lid")
+    beside = rows.copy()
+    beside[k, :2] += rows[k, 2:6].reshape(2, 2) @ step
+    frames = np.array([dots(rows, 128), dots(beside, 128)])
+    two = Clip("a", "a", frames, {data.TAUGHT: np.array([rows, rows])})
+    found = data.pair(two, data.TAUGHT, (0, 1), LAYOUT, size=64, look=look, rng=rng)
+    moved = brightest(found[1]) - brightest(found[0])
+    np.testing.assert_allclose(moved, found[3][k, 2:].reshape(2, 2) @ step, atol=0.01)
+
+
+@pytest.mark.parametrize(("shift", "places"), [((75.0, 52.0), 10), ((8.0, 120.0), 1)])
+def test_a_close_up_is_a_part_of_both_frames_pixel_for_pixel(
+    shift: tuple[float, float], places: int
+) -> None:
+    """Without another view: a window about the driver's lids and lips, never outside."""
+    still, rng = far(shift=shift), np.random.default_rng(0)
+    noise = rng.integers(0, 256, still.frames.shape, np.uint8)
+    still = replace(still, frames=noise)
+    corners = set()
+    for _ in range(20):
+        look = data_augment.draw_look(replace(data.NONE, close_up=1.0), rng)
+        found = data.pair(still, data.TAUGHT, (1, 4), LAYOUT, size=64, look=look, rng=rng)
+        before, after = still.points[data.TAUGHT][1], found[2]
+        # pixels of the frame less pixels of the window, of any keypoint
+        px = [(xy + 1) * side / 2 - 0.5 for xy, side in ((before[:, :2], 128), (after[:, :2], 64))]
+        apart = px[0] - px[1]
+        x, y = np.round(apart[0]).astype(int)
+        np.testing.assert_allclose(apart, np.tile([x, y], (len(apart), 1)), atol=1e-3)
+        np.testing.assert_allclose(after[:, 2:], 2 * before[:, 2:6], rtol=1e-5)
+        for picture, number in ((found[0], 1), (found[1], 4)):
+            part = noise[number, y : y + 64, x : x + 64]
+            np.testing.assert_allclose(picture, part / 255, atol=1e-6)
+        watched = (still.points[data.TAUGHT][4][LAYOUT.watched, :2] + 1) * 64
+        wanted = (watched.min(0) + watched.max(0)) / 2 - 32
+        off = np.abs(np.array([x, y]) - np.clip(wanted, 0, 64))
+        assert off.max() <= 6.4 + 0.5 and 0 <= x <= 64 and 0 <= y <= 64
+        corners.add((x, y))
+    assert len(corners) >= places
+
+
+def test_close_ups_need_frames_larger_than_the_pictures() -> None:
+    plain, close = (
+        Pairs([clip()], LAYOUT, replace(data.NONE, close_up=share), seed=0) for share in (0.0, 1.0)
+    )
+    assert (plain.batch(0, 4, SIDE).source == close.batch(0, 4, SIDE).source).all()
+    assert (plain.batch(0, 4, SIDE // 2).source != close.batch(0, 4, SIDE // 2).source).any()
+
+
+OPENINGS = (  # corner at the picture's left, at its right, above, below
+    ("left_mouth_corner", "right_mouth_corner", "upper_lip_inside", "lower_lip_inside"),
+    ("left_outer_eye", "left_inner_eye", "left_upper_lid", "left_lower_lid"),
+    ("right_inner_eye", "right_outer_eye", "right_upper_lid", "right_lower_lid"),
+)
+
+
+def opening_clip(mouth: Array, eyes: Array) -> Clip:
+    """A frame each of these openings, of a head that turns and grows; its grey is its number."""
+    names = [anchor.name for anchor in ANCHORS]
+    base = data_cache.anchors_of(landmarks(), SIDE)
+    rows = np.repeat(base[None], len(mouth), 0)
+    for i, (gap, lids) in enumerate(zip(mouth, eyes, strict=True)):
+        for four, wide in zip(OPENINGS, (gap, lids, lids), strict=True):
+            left, right, high, low = (names.index(name) for name in four)
+            along = base[right, :2] - base[left, :2]
+            across = np.array([-along[1], along[0]])
+            rows[i, low, :2] = rows[i, high, :2] + wide * across
+        angle = 0.5 * np.sin(3 * i)
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        rows[i, :, :2] = (0.7 + 0.3 * np.cos(5 * i)) * rows[i, :, :2] @ turn.T
+    numbers = np.arange(len(mouth), dtype=np.uint8)
+    frames = np.tile(numbers[:, None, None, None], (1, SIDE, SIDE, 3))
+    return Clip("a", "a", frames, {data.TAUGHT: rows})
+
+
+def test_openings_do_not_depend_on_the_heads_turn_and_size() -> None:
+    rng = np.random.default_rng(0)
+    mouth, eyes = rng.uniform(0, 0.8, 20), rng.uniform(0, 0.5, 20)
+    points = opening_clip(mouth, eyes).points[data.TAUGHT]
+    found = data_openings.measured(points[:, :, :2], LAYOUT.opening)
+    np.testing.assert_allclose(found, np.column_stack([mouth, eyes]), atol=1e-4)
+
+
+def test_opposite_pairs_are_the_clips_extremes() -> None:
+    """Two of twenty frames at either end; 70 % of the mouth; frames without keypoints left out."""
+    rng = np.random.default_rng(1)
+    mouth, eyes = rng.permutation(40) / 50, rng.permutation(40) / 80
+    part = opening_clip(mouth, eyes)
+    part.points[data.TAUGHT][::2] = np.nan
+    known = np.arange(1, 40, 2)
+    by_mouth, by_eyes = known[np.argsort(mouth[known])], known[np.argsort(eyes[known])]
+    pairs = Pairs([part], LAYOUT, replace(data.NONE, opposite=1.0), seed=0)
+    seen = []
+    for step in range(30):
+        batch = pairs.batch(step, 16, 16)
+        both = [(255 * x[:, 0, 0, 0]).round().int().tolist() for x in (batch.source, batch.driving)]
+        seen += list(zip(*both, strict=True))
+    of_mouth = {(int(a), int(b)) for a in by_mouth[:2] for b in by_mouth[-2:]}
+    of_eyes = {(int(a), int(b)) for a in by_eyes[:2] for b in by_eyes[-2:]}
+    assert set(seen) == of_mouth | of_eyes and not of_mouth & of_eyes
+    assert 0.62 < np.mean([two in of_mouth for two in seen]) < 0.78
+
+
+def test_opposite_close_ups_depend_on_seed_step_and_row_alone() -> None:
+    """In any order, and for any rows of the batch."""
+    clips = [far(), replace(far(4), name="b", identity="b")]
+    augment = Augment(close_up=0.5, opposite=0.5)
+    pairs = Pairs(clips, LAYOUT, augment, seed=3)
+    pairs.batch(0, 4, 64)
+    whole = pairs.batch(5, 6, 64)
+    part = Pairs(clips, LAYOUT, augment, seed=3).batch(5, range(2, 4), 64)
+    assert (whole.source[2:4] == part.source).all() and (whole.driving[2:4] == part.driving).all()
+    assert (whole.driving_points.xy[2:4] == part.driving_points.xy).all()
+    assert (whole.source_points.jacobian[2:4] == part.source_points.jacobian).all()

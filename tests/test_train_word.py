@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 import run_pipeline
 from hybridanim.errors import InputError
 from hybridanim.learning import train_plan
+from hybridanim.learning.data import Augment
 from hybridanim.learning.train_job import TrainJob, seconds
 
 from . import data_clips, synthetic
@@ -198,6 +200,14 @@ def test_settings_change_what_they_name_and_nothing_else(tmp_path: Path, clips: 
     assert (found.weight_decay, found.losses.gan, found.detector.count) == (0.5, 0.1, 7)
     assert found.losses.l1 == plain.losses.l1 and found.detector.size == plain.detector.size
     assert found.seed == 5 and found.keypoints == "learned"
+    assert found.augment.close_up == found.augment.opposite == 0
+
+
+def test_settings_ask_for_close_ups_and_opposite_pairs(tmp_path: Path, clips: Path) -> None:
+    file = tmp_path / "s.toml"
+    file.write_text("[augment]\nclose-up = 0.5\nopposite = 0.25\n")
+    found = train_plan.config(TrainJob(clips, config=file), "face", "classical")
+    assert found.augment == replace(Augment(), close_up=0.5, opposite=0.25)
 
 
 @pytest.mark.parametrize("tracker", ["classical", "learned", "hybrid"])

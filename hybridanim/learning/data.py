@@ -2,8 +2,9 @@
 
 Every batch is a function of (seed, step) alone, so a run that is killed and resumed sees the same
 batches. A pair is two frames of one clip; people are drawn evenly, and of a few candidates the one
-whose face differs most is often taken, because talking heads are mostly still. Augmentation is the
-same for both frames; keypoints follow it exactly and get noise of their own.
+whose face differs most is often taken, because talking heads are mostly still; or a frame in which
+the mouth or the eyes are shut with one in which they are open. Augmentation is the same for both
+frames; keypoints follow it exactly and get noise of their own.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ import torch
 from torch import Tensor
 
 from ..anchors import ANCHORS, FOLLOW, REACH_BOX
+from ..models import openings
 from ..models.blocks import Points
 from ..types import Array
-from .data_augment import NONE, Augment, Look, draw_look, recoloured, turned_points
+from . import data_openings
+from .data_augment import NONE, Augment, Look, closer, draw_look, recoloured, turned_points
 from .data_cache import DETECTED, FITTED, TAUGHT, TRACKED, Clip
 
 __all__ = [
@@ -34,6 +37,8 @@ __all__ = [
     "Pairs",
 ]
 
+_MOUTHS = 0.7  # share of mouths among the pairs that open; the rest are eyes
+
 
 class Batch(NamedTuple):
     """Pairs of frames; pictures (B, 3, S, S) float32 in [0, 1]; pictures alone have no points."""
@@ -46,12 +51,13 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What data needs to know about the keypoints; all (K,)."""
+    """What data needs to know about the keypoints; (K,) where nothing else is said."""
 
     mirror: Array  # int, the same keypoint in the mirrored picture
     reach: Array  # float32, canonical face units: how exact its place is
     follow: Array  # float32, share of the head's motion it takes
     watched: Array  # bool, lids and lips
+    opening: Array  # (3, 4) int, of mouth and eyes: left corner, right corner, above, below
 
     @property
     def count(self) -> int:
@@ -68,7 +74,8 @@ def anchor_layout() -> Layout:
         for head, *rest in (name.split("_") for name in names)
     ]
     watched = [any(part in name for part in ("lid", "lip", "mouth")) for name in names]
-    return Layout(np.array(mirror), REACH_BOX, FOLLOW, np.array(watched))
+    opening = openings.rows().numpy()
+    return Layout(np.array(mirror), REACH_BOX, FOLLOW, np.array(watched), opening)
 
 
 class Pairs:
@@ -96,6 +103,14 @@ class Pairs:
         for i, clip in enumerate(clips):
             people.setdefault(clip.identity, []).append(i)
         self._people = [people[name] for name in sorted(people)]
+        self._extremes: dict[tuple[int, str], tuple[tuple[Array, Array], ...]] = {}
+        if layout is not None and augment.opposite:
+            self._extremes = {
+                (i, name): data_openings.extremes(points, layout.opening)
+                for i, clip in enumerate(clips)
+                for name, points in clip.points.items()
+                if name in sets or not sets
+            }
 
     def batch(self, step: int, rows: int | range, size: int) -> Batch:
         """Pairs at size x size pixels: that many, or these rows of the step's batch."""
@@ -105,14 +120,19 @@ class Pairs:
 
     def _pair(self, rng: np.random.Generator, size: int) -> tuple[Array, ...]:
         person = self._people[rng.integers(len(self._people))]
-        clip = self._clips[person[rng.integers(len(person))]]
+        number = person[rng.integers(len(person))]
+        clip = self._clips[number]
         if self._layout is None:
             numbers = self._reversed(self._two_seen(clip.frames, rng), rng)
             look = draw_look(self._augment, rng)
             return pair(clip, None, numbers, None, size=size, look=look, rng=rng)
         names = sorted(name for name in clip.points if name in self._sets or not self._sets)
         name = names[rng.integers(len(names))]
-        numbers = self._reversed(self._two(clip.points[name], self._layout.watched, rng), rng)
+        if self._extremes and rng.random() < self._augment.opposite:
+            two = self._two_opposite((number, name), rng)
+        else:
+            two = self._two(clip.points[name], self._layout.watched, rng)
+        numbers = self._reversed(two, rng)
         look = draw_look(self._augment, rng)
         return pair(clip, name, numbers, self._layout, size=size, look=look, rng=rng)
 
@@ -128,6 +148,12 @@ class Pairs:
         here = frames[a][::step, ::step].astype(np.int16)
         apart = [np.abs(frames[i][::step, ::step] - here).mean() for i in others]
         return a, int(others[np.argmax(apart)])
+
+    def _two_opposite(self, key: tuple[int, str], rng: np.random.Generator) -> tuple[int, int]:
+        """A frame with mouth or eyes hardly open, and one with them wide open."""
+        what = data_openings.MOUTH if rng.random() < _MOUTHS else data_openings.EYES
+        least, most = self._extremes[key][what]
+        return int(rng.choice(least)), int(rng.choice(most))
 
     def _two(self, points: Array, watched: Array, rng: np.random.Generator) -> tuple[int, int]:
         usable = np.flatnonzero(np.isfinite(points).all((1, 2)))
@@ -156,15 +182,19 @@ def pair(
 ) -> tuple[Array, ...]:
     """Two frames (S, S, 3) float32 in [0, 1] and their keypoints (K, 6): source, driving.
 
-    Without a keypoint set, or a layout, the frames alone.
+    Without a keypoint set, or a layout, the frames alone. A close-up shows both in the same window,
+    round the driver's lids and lips.
     """
-    images = [shrunk(clip.frames[number], size) for number in numbers]
     rows = [] if points is None or layout is None else _rows(clip, points, numbers, layout)
-    if look is not None and rng is not None:
-        images = recoloured(images, look, rng)
-        rows = [turned_points(row, look, layout, rng) for row in rows if layout is not None]
+    images, side = [np.asarray(clip.frames[number]) for number in numbers], clip.frames.shape[1]
+    if look is None or rng is None:
+        return *(shrunk(image, size).astype(np.float32) / 255 for image in images), *rows
+    if look.off_centre is not None and rows and layout is not None and size < side:
+        look = closer(look, rows[1][layout.watched, :2], size, side)
     else:
-        images = [image.astype(np.float32) / 255 for image in images]
+        images = [shrunk(image, size) for image in images]
+    images = recoloured(images, look, rng, size)
+    rows = [turned_points(row, look, layout, rng) for row in rows if layout is not None]
     return *images, *rows
 
 

@@ -2,12 +2,13 @@
 
 A view is one affine in normalised coordinates, the same for both frames, so keypoints follow it
 exactly: places by the affine, Jacobians by its linear part. A mirrored picture also swaps left and
-right keypoints, and mirrors the canonical face that the Jacobians start from.
+right keypoints, and mirrors the canonical face that the Jacobians start from. A close-up is a
+window of the frames as they are cached, without shrinking, under that view.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import cv2
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _MIRROR = np.diag([-1.0, 1.0]).astype(np.float32)
 _LUMA = np.array([0.299, 0.587, 0.114])
+_OFF_CENTRE = 0.1  # largest jitter of a close-up, of its side
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,13 @@ class Augment:
     """Share of mirrored pairs."""
     reverse: float = 0.5
     """Share of pairs in which the later frame moves to the earlier one."""
+    close_up: float = 0.0
+    """Share of pairs that show a window round the driver's lids and lips at the cached frames' own
+    pixel scale, as large as the phase's pictures; none where those are as large as the frames, or
+    without given keypoints."""
+    opposite: float = 0.0
+    """Share of pairs of a frame in which the mouth (70 %) or the eyes are least open in the clip, a
+    tenth of the frames, with one in which they are most open; none without given keypoints."""
     turn_deg: float = 12.0
     """Largest rotation."""
     grow: tuple[float, float] = (0.82, 1.15)
@@ -78,6 +87,7 @@ class Look:
     colour: Array  # (3, 4) float32 on RGB in [0, 1]
     noise: str  # gaussian, salt_pepper, speckle or ""
     augment: Augment
+    off_centre: Array | None = None  # (2,) of a close-up, in units of its side; None for none
 
 
 def draw_look(augment: Augment, rng: np.random.Generator) -> Look:
@@ -93,7 +103,30 @@ def draw_look(augment: Augment, rng: np.random.Generator) -> Look:
     view = np.column_stack([linear, shift]).astype(np.float32)
     most = (augment.brightness, augment.contrast, augment.saturation, augment.hue)
     colour = colour_matrix(*(value * rng.uniform(-1, 1) for value in most))
-    return Look(view, is_flipped, colour, _draw_noise(augment, rng), augment)
+    noise, off = _draw_noise(augment, rng), None
+    if augment.close_up and rng.random() < augment.close_up:
+        off = rng.uniform(-1, 1, 2) * _OFF_CENTRE
+    return Look(view, is_flipped, colour, noise, augment, off)
+
+
+def closer(look: Look, about: Array, size: int, side: int) -> Look:
+    """The look of a close-up: a window of size x size pixels of frames of side x side.
+
+    about: (P, 2) normalised places of the frame in whose middle the window is, as far as it stays
+    inside. It lies on whole pixels, so that a view that changes nothing resamples nothing.
+    """
+    if look.off_centre is None:
+        raise ValueError("closer: expected the look of a close-up, got another; draw one")
+    middle = (about.min(0) + about.max(0)) / 2
+    corner_px = (middle + 1) * (side / 2) + (look.off_centre - 0.5) * size
+    corner_px = np.clip(np.round(corner_px), 0, side - size)
+    middle = (2 * corner_px + size) / side - 1
+    zoom = side / size
+    linear = look.view[:, :2] * zoom
+    view = np.column_stack([linear, look.view[:, 2] - linear @ middle]).astype(np.float32)
+    # errors of keypoints stay the same number of the frame's pixels
+    augment = replace(look.augment, offset_norm=look.augment.offset_norm * zoom)
+    return replace(look, view=view, augment=augment)
 
 
 def _draw_noise(augment: Augment, rng: np.random.Generator) -> str:
@@ -120,18 +153,22 @@ def colour_matrix(brightness: float, contrast: float, saturation: float, hue: fl
     return np.column_stack([matrix, np.full(3, brightness - 0.5 * contrast)]).astype(np.float32)
 
 
-def recoloured(images: list[Array], look: Look, rng: np.random.Generator) -> list[Array]:
-    """uint8 frames in the drawn view and colours, (S, S, 3) float32 in [0, 1]."""
-    size = images[0].shape[0]
-    half = size / 2
-    # pixel = (norm + 1) size / 2 - 1/2, so the view in pixels keeps its linear part
-    centre = np.full(2, half - 0.5)
-    linear = look.view[:, :2]
-    shift = centre + half * look.view[:, 2] - linear @ centre
+def recoloured(
+    images: list[Array], look: Look, rng: np.random.Generator, size: int | None = None
+) -> list[Array]:
+    """uint8 frames in the drawn view and colours, (S, S, 3) float32 in [0, 1].
+
+    size: S, where it is not the side of the frames.
+    """
+    side: int = images[0].shape[0]
+    size = side if size is None else size
+    # pixel = (norm + 1) size / 2 - 1/2, so the view in pixels keeps its linear part, but for size
+    linear = look.view[:, :2] * (size / side)
+    shift = (size / 2 - 0.5) + size / 2 * look.view[:, 2] - linear @ np.full(2, side / 2 - 0.5)
     matrix = np.column_stack([linear, shift])
     out = []
     for image in images:
-        if not np.array_equal(matrix, np.eye(2, 3)):
+        if size != side or not np.array_equal(matrix, np.eye(2, 3)):
             image = cv2.warpAffine(
                 image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
             )
