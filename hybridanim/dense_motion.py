@@ -51,21 +51,25 @@ def combine(
     reach_norm: Array,
     size: int,
     pinned: Array | None = None,
+    background: Array | None = None,
 ) -> DenseMotion:
     """The flow on a (size, size) grid, its occlusion map and the weights.
 
     The weighted sum of ``local_maps``, with each map shifted a little so that the pinned keypoints
     end up where they should: a plain sum lets eyelids and lips be held back by their neighbours.
-    pinned: (K,) bool, which keypoints the flow must meet; None = a plain sum.
+    pinned: (K,) bool, which keypoints the flow must meet; None = a plain sum. background: (2, 3)
+    source <- target, None where it stands.
     """
     grid = geometry.grid_norm(size)
     weights = gaussian_weights(target, reach_norm, size)
     linear = source.jacobian @ geometry.inverse_2x2(target.jacobian)
     shift = source.xy_norm - np.einsum("kij,kj->ki", linear, target.xy_norm)
+    behind = np.eye(2, 3) if background is None else background
     if pinned is not None:
-        shift = shift + _correction(source, target, linear, shift, reach_norm, pinned)
+        shift = shift + _correction(source, target, linear, shift, reach_norm, pinned, behind)
     affine = np.concatenate([linear.reshape(-1, 4), shift], 1)  # (K, 6)
-    affine = np.concatenate([[[1, 0, 0, 1, 0, 0]], affine]).astype(np.float32)
+    still = np.concatenate([behind[:, :2].ravel(), behind[:, 2]])
+    affine = np.concatenate([still[None], affine]).astype(np.float32)
     # summing the K + 1 affines first makes the whole field one matrix product
     field = (weights.reshape(len(weights), -1).T @ affine).reshape(size, size, 6)
     x, y = grid[..., 0], grid[..., 1]
@@ -76,7 +80,7 @@ def combine(
         ],
         -1,
     )
-    return DenseMotion(flow, occlusion(flow), weights)
+    return DenseMotion(flow, occlusion(flow), weights, background=background)
 
 
 def _correction(
@@ -86,6 +90,7 @@ def _correction(
     shift: Array,
     reach_norm: Array,
     pinned: Array,
+    behind: Array,
 ) -> Array:
     """(K, 2) shifts of the maps that make the flow meet the pinned keypoints (ridge regression).
 
@@ -95,7 +100,8 @@ def _correction(
     places = target.xy_norm
     weights = _normalised(_bells(target, reach_norm, places))  # (K + 1, M)
     mapped = np.einsum("kij,mj->kmi", linear, places) + shift[:, None]
-    flow = weights[0][:, None] * places + np.einsum("km,kmi->mi", weights[1:], mapped)
+    still = places @ behind[:, :2].T + behind[:, 2]
+    flow = weights[0][:, None] * still + np.einsum("km,kmi->mi", weights[1:], mapped)
     missing = (source.xy_norm - flow) * pinned[:, None]
     design = weights[1:].T * pinned[:, None]  # (M, K)
     ridge = _CORRECTION_RIDGE * np.eye(len(shift))

@@ -7,11 +7,11 @@ motion relaxes to rest, and eases back when it returns, so nothing jumps.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from . import geometry, sparse_motion, transfer
+from . import geometry, sparse_motion, surroundings, transfer
 from .anchors import FOLLOW, FREE, PINNED
 from .config import KeypointsConfig
 from .smoothing import OneEuroState, one_euro_step
@@ -19,6 +19,10 @@ from .types import Array, Crop, Frame, HeadBox, Keypoints, Source, SparseMotion,
 
 _RELAX_S = 0.8  # time constant of going to rest while lost
 _EASE_S = 0.25  # time constant of coming back
+
+
+def _still() -> Array:
+    return np.eye(2, 3, dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,8 @@ class FollowState:
     reference: Reference | None = None  # given from outside, or the first
     filter: OneEuroState | None = None
     target: Keypoints | None = None  # the last answer, in the source
+    background: Array = field(default_factory=_still)  # (2, 3) norm, the driver's, now <- first
+    behind: Array | None = None  # (2, 3) what was last given out of it
     time_s: float = 0.0
     away: float = 0.0  # 1 = was lost until now, 0 = long back
 
@@ -66,27 +72,35 @@ def step(
     if driving is None:
         return _held(state, frame, source)
     is_face = reference.head is not None and len(driving.xy_norm) == len(FREE)
+    has_body = is_face and first.head is not None and tracks.around is not None
+    if has_body:
+        assert first.head is not None and tracks.around is not None
+        beside = first.keypoints, first.head, tracks.around, first.crop
+        driving = surroundings.with_body(driving, *beside)
+        behind = surroundings.background(driving, *beside)
+        state = replace(state, background=state.background if behind is None else behind)
     state, driving = _smoothed(state, driving, frame.time_s, config.smooth)
+    state = replace(state, behind=_behind(state, config))
     if config.motion == "absolute":
         target = transfer.absolute(driving, config.scale, source.keypoints)
     else:
         target = transfer.relative(
             driving,
-            sparse_motion.in_crop(reference.keypoints, reference.crop, first.crop),
+            _at_rest(reference, first, has_body=has_body),
             source.keypoints,
             head_ratio=_size_ratio(source, reference, first.crop),
             strength=config.scale,
             free=FREE if is_face else None,
         )
     if is_face:
-        target = _settled(target, source)
+        target = _settled(target, source, is_led=not has_body)
     if state.away > 0.01 and state.target is not None:
         step_s = max(0.0, frame.time_s - state.time_s)
         away = state.away * float(np.exp(-step_s / _EASE_S))
         target = mixed(target, state.target, away)
         state = replace(state, away=away)
     state = replace(state, target=target, time_s=frame.time_s)
-    return state, SparseMotion(driving, target, first.crop)
+    return state, SparseMotion(driving, target, first.crop, background=state.behind)
 
 
 def reference_of(
@@ -133,13 +147,40 @@ def mixed(a: Keypoints, b: Keypoints, share_b: float) -> Keypoints:
     )
 
 
-def _settled(target: Keypoints, source: Source) -> Keypoints:
-    """Body led by the head, and the head kept in the square."""
+def _at_rest(reference: Reference, first: Reference, *, has_body: bool) -> Keypoints:
+    """The reference in the fixed crop; a followed body rests as in the first frame."""
+    found = sparse_motion.in_crop(reference.keypoints, reference.crop, first.crop)
+    if not has_body or reference is first:
+        return found
+    body = FOLLOW < 1
+    return Keypoints(
+        np.where(body[:, None], first.keypoints.xy_norm, found.xy_norm),
+        np.where(body[:, None, None], first.keypoints.jacobian, found.jacobian),
+        found.confidence,
+    )
+
+
+def _behind(state: FollowState, config: KeypointsConfig) -> Array | None:
+    """(2, 3) float32 source <- target of what is behind the source; None where it stands."""
+    if config.background == "still":
+        return None
+    if config.background == "auto" and config.motion == "relative":
+        return None
+    still = np.eye(2, 3)
+    moved = still + config.scale * (state.background - still)
+    if np.array_equal(moved, still):
+        return None
+    linear = np.linalg.inv(moved[:, :2])
+    return np.column_stack([linear, -linear @ moved[:, 2]]).astype(np.float32)
+
+
+def _settled(target: Keypoints, source: Source, *, is_led: bool) -> Keypoints:
+    """The head kept in the square; a body that is not followed led by it."""
     center_px = np.array([source.head.center_xy_px])
     center = geometry.norm_from_px(center_px, source.crop)[0].astype(np.float64)
     size = _head_norm(source.head, source.crop)
     target = transfer.kept_inside(source.keypoints, target, center, size, PINNED)
-    return transfer.led(source.keypoints, target, FOLLOW)
+    return transfer.led(source.keypoints, target, FOLLOW) if is_led else target
 
 
 def _held(state: FollowState, frame: Frame, source: Source) -> tuple[FollowState, SparseMotion]:
@@ -151,7 +192,7 @@ def _held(state: FollowState, frame: Frame, source: Source) -> tuple[FollowState
     crop = state.first.crop if state.first else source.crop
     driving = state.first.keypoints if state.first else source.keypoints
     state = replace(state, target=target, time_s=frame.time_s, away=1.0, filter=None)
-    return state, SparseMotion(driving, target, crop, is_held=True)
+    return state, SparseMotion(driving, target, crop, is_held=True, background=state.behind)
 
 
 def _smoothed(
@@ -160,14 +201,19 @@ def _smoothed(
     if amount <= 0:
         return state, driving
     count = len(driving.xy_norm)
+    behind = state.background
     value = np.concatenate([driving.xy_norm, driving.jacobian.reshape(count, 4)], 1)
+    value = np.vstack([value, [*behind[:, 2], *behind[:, :2].ravel()]])
     # 0.5 gives 2.5 Hz at rest; half a crop a second (a brisk nod) adds 8 Hz
     filter_state, value = one_euro_step(
         state.filter, value, time_s, min_cutoff_hz=20 * 0.0156**amount, beta=16.0
     )
-    xy, jacobian = value[:, :2], value[:, 2:].reshape(count, 2, 2)
-    kept = Keypoints(np.ascontiguousarray(xy), np.ascontiguousarray(jacobian), driving.confidence)
-    return replace(state, filter=filter_state), kept
+    xy, linear = value[:, :2], value[:, 2:].reshape(-1, 2, 2)
+    background = np.column_stack([linear[-1], xy[-1]])
+    if not np.array_equal(behind, _still()):
+        state = replace(state, background=background)
+    kept = (np.ascontiguousarray(part[:-1], np.float32) for part in (xy, linear))
+    return replace(state, filter=filter_state), Keypoints(*kept, driving.confidence)
 
 
 def _size_ratio(source: Source, reference: Reference, crop: Crop) -> float:

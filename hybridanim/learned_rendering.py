@@ -43,21 +43,25 @@ class LearnedRenderer:
         )
         self._source, self._composite = source, Compositor(source.image)
 
-    def animate(self, target: Keypoints) -> tuple[DenseMotion, Array]:
+    def animate(
+        self, target: Keypoints, background: Array | None = None
+    ) -> tuple[DenseMotion, Array]:
         """One frame: the motion on a coarse grid and the picture, (S, S, 3) uint8 RGB.
 
-        target: where the source's keypoints go, in the source's crop. Raises InputError before
-        ``set_source``.
+        target: where the source's keypoints go, in the source's crop. background: (2, 3) source <-
+        target of what is behind, None where it stands. Raises InputError before ``set_source``.
         """
-        motion = self.move(target)
+        motion = self.move(target, background)
         return motion, self.paint(motion)
 
-    def move(self, target: Keypoints) -> DenseMotion:
+    def move(self, target: Keypoints, background: Array | None = None) -> DenseMotion:
         """Stage 4 of one frame: the motion, which also carries what ``paint`` needs of it."""
         if self._source is None:
             raise InputError("renderer: expected a source, got none; call set_source first")
-        moved = self._nets.move(self._encoded, self._source.keypoints, target)
-        return DenseMotion(moved.flow, moved.occlusion, moved.masks, features=moved)
+        moved = self._nets.move(self._encoded, self._source.keypoints, target, background)
+        return DenseMotion(
+            moved.flow, moved.occlusion, moved.masks, features=moved, background=background
+        )
 
     def paint(self, motion: DenseMotion) -> Array:
         """Stage 5 of one frame: (S, S, 3) uint8 RGB of a motion that ``move`` gave."""

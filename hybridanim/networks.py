@@ -56,8 +56,12 @@ class AnimatorNetworks(Protocol):
         """Once per source: (side, side, 3) uint8 RGB -> what ``move`` and ``paint`` read."""
         ...
 
-    def move(self, encoded: Any, source: Keypoints, target: Keypoints) -> Moved:
-        """Once per frame; both in the source's crop."""
+    def move(
+        self, encoded: Any, source: Keypoints, target: Keypoints, background: Array | None = None
+    ) -> Moved:
+        """Once per frame; both in the source's crop, and (2, 3) source <- target of what is behind,
+        None where it stands.
+        """
         ...
 
     def paint(self, encoded: Any, moved: Moved) -> tuple[Array, Array]:

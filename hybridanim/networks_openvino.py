@@ -19,6 +19,7 @@ from .config import RuntimeConfig
 from .networks import About, Moved, sha256
 from .types import Array, Keypoints
 
+_STILL = np.eye(2, 3, dtype=np.float32)
 MOST_THREADS = 8  # more only wait for each other on graphs as small as these
 _GRAPH_CODE = (
     *("blocks", "build", "dense_motion", "generator", "keypoints", "openings"),
@@ -190,8 +191,14 @@ class OpenVinoAnimator:
         inputs = {"picture": _batch(picture)}
         return inputs | {name: value.copy() for name, value in self._encode(inputs).items()}
 
-    def move(self, encoded: dict[str, Array], source: Keypoints, target: Keypoints) -> Moved:
-        """Once per frame; both in the source's crop."""
+    def move(
+        self,
+        encoded: dict[str, Array],
+        source: Keypoints,
+        target: Keypoints,
+        background: Array | None = None,
+    ) -> Moved:
+        """Once per frame; as ``networks.AnimatorNetworks`` says."""
         found = self._move(
             {
                 "small": encoded["small"],
@@ -199,6 +206,7 @@ class OpenVinoAnimator:
                 "source_jacobian": source.jacobian[None],
                 "target_xy": target.xy_norm[None],
                 "target_jacobian": target.jacobian[None],
+                "background": (_STILL if background is None else background)[None],
             }
         )
         found = {name: value.copy() for name, value in found.items()}  # a later frame comes

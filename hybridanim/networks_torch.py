@@ -57,10 +57,17 @@ class TorchAnimator(_Torch):
         with torch.inference_mode(), self._precision():
             return self._net.encode(_picture(picture))
 
-    def move(self, encoded: Encoded, source: Keypoints, target: Keypoints) -> Moved:
-        """Once per frame; both in the source's crop."""
+    def move(
+        self,
+        encoded: Encoded,
+        source: Keypoints,
+        target: Keypoints,
+        background: Array | None = None,
+    ) -> Moved:
+        """Once per frame; as ``networks.AnimatorNetworks`` says."""
+        behind = None if background is None else torch.from_numpy(background)[None]
         with torch.inference_mode(), self._precision():
-            motion = self._net.motion(encoded.small, _points(source), _points(target))
+            motion = self._net.motion(encoded.small, _points(source), _points(target), behind)
         return Moved(
             motion.flow[0].float().numpy(),
             motion.occlusion[0, 0].float().numpy(),

@@ -107,8 +107,10 @@ def render(prepared: Prepared, motion: DenseMotion) -> Array:
     """
     size = prepared.image.shape[0]
     flow = _calmed_flow(motion, prepared)
-    out = prepared.image.copy()
+    out, behind = prepared.image.copy(), prepared.behind
     touched = _touched(prepared, flow, size)
+    if motion.background is not None:
+        behind, touched = _panned(behind, motion.background), np.ones_like(touched)
     if not touched.any():
         return out
     across_px, down_px = _upsampled(flow * (size / 2), size)
@@ -117,8 +119,23 @@ def render(prepared: Prepared, motion: DenseMotion) -> Array:
         x = across_px[rows, columns] + np.arange(columns.start, columns.stop, dtype=np.float32)
         y = down_px[rows, columns] + np.arange(rows.start, rows.stop, dtype=np.float32)[:, None]
         part = None if shown is None else shown[rows, columns, None]
-        out[rows, columns] = _composited(prepared, prepared.behind[rows, columns], x, y, part)
+        out[rows, columns] = _composited(prepared, behind[rows, columns], x, y, part)
     return out
+
+
+def _panned(behind: Array, background: Array) -> Array:
+    """What is behind as a moving camera shows it, (S, S, 3); background: (2, 3) norm."""
+    size = behind.shape[0]
+    centre = (size - 1) / 2
+    linear = background[:, :2].astype(np.float64)
+    shift = background[:, 2] * size / 2 + centre - linear @ np.full(2, centre)
+    return cv2.warpAffine(
+        behind,
+        np.column_stack([linear, shift]),
+        (size, size),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
 
 
 def _composited(

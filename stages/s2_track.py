@@ -1,19 +1,38 @@
-"""Frame, SkinMask -> Tracks.  Follows the head and its features (docs/tracking.md)."""
+"""Frame, SkinMask -> Tracks.  Follows head, features, body and background (docs/tracking.md)."""
 
 from hybridanim import draw, hybrid_tracking, learned_tracking, tracking
 from hybridanim.alignment import Aligner
 from hybridanim.config import TrackConfig
 from hybridanim.profiles import Profiles
+from hybridanim.tracks import around
 from hybridanim.tracks.detection import Detector
 from hybridanim.types import Array, Frame, SkinMask, Tracks
 
 from .base import Stage
 
 
-class Track(Stage):
-    """Stage 2."""
+class _HeadTrack(Stage):
+    """What every tracker has: trails to draw, and what is beside the head."""
 
     name = "tracks"
+
+    def reset(self) -> None:
+        """Forget the head; the next frame is the reference."""
+        self._around = around.AroundState()
+        self._trails: dict = {}
+
+    def draw(self, canvas: Array, output: Tracks) -> Array:
+        """Head box, axes, landmarks and features with trails, on the driving frame."""
+        self._trails = draw.extend_trails(self._trails, output)
+        return draw.tracks(canvas, output, self._trails)
+
+    def _beside(self, frame: Frame, tracks: Tracks) -> Tracks:
+        self._around, tracks = around.observed(self._around, frame, tracks)
+        return tracks
+
+
+class Track(_HeadTrack):
+    """Stage 2."""
 
     def __init__(self, config: TrackConfig, profiles: Profiles, aligner: Aligner | None) -> None:
         self._config, self._profiles, self._aligner = config, profiles, aligner
@@ -31,23 +50,16 @@ class Track(Stage):
             camera=profiles.camera,
             aligner=self._aligner,
         )
-        return tracks
-
-    def draw(self, canvas: Array, output: Tracks) -> Array:
-        """Head box, axes, landmarks and features with trails, on the driving frame."""
-        self._trails = draw.extend_trails(self._trails, output)
-        return draw.tracks(canvas, output, self._trails)
+        return self._beside(frame, tracks)
 
     def reset(self) -> None:
         """Forget the head; the next frame is the reference."""
+        super().reset()
         self._state = tracking.initial_state()
-        self._trails: dict = {}
 
 
-class LearnedTrack(Stage):
+class LearnedTrack(_HeadTrack):
     """Stage 2 by a detector's keypoints in every frame."""
-
-    name = "tracks"
 
     def __init__(self, detector: Detector, profiles: Profiles) -> None:
         self._detector, self._profiles = detector, profiles
@@ -58,34 +70,29 @@ class LearnedTrack(Stage):
         self._state, tracks = learned_tracking.step(
             self._state, frame, self._detector, self._profiles.camera
         )
-        return tracks
-
-    def draw(self, canvas: Array, output: Tracks) -> Array:
-        """Head box, axes and keypoints with trails, on the driving frame."""
-        self._trails = draw.extend_trails(self._trails, output)
-        return draw.tracks(canvas, output, self._trails)
+        return self._beside(frame, tracks)
 
     def reset(self) -> None:
         """Forget the head; the next frame is the reference."""
+        super().reset()
         self._state = learned_tracking.initial_state()
-        self._trails: dict = {}
 
 
-class HybridTrack(LearnedTrack):
+class HybridTrack(_HeadTrack):
     """Stage 2 by a detector's keypoints now and then, carried by optical flow in between."""
 
     def __init__(self, detector: Detector, config: TrackConfig, profiles: Profiles) -> None:
-        self._config = config
-        super().__init__(detector, profiles)
+        self._detector, self._config, self._profiles = detector, config, profiles
+        self.reset()
 
     def __call__(self, frame: Frame, mask: SkinMask) -> Tracks:
         """Find or carry the keypoints of the next frame of the driving video."""
         self._state, tracks = hybrid_tracking.step(
             self._state, frame, self._detector, self._config, self._profiles.camera
         )
-        return tracks
+        return self._beside(frame, tracks)
 
     def reset(self) -> None:
         """Forget the head; the next frame is the reference."""
+        super().reset()
         self._state = hybrid_tracking.initial_state()
-        self._trails = {}

@@ -36,7 +36,12 @@ class Dense(Stage):
         if (count := len(source.keypoints.xy_norm)) != len(REACH_BOX):  # those of an object
             reach_norm, pinned = np.full(count, _REACH_OBJECT, np.float32), None
         return dense_motion.combine(
-            source.keypoints, points.target, reach_norm, self._config.grid, pinned
+            source.keypoints,
+            points.target,
+            reach_norm,
+            self._config.grid,
+            pinned,
+            points.background,
         )
 
     def draw(self, canvas: Array, output: DenseMotion) -> Array:
@@ -56,4 +61,4 @@ class LearnedDense(Dense):
         if source is not self._source:
             self._renderer.set_source(source)
             self._source = source
-        return self._renderer.move(points.target)
+        return self._renderer.move(points.target, points.background)

@@ -9,7 +9,7 @@ import pytest
 from hybridanim.alignment import MEAN_SHAPE
 from hybridanim.anchors import ANCHORS, FOLLOW
 from hybridanim.landmarks.points import MIRROR
-from hybridanim.learning import data, data_augment, data_cache, data_openings
+from hybridanim.learning import data, data_augment, data_cache, data_openings, data_rows
 from hybridanim.learning.data import Augment, Pairs
 from hybridanim.learning.data_cache import Clip
 from hybridanim.types import Array
@@ -86,17 +86,17 @@ def test_layout_mirror_is_its_own_inverse() -> None:
 def test_held_back_moves_by_the_share() -> None:
     rows = clip().points[data.TAUGHT]
     before, after = rows[0, :, :6], rows[5, :, :6]
-    found = data.held_back(before, after, FOLLOW)
+    found = data_rows.held_back(before, after, FOLLOW)
     whole, none = FOLLOW == 1, np.zeros_like(FOLLOW)
     np.testing.assert_allclose(found[whole], after[whole], atol=1e-5)
-    np.testing.assert_allclose(data.held_back(before, after, none), before, atol=1e-5)
+    np.testing.assert_allclose(data_rows.held_back(before, after, none), before, atol=1e-5)
 
 
 def test_carried_over_without_motion_is_the_source() -> None:
     rows = clip().points[data.TAUGHT]
     source, before, after = rows[0, :, :6], rows[2, :, :6], rows[4, :, :6]
-    np.testing.assert_allclose(data.carried_over(source, before, before), source, atol=1e-5)
-    np.testing.assert_allclose(data.carried_over(before, before, after), after, atol=1e-5)
+    np.testing.assert_allclose(data_rows.carried_over(source, before, before), source, atol=1e-5)
+    np.testing.assert_allclose(data_rows.carried_over(before, before, after), after, atol=1e-5)
 
 
 def test_batches_depend_on_seed_and_step_alone() -> None:
@@ -374,3 +374,44 @@ def test_opposite_close_ups_depend_on_seed_step_and_row_alone() -> None:
     assert (whole.source[2:4] == part.source).all() and (whole.driving[2:4] == part.driving).all()
     assert (whole.driving_points.xy[2:4] == part.driving_points.xy).all()
     assert (whole.source_points.jacobian[2:4] == part.source_points.jacobian).all()
+
+
+def test_body_of_another_set_goes_where_the_tracker_carried_it() -> None:
+    rng = np.random.default_rng(3)
+    linear, shift = np.array([[1.1, 0.2], [-0.1, 0.9]]), np.array([0.05, -0.1])
+    rows = rng.normal(0, 0.3, (len(ANCHORS), 7)).astype(np.float32)
+    rows[:, 2:6] = [0.8, 0.1, 0, 0.9]
+    moved = rows.copy()
+    moved[:, :2] = rows[:, :2] @ linear.T + shift
+    moved[:, 2:6] = (linear @ rows[:, 2:6].reshape(-1, 2, 2)).reshape(-1, 4)
+    other = rows + rng.normal(0, 0.02, rows.shape).astype(np.float32)
+    frames = np.zeros((2, 32, 32, 3), np.uint8)
+    points = {data.TRACKED: np.stack([rows, moved]), data.TAUGHT: np.stack([other, other])}
+    clip = data_rows.Clip("a", "a", frames, points)
+    layout = data.anchor_layout()
+    source, driving = data_rows.rows_of(clip, data.TAUGHT, (0, 1), layout)
+    body = FOLLOW < 1
+    np.testing.assert_allclose(driving[body, :2], source[body, :2] @ linear.T + shift, atol=1e-5)
+    change = linear @ source[body, 2:6].reshape(-1, 2, 2)
+    np.testing.assert_allclose(driving[body, 2:6], change.reshape(-1, 4), atol=1e-5)
+    np.testing.assert_allclose(driving[~body], source[~body], atol=1e-5)
+
+
+def test_background_of_a_pair_follows_the_view() -> None:
+    """A dot of the background in the drawn view of both frames is where the affine says."""
+    rng = np.random.default_rng(5)
+    row = np.array([[0.1, -0.05, 1.05, 0.1, -0.1, 1.02, 1]], np.float32)
+    still = np.array([[0, 0, 1, 0, 0, 1, 1]], np.float32)
+    clip = data_rows.Clip(
+        "a", "a", np.zeros((2, 8, 8, 3), np.uint8), {}, background=np.stack([still, row])
+    )
+    source_from_driving = data_rows.behind(clip, (0, 1))
+    place = np.array([0.3, -0.4])  # in frame 0, the first
+    there = row[0, 2:6].reshape(2, 2) @ place + row[0, :2]
+    np.testing.assert_allclose(
+        source_from_driving[:, :2] @ there + source_from_driving[:, 2], place, atol=1e-6
+    )
+    look = data.draw_look(data.Augment(), rng)
+    turned = data.turned_affine(source_from_driving, look)
+    seen = [look.view[:, :2] @ xy + look.view[:, 2] for xy in (place, there)]
+    np.testing.assert_allclose(turned[:, :2] @ seen[1] + turned[:, 2], seen[0], atol=1e-5)

@@ -21,8 +21,17 @@ from ..anchors import ANCHORS, FOLLOW, REACH_BOX
 from ..models import openings
 from ..models.blocks import Points
 from ..types import Array
-from . import data_openings
-from .data_augment import NONE, Augment, Look, closer, draw_look, recoloured, turned_points
+from . import data_openings, data_rows
+from .data_augment import (
+    NONE,
+    Augment,
+    Look,
+    closer,
+    draw_look,
+    recoloured,
+    turned_affine,
+    turned_points,
+)
 from .data_cache import DETECTED, FITTED, TAUGHT, TRACKED, Clip
 
 __all__ = [
@@ -47,6 +56,7 @@ class Batch(NamedTuple):
     driving: Tensor
     source_points: Points | None = None
     driving_points: Points | None = None
+    background: Tensor | None = None  # (B, 2, 3) float32 norm, source <- driving, beside points
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,58 +192,26 @@ def pair(
 ) -> tuple[Array, ...]:
     """Two frames (S, S, 3) float32 in [0, 1] and their keypoints (K, 6): source, driving.
 
-    Without a keypoint set, or a layout, the frames alone. A close-up shows both in the same window,
+    Then how what is behind has moved, (2, 3) float32, source <- driving, normalised. Without a
+    keypoint set, or a layout, the frames alone. A close-up shows both in the same window,
     round the driver's lids and lips.
     """
-    rows = [] if points is None or layout is None else _rows(clip, points, numbers, layout)
+    rows = (
+        [] if points is None or layout is None else data_rows.rows_of(clip, points, numbers, layout)
+    )
     images, side = [np.asarray(clip.frames[number]) for number in numbers], clip.frames.shape[1]
     if look is None or rng is None:
-        return *(shrunk(image, size).astype(np.float32) / 255 for image in images), *rows
+        plain = [shrunk(image, size).astype(np.float32) / 255 for image in images]
+        return (*plain, *rows, data_rows.behind(clip, numbers)) if rows else tuple(plain)
     if look.off_centre is not None and rows and layout is not None and size < side:
         look = closer(look, rows[1][layout.watched, :2], size, side)
     else:
         images = [shrunk(image, size) for image in images]
     images = recoloured(images, look, rng, size)
-    rows = [turned_points(row, look, layout, rng) for row in rows if layout is not None]
-    return *images, *rows
-
-
-def _rows(clip: Clip, points: str, numbers: tuple[int, int], layout: Layout) -> list[Array]:
-    """Keypoints (K, 6) of source and driving as the program would get them from this set."""
-    before, after = (clip.points[points][number, :, :6].copy() for number in numbers)
-    if clip.is_exact:
-        return [before, after]
-    if points in (TAUGHT, FITTED, DETECTED):  # neck and shoulders ride with the head there
-        return [before, held_back(before, after, layout.follow)]
-    fitted = clip.points.get(FITTED)
-    if points == TRACKED and fitted is not None:
-        source = fitted[numbers[0], :, :6].copy()
-        if np.isfinite(source).all():
-            return [source, carried_over(source, before, after)]
-    return [before, after]
-
-
-def carried_over(source: Array, before: Array, after: Array) -> Array:
-    """The source's keypoints (K, 6) moved as the driver's went from before to after."""
-    out = source.copy()
-    out[:, :2] += after[:, :2] - before[:, :2]
-    at_source, at_before, at_after = (
-        rows[:, 2:].reshape(-1, 2, 2) for rows in (source, before, after)
-    )
-    out[:, 2:] = (at_after @ np.linalg.inv(at_before) @ at_source).reshape(-1, 4)
-    return out
-
-
-def held_back(source: Array, driving: Array, follow: Array) -> Array:
-    """Driving keypoints (K, 6) of which each takes only its share of the motion from the source."""
-    out = driving.copy()
-    share = follow[:, None]
-    out[:, :2] = source[:, :2] + share * (driving[:, :2] - source[:, :2])
-    before, after = (rows[:, 2:].reshape(-1, 2, 2) for rows in (source, driving))
-    change = after @ np.linalg.inv(before)
-    kept = np.eye(2) + share[..., None] * (change - np.eye(2))
-    out[:, 2:] = (kept @ before).reshape(-1, 4)
-    return out
+    if not rows or layout is None:
+        return tuple(images)
+    rows = [turned_points(row, look, layout, rng) for row in rows]
+    return *images, *rows, turned_affine(data_rows.behind(clip, numbers), look)
 
 
 def shrunk(image: Array, size: int) -> Array:
@@ -245,8 +223,12 @@ def shrunk(image: Array, size: int) -> Array:
 
 def collate(rows: list[tuple[Array, ...]]) -> Batch:
     """Samples of ``pair`` to one batch."""
-    source, driving, *points = (np.stack(part) for part in zip(*rows, strict=True))
-    return Batch(as_pictures(source), as_pictures(driving), *(as_points(row) for row in points))
+    source, driving, *more = (np.stack(part) for part in zip(*rows, strict=True))
+    pictures = as_pictures(source), as_pictures(driving)
+    if not more:
+        return Batch(*pictures)
+    before, after, behind = more
+    return Batch(*pictures, as_points(before), as_points(after), torch.from_numpy(behind))
 
 
 def as_pictures(images: Array) -> Tensor:

@@ -205,6 +205,13 @@ def turned_points(rows: Array, look: Look, layout: Layout, rng: np.random.Genera
     return np.concatenate([xy, jacobian.reshape(-1, 4)], 1).astype(np.float32)
 
 
+def turned_affine(affine: Array, look: Look) -> Array:
+    """(2, 3) float32: a map between two frames, source <- driving, in the drawn view of both."""
+    view = np.vstack([look.view, [0, 0, 1]]).astype(np.float64)
+    whole = np.vstack([affine, [0, 0, 1]])
+    return (view @ whole @ np.linalg.inv(view))[:2].astype(np.float32)
+
+
 def _disturbed(
     xy: Array, jacobian: Array, augment: Augment, layout: Layout, rng: np.random.Generator
 ) -> tuple[Array, Array]:

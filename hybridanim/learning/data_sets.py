@@ -26,7 +26,7 @@ from . import data_tracked
 from .data_cache import BACKGROUND, DETECTED, FITTED, TAUGHT, TRACKED, anchors_of
 
 _NETWORKS = (teacher.MESH_FILE, teacher.EYE_FILE, teacher.DETECTOR_FILE)
-_TRACKER = 2  # to be raised when the classical front end gives other keypoints
+_TRACKER = 3  # to be raised when the classical front end gives other keypoints
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from .. import geometry, learned_tracking, segmentation, sparse_motion, tracking
+from .. import geometry, learned_tracking, segmentation, sparse_motion, surroundings, tracking
 from ..alignment import MEAN_SHAPE, Aligner
 from ..anchors import ANCHORS
 from ..config import SegmentConfig, TrackConfig
@@ -29,12 +29,12 @@ def classical(moving: Iterable[Array], aligner: Aligner) -> dict[str, Array]:
 
     Each (N, K, 7), in the coordinates of the square frame; nan while the head is lost or its
     landmarks are doubtful. ``background``: (N, 1, 7) in the same form, how what is behind has moved
-    since the first frame: x, y where the square's middle went, the linear part, 0 where unknown.
+    since the first frame: x, y where the square's middle went, the linear part.
     """
     nothing = np.full((len(ANCHORS), 7), np.nan, np.float32)
     out: dict[str, list[Array]] = {TRACKED: [], FITTED: [], BACKGROUND: []}
     skin, state = segmentation.initial_state(), tracking.initial_state()
-    beside = around.AroundState()
+    beside, behind = around.AroundState(), None
     first: tuple[Keypoints, HeadBox] | None = None
     for i, image in enumerate(moving):
         frame, crop = Frame(image, i, i / _NOMINAL_FPS), geometry.whole(image)
@@ -46,12 +46,13 @@ def classical(moving: Iterable[Array], aligner: Aligner) -> dict[str, Array]:
         rest = _rest(tracks, crop)
         if first is None and rest is not None and tracks.head is not None:
             first = rest, tracks.head
-        carried, behind = nothing, None
+        carried = nothing
         if first is not None and tracks:
             now = sparse_motion.moved(tracks, *first, crop)
             if tracks.around is not None:
-                now = sparse_motion.with_body(now, *first, tracks.around, crop)
-                behind = sparse_motion.background(now, *first, tracks.around, crop)
+                now = surroundings.with_body(now, *first, tracks.around, crop)
+                found = surroundings.background(now, *first, tracks.around, crop)
+                behind = behind if found is None else found
             carried = packed(now)
         out[TRACKED].append(carried)
         out[FITTED].append(nothing if rest is None else packed(rest))

@@ -32,6 +32,9 @@ class LossWeights:
     """How much more again a pixel inside an open mouth or eye counts."""
     alpha: float = 0.001
     """Mean of the paint's share: paint by exception."""
+    needless: float = 0.0
+    """Share of paint where the moved source is right already: a background that stands stays as
+    it is."""
     gan: float = 0.0
     """LSGAN term of a patch discriminator."""
     matching: float = 0.0

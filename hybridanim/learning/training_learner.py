@@ -50,7 +50,8 @@ class Learner(nn.Module):
         """
         source, driving, bent = self.points(batch, bend)
         moving = [_upright(x) if shifts_only else x for x in (source, driving)]
-        return Learned(self.animator(batch.source, *moving), source, driving, bent)
+        result = self.animator(batch.source, *moving, batch.background)
+        return Learned(result, source, driving, bent)
 
     def points(
         self, batch: Batch, bend: Bend | None = None
@@ -120,4 +121,6 @@ def at_device(batch: Batch, device: torch.device) -> Batch:
         return points and Points(points.xy.to(device), points.jacobian.to(device))
 
     source, driving = (x.to(device, non_blocking=True) for x in (batch.source, batch.driving))
-    return Batch(source, driving, moved(batch.source_points), moved(batch.driving_points))
+    points = moved(batch.source_points), moved(batch.driving_points)
+    behind = batch.background
+    return Batch(source, driving, *points, None if behind is None else behind.to(device))

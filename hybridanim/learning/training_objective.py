@@ -66,6 +66,8 @@ class Objective:
             + losses.gradient_l1(painted.paint, truth, focus),
             "alpha": painted.alpha.mean(),
         }
+        if weights.needless:
+            terms["needless"] = losses.needless(painted.alpha, painted.warped, truth)
         if bend is not None and learned.bent is not None:
             places, affines = equivariance.losses(bend, learned.driving, learned.bent)
             terms |= {"equivariance": places, "equivariance_jacobian": affines}

@@ -52,13 +52,17 @@ def inverse_2x2(matrix: Tensor, least: float = 1e-4) -> Tensor:
     return rows / area[..., None, None]
 
 
-def affines(source: Points, target: Points) -> Tensor:
-    """(B, K+1, 2, 3): source from target near each keypoint; row 0 is the identity (background)."""
+def affines(source: Points, target: Points, background: Tensor | None = None) -> Tensor:
+    """(B, K+1, 2, 3): source from target near each keypoint; row 0 is the background's.
+
+    background: (B, 2, 3), or None for the identity.
+    """
     linear = source.jacobian @ inverse_2x2(target.jacobian)
     shift = source.xy[..., None] - linear @ target.xy[..., None]
     rows = torch.cat([linear, shift], -1)
-    still = torch.eye(2, 3, device=rows.device).expand(len(rows), 1, 2, 3)
-    return torch.cat([still, rows], 1)
+    if background is None:
+        background = torch.eye(2, 3, device=rows.device).expand(len(rows), 2, 3)
+    return torch.cat([background[:, None], rows], 1)
 
 
 def spread(rows: Tensor, grid: Tensor) -> Tensor:

@@ -128,14 +128,18 @@ class Animator(nn.Module):
         """Once per source; picture (B, 3, H, W) in [0, 1], H and W multiples of 32."""
         return self.generator.encode(picture)
 
-    def animate(self, encoded: Encoded, source: Points, target: Points) -> Animated:
-        """Once per frame."""
-        motion = self.motion(encoded.small, source, target)
+    def animate(
+        self, encoded: Encoded, source: Points, target: Points, background: Tensor | None = None
+    ) -> Animated:
+        """Once per frame; background (B, 2, 3) source <- target, None where it stands."""
+        motion = self.motion(encoded.small, source, target, background)
         return Animated(self.generator(encoded, motion), motion)
 
-    def forward(self, picture: Tensor, source: Points, target: Points) -> Animated:
+    def forward(
+        self, picture: Tensor, source: Points, target: Points, background: Tensor | None = None
+    ) -> Animated:
         """Both at once, for training."""
-        return self.animate(self.encode(picture), source, target)
+        return self.animate(self.encode(picture), source, target, background)
 
 
 def fast(sizes: FastSizes | None = None, reach: Tensor | None = None) -> Animator:

@@ -68,14 +68,19 @@ class DenseMotion(nn.Module):
         nn.init.zeros_(self.head.bias)  # pyright: ignore[reportArgumentType]
         self.features = nn.Conv2d(widths[0], features, 1)
 
-    def forward(self, small: Tensor, source: Points, target: Points) -> Motion:
-        """small: (B, 3, h, w) source picture in [0, 1] at the working resolution."""
+    def forward(
+        self, small: Tensor, source: Points, target: Points, background: Tensor | None = None
+    ) -> Motion:
+        """small: (B, 3, h, w) source picture in [0, 1] at the working resolution.
+
+        background: (B, 2, 3) source <- target, normalised, of what is behind; None: it stands.
+        """
         height, width = small.shape[2:]
         if not self._has_jacobians:
             source, target = _upright(source, target)
         with torch.autocast(small.device.type, enabled=False):
             grid = blocks.grid_norm(height, width, small)
-            rows = blocks.affines(source, target)
+            rows = blocks.affines(source, target, background)
             near, before, prior = self._prior(source, target, grid)
             start = blocks.combine(rows, prior.softmax(1), grid)
             x = torch.cat([near - before, *self._looks(small, rows, start, grid)], 1)

@@ -67,9 +67,10 @@ class _Move(_Encode):
         source_jacobian: Tensor,
         target_xy: Tensor,
         target_jacobian: Tensor,
+        background: Tensor,
     ) -> tuple[Tensor, ...]:
         source, target = Points(source_xy, source_jacobian), Points(target_xy, target_jacobian)
-        return tuple(self.net.motion(small, source, target))
+        return tuple(self.net.motion(small, source, target, background))
 
 
 class _Paint(_Encode):
@@ -111,6 +112,7 @@ def animator_graphs(net: Animator) -> list[Graph]:
             ("jacobian", np.tile(np.eye(2, dtype=np.float32), (1, count, 1, 1))),
         )
     }
+    points["background"] = np.eye(2, 3, dtype=np.float32)[None]
     move = Graph("move", _Move(net), {"small": encoded["small"], **points})
     moved = move.run(move.inputs)
     inputs = {

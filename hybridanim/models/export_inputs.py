@@ -20,6 +20,7 @@ from ..types import Array, Crop, HeadBox, Keypoints
 _PLACE = Crop(85, 0, 280)  # of scikit-image's astronaut, and the head in it
 _HEAD = HeadBox((224.7, 113.2), 112.4, 3.2)
 _CALIBRATION = 16
+_STILL = np.eye(2, 3, dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Sample:
     picture: Array  # (side, side, 3) uint8 RGB
     source: Keypoints
     target: Keypoints
+    background: Array  # (2, 3) float32, source <- target
 
     def inputs(self) -> dict[str, Array]:
         """By the graphs' names."""
@@ -37,7 +39,7 @@ class Sample:
         for which, points in (("source", self.source), ("target", self.target)):
             named[f"{which}_xy"] = points.xy_norm[None]
             named[f"{which}_jacobian"] = points.jacobian[None]
-        return named
+        return {**named, "background": self.background[None]}
 
 
 def checks(side: int, count: int) -> list[Sample]:
@@ -47,8 +49,10 @@ def checks(side: int, count: int) -> list[Sample]:
     turned = HeadBox((228.0, 117.0), 116.0, -6.0)
     moved = _face(turned) if count == len(ANCHORS) else _moved(face, 1.05, 6.0, 0.03)
     return [
-        Sample("noise", _noise(side, 0), scattered, _moved(scattered, 1.05, 6.0, 0.03)),
-        Sample("a photograph", _photograph(side), face, moved),
+        Sample(
+            "noise", _noise(side, 0), scattered, _moved(scattered, 1.05, 6.0, 0.03), _pan(0.01, 0.5)
+        ),
+        Sample("a photograph", _photograph(side), face, moved, _STILL),
     ]
 
 
@@ -61,21 +65,23 @@ def calibration(side: int, count: int) -> Iterator[Sample]:
         reach = 1.0 if index % 2 else 3.0
         size, roll_deg = float(np.exp(0.12 * reach * rng.uniform(-1, 1))), 12 * reach
         roll_deg *= rng.uniform(-1, 1)
-        picture = _photograph(side)
+        picture, behind = _photograph(side), _STILL
+        if index % 4 == 1:
+            behind = _pan(0.05 * reach * rng.uniform(-1, 1), 4.0 * reach)
         if index % 3 == 1:  # paler than faces usually are, or darker
             picture = cv2.convertScaleAbs(picture, alpha=0.6, beta=60.0 * (index % 2))
         if index % 3 == 2:
             picture = _noise(side, index)
         if count != len(ANCHORS) or index % 4 == 3:
             source = _scattered(count, rng)
-            yield Sample("", picture, source, _moved(source, size, roll_deg, 0.06 * reach))
+            yield Sample("", picture, source, _moved(source, size, roll_deg, 0.06 * reach), behind)
             continue
         center = np.array(_HEAD.center_xy_px) + 18 * reach * rng.uniform(-1, 1, 2)
         box = HeadBox((float(center[0]), float(center[1])), size * _HEAD.size_px, roll_deg)
         target = _open(_face(box), rng.uniform(0, 1))
         bent = 0.05 * rng.standard_normal(target.jacobian.shape)
         jacobian = target.jacobian @ (np.eye(2) + bent).astype(np.float32)
-        yield Sample("", picture, _face(_HEAD), replace(target, jacobian=jacobian))
+        yield Sample("", picture, _face(_HEAD), replace(target, jacobian=jacobian), behind)
 
 
 def batch(picture: Array) -> Array:
@@ -97,6 +103,12 @@ def _open(face: Keypoints, share: float) -> Keypoints:
         if anchor.name.endswith("upper_lid"):
             xy[row] += 0.03 * (1 - share) * down[row]
     return replace(face, xy_norm=xy)
+
+
+def _pan(shift_norm: float, roll_deg: float) -> Array:
+    """A background that a camera moves."""
+    shift = np.full(2, shift_norm)
+    return np.column_stack([geometry.similarity(1.0, roll_deg), shift]).astype(np.float32)
 
 
 def _scattered(count: int, rng: np.random.Generator) -> Keypoints:

@@ -31,6 +31,7 @@ _MEANING = {
     "source_jacobian": "their local affines, canonical object -> source",
     "target_xy": "where the keypoints are to go",
     "target_jacobian": "their local affines there",
+    "background": "affine source <- target of what is behind; 1 0 0, 0 1 0 where it stands",
     "flow": "for each cell, x and y of the place in the source that it shows",
     "occlusion": "1 where the source shows what is wanted, 0 where it must be painted",
     "masks": "share of the background and of each keypoint's local map; sum to one",
