@@ -15,7 +15,17 @@ from . import geometry, sparse_motion, surroundings, transfer
 from .anchors import FOLLOW, FREE, PINNED
 from .config import KeypointsConfig
 from .smoothing import OneEuroState, one_euro_step
-from .types import Array, Crop, Frame, HeadBox, Keypoints, Source, SparseMotion, Tracks
+from .types import (
+    Array,
+    Crop,
+    Frame,
+    HeadBox,
+    Keypoints,
+    Source,
+    SparseMotion,
+    Surroundings,
+    Tracks,
+)
 
 _RELAX_S = 0.8  # time constant of going to rest while lost
 _EASE_S = 0.25  # time constant of coming back
@@ -32,6 +42,7 @@ class Reference:
     keypoints: Keypoints  # in the driving crop
     head: HeadBox | None  # driving pixels; None = keypoints of something without a head
     crop: Crop
+    around: Surroundings | None = None  # of the same run, to tell where the body was
 
 
 @dataclass(frozen=True)
@@ -112,12 +123,12 @@ def reference_of(
     if tracks.keypoints is not None and tracks.keypoints_crop is not None:
         own = tracks.keypoints_crop
         points = sparse_motion.in_crop(tracks.keypoints, own, crop or own)
-        return Reference(points, tracks.head, crop or own)
+        return Reference(points, tracks.head, crop or own, tracks.around)
     if tracks.head is None:
         return None
     crop = crop or sparse_motion.crop_around(tracks.head)
     points = sparse_motion.rest(tracks.head, tracks.landmarks_xy_px, mean_shape, crop)
-    return Reference(points, tracks.head, crop)
+    return Reference(points, tracks.head, crop, tracks.around)
 
 
 def _shows_something(tracks: Tracks) -> bool:
@@ -148,10 +159,13 @@ def mixed(a: Keypoints, b: Keypoints, share_b: float) -> Keypoints:
 
 
 def _at_rest(reference: Reference, first: Reference, *, has_body: bool) -> Keypoints:
-    """The reference in the fixed crop; a followed body rests as in the first frame."""
+    """The reference in the fixed crop; a followed body rests as it was then, or at first."""
     found = sparse_motion.in_crop(reference.keypoints, reference.crop, first.crop)
-    if not has_body or reference is first:
+    if not has_body or reference is first or first.head is None:
         return found
+    if reference.around is not None:
+        around = reference.around
+        return surroundings.with_body(found, first.keypoints, first.head, around, first.crop)
     body = FOLLOW < 1
     return Keypoints(
         np.where(body[:, None], first.keypoints.xy_norm, found.xy_norm),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
@@ -192,3 +194,22 @@ def test_when_the_background_follows(nod, source, motion, background, moves):
     if then.background is not None:  # source <- target: the way back
         shift_px = then.background[:, 2] * CROP.side_px / 2
         np.testing.assert_allclose(shift_px, -truth[:, 2], atol=1.2)
+
+
+def test_a_later_reference_puts_the_body_at_rest_too(nod, source):
+    """A person who moved and then says "this is rest" has a body at rest, not only a head."""
+    (_, _, head), found = nod
+    config = KeypointsConfig(smooth=0)
+    start = Surroundings(
+        found.reference_xy_px, found.reference_xy_px, found.confidence, found.is_body
+    )
+    image = np.zeros((SIZE, SIZE, 3), np.uint8)
+    state = following.FollowState(crop=CROP)
+    state, _ = following.step(
+        state, Frame(image), tracks_of(keypoints(), start), source, config, None
+    )
+    later = tracks_of(keypoints(head), found)
+    reference = following.reference_of(later, None)
+    state = dataclasses.replace(state, reference=reference)
+    _, then = following.step(state, Frame(image, 1, 0.04), later, source, config, None)
+    np.testing.assert_allclose(then.target.xy_norm, source.keypoints.xy_norm, atol=0.02)

@@ -70,4 +70,4 @@ def rescaled(reference: Reference, ratio: float) -> Reference:
         x, y = ((value + 0.5) * ratio - 0.5 for value in head.center_xy_px)
         head = replace(head, center_xy_px=(x, y), size_px=head.size_px * ratio)
     crop = Crop(crop.x_px * ratio, crop.y_px * ratio, crop.side_px * ratio)
-    return replace(reference, head=head, crop=crop)
+    return replace(reference, head=head, crop=crop, around=None)  # corners are found anew
