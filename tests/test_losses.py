@@ -164,3 +164,13 @@ def test_perceptual_orders_blur_below_the_truth() -> None:
     assert float(loss(picture, picture)) == 0
     assert 0 < float(loss(little, picture)) < float(loss(much, picture))
     assert not list(loss.parameters())
+
+
+def test_needless_counts_paint_where_nothing_changes() -> None:
+    source = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    truth = source.clone()
+    truth[..., 32:] = 1 - truth[..., 32:]  # the right half changes
+    left, right = torch.zeros(1, 1, 64, 64), torch.zeros(1, 1, 64, 64)
+    left[..., :24], right[..., 40:] = 1, 1
+    assert losses.needless(left, source, truth) == pytest.approx(24 / 64, abs=1e-4)
+    assert losses.needless(right, source, truth) < 1e-4

@@ -47,14 +47,17 @@ def gradient_l1(
     return total / scales
 
 
-def needless(alpha: Tensor, warped: Tensor, truth: Tensor) -> Tensor:
-    """Mean share of paint (B, 1, S, S) in places that the moved source (B, 3, S, S) gets right."""
-    error = (warped.detach() - truth).abs().mean(1, keepdim=True)
-    error = functional.avg_pool2d(error, 5, 1, 2, count_include_pad=False)
-    return (alpha * (-error / _RIGHT).exp()).mean()
+def needless(alpha: Tensor, source: Tensor, truth: Tensor) -> Tensor:
+    """Mean share of paint (B, 1, S, S) in places where nothing has changed.
+
+    source, truth: (B, 3, S, S), unmoved; where they agree over a neighbourhood the picture stands.
+    """
+    change = (source - truth).abs().mean(1, keepdim=True)
+    change = functional.avg_pool2d(change, 9, 1, 4, count_include_pad=False)
+    return (alpha * (-change / _STILL).exp()).mean()
 
 
-_RIGHT = 0.012  # an error that compression makes: three grey levels
+_STILL = 0.008  # a change that compression makes: two grey levels
 _WIDER = 2.5  # an open mouth lies between the lips' keypoints, out of their own reach
 
 

@@ -33,8 +33,8 @@ class LossWeights:
     alpha: float = 0.001
     """Mean of the paint's share: paint by exception."""
     needless: float = 0.0
-    """Share of paint where the moved source is right already: a background that stands stays as
-    it is."""
+    """Share of paint where source and driving frame agree: a background that stands stays as it
+    is."""
     gan: float = 0.0
     """LSGAN term of a patch discriminator."""
     matching: float = 0.0

@@ -67,7 +67,7 @@ class Objective:
             "alpha": painted.alpha.mean(),
         }
         if weights.needless:
-            terms["needless"] = losses.needless(painted.alpha, painted.warped, truth)
+            terms["needless"] = losses.needless(painted.alpha, batch.source, truth)
         if bend is not None and learned.bent is not None:
             places, affines = equivariance.losses(bend, learned.driving, learned.bent)
             terms |= {"equivariance": places, "equivariance_jacobian": affines}
