@@ -91,6 +91,13 @@ class KeypointsConfig:
         _within("--scale", self.scale, 0, 5)
         _within("--smooth", self.smooth, 0, 1)
 
+    @property
+    def moves_background(self) -> bool:
+        """Whether what is behind the source moves as the driver's camera does."""
+        if self.background == "auto":
+            return self.motion == "absolute"
+        return self.background == "follow"
+
 
 @dataclass(frozen=True)
 class DenseConfig:

@@ -88,8 +88,9 @@ def step(
         assert first.head is not None and tracks.around is not None
         beside = first.keypoints, first.head, tracks.around, first.crop
         driving = surroundings.with_body(driving, *beside)
-        behind = surroundings.background(driving, *beside)
-        state = replace(state, background=state.background if behind is None else behind)
+        if config.moves_background:
+            behind = surroundings.background(driving, *beside)
+            state = replace(state, background=state.background if behind is None else behind)
     state, driving = _smoothed(state, driving, frame.time_s, config.smooth)
     state = replace(state, behind=_behind(state, config))
     if config.motion == "absolute":
@@ -176,9 +177,7 @@ def _at_rest(reference: Reference, first: Reference, *, has_body: bool) -> Keypo
 
 def _behind(state: FollowState, config: KeypointsConfig) -> Array | None:
     """(2, 3) float32 source <- target of what is behind the source; None where it stands."""
-    if config.background == "still":
-        return None
-    if config.background == "auto" and config.motion == "relative":
+    if not config.moves_background:
         return None
     still = np.eye(2, 3)
     moved = still + config.scale * (state.background - still)
@@ -226,8 +225,8 @@ def _smoothed(
     background = np.column_stack([linear[-1], xy[-1]])
     if not np.array_equal(behind, _still()):
         state = replace(state, background=background)
-    kept = (np.ascontiguousarray(part[:-1], np.float32) for part in (xy, linear))
-    return replace(state, filter=filter_state), Keypoints(*kept, driving.confidence)
+    xy, jacobian = (np.ascontiguousarray(part[:-1], np.float32) for part in (xy, linear))
+    return replace(state, filter=filter_state), Keypoints(xy, jacobian, driving.confidence)
 
 
 def _size_ratio(source: Source, reference: Reference, crop: Crop) -> float:

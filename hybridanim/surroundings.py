@@ -37,7 +37,7 @@ def with_body(
     body = FOLLOW < 1
     places = geometry.px_from_norm(first.xy_norm, crop)
     residual_px = max(0.75, RESIDUAL_HEADS * head.size_px)
-    whole = _head_motion(first, driving, head, crop)
+    whole = head_motion(driving, first, head, crop)
     still = np.eye(2, 3, dtype=np.float32)
     led = still + FOLLOW.min() * (whole - still)
     mine = around.is_body
@@ -95,7 +95,10 @@ def background(
     Arguments as ``with_body``. None when there is too little to tell by. A background that hardly
     moves is exactly still.
     """
-    rows = ~around.is_body & ~_hair(around, first, driving, head, crop)
+    behind = ~around.is_body
+    if behind.sum() < _LEAST_BEHIND:
+        return None
+    rows = behind & ~_hair(around, driving, first, head, crop)
     before, after = around.reference_xy_px[rows], around.xy_px[rows]
     if len(before) < _LEAST_BEHIND:
         return None
@@ -124,17 +127,17 @@ def background(
 
 
 def _hair(
-    around: Surroundings, first: Keypoints, driving: Keypoints, head: HeadBox, crop: Crop
+    around: Surroundings, driving: Keypoints, first: Keypoints, head: HeadBox, crop: Crop
 ) -> Array:
     """(M,) bool: corners near the head that move with it rather than stand still."""
-    whole = _head_motion(first, driving, head, crop)
+    whole = head_motion(driving, first, head, crop)
     before, after = around.reference_xy_px, around.xy_px
     near = np.hypot(*(before - np.array(head.center_xy_px)).T) < _HAIR_HEADS * head.size_px
     with_head = np.hypot(*(before @ whole[:, :2].T + whole[:, 2] - after).T)
     return near & (with_head < np.hypot(*(after - before).T))
 
 
-def _head_motion(first: Keypoints, driving: Keypoints, head: HeadBox, crop: Crop) -> Array:
+def head_motion(driving: Keypoints, first: Keypoints, head: HeadBox, crop: Crop) -> Array:
     """(2, 3) affine in pixels of the head's keypoints since the first frame."""
     pinned = FOLLOW == 1
     places, now = (geometry.px_from_norm(p.xy_norm[pinned], crop) for p in (first, driving))

@@ -43,10 +43,14 @@ def trackers(
 ) -> tuple[Stage, Stage]:
     """Stages 1 and 2."""
     if detector is None or config.tracker == "classical":
-        return Segment(config.segment, profiles.skin), Track(config.track, profiles, aligner)
-    if config.tracker == "hybrid":
-        return NoSkin(config.tracker), HybridTrack(detector, config.track, profiles)
-    return NoSkin(config.tracker), LearnedTrack(detector, profiles)
+        segment = Segment(config.segment, profiles.skin)
+        track = Track(config.track, profiles, aligner)
+    elif config.tracker == "hybrid":
+        segment, track = NoSkin(config.tracker), HybridTrack(detector, config.track, profiles)
+    else:
+        segment, track = NoSkin(config.tracker), LearnedTrack(detector, profiles)
+    track.has_behind = config.keypoints.moves_background
+    return segment, track
 
 
 def renderers(config: PipelineConfig) -> tuple[Stage, Stage]:

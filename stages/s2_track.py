@@ -15,6 +15,7 @@ class _HeadTrack(Stage):
     """What every tracker has: trails to draw, and what is beside the head."""
 
     name = "tracks"
+    has_behind = True  # whether the background is followed as well
 
     def reset(self) -> None:
         """Forget the head; the next frame is the reference."""
@@ -27,7 +28,9 @@ class _HeadTrack(Stage):
         return draw.tracks(canvas, output, self._trails)
 
     def _beside(self, frame: Frame, tracks: Tracks) -> Tracks:
-        self._around, tracks = around.observed(self._around, frame, tracks)
+        self._around, tracks = around.observed(
+            self._around, frame, tracks, has_behind=self.has_behind
+        )
         return tracks
 
 

@@ -41,17 +41,22 @@ class AroundState:
     steps: int = 0
 
 
-def observed(state: AroundState, frame: Frame, tracks: Tracks) -> tuple[AroundState, Tracks]:
-    """Add the surroundings to what a tracker of heads says of the next frame."""
+def observed(
+    state: AroundState, frame: Frame, tracks: Tracks, *, has_behind: bool = True
+) -> tuple[AroundState, Tracks]:
+    """Add the surroundings to what a tracker of heads says of the next frame.
+
+    has_behind: follow the background's corners too.
+    """
     if tracks.head is None and state.window is None:
         return state, tracks
     grey = cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY)
-    state, around = step(state, grey, tracks.head if tracks else None)
+    state, around = step(state, grey, tracks.head if tracks else None, has_behind=has_behind)
     return state, replace(tracks, around=around)
 
 
 def step(
-    state: AroundState, grey: Array, head: HeadBox | None
+    state: AroundState, grey: Array, head: HeadBox | None, *, has_behind: bool = True
 ) -> tuple[AroundState, Surroundings | None]:
     """Follow the corners into the next frame.
 
@@ -61,14 +66,14 @@ def step(
     if state.window is None or state.shape != grey.shape:
         if head is None:
             return AroundState(), None
-        state = _started(grey, head)
+        state = _started(grey, head, _BACKGROUND if has_behind else 0)
         return state, _given(state, np.ones(len(state.alive), np.float32))  # pyright: ignore
     assert state.reference is not None and state.now is not None and state.alive is not None
     assert state.first is not None and state.last is not None
     small = state.window.cut(grey)
     is_search = state.steps % _SEARCH_FRAMES == 0
     rows = np.flatnonzero(state.alive | is_search)
-    guess = _expected(state)
+    guess = _expected(state) if is_search else state.now
     now, confidence = guess.copy(), np.zeros(len(guess), np.float32)
     found, error = flow.follow(
         state.first, small, state.reference[rows], guess[rows], window_px=11, levels=2
@@ -85,7 +90,7 @@ def step(
     return state, _given(state, confidence)
 
 
-def _started(grey: Array, head: HeadBox) -> AroundState:
+def _started(grey: Array, head: HeadBox, most_behind: int) -> AroundState:
     window = _window(grey, head)
     small = window.cut(grey)
     height, width = small.shape
@@ -93,7 +98,7 @@ def _started(grey: Array, head: HeadBox) -> AroundState:
     places = window.outside(np.stack([columns, rows], -1).astype(np.float32))
     across, down = np.moveaxis((places - np.array(head.center_xy_px)) / head.size_px, -1, 0)
     body = features.detect(small, _body(across, down), _BODY, spacing_px=_SPACING_PX)
-    behind = features.detect(small, _behind(across, down), _BACKGROUND, spacing_px=_SPACING_PX)
+    behind = features.detect(small, _behind(across, down), most_behind, spacing_px=_SPACING_PX)
     reference = np.concatenate([body, behind])
     is_body = np.arange(len(reference)) < len(body)
     alive = np.ones(len(reference), bool)
