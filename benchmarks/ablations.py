@@ -2,7 +2,8 @@
 
     python -m benchmarks.ablations --cache CACHE --out runs/ablations --json OUT [--only NAME ...]
 
-Faces have given keypoints (CACHE/train and CACHE/val as ``data_cache`` makes them), creatures are
+Faces have given keypoints (CACHE/train.json and val.json, which ``train`` writes into the folder
+data of a run, or folders of these names), creatures are
 drawn by ``examples.make_shapes`` and learn their keypoints; both with the small network, so that a
 few thousand pairs tell something. Every run of a kind sees the same pairs in the same order from
 the same start. A run that was interrupted goes on, one that is done is not made again. Figures are
@@ -47,8 +48,8 @@ def face_config(cache: Path, out: Path, budget: Budget) -> TrainConfig:
     """All ideas in, keypoints of the program's own tracker."""
     return TrainConfig(
         out=out,
-        cache=cache / "train",
-        validation=cache / "val",
+        cache=_split(cache, "train"),
+        validation=_split(cache, "val"),
         sets=("fitted", "tracked"),
         validation_sets=("tracked",),
         sizes=replace(OBJECT, picture_px=budget.size),
@@ -70,6 +71,12 @@ def shape_config(cache: Path, out: Path, budget: Budget) -> TrainConfig:
         ema=0.99,
         **_common(budget),
     )
+
+
+def _split(cache: Path, name: str) -> Path:
+    """A listing of the trainer's (data/train.json in the folder of a run), or a folder."""
+    listing = cache / f"{name}.json"
+    return listing if listing.is_file() else cache / name
 
 
 def _common(budget: Budget) -> dict:
@@ -98,6 +105,10 @@ FACES: dict[str, Callable[[TrainConfig], TrainConfig]] = {
     "no_jacobians": lambda config: _sized(config, jacobians=False),
     "no_occlusion": lambda config: _sized(config, occlusion=False),
     "no_blend": lambda config: _sized(config, blend=False),
+    "flow_teacher": lambda config: _lossy(config, flow=0.5),
+    "no_emphasis": lambda config: _lossy(config, emphasis=1, opened=0),
+    "needless": lambda config: _lossy(config, needless=0.02),
+    "opposite": lambda config: replace(config, augment=Augment(opposite=0.35)),
 }
 SHAPES: dict[str, Callable[[TrainConfig], TrainConfig]] = {
     "all": lambda config: config,

@@ -301,3 +301,15 @@ def test_still_keeps_the_head_in_the_middle() -> None:
     expected = 80 * (landmark_average() @ MEAN_SHAPE)[nose] + bright
     found = geometry.px_from_norm(rows[nose, :2], Crop(0, 0, 240))
     np.testing.assert_allclose(found, expected, atol=1)
+
+
+def test_a_run_starts_from_a_weights_file(cache: Path, tmp_path: Path) -> None:
+    """Before its first step it is the detector of the file; another kind of detector is refused."""
+    first = Distiller(config_of(cache, tmp_path / "first", 1))
+    config = replace(config_of(cache, tmp_path / "second", 1), start_from=first.run())
+    for name, value in Distiller(config).net.state_dict().items():
+        kept = first.average.state_dict()[name]
+        assert torch.allclose(value.float(), kept.float(), atol=2e-3), name
+    other = replace(config, out=tmp_path / "third", sizes=build.OBJECT_DETECTOR)
+    with pytest.raises(InputError, match="expected a detector of"):
+        Distiller(other)

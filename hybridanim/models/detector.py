@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .keypoints import KeypointDetector
 
 WEIGHTS = Path(__file__).parents[2] / "weights" / "detector_fast.safetensors"
-WEIGHTS_SHA256 = "2d0c8e0a97b6f29401bab7d284b90009614b97056fc2798fb727ec07c01dc052"
+WEIGHTS_SHA256 = "b965311c0d97299d72d3d9ae44fd9e18eaa55986c44195a030528c9d7a863bf8"
 CELLS_BASE = 0.8  # a heatmap's width where the place is certain, in cells
 _DOUBT = 0.04  # an expected error of this share of the canonical face halves the confidence
 
