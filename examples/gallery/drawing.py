@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,6 +25,7 @@ from . import drivers
 
 Array = NDArray[Any]
 RENDERERS = ("warp", "learned")
+GROUND = (96, 102, 112)  # below keypoints, which are drawn over 0.72 of it
 _GLANCE_S = 0.4  # as often as a usual run looks for its reference
 _GAP_PX = 4
 
@@ -146,10 +146,10 @@ def _driver_cell(points: Keypoints, crop: Crop, image: Array | None, side_px: in
     """The square round the driver's head: its pixels, or only its keypoints."""
     if image is not None:
         return geometry.crop_image(image, crop, side_px)
-    whole = Crop(0, 0, 2 * side_px)  # the words below are cut away
-    ground = ink.solid(2 * side_px, 2 * side_px, (96, 102, 112))
-    drawn = draw.keypoints(ground, points, whole, scale=1.0)
-    return cv2.resize(drawn, (side_px, side_px), interpolation=cv2.INTER_AREA)
+    side_px //= 2  # so that lines can still be seen in a small cell
+    ground = ink.solid(side_px + side_px // 4, side_px, GROUND)
+    drawn = draw.keypoints(ground, points, Crop(0, 0, side_px), radius=0.1)
+    return drawn[:side_px]  # without the words at the bottom
 
 
 def picture(row: Row, cell_px: int = 132) -> Array:
