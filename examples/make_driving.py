@@ -21,9 +21,10 @@ if __package__ in (None, ""):  # run as a script: the repository's root is not o
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from examples.driving_head import film
+from examples.driving_head.looks import Looks
 from examples.driving_head.paint import TONES, paint_atlas
 from examples.driving_head.raster import Array, Visible, rasterise
-from examples.driving_head.room import paint_room
+from examples.driving_head.room import paint_room, paint_wall
 from examples.driving_head.scene import MATERIALS, Posed, Scene
 from examples.driving_head.script import DURATION_S, Pose, pose_at
 from examples.driving_head.shading import Light, shade
@@ -31,7 +32,16 @@ from examples.driving_head.surfaces import look_up
 from examples.driving_head.truth import LANDMARK_NAMES, LANDMARKS, RenderedFrame
 from examples.driving_head.voice import synthesise
 
-__all__ = ["LANDMARK_NAMES", "Light", "Options", "Pose", "RenderedFrame", "frames", "render"]
+__all__ = [
+    "LANDMARK_NAMES",
+    "Light",
+    "Looks",
+    "Options",
+    "Pose",
+    "RenderedFrame",
+    "frames",
+    "render",
+]
 
 
 @dataclass(frozen=True)
@@ -48,27 +58,30 @@ class Options:
     hands: bool = True
     zoom: float = 1.0  # above 1 = the head is larger
     light: Light = field(default_factory=Light)
+    looks: Looks = field(default_factory=Looks)
 
 
 @cache
-def _scene() -> Scene:
-    return Scene()
+def _scene(looks: Looks) -> Scene:
+    return Scene(looks)
 
 
 @cache
-def _paint(tone: str, seed: int) -> tuple[Array, Array]:
-    return paint_atlas(tone, seed)
+def _paint(tone: str, seed: int, looks: Looks) -> tuple[Array, Array]:
+    return paint_atlas(tone, seed, looks)
 
 
 @cache
-def _atlas(tone: str, seed: int, blur_px: float) -> Array:
-    atlas, _ = _paint(tone, seed)
+def _atlas(tone: str, seed: int, looks: Looks, blur_px: float) -> Array:
+    atlas, _ = _paint(tone, seed, looks)
     return cv2.GaussianBlur(atlas, (0, 0), blur_px) if blur_px > 0.35 else atlas
 
 
 @cache
-def _room(width: int, height: int, seed: int) -> Array:
-    return paint_room(width, height, seed)
+def _room(width: int, height: int, seed: int, wall_rgb: tuple[int, int, int] | None) -> Array:
+    if wall_rgb is None:
+        return paint_room(width, height, seed)
+    return paint_wall(width, height, seed, wall_rgb)
 
 
 def camera_matrix(options: Options) -> Array:
@@ -91,7 +104,7 @@ def render(
     Takes some 0.1 to 0.2 s at 640x480; the first call also builds meshes and textures.
     """
     options = options or Options()
-    scene = _scene()
+    scene = _scene(options.looks)
     pose = pose or pose_at(time_s, options.seconds)
     if not options.hands:
         pose = Pose(pose.yaw_deg, pose.pitch_deg, pose.roll_deg, pose.shift_cm, pose.face)
@@ -155,7 +168,8 @@ def _light(scene: Scene, posed: Posed, seen: Visible, options: Options) -> tuple
     view = -values[:, 5:8]
     view /= np.linalg.norm(view, axis=1, keepdims=True)
     blur = 0.5 * 720 / (options.height * options.samples * options.zoom)
-    colour = _sample(_atlas(options.tone, options.seed, round(blur, 2)), values[:, :2])
+    atlas = _atlas(options.tone, options.seed, options.looks, round(blur, 2))
+    colour = _sample(atlas, values[:, :2])
     material = scene.triangle_material[seen.triangle]
     light = shade(colour, normal, view, material, MATERIALS, options.light)
     return light * values[:, 8:9], values[:, :2]
@@ -170,7 +184,8 @@ def _compose(colour: Array, seen: Visible, options: Options) -> Array:
     canvas = canvas.reshape(height * n, width * n, 4)
     if n > 1:
         canvas = cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)
-    room = np.power(_room(width, height, options.seed).astype(np.float32) / 255, 2.2)
+    room = _room(width, height, options.seed, options.looks.wall_rgb)
+    room = np.power(room.astype(np.float32) / 255, 2.2)
     mixed = canvas[..., :3] + room * (1 - canvas[..., 3:])
     return np.round(255 * np.power(np.clip(mixed, 0, 1), 1 / 2.2)).astype(np.uint8)
 
@@ -178,7 +193,7 @@ def _compose(colour: Array, seen: Visible, options: Options) -> Array:
 def _labels(scene: Scene, seen: Visible, texel: Array, options: Options) -> tuple[Array, Array]:
     """Skin labels by the majority of a pixel's samples, and parts by its middle sample."""
     n, height, width = options.samples, options.height, options.width
-    _, hair = _paint(options.tone, options.seed)
+    _, hair = _paint(options.tone, options.seed, options.looks)
     x, y = np.round(texel).astype(np.int64).T
     label = np.where(hair[y, x], 0, scene.triangle_label[seen.triangle])
     flat = np.zeros(height * n * width * n, np.uint8)

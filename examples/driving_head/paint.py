@@ -23,6 +23,7 @@ from .head import (
     mouth_shape,
     surface,
 )
+from .looks import Looks, beard_mask, palette, strands
 from .raster import Array
 from .surfaces import bump, noise, smooth_step
 
@@ -44,6 +45,8 @@ PATCHES = {
     "teeth": (1920, 512, 128, 128),
     "tongue": (1792, 640, 128, 128),
     "ear": (1536, 768, 256, 256),
+    "locks": (1792, 768, 256, 256),  # these two are empty unless the looks have them
+    "frame": (1920, 640, 128, 128),
 }
 
 
@@ -146,7 +149,7 @@ def _flush(image: Array, x: Array, y: Array) -> None:
     image *= 1 + bump(x, 4)[..., None] * bump(y - 4, 2)[..., None] * np.array([0.05, 0.05, 0.0])
 
 
-def _head(rng: np.random.Generator, tone: str) -> Array:
+def _head(rng: np.random.Generator, tone: str, looks: Looks) -> Array:
     _, _, width, height = PATCHES["head"]
     s = (np.arange(width) + 0.5) / width * 2 - 1
     rows = CROWN_Y + (np.arange(height) + 0.5) / height * (BOTTOM_Y - CROWN_Y)
@@ -154,7 +157,7 @@ def _head(rng: np.random.Generator, tone: str) -> Array:
     x, z, angle = surface(grid_s, y)
     x = np.where(z > 0, x, 99.0).astype(np.float32)  # features are on the front only
     y, angle = y.astype(np.float32), angle.astype(np.float32)
-    _, lips, hair = (linear(c) for c in TONES[tone])
+    _, lips, hair = (linear(c) for c in palette(TONES[tone], looks))
     image = _skin(rng, x.shape, tone, 6)
     _flush(image, x, y)
     freckles = _spots(rng, x.shape, 1100, 1.9)
@@ -169,6 +172,10 @@ def _head(rng: np.random.Generator, tone: str) -> Array:
     gloss = 0.5 + 0.5 * bump(x, 2.2) * smooth_step(-5, 1, y) + 0.9 * mouth
     gloss *= (1 - 0.8 * brows) * (1 - bump(y - MOUTH_Y, 0.2) * bump(x, 2.4))
     gloss *= 1 - bump(y, 0.3) * (np.abs(np.abs(x) - EYE_X) < 1.8)
+    if looks.beard:
+        beard = looks.beard * beard_mask(x, y, rng)
+        _mix(image, hair * (1 + 0.4 * noise(rng, x.shape, 4, 2))[..., None], 0.9 * beard)
+        gloss *= 1 - 0.7 * beard
     inside = _hair(image, gloss, angle, y, hair, rng)
     return np.dstack([image, gloss, inside])
 
@@ -188,7 +195,7 @@ def _hair(
     return inside
 
 
-def _eye(rng: np.random.Generator) -> Array:
+def _eye(rng: np.random.Generator, iris_rgb: tuple[int, int, int]) -> Array:
     """Iris in the middle; 4.4 cm across the patch."""
     size = PATCHES["eye"][2]
     axis = ((np.arange(size) + 0.5) / size - 0.5) * 4.4
@@ -199,20 +206,21 @@ def _eye(rng: np.random.Generator) -> Array:
     image *= 1 - np.clip(red, 0, 1)[..., None] * np.array([0.08, 0.4, 0.4], np.float32)
     rays = noise(rng, (size, size), 8, 2)
     spokes = np.interp(angle, np.linspace(-np.pi, np.pi, 91), rng.uniform(-1, 1, 91))
-    iris = linear((92, 66, 40)) * (1 + 0.35 * spokes + 0.25 * rays)[..., None]
+    iris = linear(iris_rgb) * (1 + 0.35 * spokes + 0.25 * rays)[..., None]
     iris = iris * (1.5 - 1.1 * smooth_step(0.3, 0.62, radius))[..., None]
     _mix(image, iris.astype(np.float32), smooth_step(0.64, 0.59, radius))
     _mix(image, np.full(3, 0.004, np.float32), smooth_step(0.28, 0.23, radius))
     return np.dstack([image, np.full_like(x, 1.0)])
 
 
-def _cloth(rng: np.random.Generator) -> Array:
+def _cloth(rng: np.random.Generator, looks: Looks) -> Array:
     """A knitted jumper: weave, ribs and broad stripes, no skin hues."""
     size = PATCHES["cloth"][2]
     y, x = np.mgrid[:size, :size].astype(np.float32)
     knit = 0.5 + 0.5 * np.sin(x * 2 * np.pi / 6) * np.sin(y * 2 * np.pi / 5 + np.abs(x % 6 - 3))
     stripe = smooth_step(0.1, 0.25, np.sin(y * 2 * np.pi / 92 + 1.5))[..., None]
-    colour = linear((38, 62, 86)) * (1 - stripe) + linear((150, 166, 170)) * stripe
+    broad, narrow = (linear(rgb) for rgb in looks.cloth_rgb)
+    colour = broad * (1 - stripe) + narrow * stripe
     folds = 1 + 0.16 * noise(rng, x.shape, 130, 3)
     image = colour * ((0.62 + 0.5 * knit) * folds)[..., None]
     return np.dstack([image, np.full_like(x, 0.05)])
@@ -247,7 +255,7 @@ def _palm(image: Array) -> None:
     image *= 1 - 0.3 * mask[..., None] * np.array([0.7, 1.0, 1.0], np.float32)
 
 
-def paint_atlas(tone: str, seed: int) -> tuple[Array, Array]:
+def paint_atlas(tone: str, seed: int, looks: Looks) -> tuple[Array, Array]:
     """(1024, 2048, 4) float32 linear RGB and gloss, and (1024, 2048) bool: True on hair."""
     rng = np.random.default_rng(seed)
     atlas = np.zeros((*ATLAS_SHAPE, 4), np.float32)
@@ -256,19 +264,25 @@ def paint_atlas(tone: str, seed: int) -> tuple[Array, Array]:
         x, y, width, height = PATCHES[name]
         atlas[y : y + height, x : x + width] = patch
 
-    head = _head(rng, tone)
+    head = _head(rng, tone, looks)
     put("head", head[..., :4])
     hair = np.zeros(ATLAS_SHAPE, bool)
     hair[:1024, :1024] = head[..., 4] > 0.5
-    put("cloth", _cloth(rng))
+    put("cloth", _cloth(rng, looks))
     put("skin", np.dstack([_skin(rng, (512, 512), tone, 7), np.full((512, 512), 0.3)]))
     put("hand", _hand(rng, tone))
-    put("eye", _eye(rng))
+    put("eye", _eye(rng, looks.iris_rgb))
     ear = _skin(rng, (256, 256), tone, 6) * np.array([1.05, 0.92, 0.92], np.float32)
     put("ear", np.dstack([ear, np.full((256, 256), 0.3)]))
     put("mouth", np.array([*linear((70, 18, 18)), 0.2]))
     put("tongue", np.array([*linear((176, 84, 84)), 0.6]))
     put("teeth", _teeth())
+    if looks.long_hair:
+        hair_rgb = linear(palette(TONES[tone], looks)[2])
+        shade = strands(rng, PATCHES["locks"][2])[..., None]
+        put("locks", np.dstack([hair_rgb * shade, 0.35 * shade]))
+    if looks.glasses:
+        put("frame", np.array([*linear((34, 30, 32)), 1.0]))
     return np.maximum(atlas, 0), hair
 
 

@@ -1,5 +1,7 @@
 """Seed -> the room behind the head: a plastered wall, a shelf of books, a framed picture.
 
+Or, for portraits, a plain wall of one colour.
+
 Slightly out of focus, textured everywhere, and free of skin hues.
 """
 
@@ -55,6 +57,17 @@ def paint_room(width: int, height: int, seed: int) -> Array:
     image += 3.0 * noise(rng, (h, w), 3, 1)[..., None]
     small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
     return np.clip(np.round(small), 0, 255).astype(np.uint8)
+
+
+def paint_wall(width: int, height: int, seed: int, rgb: tuple[int, int, int]) -> Array:
+    """A plain wall, lighter at the upper left, (height, width, 3) uint8 sRGB."""
+    rng = np.random.default_rng(seed + 1)
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    light = 1.08 - 0.16 * x / width - 0.18 * y / height
+    light = light * (1 + 0.04 * noise(rng, (height, width), height / 3, 3))
+    image = light[..., None] * np.array(rgb, np.float32)
+    image += 2.0 * noise(rng, (height, width), 3, 1)[..., None]
+    return np.clip(np.round(image), 0, 255).astype(np.uint8)
 
 
 def _picture(

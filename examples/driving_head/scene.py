@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import body
-from .head import EYE_X, Expression, Head
+from .head import EYE_X, EYEBALL, Expression, Head
+from .looks import Looks, glasses, long_hair
 from .paint import PATCHES
 from .raster import Array
 from .script import Pose
@@ -40,6 +41,8 @@ PARTS = {
     "right_hand": ("hand", "skin", 3),
     "left_sleeve": ("cloth", "other", 0),
     "right_sleeve": ("cloth", "other", 0),
+    "locks": ("locks", "skin", 0),  # these two only where the looks have them
+    "glasses": ("frame", "other", 0),
 }
 
 
@@ -66,9 +69,9 @@ class Posed:
 class Scene:
     """The parts, concatenated once; ``pose`` moves them."""
 
-    def __init__(self) -> None:
+    def __init__(self, looks: Looks | None = None) -> None:
         self.head = Head()
-        meshes = self._meshes()
+        meshes = self._meshes() | self._extras(looks or Looks())
         self.starts: dict[str, int] = {}
         self._meshes_by_name = meshes
         self._normals = {n: mesh_normals(m.xyz, m.triangles) for n, m in meshes.items()}
@@ -117,6 +120,12 @@ class Scene:
             "left_sleeve": sleeve,
             "right_sleeve": sleeve,
         }
+
+    def _extras(self, looks: Looks) -> dict[str, Mesh]:
+        found = {"locks": long_hair()} if looks.long_hair else {}
+        if looks.glasses:
+            found["glasses"] = glasses(EYE_X, self.head.eye_z + EYEBALL[2] + 2.1)
+        return found
 
     def _inside(self) -> Array:
         x, y, z = self.head.rest[self.head.triangles].mean(axis=1).T
