@@ -14,6 +14,7 @@ import numpy as np
 from . import geometry, sparse_motion, surroundings, transfer
 from .anchors import FOLLOW, FREE, PINNED
 from .config import KeypointsConfig
+from .local_affine import fit_global_affine
 from .smoothing import OneEuroState, one_euro_step
 from .types import (
     Array,
@@ -28,6 +29,8 @@ from .types import (
 )
 
 _RELAX_S = 0.8  # time constant of going to rest while lost
+_STRAY_NORM = 0.04  # a keypoint off by this counts half in the head's affine
+_STRETCH, _STRETCH_SURE = 1.2, 0.5  # of a head since the first frame; unsure, and in addition sure
 _EASE_S = 0.25  # time constant of coming back
 
 
@@ -83,6 +86,8 @@ def step(
     if driving is None:
         return _held(state, frame, source)
     is_face = reference.head is not None and len(driving.xy_norm) == len(FREE)
+    if is_face and not _is_plausible(driving, first, tracks):
+        return _held(state, frame, source)
     has_body = is_face and first.head is not None and tracks.around is not None
     if has_body:
         assert first.head is not None and tracks.around is not None
@@ -157,6 +162,21 @@ def mixed(a: Keypoints, b: Keypoints, share_b: float) -> Keypoints:
             )
         )
     )
+
+
+def _is_plausible(driving: Keypoints, first: Reference, tracks: Tracks) -> bool:
+    """Whether a head can look like this: turned, it is narrower, but never half as wide or tall.
+
+    A hand before the face makes trackers crush or stretch it, with little confidence.
+    """
+    head = FOLLOW == 1
+    whole = fit_global_affine(
+        first.keypoints.xy_norm[head], driving.xy_norm[head], np.ones(int(head.sum())), _STRAY_NORM
+    )
+    longest, shortest = np.linalg.svd(whole[:, :2], compute_uv=False)
+    has_landmarks = tracks.landmarks_xy_px is not None
+    trust = tracks.landmarks_confidence if has_landmarks else tracks.confidence_overall
+    return bool(longest < (_STRETCH + _STRETCH_SURE * trust) * shortest)
 
 
 def _at_rest(reference: Reference, first: Reference, *, has_body: bool) -> Keypoints:
