@@ -154,3 +154,14 @@ def object_settings(size: int) -> dict[str, Any]:
         "losses": LossWeights(flow=0.5),
         "shifts_only": 0.3,
     }
+
+
+def face_settings() -> dict[str, Any]:
+    """What differs from the defaults for faces: the networks are told where mouth and eyes open,
+    and see them open and close, many times from near.
+    """
+    return {
+        "sizes": FastSizes(openings=True),
+        "augment": Augment(close_up=0.6, opposite=0.35),
+        "losses": LossWeights(needless=0.005, flow=0.3),
+    }

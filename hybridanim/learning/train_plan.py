@@ -55,13 +55,14 @@ def config(job: TrainJob, kind: str, tracker: str) -> TrainConfig:
 
     Raises InputError for what does not go together.
     """
-    from .train_config import TrainConfig, object_settings
+    from .train_config import TrainConfig, face_settings, object_settings
 
     given = read_settings(job.config)
     chosen: dict[str, Any] = {"steps": job.steps, "time_budget_s": seconds(job.time_budget)}
     if kind == "object":
         chosen |= object_settings(job.size)
     else:
+        chosen |= face_settings()
         chosen["sets"] = renderer_sets(tracker, has_teacher=job.teacher is not None)
         chosen["validation_sets"] = validation_sets(tracker)
     chosen |= curriculum(job.size)
