@@ -36,10 +36,10 @@ from hybridanim import (
 from hybridanim.anchors import ANCHORS, HAS_LANDMARKS
 from hybridanim.config import RuntimeConfig, SegmentConfig, TrackConfig
 from hybridanim.errors import InputError
-from hybridanim.following import reference_of
 from hybridanim.io import open_source
 from hybridanim.landmarks.samples import points_from_mesh
 from hybridanim.landmarks.teacher import Teacher
+from hybridanim.references import reference_of
 from hybridanim.source import landmark_head
 from hybridanim.tracks.detection import Detector, points_px
 from hybridanim.types import Array, Crop, Frame, Keypoints

@@ -71,6 +71,11 @@ def crop_image(image: Array, crop: Crop, size: int) -> Array:
     )
 
 
+def homogeneous(affine: Array) -> Array:
+    """(3, 3) float64 of a (2, 3) affine: products and inverses compose maps."""
+    return np.vstack([affine, [0.0, 0.0, 1.0]])
+
+
 def similarity(size: float, roll_deg: float = 0.0) -> Array:
     """2x2 float32 that scales by ``size`` and turns clockwise on the screen by ``roll_deg``."""
     a = np.deg2rad(roll_deg)

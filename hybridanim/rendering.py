@@ -101,16 +101,16 @@ def _layers(image: Array, alpha: Array, plate: Array) -> tuple[Array, Array]:
 def render(prepared: Prepared, motion: DenseMotion) -> Array:
     """Move the person by the flow and composite: (S, S, 3) uint8 RGB.
 
-    Pixels that the person neither leaves nor enters are those of the source, bit for bit. Where
-    ``motion.occlusion`` is low at the person's edge, what is behind shows; inside the person the
-    neighbouring content is drawn over such places by the flow itself.
+    Pixels that the person neither leaves nor enters are those of the source, bit for bit, unless
+    the background moves. Where ``motion.occlusion`` is low at the person's edge, what is behind
+    shows; inside the person the neighbouring content is drawn over such places by the flow itself.
     """
     size = prepared.image.shape[0]
     flow = _calmed_flow(motion, prepared)
     out, behind = prepared.image.copy(), prepared.behind
     touched = _touched(prepared, flow, size)
     if motion.background is not None:
-        behind, touched = _panned(behind, motion.background), np.ones_like(touched)
+        behind, touched = _panned(prepared, motion), np.ones_like(touched)
     if not touched.any():
         return out
     across_px, down_px = _upsampled(flow * (size / 2), size)
@@ -123,19 +123,25 @@ def render(prepared: Prepared, motion: DenseMotion) -> Array:
     return out
 
 
-def _panned(behind: Array, background: Array) -> Array:
-    """What is behind as a moving camera shows it, (S, S, 3); background: (2, 3) norm."""
-    size = behind.shape[0]
-    centre = (size - 1) / 2
-    linear = background[:, :2].astype(np.float64)
-    shift = background[:, 2] * size / 2 + centre - linear @ np.full(2, centre)
-    return cv2.warpAffine(
-        behind,
-        np.column_stack([linear, shift]),
-        (size, size),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+def _panned(prepared: Prepared, motion: DenseMotion) -> Array:
+    """What is behind as a moving camera shows it, (S, S, 3), at rest where it must be."""
+    size = prepared.image.shape[0]
+    drift = _faded(_drift(motion), prepared)
+    x, y = _upsampled(drift * (size / 2), size)
+    along = np.arange(size, dtype=np.float32)
+    return cv2.remap(
+        prepared.behind, x + along, y + along[:, None], cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,
-    )
+    )  # fmt: skip
+
+
+def _drift(motion: DenseMotion) -> Array:
+    """Displacement (2, h, w) float32, normalised, of the background alone; 0 where it stands."""
+    grid = geometry.grid_norm(*motion.grid_norm.shape[:2])
+    if motion.background is None:
+        return np.zeros((2, *grid.shape[:2]), np.float32)
+    moved = grid @ motion.background[:, :2].T + motion.background[:, 2]
+    return np.moveaxis(moved - grid, -1, 0).astype(np.float32)
 
 
 def _composited(
@@ -158,7 +164,14 @@ def _calmed_flow(motion: DenseMotion, prepared: Prepared) -> Array:
     """
     h, w = motion.grid_norm.shape[:2]
     flow = np.moveaxis(motion.grid_norm - geometry.grid_norm(h, w), -1, 0)
-    flow = flow * cv2.resize(prepared.follow, (w, h), interpolation=cv2.INTER_LINEAR)
+    drift = _drift(motion)
+    follow = cv2.resize(prepared.follow, (w, h), interpolation=cv2.INTER_LINEAR)
+    return _faded(drift + (flow - drift) * follow, prepared)
+
+
+def _faded(flow: Array, prepared: Prepared) -> Array:
+    """A displacement (2, h, w) that ends at the pinned sides of the crop, float32."""
+    h, w = flow.shape[1:]
     pin_border = prepared.config.pin_border
     if pin_border > 0 and any(prepared.pinned):
         left, top, right, bottom = prepared.pinned

@@ -16,8 +16,8 @@ import numpy as np
 
 from . import faces, sparse_motion
 from .alignment import MEAN_SHAPE, Aligner
-from .following import Reference
 from .landmarks.points import eye_opening, mouth_opening
+from .references import Reference
 from .source import SURE, landmark_head, rotation_deg
 from .tracks import detection
 from .tracks.detection import Detector

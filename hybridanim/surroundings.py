@@ -10,12 +10,13 @@ from __future__ import annotations
 import numpy as np
 
 from . import geometry
-from .anchors import FOLLOW
+from .anchors import FOLLOW, PINNED
 from .local_affine import fit_global_affine
 from .sparse_motion import RESIDUAL_HEADS
 from .types import Array, Crop, HeadBox, Keypoints, Surroundings
 
 _BELIEF_ROWS = 1.5  # corners of the body whose word weighs as much as the head's motion
+_CHANCE_ROWS = 2.0  # so many agree by chance, after a cut for example
 _STIFF_ROWS = 2.0  # rows' worth of belief in no turn and no scale
 _HAIR_HEADS = 1.0  # hair may reach this far from the head's middle
 _LEAST_BEHIND = 6  # corners that tell how the background moves
@@ -48,7 +49,8 @@ def with_body(
         residual_px,
         0.25 * head.size_px,
     )
-    chest = led + agreeing / (agreeing + _BELIEF_ROWS) * (found - led)
+    evidence = max(0.0, agreeing - _CHANCE_ROWS)
+    chest = led + evidence / (evidence + _BELIEF_ROWS) * (found - led)
     xy = places[body] @ chest[:, :2].T + chest[:, 2]
     linear = np.repeat(chest[None, :, :2], int(body.sum()), 0)
     # between chest and head, as much as it takes of the head's motion more than a shoulder does
@@ -139,7 +141,6 @@ def _hair(
 
 def head_motion(driving: Keypoints, first: Keypoints, head: HeadBox, crop: Crop) -> Array:
     """(2, 3) affine in pixels of the head's keypoints since the first frame."""
-    pinned = FOLLOW == 1
-    places, now = (geometry.px_from_norm(p.xy_norm[pinned], crop) for p in (first, driving))
+    places, now = (geometry.px_from_norm(p.xy_norm[PINNED], crop) for p in (first, driving))
     residual_px = max(0.75, RESIDUAL_HEADS * head.size_px)
     return fit_global_affine(places, now, np.ones(len(places)), 2 * residual_px)

@@ -64,12 +64,19 @@ def led(source: Keypoints, target: Keypoints, follow: Array) -> Keypoints:
 
 
 def kept_inside(
-    source: Keypoints, target: Keypoints, center_norm: Array, size_norm: float, head: Array
+    source: Keypoints,
+    target: Keypoints,
+    center_norm: Array,
+    size_norm: float,
+    head: Array,
+    *,
+    with_body: bool = False,
 ) -> Keypoints:
     """The head held back softly before it leaves the square, all of it by one translation.
 
-    center_norm, size_norm: the source's head box. head: (K,) bool, the keypoints that move. Up to
-    half of the room, and a quarter of a head beyond it, motion is the driver's own; then it tires.
+    center_norm, size_norm: the source's head box. head: (K,) bool, its keypoints; with_body: the
+    others are translated as well, so that a head never leaves a body that came along. Up to half of
+    the room, and a quarter of a head beyond it, motion is the driver's own; then it tires.
     """
     whole = _head_affine(source, target, head)
     shift = whole[:, :2] @ center_norm + whole[:, 2] - center_norm
@@ -78,7 +85,7 @@ def kept_inside(
     free = 0.5 * most
     over = np.maximum(np.abs(shift) - free, 0)
     held = np.minimum(np.abs(shift), free) + (most - free) * np.tanh(over / (most - free))
-    back = (np.sign(shift) * held - shift) * head[:, None]
+    back = (np.sign(shift) * held - shift) * (head | with_body)[:, None]
     return Keypoints((target.xy_norm + back).astype(np.float32), target.jacobian, target.confidence)
 
 

@@ -147,6 +147,7 @@ class Tracks:
     keypoints: Keypoints | None = None  # of a learned tracker, in keypoints_crop
     keypoints_crop: Crop | None = None  # the square of this frame that they are normalised to
     around: Surroundings | None = None  # body and background, when they are followed
+    resting: Surroundings | None = None  # the same in the picture of the driver at rest, if given
 
     def __post_init__(self) -> None:
         if (self.keypoints is None) != (self.keypoints_crop is None):

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hybridanim import alignment, following, scanning, source, views
+from hybridanim import alignment, references, scanning, source, views
 from hybridanim.alignment import MEAN_SHAPE
 from hybridanim.config import PipelineConfig, pipeline_config
 from hybridanim.errors import InputError
@@ -169,7 +169,7 @@ class Pipeline:
 
     def set_reference(self, tracks: Tracks | None) -> None:
         """Measure relative motion from the driver in ``tracks``; None = from the first frame."""
-        found = None if tracks is None else following.reference_of(tracks, MEAN_SHAPE)
+        found = None if tracks is None else references.reference_of(tracks, MEAN_SHAPE)
         self.keypoints.set_reference(found)
 
     def reset(self) -> None:

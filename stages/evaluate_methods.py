@@ -11,6 +11,7 @@ from hybridanim.config_evaluate import EvaluateJob, Method
 from hybridanim.types import Array, Crop, Frame, Source
 
 from . import Followed, Pipeline, build
+from .resting import rest_at
 
 
 class Ways:
@@ -63,7 +64,7 @@ class Ways:
             seen = leader.glance(start.image, start.index, start.time_s)
             if seen is not None and seen.is_clear:
                 view = leader.view or views.whole_view(*start.image.shape[:2])
-                leader.keypoints.set_reference(scanning.as_reference(seen, view))
+                rest_at(leader, scanning.as_reference(seen, view), start.image)
 
     def follow(self, image: Array, time_s: float) -> dict[str, Followed]:
         """What each tracker says of the next driving frame."""

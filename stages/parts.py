@@ -19,7 +19,7 @@ from hybridanim.tracks.detection import Detector
 
 from .base import Stage
 from .s1_segment import NoSkin, Segment
-from .s2_track import HybridTrack, LearnedTrack, Track
+from .s2_track import HeadTrack, HybridTrack, LearnedTrack, Track
 from .s4_motion import Dense, LearnedDense
 from .s5_generate import Generate, LearnedGenerate
 
@@ -40,8 +40,9 @@ def detector_of(config: PipelineConfig) -> Detector | None:
 
 def trackers(
     config: PipelineConfig, profiles: Profiles, aligner: Aligner, detector: Detector | None
-) -> tuple[Stage, Stage]:
+) -> tuple[Stage, HeadTrack]:
     """Stages 1 and 2."""
+    track: HeadTrack
     if detector is None or config.tracker == "classical":
         segment = Segment(config.segment, profiles.skin)
         track = Track(config.track, profiles, aligner)

@@ -1,17 +1,19 @@
 """Frame, SkinMask -> Tracks.  Follows head, features, body and background (docs/tracking.md)."""
 
+from dataclasses import replace
+
 from hybridanim import draw, hybrid_tracking, learned_tracking, tracking
 from hybridanim.alignment import Aligner
 from hybridanim.config import TrackConfig
 from hybridanim.profiles import Profiles
 from hybridanim.tracks import around
 from hybridanim.tracks.detection import Detector
-from hybridanim.types import Array, Frame, SkinMask, Tracks
+from hybridanim.types import Array, Frame, HeadBox, SkinMask, Surroundings, Tracks
 
 from .base import Stage
 
 
-class _HeadTrack(Stage):
+class HeadTrack(Stage):
     """What every tracker has: trails to draw, and what is beside the head."""
 
     name = "tracks"
@@ -20,6 +22,8 @@ class _HeadTrack(Stage):
     def reset(self) -> None:
         """Forget the head; the next frame is the reference."""
         self._around = around.AroundState()
+        self._resting: tuple[Array, HeadBox] | None = None  # the driver at rest
+        self._rests: Surroundings | None = None  # body and background there
         self._trails: dict = {}
 
     def draw(self, canvas: Array, output: Tracks) -> Array:
@@ -27,14 +31,21 @@ class _HeadTrack(Stage):
         self._trails = draw.extend_trails(self._trails, output)
         return draw.tracks(canvas, output, self._trails)
 
+    def set_resting(self, image: Array, head: HeadBox | None) -> None:
+        """The driver at rest, (H, W, 3) uint8 RGB as frames are; before the first frame."""
+        self._resting = None if head is None else (image, head)
+
     def _beside(self, frame: Frame, tracks: Tracks) -> Tracks:
         self._around, tracks = around.observed(
             self._around, frame, tracks, has_behind=self.has_behind
         )
-        return tracks
+        if self._resting is not None and tracks.around is not None and tracks.head is not None:
+            self._rests = around.elsewhere(self._around, *self._resting, tracks.head)
+            self._resting = None
+        return replace(tracks, resting=self._rests)
 
 
-class Track(_HeadTrack):
+class Track(HeadTrack):
     """Stage 2."""
 
     def __init__(self, config: TrackConfig, profiles: Profiles, aligner: Aligner | None) -> None:
@@ -61,7 +72,7 @@ class Track(_HeadTrack):
         self._state = tracking.initial_state()
 
 
-class LearnedTrack(_HeadTrack):
+class LearnedTrack(HeadTrack):
     """Stage 2 by a detector's keypoints in every frame."""
 
     def __init__(self, detector: Detector, profiles: Profiles) -> None:
@@ -81,7 +92,7 @@ class LearnedTrack(_HeadTrack):
         self._state = learned_tracking.initial_state()
 
 
-class HybridTrack(_HeadTrack):
+class HybridTrack(HeadTrack):
     """Stage 2 by a detector's keypoints now and then, carried by optical flow in between."""
 
     def __init__(self, detector: Detector, config: TrackConfig, profiles: Profiles) -> None:

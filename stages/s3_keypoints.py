@@ -7,7 +7,7 @@ import dataclasses
 from hybridanim import draw, following
 from hybridanim.alignment import MEAN_SHAPE
 from hybridanim.config import KeypointsConfig
-from hybridanim.following import Reference
+from hybridanim.references import Reference
 from hybridanim.types import Array, Crop, Frame, Source, SparseMotion, Tracks
 
 from .base import Stage

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from hybridanim import following, geometry, sparse_motion, surroundings
+from hybridanim import following, geometry, references, sparse_motion, surroundings
 from hybridanim.anchors import FOLLOW
 from hybridanim.config import KeypointsConfig
 from hybridanim.tracks import around
@@ -209,7 +209,51 @@ def test_a_later_reference_puts_the_body_at_rest_too(nod, source):
         state, Frame(image), tracks_of(keypoints(), start), source, config, None
     )
     later = tracks_of(keypoints(head), found)
-    reference = following.reference_of(later, None)
+    reference = references.reference_of(later, None)
     state = dataclasses.replace(state, reference=reference)
     _, then = following.step(state, Frame(image, 1, 0.04), later, source, config, None)
     np.testing.assert_allclose(then.target.xy_norm, source.keypoints.xy_norm, atol=0.02)
+
+
+def test_the_body_rests_as_in_the_reference_picture(source):
+    """Somebody sat down before the reference frame, head and body alike: at rest there."""
+    shift = about(0, 0, 0, 1, (24, 6))
+    start, later = (picture(STILL, affine, affine) for affine in (STILL, shift))
+    state, first = around.step(around.AroundState(), start, HEAD)
+    there = HeadBox((184.0, 126.0), HEAD.size_px)
+    image = np.repeat(later[..., None], 3, 2)
+    resting = around.elsewhere(state, image, there, HEAD)
+    assert resting is not None
+    moved_px = (resting.xy_px - resting.reference_xy_px)[resting.is_body]
+    np.testing.assert_allclose(np.median(moved_px, 0), [24, 6], atol=0.3)
+
+    reference = references.Reference(keypoints(shift), there, CROP)
+    follow_state = following.FollowState(crop=CROP, reference=reference)
+    config, blank = KeypointsConfig(smooth=0), np.zeros((SIZE, SIZE, 3), np.uint8)
+    tracks = dataclasses.replace(tracks_of(keypoints(), first), resting=resting)
+    follow_state, _ = following.step(follow_state, Frame(blank), tracks, source, config, None)
+    for share in (0.25, 0.5, 0.75, 1.0):
+        part = STILL + share * (shift - STILL)
+        state, now = around.step(state, picture(STILL, part, part), there)
+    tracks = dataclasses.replace(tracks_of(keypoints(shift), now), resting=resting)
+    _, then = following.step(follow_state, Frame(blank, 1, 0.04), tracks, source, config, None)
+    np.testing.assert_allclose(then.target.xy_norm, source.keypoints.xy_norm, atol=0.02)
+
+
+def test_a_lost_head_takes_the_background_to_rest(nod, source):
+    (_, _, head), found = nod
+    config = KeypointsConfig(motion="absolute", smooth=0)
+    start = Surroundings(
+        found.reference_xy_px, found.reference_xy_px, found.confidence, found.is_body
+    )
+    image, state = np.zeros((SIZE, SIZE, 3), np.uint8), following.FollowState(crop=CROP)
+    seen = tracks_of(keypoints(head), found)
+    lost = dataclasses.replace(seen, lost="hidden", keypoints=None, keypoints_crop=None)
+    shifts = []
+    first = tracks_of(keypoints(), start)
+    for i, tracks in enumerate([first, seen, *[lost] * 100, seen]):
+        state, motion = following.step(state, Frame(image, i, i / 25), tracks, source, config, None)
+        shifts.append(0.0 if motion.background is None else float(motion.background[0, 2]))
+    steps = np.abs(np.diff(shifts))
+    assert abs(shifts[1]) > 0.02 and abs(shifts[-2]) < 0.05 * abs(shifts[1])
+    assert steps[1:].max() < 0.2 * abs(shifts[1])  # neither leaving nor coming back is a jump

@@ -12,7 +12,6 @@ import pytest
 from hybridanim.alignment import MEAN_SHAPE
 from hybridanim.config import PipelineConfig, RenderConfig
 from hybridanim.errors import InputError
-from hybridanim.following import reference_of
 from hybridanim.live import devices, governor, hints, keys, screen
 from hybridanim.live.camera import Device, File, Pace, Shot, Stream, make_camera
 from hybridanim.live.capture import backoff_s, is_black
@@ -23,6 +22,7 @@ from hybridanim.live.mailbox import Mailbox
 from hybridanim.live.pacing import Pacer
 from hybridanim.live.reference import ReferenceKeeper, rescaled
 from hybridanim.live.viewing import Viewing
+from hybridanim.references import reference_of
 from tests.live_fakes import GREY
 from tests.made_results import made_results, made_source
 

@@ -308,3 +308,13 @@ def test_neck_and_shoulders_take_their_share_and_keep_the_sources_size():
     np.testing.assert_allclose(moved[:, 0], 0.1 * FOLLOW, atol=2e-3)
     np.testing.assert_allclose(moved[:, 1], 0, atol=2e-3)
     np.testing.assert_allclose(found.jacobian, source.jacobian, atol=5e-3)
+
+
+def test_a_head_that_is_kept_inside_takes_a_body_along_that_came_with_it():
+    source = keypoints(3, wobble=0.0)
+    center, size = np.zeros(2), 0.5
+    gone = shifted(source, [1.2, 0.0])
+    held = transfer.kept_inside(source, gone, center, size, PINNED, with_body=True)
+    steps = held.xy_norm - source.xy_norm
+    np.testing.assert_allclose(steps, np.broadcast_to(steps[0], steps.shape), atol=1e-5)
+    assert steps[0, 0] < 1.15

@@ -255,3 +255,34 @@ def test_wild_motion_gives_a_picture():
     motion = DenseMotion(wild.astype(np.float32), rng.random((64, 64)).astype(np.float32))
     out = _render(_source(image, mask), motion)
     assert out.shape == image.shape and out.dtype == np.uint8
+
+
+@pytest.mark.parametrize("composite", ["layers", "sheet"])
+def test_a_camera_moves_what_is_behind(composite):
+    """Everything moves by one shift: the result is the source, moved; both ways of compositing."""
+    source = _source(*_scene())
+    shift_px, size = 12, source.image.shape[0]
+    shift = 2 * shift_px / size
+    background = np.array([[1, 0, -shift], [0, 1, 0]], np.float32)  # source <- output
+    grid = geometry.grid_norm(64).copy()
+    grid[..., 0] -= shift
+    motion = DenseMotion(grid, np.ones((64, 64), np.float32), background=background)
+    out = rendering.render(rendering.prepare(source, RenderConfig(composite=composite)), motion)
+    truth = np.roll(source.image, shift_px, axis=1).astype(int)
+    off = np.abs(out.astype(int) - truth)[8:-8, shift_px + 4 : -4]
+    assert np.median(off) <= 1
+    assert off.mean() < 2.5
+
+
+def test_a_moving_background_meets_the_picture_around_it():
+    around = np.zeros((400, 400, 3), np.uint8)
+    source = replace(_source(*_scene()), crop=Crop(40.0, 40.0, 256.0), picture=around)
+    background = np.array([[1, 0, -0.1], [0, 1, 0.05]], np.float32)
+    moved = geometry.grid_norm(64) @ background[:, :2].T + background[:, 2]
+    motion = DenseMotion(
+        moved.astype(np.float32), np.ones((64, 64), np.float32), background=background
+    )
+    config = RenderConfig(paste_back=True)
+    out = rendering.render(rendering.prepare(source, config), motion)
+    for edge in (np.s_[:2], np.s_[-2:], np.s_[:, :2], np.s_[:, -2:]):
+        assert np.abs(out[edge].astype(int) - source.image[edge]).max() <= 2

@@ -119,7 +119,7 @@ class Pairs:
                 (i, name): data_openings.extremes(points, layout.opening)
                 for i, clip in enumerate(clips)
                 for name, points in clip.points.items()
-                if name in sets or not sets
+                if (name in sets or not sets) and np.isfinite(points).all((1, 2)).sum() > 1
             }
 
     def batch(self, step: int, rows: int | range, size: int) -> Batch:
@@ -138,7 +138,7 @@ class Pairs:
             return pair(clip, None, numbers, None, size=size, look=look, rng=rng)
         names = sorted(name for name in clip.points if name in self._sets or not self._sets)
         name = names[rng.integers(len(names))]
-        if self._extremes and rng.random() < self._augment.opposite:
+        if (number, name) in self._extremes and rng.random() < self._augment.opposite:
             two = self._two_opposite((number, name), rng)
         else:
             two = self._two(clip.points[name], self._layout.watched, rng)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from .. import geometry
 from ..types import Array
 
 if TYPE_CHECKING:
@@ -207,8 +208,7 @@ def turned_points(rows: Array, look: Look, layout: Layout, rng: np.random.Genera
 
 def turned_affine(affine: Array, look: Look) -> Array:
     """(2, 3) float32: a map between two frames, source <- driving, in the drawn view of both."""
-    view = np.vstack([look.view, [0, 0, 1]]).astype(np.float64)
-    whole = np.vstack([affine, [0, 0, 1]])
+    view, whole = geometry.homogeneous(look.view), geometry.homogeneous(affine)
     return (view @ whole @ np.linalg.inv(view))[:2].astype(np.float32)
 
 

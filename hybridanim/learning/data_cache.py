@@ -67,7 +67,6 @@ def read(place: Path, identities: dict[str, str] | None = None) -> list[Clip]:
         points = {
             name: rows
             for name, rows in beside.items()
-            # a frame counts when every set that the clip has knows it
             # what else is there is no set
             if rows.ndim == 3 and name != BACKGROUND and np.isfinite(rows).any()
         }

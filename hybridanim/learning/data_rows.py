@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .. import geometry
 from ..types import Array
 from .data_cache import DETECTED, FITTED, TAUGHT, TRACKED, Clip
 
@@ -56,9 +57,8 @@ def behind(clip: Clip, numbers: tuple[int, int]) -> Array:
     if clip.background is None:
         return np.eye(2, 3, dtype=np.float32)
     rows = [clip.background[number, 0] for number in numbers]
-    source, driving = (
-        np.vstack([np.column_stack([r[2:6].reshape(2, 2), r[:2]]), [0, 0, 1]]) for r in rows
-    )
+    affines = [np.column_stack([row[2:6].reshape(2, 2), row[:2]]) for row in rows]
+    source, driving = (geometry.homogeneous(affine) for affine in affines)
     return (source @ np.linalg.inv(driving))[:2].astype(np.float32)
 
 

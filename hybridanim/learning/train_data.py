@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from . import data_footage, data_prepare, train_plan
-from .data_cache import DETECTED
+from .data_cache import DETECTED, TRACKED
 from .data_footage import TEST, TRAIN, VALIDATION, Footage
 from .data_making import Outcome, Recipe
 from .data_sets import SetsWanted
@@ -129,7 +129,9 @@ def _recipe(job: TrainJob, kind: str, tracker: str) -> Recipe:
     names: tuple[str, ...] = ()
     if kind == "face":
         chosen = train_plan.renderer_sets(tracker, has_teacher=job.teacher is not None)
-        names = tuple(name for name in chosen if name != DETECTED)
+        # the tracker also says where body and background go, whoever places the keypoints
+        names = tuple(name for name in (*chosen, TRACKED) if name != DETECTED)
+        names = tuple(dict.fromkeys(names))
     wants = Wants(square, least_px=max(32, job.size // 2))
     return Recipe(job.size, job.frames, wants, SetsWanted(names, job.teacher))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..alignment import MEAN_SHAPE
-from ..following import Reference, reference_of
+from ..references import Reference, reference_of
 from ..types import Crop, Source, Tracks
 from .hints import distance, is_seen
 

@@ -66,7 +66,7 @@ def calibration(side: int, count: int) -> Iterator[Sample]:
         size, roll_deg = float(np.exp(0.12 * reach * rng.uniform(-1, 1))), 12 * reach
         roll_deg *= rng.uniform(-1, 1)
         picture, behind = _photograph(side), _STILL
-        if index % 4 == 1:
+        if index % 4 in (1, 2):
             behind = _pan(0.05 * reach * rng.uniform(-1, 1), 4.0 * reach)
         if index % 3 == 1:  # paler than faces usually are, or darker
             picture = cv2.convertScaleAbs(picture, alpha=0.6, beta=60.0 * (index % 2))

@@ -23,7 +23,7 @@ _SPACING_PX = 5.0
 _RETURN_PX = 0.6  # forward-backward error, window pixels
 _SEARCH_FRAMES = 4  # lost corners are looked for so often
 _CARRIED = 0.4  # confidence of a corner that its first patch no longer finds
-_LEAST = 3  # corners that tell where lost ones should be
+_LEAST = 3  # sure corners that tell where others should be
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class AroundState:
     reference: Array | None = None  # (N, 2) float32 in the first frame
     now: Array | None = None  # (N, 2) float32 in the last frame
     alive: Array | None = None  # (N,) bool
+    sure: Array | None = None  # (N,) bool, found by their first patch in the last frame
     is_body: Array | None = None  # (N,) bool
     steps: int = 0
 
@@ -86,8 +87,38 @@ def step(
         found, error = flow.follow(state.last, small, start, start, window_px=11, levels=2)
         kept = error < _RETURN_PX
         now[missed[kept]], confidence[missed[kept]] = found[kept], _CARRIED
-    state = replace(state, last=small, now=now, alive=confidence > 0, steps=state.steps + 1)
+    state = replace(
+        state, last=small, now=now, alive=confidence > 0, sure=confidence == 1,
+        steps=state.steps + 1,
+    )  # fmt: skip
     return state, _given(state, confidence)
+
+
+def elsewhere(
+    state: AroundState, image: Array, there: HeadBox, here: HeadBox
+) -> Surroundings | None:
+    """The first frame's corners in another picture of the same size, (H, W, 3) uint8 RGB.
+
+    here, there: the head in the first frame and in that picture. Each corner is looked for at its
+    own place and, since bodies come along with heads, as far from it as the head is.
+    """
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    if state.window is None or state.shape != grey.shape or state.reference is None:
+        return None
+    assert state.first is not None
+    small, now = state.window.cut(grey), state.reference.copy()
+    confidence = np.zeros(len(now), np.float32)
+    shift = np.subtract(there.center_xy_px, here.center_xy_px) * state.window.scale
+    for guess in (state.reference, state.reference + shift.astype(np.float32)):
+        rows = np.flatnonzero(confidence == 0)
+        if not len(rows):
+            break
+        found, error = flow.follow(
+            state.first, small, state.reference[rows], guess[rows], window_px=11, levels=2
+        )
+        seen = error < _RETURN_PX
+        now[rows[seen]], confidence[rows[seen]] = found[seen], 1.0
+    return _given(replace(state, now=now), confidence)
 
 
 def _started(grey: Array, head: HeadBox, most_behind: int) -> AroundState:
@@ -102,7 +133,9 @@ def _started(grey: Array, head: HeadBox, most_behind: int) -> AroundState:
     reference = np.concatenate([body, behind])
     is_body = np.arange(len(reference)) < len(body)
     alive = np.ones(len(reference), bool)
-    return AroundState(window, grey.shape, small, small, reference, reference, alive, is_body, 1)
+    return AroundState(
+        window, grey.shape, small, small, reference, reference, alive, alive, is_body, 1
+    )
 
 
 def _window(grey: Array, head: HeadBox) -> Window:
@@ -130,10 +163,10 @@ def _behind(across: Array, down: Array) -> Array:
 def _expected(state: AroundState) -> Array:
     """(N, 2) where to look: where a corner was, or where the others of its kind say that it is."""
     assert state.reference is not None and state.now is not None
-    assert state.alive is not None and state.is_body is not None
+    assert state.sure is not None and state.is_body is not None
     guess = state.now.copy()
     for kind in (state.is_body, ~state.is_body):
-        known, lost = kind & state.alive, kind & ~state.alive
+        known, lost = kind & state.sure, kind & ~state.sure
         if known.sum() < _LEAST or not lost.any():
             continue
         weight = np.ones(int(known.sum()))

@@ -1,0 +1,19 @@
+"""Which pose of the driver means "no motion", told to a pipeline before its first frame."""
+
+from __future__ import annotations
+
+from hybridanim import views
+from hybridanim.references import Reference
+from hybridanim.types import Array
+
+from . import Pipeline
+
+
+def rest_at(pipeline: Pipeline, reference: Reference, image: Array) -> None:
+    """Measure relative motion from ``reference``.
+
+    image: (H, W, 3) uint8 RGB, the driving picture that it is of: the body rests as there.
+    """
+    pipeline.keypoints.set_reference(reference)
+    view = pipeline.view or views.whole_view(*image.shape[:2])
+    pipeline.track.set_resting(view(image), reference.head)
