@@ -124,6 +124,7 @@ def train_fast(given: argparse.Namespace, seconds: float) -> tuple[Path, Trainer
         perceptual_network=given.networks / SQUEEZENET,
         time_budget_s=seconds,
         validate_s=1e9,
+        validation_pairs=3,
         threads=1,
         device="cpu",
     )
@@ -252,13 +253,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/against_reference"))
     parser.add_argument("--json", type=Path, help="where the figures are written")
     parser.add_argument("--minutes", type=float, default=30.0, help="processor time of each")
+    parser.add_argument("--fast-minutes", type=float, help="of the fast preset, if not the same")
     parser.add_argument("--every", type=int, default=8, help="one frame in so many is measured")
     parser.add_argument("--frames", type=int, default=64, help="of each clip")
     given = parser.parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     published = train_reference(given)
-    weights, trainer = train_fast(given, published.elapsed_s)
+    seconds = published.elapsed_s if given.fast_minutes is None else 60 * given.fast_minutes
+    weights, trainer = train_fast(given, seconds)
     results = measure(given, weights, published.average)
     results["training"] = {
         REFERENCE: _spent(published, published.recipe.phases),
