@@ -30,6 +30,7 @@ from benchmarks.speed_networks import counted
 from benchmarks.training import Published, given_points
 from hybridanim.config import RuntimeConfig
 from hybridanim.config_evaluate import EvaluateJob, Method
+from hybridanim.errors import InputError
 from hybridanim.geometry import crop_image
 from hybridanim.judges import Judge
 from hybridanim.learning import training_export
@@ -150,8 +151,11 @@ def measure(given: argparse.Namespace, weights: Path, net: Published) -> dict[st
     ways, judges = Beside(job, net), Judges(Judge(given.networks))
     results: list[ClipResult] = []
     for clip in sorted(given.data.glob("*.mp4")):
-        results.append(reconstruct(clip, job, ways, judges))
-        print(clip.stem, flush=True)
+        try:
+            results.append(reconstruct(clip, job, ways, judges))
+            print(clip.stem, flush=True)
+        except InputError as error:  # as ``evaluate`` does
+            print(f"left out: {clip.stem}: {error}", flush=True)
     names = [method.name for method in ways.methods]
     found = {name: pooled([r.scores[name] for r in results]) for name in names}
     kept = {
