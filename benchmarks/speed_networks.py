@@ -60,27 +60,28 @@ def gflop() -> dict[str, float]:
         encoded = net.encode(picture)
         motion = net.motion(encoded.small, points, points)
         found = {
-            "encode the source": _counted(lambda: net.encode(picture)),
-            "motion": _counted(lambda: net.motion(encoded.small, points, points)),
-            "render": _counted(lambda: net.generator(encoded, motion)),
+            "encode the source": counted(lambda: net.encode(picture)),
+            "motion": counted(lambda: net.motion(encoded.small, points, points)),
+            "render": counted(lambda: net.generator(encoded, motion)),
             "reference": _reference_gflop(),
         }
         weights = read_weights(detectors.WEIGHTS)
         if weights.detector is not None and weights.detector_sizes is not None:
             find, size = weights.detector, weights.detector_sizes.size
-            found["keypoint detector"] = _counted(lambda: find(torch.rand(1, 3, size, size)))
+            found["keypoint detector"] = counted(lambda: find(torch.rand(1, 3, size, size)))
     return found
 
 
 def _reference_gflop() -> float:
     find, generate = published.KeypointDetector().eval(), published.Generator().eval()
     picture = torch.rand(1, 3, 256, 256)
-    return _counted(lambda: generate(picture, find(picture), find(picture))) - _counted(
+    return counted(lambda: generate(picture, find(picture), find(picture))) - counted(
         lambda: find(picture)  # the source's keypoints are found once
     )
 
 
-def _counted(run: Callable[[], Any]) -> float:
+def counted(run: Callable[[], Any]) -> float:
+    """GFLOP of a call."""
     with FlopCounterMode(display=False) as counter:
         run()
     return round(counter.get_total_flops() / 1e9, 2)

@@ -138,10 +138,12 @@ class KeypointDetector(nn.Module):
     def forward(self, picture: Tensor) -> Points:
         """picture: (B, 3, 256, 256) in [0, 1]."""
         features = self.predictor(self.down(picture))
-        heat = shares(self.kp(features))
-        grid = corner_grid(heat.shape[2], heat.shape[3], heat)
-        places = heat.flatten(2) @ grid.reshape(-1, 2)
-        return Points(places, mean_jacobian(heat, self.jacobian(features)))
+        logits, maps = self.kp(features).float(), self.jacobian(features).float()
+        with torch.autocast(picture.device.type, enabled=False):  # places in half precision are
+            heat = shares(logits)  # an eighth of a cell too coarse
+            grid = corner_grid(heat.shape[2], heat.shape[3], heat)
+            places = heat.flatten(2) @ grid.reshape(-1, 2)
+            return Points(places, mean_jacobian(heat, maps))
 
 
 class _DenseMotion(nn.Module):
@@ -153,19 +155,20 @@ class _DenseMotion(nn.Module):
         self.down = AntiAlias()
 
     def forward(self, picture: Tensor, source: Points, target: Points) -> tuple[Tensor, Tensor]:
-        small = self.down(picture)
-        batch, _, height, width = small.shape
-        grid = corner_grid(height, width, small)
-        maps = spread(affines(source, target), grid)
-        count = maps.shape[1]
-        moved = _sample(small.repeat_interleave(count, 0), maps.flatten(0, 1))
-        bells = _bells(target.xy, grid) - _bells(source.xy, grid)
-        bells = torch.cat([torch.zeros_like(bells[:, :1]), bells], 1)[:, :, None]
-        x = torch.cat([bells, moved.unflatten(0, (batch, count))], 2).flatten(1, 2)
+        with torch.autocast(picture.device.type, enabled=False):
+            small = self.down(picture)
+            batch, _, height, width = small.shape
+            grid = corner_grid(height, width, small)
+            maps = spread(affines(source, target), grid)
+            count = maps.shape[1]
+            moved = _sample(small.repeat_interleave(count, 0), maps.flatten(0, 1))
+            bells = _bells(target.xy, grid) - _bells(source.xy, grid)
+            bells = torch.cat([torch.zeros_like(bells[:, :1]), bells], 1)[:, :, None]
+            x = torch.cat([bells, moved.unflatten(0, (batch, count))], 2).flatten(1, 2)
         x = self.hourglass(x)
-        masks = self.mask(x).softmax(1)
+        masks = self.mask(x).float().softmax(1)
         flow = (masks[..., None] * maps).sum(1)
-        return flow, self.occlusion(x).sigmoid()
+        return flow, self.occlusion(x).float().sigmoid()
 
 
 def _bells(xy: Tensor, grid: Tensor) -> Tensor:
