@@ -255,7 +255,8 @@ class Trainer:
                 path = config.out / f"strip_{self.step:06d}_{task.name}_{i}.png"
                 validation.strip(self.average, batch, path, bf16=config.bf16)
         self._curves.add(row)
-        if self._best.is_better(row[f"{self._tasks[0].name}_net_l1"], self.progress()):
+        # reconstruction at the size that is used; random pairs of the first phase's size mislead
+        if self._best.is_better(row[f"{self._tasks[1].name}_net_l1"], self.progress()):
             training_export.write(self.average, self._detector_sizes, config.out / BEST)
         return row
 

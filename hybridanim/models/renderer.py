@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .build import Animator, FastSizes
 
 WEIGHTS = Path(__file__).parents[2] / "weights" / "renderer_fast.safetensors"
-WEIGHTS_SHA256 = "1a8d847fba289c455902270d84b483b09f31f72bfddad868f7ba9d27cafc4efc"
+WEIGHTS_SHA256 = "fdff91a6ee83630cee98069e81b01e0f7ccbed430d6e816a27fa398eef7178f7"
 
 
 def save(net: Animator, sizes: FastSizes, path: Path) -> str:
