@@ -21,7 +21,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.training import Published
-from hybridanim.learning import data_cache, equivariance, losses, training_checkpoint
+from hybridanim.learning import (
+    data_cache,
+    equivariance,
+    losses,
+    training_average,
+    training_checkpoint,
+)
 from hybridanim.learning.data import Augment, Batch, Pairs
 from hybridanim.learning.train_config import Phase
 from hybridanim.models.blocks import Points
@@ -148,7 +154,7 @@ class Training:
         self.losses.append(float(loss.detach()))
         self.step += 1
         self.samples += len(batch.driving)
-        self._average()
+        training_average.follow(self.average, self.net, recipe.ema, self.step)
         terms = {"loss": loss, "l1": l1, "perceptual": perceptual, "places": places}
         return {n: float(v.detach()) for n, v in (terms | {"affines": affines}).items()}
 
@@ -168,17 +174,6 @@ class Training:
                 break
             found, truth = functional.avg_pool2d(found, 2), functional.avg_pool2d(truth, 2)
         return torch.stack(terms).mean()
-
-    @torch.no_grad()
-    def _average(self) -> None:
-        """Exponential moving average of weights and norms; shorter while it is young."""
-        keep = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
-        theirs = self.net.state_dict()
-        for name, value in self.average.state_dict().items():
-            if value.is_floating_point():
-                value.lerp_(theirs[name], 1 - keep)
-            else:
-                value.copy_(theirs[name])
 
     def save(self) -> None:
         """Replace the checkpoint as a whole."""

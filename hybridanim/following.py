@@ -28,8 +28,8 @@ from .types import (
 )
 
 _RELAX_S = 0.8  # time constant of going to rest while lost
-_STANDS_NORM = 1e-4  # a background that moves less stands
 _EASE_S = 0.25  # time constant of coming back
+_STANDS_NORM = 1e-4  # a background that moves less stands
 
 
 def _still() -> Array:
@@ -43,6 +43,7 @@ class FollowState:
     crop: Crop | None = None  # fixed from outside; None = round the head of the first frame
     first: Reference | None = None  # the frame that the tracks are registered to
     reference: Reference | None = None  # given from outside, or the first
+    rest: tuple[Reference, Keypoints] | None = None  # that reference in the fixed crop
     filter: OneEuroState | None = None
     target: Keypoints | None = None  # the last answer, in the source
     background: Array = field(default_factory=_still)  # (2, 3) norm, the driver's, now <- first
@@ -74,11 +75,10 @@ def step(
     if driving is None:
         return _held(state, frame, source)
     is_face = reference.head is not None and len(driving.xy_norm) == len(FREE)
-    resting = (
-        references.at_rest(reference, first, tracks)
-        if is_face
-        else references.within(reference, first.crop)
-    )
+    if state.rest is None or state.rest[0] is not reference:
+        state = replace(state, rest=(reference, _rest(reference, first, tracks, is_face=is_face)))
+    assert state.rest is not None
+    resting = state.rest[1]
     poses = first.keypoints, resting
     if is_face and not any(references.is_plausible(driving, pose, tracks) for pose in poses):
         return _held(state, frame, source)
@@ -116,6 +116,13 @@ def step(
         state = replace(state, away=away)
     state = replace(state, target=target, behind=behind, time_s=frame.time_s)
     return state, SparseMotion(driving, target, first.crop, background=state.behind)
+
+
+def _rest(reference: Reference, first: Reference, tracks: Tracks, *, is_face: bool) -> Keypoints:
+    """The reference in the fixed crop, with the body of a face; once a reference."""
+    if is_face:
+        return references.at_rest(reference, first, tracks)
+    return references.within(reference, first.crop)
 
 
 def _seen(tracks: Tracks, first: Reference) -> Keypoints | None:

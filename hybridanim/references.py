@@ -10,12 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import sparse_motion, surroundings
+from . import sparse_motion, surroundings, transfer
 from .anchors import PINNED
-from .local_affine import fit_global_affine
 from .types import Array, Crop, HeadBox, Keypoints, Surroundings, Tracks
 
-_STRAY_NORM = 0.04  # a keypoint off by this counts half in the head's affine
 _STRETCH, _STRETCH_SURE = 1.2, 0.5  # of a head since the first frame; unsure, and in addition sure
 
 
@@ -56,9 +54,7 @@ def is_plausible(driving: Keypoints, pose: Keypoints, tracks: Tracks) -> bool:
 
     A hand before the face makes trackers crush or stretch it, with little confidence.
     """
-    whole = fit_global_affine(
-        pose.xy_norm[PINNED], driving.xy_norm[PINNED], np.ones(int(PINNED.sum())), _STRAY_NORM
-    )
+    whole = transfer.head_affine(pose, driving, PINNED)
     longest, shortest = np.linalg.svd(whole[:, :2], compute_uv=False)
     has_landmarks = tracks.landmarks_xy_px is not None
     trust = tracks.landmarks_confidence if has_landmarks else tracks.confidence_overall

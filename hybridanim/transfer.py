@@ -51,7 +51,7 @@ def led(source: Keypoints, target: Keypoints, follow: Array) -> Keypoints:
     follow: (K,) share of the head's affine that a keypoint takes; 1 leaves it as it is.
     """
     head = follow == 1
-    whole = _head_affine(source, target, head)
+    whole = head_affine(source, target, head)
     share = follow[:, None]
     rigid = source.xy_norm @ whole[:, :2].T + whole[:, 2]
     xy = source.xy_norm + share * (rigid - source.xy_norm)
@@ -78,7 +78,7 @@ def kept_inside(
     others are translated as well, so that a head never leaves a body that came along. Up to half of
     the room, and a quarter of a head beyond it, motion is the driver's own; then it tires.
     """
-    whole = _head_affine(source, target, head)
+    whole = head_affine(source, target, head)
     shift = whole[:, :2] @ center_norm + whole[:, 2] - center_norm
     room = np.where(shift > 0, 1 - center_norm, 1 + center_norm) - 0.5 * size_norm
     most = np.maximum(room, 0) + _BEYOND_HEADS * size_norm
@@ -89,7 +89,7 @@ def kept_inside(
     return Keypoints((target.xy_norm + back).astype(np.float32), target.jacobian, target.confidence)
 
 
-def _head_affine(source: Keypoints, target: Keypoints, head: Array) -> Array:
+def head_affine(source: Keypoints, target: Keypoints, head: Array) -> Array:
     """(2, 3) affine of the head's keypoints from the source to the target."""
     ones = np.ones(int(head.sum()))
     return fit_global_affine(source.xy_norm[head], target.xy_norm[head], ones, _RESIDUAL_NORM)

@@ -58,14 +58,14 @@ def render(
     pipeline = build(sharing(job.pipeline), load_profiles(job.profile))
     source = pipeline.set_source(_source_picture(source_path, job.source_time))
     report(0, None, "looking through the driving video")
-    glances, resting = _scan(driving_path, job, pipeline)
+    glances, chosen = _scan(driving_path, job, pipeline)
     record = provenance.describe(source_path, driving_path, job)
     summary = Summary(job.output)
     with ExitStack() as quiet, ExitStack() as stack:
         reader = stack.enter_context(io.open_source(driving_path, job.start, job.end))
         view = views.view_of_faces(_faces(glances), reader.height, reader.width)
         pipeline.view = view
-        _set_reference(pipeline, job, glances, resting, summary)
+        _set_reference(pipeline, job, chosen, summary)
         composer = Composer(job, source)
         sink = stack.enter_context(_open_sink(job, reader, composer, driving_path, record))
         debug = DebugOutputs(_open_debug(job, reader, source, record))
@@ -129,15 +129,17 @@ def _source_picture(path: Path, time_s: float) -> Array:
     return io.read_picture(path)
 
 
-def _scan(path: Path, job: RenderJob, pipeline: Pipeline) -> tuple[list[Glance], Array | None]:
+def _scan(
+    path: Path, job: RenderJob, pipeline: Pipeline
+) -> tuple[list[Glance], tuple[Glance, Array] | None]:
     """Glances at the driver every now and then, over the first minute of the cut.
 
-    Also the picture of the one that will be the reference.
+    Also the one that means "no motion", with its picture; None for the first frame.
     """
     end = min(job.start + SCAN_S, job.end or float("inf"))
     wanted = int(job.reference) if job.reference.isdecimal() else -1
     found: list[Glance] = []
-    resting: Array | None = None
+    chosen: tuple[Glance, Array] | None = None
     due = 0.0
     with io.open_source(path, job.start, None if wanted >= 0 else end) as reader:
         first_s: float | None = None
@@ -146,46 +148,44 @@ def _scan(path: Path, job: RenderJob, pipeline: Pipeline) -> tuple[list[Glance],
             passed = frame.time_s - first_s
             if passed >= due or frame.index == wanted:
                 seen = pipeline.glance(frame.image, frame.index, frame.time_s)
-                found += [seen] if seen else []
-                if seen is not None and _reference(pipeline, job, found) is seen:
-                    resting = frame.image
+                if seen is not None:
+                    found.append(seen)
+                    if _is_reference(seen, chosen and chosen[0], job, pipeline):
+                        chosen = seen, frame.image
                 due = max(due, passed + _GLANCE_S) if passed >= due else due
             if passed > SCAN_S and frame.index >= wanted:
                 break
-    return found, resting
+    return found, chosen
 
 
 def _faces(glances: list[Glance]) -> list[FaceBox]:
     return [one.face for one in glances if isinstance(one, scanning.Glance)]
 
 
-def _reference(pipeline: Pipeline, job: RenderJob, glances: list[Glance]) -> Glance | None:
-    """Of these glances the one that means "no motion"; None for the first frame."""
+def _is_reference(seen: Glance, best: Glance | None, job: RenderJob, pipeline: Pipeline) -> bool:
+    """Whether this glance, rather than the best before it, means "no motion"."""
     if job.reference == "first" or pipeline.source is None:
-        return None
+        return False
     if job.reference == "auto":
-        return scanning.nearest(glances, pipeline.source)
-    return next((g for g in glances if g.index == int(job.reference)), None)
+        both = [seen] if best is None else [best, seen]
+        return scanning.nearest(both, pipeline.source) is seen
+    return seen.index == int(job.reference)
 
 
 def _set_reference(
-    pipeline: Pipeline,
-    job: RenderJob,
-    glances: list[Glance],
-    resting: Array | None,
-    summary: Summary,
+    pipeline: Pipeline, job: RenderJob, chosen: tuple[Glance, Array] | None, summary: Summary
 ) -> None:
     """Tell the pipeline which frame of the driver means "no motion"."""
-    chosen = _reference(pipeline, job, glances)
-    if job.reference.isdecimal() and (chosen is None or not chosen.is_clear):
+    glance, picture = chosen or (None, None)
+    if job.reference.isdecimal() and (glance is None or not glance.is_clear):
         raise InputError(
             f"--reference {job.reference}: expected a frame with a clear face, found none"
             " there; choose another frame, or auto"
         )
-    if chosen is not None and chosen.is_clear and resting is not None:
+    if glance is not None and glance.is_clear and picture is not None:
         assert pipeline.view is not None
-        rest_at(pipeline, scanning.as_reference(chosen, pipeline.view), resting)
-        summary.notes.append(f"Reference: frame {chosen.index} ({chosen.time_s:.2f} s).")
+        rest_at(pipeline, scanning.as_reference(glance, pipeline.view), picture)
+        summary.notes.append(f"Reference: frame {glance.index} ({glance.time_s:.2f} s).")
 
 
 def _open_sink(

@@ -158,6 +158,11 @@ def source() -> Source:
     return Source(image, CROP, image, keypoints(), HEAD, np.zeros((64, 64), np.float32), image)
 
 
+def at_first(found: Surroundings) -> Surroundings:
+    """The same corners where they were in the first frame."""
+    return dataclasses.replace(found, xy_px=found.reference_xy_px)
+
+
 def tracks_of(points: Keypoints, beside: Surroundings | None, head: HeadBox = HEAD) -> Tracks:
     none, ids = np.zeros((0, 2), np.float32), np.zeros(0, np.int64)
     return Tracks(
@@ -178,9 +183,7 @@ def tracks_of(points: Keypoints, beside: Surroundings | None, head: HeadBox = HE
 def test_when_the_background_follows(nod, source, motion, background, moves):
     (truth, _, head), found = nod
     config = KeypointsConfig(motion=motion, background=background, smooth=0)
-    start = Surroundings(
-        found.reference_xy_px, found.reference_xy_px, found.confidence, found.is_body
-    )
+    start = at_first(found)
     image = np.zeros((SIZE, SIZE, 3), np.uint8)
     state = following.FollowState(crop=CROP)
     state, first = following.step(
@@ -200,9 +203,7 @@ def test_a_later_reference_puts_the_body_at_rest_too(nod, source):
     """A person who moved and then says "this is rest" has a body at rest, not only a head."""
     (_, _, head), found = nod
     config = KeypointsConfig(smooth=0)
-    start = Surroundings(
-        found.reference_xy_px, found.reference_xy_px, found.confidence, found.is_body
-    )
+    start = at_first(found)
     image = np.zeros((SIZE, SIZE, 3), np.uint8)
     state = following.FollowState(crop=CROP)
     state, _ = following.step(
@@ -243,9 +244,7 @@ def test_the_body_rests_as_in_the_reference_picture(source):
 def test_a_lost_head_takes_the_background_to_rest(nod, source):
     (_, _, head), found = nod
     config = KeypointsConfig(motion="absolute", smooth=0)
-    start = Surroundings(
-        found.reference_xy_px, found.reference_xy_px, found.confidence, found.is_body
-    )
+    start = at_first(found)
     image, state = np.zeros((SIZE, SIZE, 3), np.uint8), following.FollowState(crop=CROP)
     seen = tracks_of(keypoints(head), found)
     lost = dataclasses.replace(seen, lost="hidden", keypoints=None, keypoints_crop=None)

@@ -12,7 +12,6 @@ import copy
 import csv
 import dataclasses
 import math
-import os
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -28,16 +27,16 @@ from ..models import build
 from ..models.build import DetectorSizes
 from ..models.files import read_weights, write_weights
 from ..models.keypoints import KeypointDetector
-from . import data_cache
+from . import data_cache, training_average, training_checkpoint
 from .data_cache import Clip
 from .distill_config import DistillConfig
 from .distill_data import Teaching, Windows
 from .distill_loss import DistillObjective
 from .distill_measure import validate
 from .distill_shape import fit_shape
+from .training_checkpoint import CHECKPOINT
 
 Report = Callable[[str], None]
-CHECKPOINT = "checkpoint.pt"
 EXPORT = "detector.safetensors"
 
 
@@ -142,7 +141,7 @@ class Distiller:
         if torch.isfinite(length):
             self._optimiser.step()
         self.step += 1
-        self._average()
+        training_average.follow(self.average, self.net, config.ema, self.step)
         self._note({"loss": loss, **terms, "gradient_norm": length})
 
     def _learning_rate(self) -> float:
@@ -150,17 +149,6 @@ class Distiller:
         warm = min(1.0, (self.step + 1) / max(1, config.warmup_steps))
         fall = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * self.progress()))
         return config.learning_rate * warm * fall
-
-    @torch.no_grad()
-    def _average(self) -> None:
-        """Exponential moving average of weights and norms; shorter while it is young."""
-        keep = min(self.config.ema, (1 + self.step) / (10 + self.step))
-        theirs = self.net.state_dict()
-        for name, value in self.average.state_dict().items():
-            if value.is_floating_point():
-                value.lerp_(theirs[name], 1 - keep)
-            else:
-                value.copy_(theirs[name])
 
     def _note(self, values: dict[str, Tensor]) -> None:
         """Running means for the curves."""
@@ -206,13 +194,7 @@ class Distiller:
             "since": self._since,
             "sizes": dataclasses.asdict(self.config.sizes),
         }
-        path = self.config.out / CHECKPOINT
-        part = path.with_suffix(".part")
-        with part.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        training_checkpoint.write(state, self.config.out / CHECKPOINT)
 
     def _resume(self) -> None:
         path = self.config.out / CHECKPOINT

@@ -19,7 +19,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from . import data_cache, equivariance, training_export, training_flow, training_learner
+from . import (
+    data_cache,
+    equivariance,
+    training_average,
+    training_export,
+    training_flow,
+    training_learner,
+)
 from . import training_checkpoint as checkpoint
 from . import training_validation as validation
 from .data import Batch, Pairs, anchor_layout
@@ -195,7 +202,7 @@ class Trainer:
                 terms["discriminator"] = self._objective.adversary.learn(picture, batch.driving)
         self.step += 1
         self.samples += len(batch.source) * self._team.size
-        self._average()
+        training_average.follow(self.average, self.net, config.ema, self.step)
         self._note({"loss": loss, **terms, "gradient_norm": length})
 
     def _moves_by_shifts(self) -> bool:
@@ -207,17 +214,6 @@ class Trainer:
         warm = min(1.0, (self.step + 1) / max(1, config.warmup_steps))
         fall = 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * self.progress()))
         return config.learning_rate * warm * fall
-
-    @torch.no_grad()
-    def _average(self) -> None:
-        """Exponential moving average of weights and norms; shorter while it is young."""
-        keep = min(self.config.ema, (1 + self.step) / (10 + self.step))
-        ours, theirs = self.average.state_dict(), self.net.state_dict()
-        for name, value in ours.items():
-            if value.is_floating_point():
-                value.lerp_(theirs[name], 1 - keep)
-            else:
-                value.copy_(theirs[name])
 
     def _note(self, values: dict[str, Tensor]) -> None:
         """Running means for the curves."""

@@ -36,8 +36,7 @@ class AroundState:
     last: Array | None = None  # of the last frame
     reference: Array | None = None  # (N, 2) float32 in the first frame
     now: Array | None = None  # (N, 2) float32 in the last frame
-    alive: Array | None = None  # (N,) bool
-    sure: Array | None = None  # (N,) bool, found by their first patch in the last frame
+    confidence: Array | None = None  # (N,) float32: 1 found by the first patch, 0 lost
     is_body: Array | None = None  # (N,) bool
     steps: int = 0
 
@@ -68,30 +67,36 @@ def step(
         if head is None:
             return AroundState(), None
         state = _started(grey, head, _BACKGROUND if has_behind else 0)
-        return state, _given(state, np.ones(len(state.alive), np.float32))  # pyright: ignore
-    assert state.reference is not None and state.now is not None and state.alive is not None
-    assert state.first is not None and state.last is not None
+        return state, _given(state)
+    assert state.last is not None and state.now is not None and state.confidence is not None
     small = state.window.cut(grey)
+    is_alive = state.confidence > 0
     is_search = state.steps % _SEARCH_FRAMES == 0
-    rows = np.flatnonzero(state.alive | is_search)
     guess = _expected(state) if is_search else state.now
+    now, confidence = _looked(state, small, guess, np.flatnonzero(is_alive | is_search))
+    missed = np.flatnonzero(is_alive & (confidence == 0))
+    if len(missed):
+        start = state.now[missed]
+        found, error = flow.follow(state.last, small, start, start, window_px=11, levels=2)
+        kept = error < _RETURN_PX
+        now[missed[kept]], confidence[missed[kept]] = found[kept], _CARRIED
+    state = replace(state, last=small, now=now, confidence=confidence, steps=state.steps + 1)
+    return state, _given(state)
+
+
+def _looked(state: AroundState, small: Array, guess: Array, rows: Array) -> tuple[Array, Array]:
+    """(N, 2) places in the window ``small`` and (N,) confidence, 1 or 0, by the first patches.
+
+    guess: (N, 2), kept where a corner is not found; rows: numbers of those that are looked for.
+    """
+    assert state.first is not None and state.reference is not None
     now, confidence = guess.copy(), np.zeros(len(guess), np.float32)
     found, error = flow.follow(
         state.first, small, state.reference[rows], guess[rows], window_px=11, levels=2
     )
     seen = error < _RETURN_PX
     now[rows[seen]], confidence[rows[seen]] = found[seen], 1.0
-    missed = np.flatnonzero(state.alive & (confidence == 0))
-    if len(missed):
-        start = state.now[missed]
-        found, error = flow.follow(state.last, small, start, start, window_px=11, levels=2)
-        kept = error < _RETURN_PX
-        now[missed[kept]], confidence[missed[kept]] = found[kept], _CARRIED
-    state = replace(
-        state, last=small, now=now, alive=confidence > 0, sure=confidence == 1,
-        steps=state.steps + 1,
-    )  # fmt: skip
-    return state, _given(state, confidence)
+    return now, confidence
 
 
 def elsewhere(
@@ -105,20 +110,14 @@ def elsewhere(
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     if state.window is None or state.shape != grey.shape or state.reference is None:
         return None
-    assert state.first is not None
-    small, now = state.window.cut(grey), state.reference.copy()
-    confidence = np.zeros(len(now), np.float32)
-    shift = np.subtract(there.center_xy_px, here.center_xy_px) * state.window.scale
-    for guess in (state.reference, state.reference + shift.astype(np.float32)):
-        rows = np.flatnonzero(confidence == 0)
-        if not len(rows):
-            break
-        found, error = flow.follow(
-            state.first, small, state.reference[rows], guess[rows], window_px=11, levels=2
-        )
-        seen = error < _RETURN_PX
-        now[rows[seen]], confidence[rows[seen]] = found[seen], 1.0
-    return _given(replace(state, now=now), confidence)
+    small = state.window.cut(grey)
+    now, confidence = _looked(state, small, state.reference, np.arange(len(state.reference)))
+    missed = np.flatnonzero(confidence == 0)
+    if len(missed):
+        shift = np.subtract(there.center_xy_px, here.center_xy_px) * state.window.scale
+        with_head = _looked(state, small, state.reference + shift.astype(np.float32), missed)
+        now[missed], confidence[missed] = (value[missed] for value in with_head)
+    return _given(replace(state, now=now, confidence=confidence))
 
 
 def _started(grey: Array, head: HeadBox, most_behind: int) -> AroundState:
@@ -132,10 +131,8 @@ def _started(grey: Array, head: HeadBox, most_behind: int) -> AroundState:
     behind = features.detect(small, _behind(across, down), most_behind, spacing_px=_SPACING_PX)
     reference = np.concatenate([body, behind])
     is_body = np.arange(len(reference)) < len(body)
-    alive = np.ones(len(reference), bool)
-    return AroundState(
-        window, grey.shape, small, small, reference, reference, alive, alive, is_body, 1
-    )
+    sure = np.ones(len(reference), np.float32)
+    return AroundState(window, grey.shape, small, small, reference, reference, sure, is_body, 1)
 
 
 def _window(grey: Array, head: HeadBox) -> Window:
@@ -163,10 +160,10 @@ def _behind(across: Array, down: Array) -> Array:
 def _expected(state: AroundState) -> Array:
     """(N, 2) where to look: where a corner was, or where the others of its kind say that it is."""
     assert state.reference is not None and state.now is not None
-    assert state.sure is not None and state.is_body is not None
-    guess = state.now.copy()
+    assert state.confidence is not None and state.is_body is not None
+    guess, is_sure = state.now.copy(), state.confidence == 1
     for kind in (state.is_body, ~state.is_body):
-        known, lost = kind & state.sure, kind & ~state.sure
+        known, lost = kind & is_sure, kind & ~is_sure
         if known.sum() < _LEAST or not lost.any():
             continue
         weight = np.ones(int(known.sum()))
@@ -175,13 +172,13 @@ def _expected(state: AroundState) -> Array:
     return guess
 
 
-def _given(state: AroundState, confidence: Array) -> Surroundings:
-    assert state.window is not None and state.reference is not None
-    assert state.now is not None and state.is_body is not None
-    rows = confidence > 0
+def _given(state: AroundState) -> Surroundings:
+    assert state.window is not None and state.reference is not None and state.now is not None
+    assert state.confidence is not None and state.is_body is not None
+    rows = state.confidence > 0
     return Surroundings(
         state.window.outside(state.now[rows]),
         state.window.outside(state.reference[rows]),
-        confidence[rows],
+        state.confidence[rows],
         state.is_body[rows],
     )
