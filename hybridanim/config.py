@@ -87,6 +87,10 @@ class KeypointsConfig:
     """follow moves what is behind the source as the driver's camera moves; auto does so with
     --motion absolute, and lets it stand else."""
 
+    optical_flow: Literal["auto", "off"] = "auto"
+    """auto follows all of the driver by optical flow too, where the renderer looks at it (the
+    learned one does); off animates by keypoints alone."""
+
     def __post_init__(self) -> None:
         _within("--scale", self.scale, 0, 5)
         _within("--smooth", self.smooth, 0, 1)

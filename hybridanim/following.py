@@ -14,7 +14,7 @@ import numpy as np
 from . import geometry, references, sparse_motion, surroundings, transfer
 from .anchors import FOLLOW, FREE, PINNED
 from .config import KeypointsConfig
-from .references import Reference, reference_of
+from .references import Reference, pictured, reference_of
 from .smoothing import OneEuroState, one_euro_step
 from .types import (
     Array,
@@ -66,7 +66,7 @@ def step(
     """
     if not references.shows_something(tracks):
         return _held(state, frame, source)
-    first = state.first or reference_of(tracks, mean_shape, state.crop)
+    first = state.first or pictured(reference_of(tracks, mean_shape, state.crop), frame.image)
     if first is None:
         return _held(state, frame, source)
     reference = state.reference or first

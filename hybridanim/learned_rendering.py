@@ -17,7 +17,7 @@ from . import geometry, networks
 from .config import RuntimeConfig
 from .errors import InputError
 from .networks import AnimatorNetworks
-from .types import Array, DenseMotion, Keypoints, Source
+from .types import Array, DenseMotion, Keypoints, OpticalFlow, Source
 
 
 class LearnedRenderer:
@@ -43,22 +43,37 @@ class LearnedRenderer:
         )
         self._source, self._composite = source, Compositor(source.image)
 
+    @property
+    def has_optical(self) -> bool:
+        """Whether the networks look at the driver's optical flow."""
+        return self._nets.has_optical
+
     def animate(
-        self, target: Keypoints, background: Array | None = None
+        self,
+        target: Keypoints,
+        background: Array | None = None,
+        optical: OpticalFlow | None = None,
     ) -> tuple[DenseMotion, Array]:
         """One frame: the motion on a coarse grid and the picture, (S, S, 3) uint8 RGB.
 
         target: where the source's keypoints go, in the source's crop. background: (2, 3) source <-
-        target of what is behind, None where it stands. Raises InputError before ``set_source``.
+        target of what is behind, None where it stands. optical: of the driver, or None. Raises
+        InputError before ``set_source``.
         """
-        motion = self.move(target, background)
+        motion = self.move(target, background, optical)
         return motion, self.paint(motion)
 
-    def move(self, target: Keypoints, background: Array | None = None) -> DenseMotion:
+    def move(
+        self,
+        target: Keypoints,
+        background: Array | None = None,
+        optical: OpticalFlow | None = None,
+    ) -> DenseMotion:
         """Stage 4 of one frame: the motion, which also carries what ``paint`` needs of it."""
         if self._source is None:
             raise InputError("renderer: expected a source, got none; call set_source first")
-        moved = self._nets.move(self._encoded, self._source.keypoints, target, background)
+        points = self._source.keypoints, target
+        moved = self._nets.move(self._encoded, *points, background, optical)
         return DenseMotion(
             moved.flow, moved.occlusion, moved.masks, features=moved, background=background
         )

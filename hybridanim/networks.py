@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 from .config import RuntimeConfig
 from .errors import InputError
 from .models import renderer
 from .models.files import read_header
-from .types import Array, Keypoints
+from .types import Array, Keypoints, OpticalFlow
 
 if TYPE_CHECKING:
     from .models.detector import LearnedDetector
@@ -51,16 +53,22 @@ class AnimatorNetworks(Protocol):
 
     about: About
     side_px: int  # of the square picture that the networks see and paint
+    has_optical: bool  # whether they look at the driver's optical flow
 
     def encode(self, picture: Array) -> Any:
         """Once per source: (side, side, 3) uint8 RGB -> what ``move`` and ``paint`` read."""
         ...
 
     def move(
-        self, encoded: Any, source: Keypoints, target: Keypoints, background: Array | None = None
+        self,
+        encoded: Any,
+        source: Keypoints,
+        target: Keypoints,
+        background: Array | None = None,
+        optical: OpticalFlow | None = None,
     ) -> Moved:
         """Once per frame; both in the source's crop, and (2, 3) source <- target of what is behind,
-        None where it stands.
+        None where it stands. optical: on a grid of a quarter of the side, or None.
         """
         ...
 
@@ -135,6 +143,12 @@ def _load(part: str, path: Path, config: RuntimeConfig) -> Any:
 
 def _article(part: str) -> str:
     return f"an {part}" if part[0] in "aeiou" else f"a {part}"
+
+
+def optical_input(optical: OpticalFlow) -> Array:
+    """(1, 3, h, w) float32: places and trust, as the dense motion network reads them."""
+    both = np.concatenate([optical.grid_norm, optical.trust[..., None]], -1)
+    return np.ascontiguousarray(both.transpose(2, 0, 1)[None])
 
 
 def sha256(path: Path) -> str:

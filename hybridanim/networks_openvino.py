@@ -16,8 +16,8 @@ import numpy as np
 
 from . import networks_cache
 from .config import RuntimeConfig
-from .networks import About, Moved, sha256
-from .types import Array, Keypoints
+from .networks import About, Moved, optical_input, sha256
+from .types import Array, Keypoints, OpticalFlow
 
 _STILL = np.eye(2, 3, dtype=np.float32)
 MOST_THREADS = 8  # more only wait for each other on graphs as small as these
@@ -185,6 +185,8 @@ class OpenVinoAnimator:
             Request(models[name]) for name in ("encode", "move", "paint")
         )
         self.side_px = self._encode.inputs["picture"][2]
+        self.has_optical = "optical" in self._move.inputs
+        self._no_flow = np.zeros(self._move.inputs.get("optical", ()), np.float32)
 
     def encode(self, picture: Array) -> dict[str, Array]:
         """Once per source: (side, side, 3) uint8 RGB."""
@@ -197,10 +199,13 @@ class OpenVinoAnimator:
         source: Keypoints,
         target: Keypoints,
         background: Array | None = None,
+        optical: OpticalFlow | None = None,
     ) -> Moved:
         """Once per frame; as ``networks.AnimatorNetworks`` says."""
+        given = self._no_flow if optical is None else optical_input(optical)
         found = self._move(
-            {
+            ({"optical": given} if self.has_optical else {})
+            | {
                 "small": encoded["small"],
                 "source_xy": source.xy_norm[None],
                 "source_jacobian": source.jacobian[None],

@@ -14,13 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from . import networks
 from .models.blocks import Points, folded
 from .models.build import Animator
 from .models.files import read_weights
 from .models.generator import Encoded
 from .models.keypoints import KeypointDetector
 from .networks import About, Moved
-from .types import Array, Keypoints
+from .types import Array, Keypoints, OpticalFlow
 
 
 def load(part: str, path: Path, notes: list[str]) -> TorchAnimator | TorchDetector:
@@ -50,7 +51,7 @@ class TorchAnimator(_Torch):
     ) -> None:
         super().__init__(bf16, notes)
         self._net = _prepared(net)
-        self.side_px = net.sizes.picture_px
+        self.side_px, self.has_optical = net.sizes.picture_px, net.sizes.optical
 
     def encode(self, picture: Array) -> Encoded:
         """Once per source: (side, side, 3) uint8 RGB."""
@@ -63,11 +64,14 @@ class TorchAnimator(_Torch):
         source: Keypoints,
         target: Keypoints,
         background: Array | None = None,
+        optical: OpticalFlow | None = None,
     ) -> Moved:
         """Once per frame; as ``networks.AnimatorNetworks`` says."""
         behind = None if background is None else torch.from_numpy(background)[None]
+        flow = None if optical is None else torch.from_numpy(networks.optical_input(optical))
         with torch.inference_mode(), self._precision():
-            motion = self._net.motion(encoded.small, _points(source), _points(target), behind)
+            points = _points(source), _points(target)
+            motion = self._net.motion(encoded.small, *points, behind, flow)
         return Moved(
             motion.flow[0].float().numpy(),
             motion.occlusion[0, 0].float().numpy(),

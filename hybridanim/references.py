@@ -6,11 +6,11 @@ driving crop, body included.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from . import sparse_motion, surroundings, transfer
+from . import driver_flow, sparse_motion, surroundings, transfer
 from .anchors import PINNED
 from .types import Array, Crop, HeadBox, Keypoints, Surroundings, Tracks
 
@@ -25,6 +25,7 @@ class Reference:
     head: HeadBox | None  # driving pixels; None = keypoints of something without a head
     crop: Crop
     around: Surroundings | None = None  # of the same run, to tell where the body was
+    picture: Array | None = None  # (S, S) uint8 grey of the crop, for the optical flow since then
 
 
 def reference_of(
@@ -42,6 +43,13 @@ def reference_of(
     crop = crop or sparse_motion.crop_around(tracks.head)
     points = sparse_motion.rest(tracks.head, tracks.landmarks_xy_px, mean_shape, crop)
     return Reference(points, tracks.head, crop, tracks.around)
+
+
+def pictured(reference: Reference | None, image: Array) -> Reference | None:
+    """The reference with its picture, of the driving frame (H, W, 3) uint8 RGB that it is of."""
+    if reference is None or reference.head is None:
+        return reference
+    return replace(reference, picture=driver_flow.grey_of(image, reference.crop))
 
 
 def shows_something(tracks: Tracks) -> bool:

@@ -197,6 +197,19 @@ class Keypoints:
 
 
 @dataclass(frozen=True, slots=True)
+class OpticalFlow:
+    """How all of the driver has moved, seen in the source's place; see driver_flow."""
+
+    grid_norm: Array  # (h, w, 2) float32, absolute source position of each cell (backward flow)
+    trust: Array  # (h, w) float32 in [0, 1]
+
+    def __post_init__(self) -> None:
+        _expect("OpticalFlow.grid_norm", self.grid_norm, (None, None, 2), np.float32, "x, y last")
+        h, w = self.grid_norm.shape[:2]
+        _expect("OpticalFlow.trust", self.trust, (h, w), np.float32, "match grid_norm")
+
+
+@dataclass(frozen=True, slots=True)
 class SparseMotion:
     """Stage 3: the driver's keypoints, and where that puts the source's keypoints.
 
@@ -208,6 +221,7 @@ class SparseMotion:
     driving_crop: Crop
     is_held: bool = False  # the tracks were lost; this repeats or relaxes the last good motion
     background: Array | None = None  # (2, 3) float32 source <- target, norm; None = it stands
+    optical: OpticalFlow | None = None  # beside the keypoints, where a renderer looks at it
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,7 @@ class Pipeline:
         self.segment, self.track = parts.trackers(config, profiles, self.aligner, self.detector)
         self.keypoints = Keypoints(config.keypoints)
         self.dense, self.generate = parts.renderers(config)
+        self.keypoints.has_optical = parts.sees_optical(config, self.dense)
         self.source: Source | None = None
         self.view: views.View | None = None  # None: chosen from the first frame
         self.last: Results | None = None

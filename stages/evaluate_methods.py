@@ -103,6 +103,9 @@ class Ways:
                 options["weights"] = method.weights
             key = (method.tracker, str(method.weights) if method.has_own_tracker else "")
             groups.setdefault(key, {})[method] = build(pipeline_config(options))
+        for group in groups.values():  # the first one follows for all
+            stages = [pipeline.keypoints for pipeline in group.values()]
+            stages[0].has_optical = any(stage.has_optical for stage in stages)
         return groups
 
 

@@ -62,9 +62,8 @@ class Animator:
         results = self.pipeline.render(self.pipeline.follow(frame))
         self.pipeline.last = results
         source = self._sources[self._number]
-        found = self._keeper.look(results.tracks, source, frame.time_s)
-        if found is not None:
-            self.pipeline.keypoints.set_reference(found)
+        if self._keeper.look(results.tracks, source, frame.time_s) is not None:
+            self.pipeline.keypoints.set_reference(self._keeper.pictured(frame.image))
         self._hint = hint(results.tracks, source, self._hint)
         composed = self._composers[self._number](sized(results.picture.image, source), image)
         self._rescale(self._viewing.look(results.tracks))
@@ -75,8 +74,9 @@ class Animator:
         """Do what a key asks for; others are not for the animator."""
         if action.verb == "reference" and self.pipeline.last is not None:
             self._keeper.settle()
-            if found := self._keeper.take(self.pipeline.last.tracks):
-                self.pipeline.keypoints.set_reference(found)
+            last = self.pipeline.last
+            if self._keeper.take(last.tracks):
+                self.pipeline.keypoints.set_reference(self._keeper.pictured(last.frame.image))
         elif action.verb == "source":
             self.use_source(action.number)
         elif action.verb == "next":

@@ -74,6 +74,11 @@ def renderers(config: PipelineConfig) -> tuple[Stage, Stage]:
     return LearnedDense(learned), LearnedGenerate(learned)
 
 
+def sees_optical(config: PipelineConfig, dense: Stage) -> bool:
+    """Whether stage 4 looks at the driver's optical flow, and may."""
+    return config.keypoints.optical_flow == "auto" and getattr(dense, "has_optical", False)
+
+
 def networks_of(*parts: object) -> list[About]:
     """What runs the learned networks among a pipeline's parts, and why not something else."""
     found = [getattr(part, "about", None) for part in parts]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hybridanim import views
-from hybridanim.references import Reference
+from hybridanim.references import Reference, pictured
 from hybridanim.types import Array
 
 from . import Pipeline
@@ -14,6 +14,7 @@ def rest_at(pipeline: Pipeline, reference: Reference, image: Array) -> None:
 
     image: (H, W, 3) uint8 RGB, the driving picture that it is of: the body rests as there.
     """
-    pipeline.keypoints.set_reference(reference)
     view = pipeline.view or views.whole_view(*image.shape[:2])
-    pipeline.track.set_resting(view(image), reference.head)
+    image = view(image)
+    pipeline.keypoints.set_reference(pictured(reference, image))
+    pipeline.track.set_resting(image, reference.head)

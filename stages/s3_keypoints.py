@@ -4,7 +4,7 @@ the source (docs/motion.md).
 
 import dataclasses
 
-from hybridanim import draw, following
+from hybridanim import draw, driver_flow, following
 from hybridanim.alignment import MEAN_SHAPE
 from hybridanim.config import KeypointsConfig
 from hybridanim.references import Reference
@@ -18,8 +18,12 @@ class Keypoints(Stage):
 
     name = "keypoints"
 
+    has_optical = False
+    """Whether the driver's optical flow is followed too, for a renderer that looks at it."""
+
     def __init__(self, config: KeypointsConfig) -> None:
         self._config = config
+        self._optical = driver_flow.Follower(has_behind=config.moves_background)
         self.reset()
 
     def __call__(self, frame: Frame, tracks: Tracks, source: Source) -> SparseMotion:
@@ -27,7 +31,9 @@ class Keypoints(Stage):
         self._state, motion = following.step(
             self._state, frame, tracks, source, self._config, MEAN_SHAPE
         )
-        return motion
+        if not self.has_optical or self._state.rest is None:
+            return motion
+        return self._optical(frame, motion, *self._state.rest, source)
 
     def draw(self, canvas: Array, output: SparseMotion) -> Array:
         """The driver's keypoints with their local affines, on the driving frame."""

@@ -53,7 +53,7 @@ class LearnedDense(Dense):
     """Stage 4 by the dense motion network, which starts from the same closed form."""
 
     def __init__(self, renderer: LearnedRenderer) -> None:
-        self._renderer = renderer
+        self._renderer, self.has_optical = renderer, renderer.has_optical
         self._source: Source | None = None
 
     def __call__(self, source: Source, points: SparseMotion) -> DenseMotion:
@@ -61,4 +61,4 @@ class LearnedDense(Dense):
         if source is not self._source:
             self._renderer.set_source(source)
             self._source = source
-        return self._renderer.move(points.target, points.background)
+        return self._renderer.move(points.target, points.background, points.optical)

@@ -100,6 +100,29 @@ def test_one_affine_moves_the_picture_by_it() -> None:
     torch.testing.assert_close(moved[..., 8:-8], picture[..., 4:-12], atol=1e-4, rtol=0)
 
 
+def test_a_network_that_learns_to_see_flow_keeps_what_it_knew() -> None:
+    """With the flow's share at zero it says what it said; at one, and trusted, it is the flow."""
+    net, picture, source, target = trained(), torch.rand(2, 3, 32, 32), points(2), points(2)
+    wide = build.with_optical(net).eval()
+    optical = torch.cat([1.6 * torch.rand(2, 2, 8, 8) - 0.8, torch.ones(2, 1, 8, 8)], 1)
+    bias = wide.motion.head.bias
+    assert bias is not None
+    with torch.no_grad():
+        bias[-1] = -50
+        expected = net(picture, source, target).painted.picture
+        found = wide(picture, source, target, None, optical).painted.picture
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+        bias[-1] = 50
+        flow = wide(picture, source, target, None, optical).motion.flow
+        torch.testing.assert_close(flow, optical[:, :2].permute(0, 2, 3, 1), atol=1e-5, rtol=0)
+        optical[:, 2] = 0  # not trusted: the closed form of the keypoints
+        start = build.fast(TINY, net.motion.log_reach.exp()).eval()
+        start.motion.loud.copy_(net.motion.loud)
+        closed = start.motion(torch.rand(2, 3, 8, 8), source, target).flow
+        flow = wide(picture, source, target, None, optical).motion.flow
+    torch.testing.assert_close(flow, closed, atol=1e-4, rtol=0)
+
+
 def test_one_frame_equals_its_row_of_a_batch() -> None:
     net, picture, source, target = trained(), torch.rand(3, 3, 32, 32), points(3), points(3)
     together = net(picture, source, target).painted.picture

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from hybridanim import geometry
+from hybridanim import geometry, optical_flow
 from hybridanim.errors import InputError
 from hybridanim.learning import losses, training_export, training_flow
 from hybridanim.learning.data import NONE, Batch
@@ -256,8 +256,7 @@ def test_the_flow_teacher_finds_a_known_shift() -> None:
     wide = cv2.GaussianBlur(rng.integers(0, 255, (64, 80), np.uint8), (0, 0), 2)
     wide = cv2.normalize(wide, None, 0, 255, cv2.NORM_MINMAX)  # pyright: ignore
     source, driving = wide[:, :64], wide[:, 4:68]
-    teacher = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    flow, trust = training_flow.flow_of_pair(source, driving, teacher)
+    flow, trust = optical_flow.between(source, driving, optical_flow.matcher())
     shift_px = (flow - geometry.grid_norm(16, 16)) * 32
     inside = np.s_[2:-2, 2:-3]
     assert np.abs(shift_px[inside] - [4, 0]).max() < 0.5
@@ -265,6 +264,33 @@ def test_the_flow_teacher_finds_a_known_shift() -> None:
     taught = training_flow.Taught(torch.from_numpy(flow)[None], torch.from_numpy(trust)[None])
     assert float(training_flow.loss(taught.flow, taught)) == 0
     assert float(training_flow.loss(taught.flow + 0.1, taught)) == pytest.approx(0.1, abs=1e-5)
+
+
+def test_some_pairs_see_no_flow_and_some_a_misplaced_one() -> None:
+    still = torch.from_numpy(geometry.grid_norm(16, 16)).expand(400, -1, -1, -1)
+    bent = still + 0.05 * torch.sin(9 * still)
+    taught = training_flow.Taught(bent, torch.ones(400, 16, 16))
+    plain = training_flow.as_seen(taught)
+    torch.testing.assert_close(plain[:, :2].permute(0, 2, 3, 1), bent)
+    seen = training_flow.as_seen(taught, np.random.default_rng(1))
+    none = (seen[:, 2] == 0).all(-1).all(-1)
+    clean = (seen == plain).flatten(1).all(1)
+    assert 0.12 < none.float().mean() < 0.28 and 0.3 < clean.float().mean() < 0.5
+    misplaced = ~(none | clean)
+    off = (seen - plain)[misplaced, :2].abs().amax((1, 2, 3))
+    trust = seen[misplaced, 2].mean((1, 2))
+    assert off.min() > 0 and off.max() < 0.2 and trust.max() <= 1
+    assert np.corrcoef(off, trust)[0, 1] < -0.4  # the farther off, the less it is to be trusted
+
+
+def test_the_networks_see_the_flow_in_training_and_validation(folder: Path, tmp_path: Path) -> None:
+    sizes = replace(SIZES, optical=True)
+    trainer = Trainer(replace(config(folder, tmp_path), sizes=sizes))
+    fed = trainer._feed(0)
+    assert fed.taught is None and fed.batch.optical is not None
+    assert fed.batch.optical.shape == (4, 3, 8, 8)
+    trainer._learn(fed)
+    assert all(b.optical is not None for task in trainer._tasks for b in task.batches)
 
 
 def test_the_flow_teacher_reaches_the_objective(folder: Path, tmp_path: Path) -> None:

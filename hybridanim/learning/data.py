@@ -57,6 +57,7 @@ class Batch(NamedTuple):
     source_points: Points | None = None
     driving_points: Points | None = None
     background: Tensor | None = None  # (B, 2, 3) float32 norm, source <- driving, beside points
+    optical: Tensor | None = None  # (B, 3, S/4, S/4), see DenseMotion; added by training_flow
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,10 +158,10 @@ def object_settings(size: int) -> dict[str, Any]:
 
 def face_settings() -> dict[str, Any]:
     """What differs from the defaults for faces: the networks are told where mouth and eyes open,
-    and see them open and close, many times from near.
+    see them open and close, many times from near, and look at the driver's optical flow.
     """
     return {
-        "sizes": FastSizes(openings=True),
+        "sizes": FastSizes(openings=True, optical=True),
         "augment": Augment(close_up=0.6, opposite=0.35),
         "losses": LossWeights(needless=0.005, flow=0.3),
     }

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -90,7 +91,7 @@ class Trainer:
         if config.losses.gan or config.losses.matching:
             rate = config.discriminator_rate
             self._objective.adversary = Adversary(rate, self._team, self._device)
-        self._tasks = validation.tasks(config, layout) if self._team.leads else []
+        self._tasks = validation.tasks_for(self.net, config, layout) if self._team.leads else []
         self._curves = Curves(config.out, tensorboard=config.tensorboard and self._team.leads)
         self._best = Best(config.patience)
         self.step, self.samples, self.elapsed_s = 0, 0, 0.0
@@ -163,7 +164,14 @@ class Trainer:
         """The rows of a step's batch that fall to this process."""
         phase, team = self.phase(step), self._team
         batch = self._pairs.batch(step, range(team.rank, phase.batch, team.size), phase.size)
-        return Fed(batch, training_flow.teach(batch) if self.config.losses.flow else None)
+        has_optical = self.net.animator.sizes.optical
+        if not (has_optical or self.config.losses.flow):
+            return Fed(batch, None)
+        taught = training_flow.teach(batch)
+        if has_optical:
+            rng = np.random.default_rng([self.config.seed, step, team.rank, 1])
+            batch = batch._replace(optical=training_flow.as_seen(taught, rng))
+        return Fed(batch, taught if self.config.losses.flow else None)
 
     def _bend(self, count: int) -> Bend | None:
         """Warps for this process's rows, by seed and step alone."""

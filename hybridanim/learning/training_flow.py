@@ -1,8 +1,8 @@
-"""Optical flow between the pair as a teacher of the dense motion, in training alone.
+"""Optical flow between the pair (optical_flow), as a teacher of the dense motion and as its input.
 
-Two pictures -> for every cell of the driving one, where in the source it comes from, and whether
-that can be trusted: DIS flow (Kroeger et al. 2016) both ways, and a cell counts where going there
-and back ends near its start. Weight ``LossWeights.flow``; without it nothing of this runs.
+As a teacher: weight ``LossWeights.flow``. As an input: ``FastSizes.optical``; then some pairs have
+none, or a misplaced one, so that the networks learn how far to believe it. Without either nothing
+of this runs.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import geometry
+from .. import geometry, optical_flow
 from ..types import Array
 from .data import Batch
 
-_COARSE = 4  # the motion network's cells are this many pixels wide
-_LEAST_PX = 1.0  # going there and back may miss by this,
-_SHARE = 0.1  # or by this share of the way
+_NONE, _MISPLACED = 0.2, 0.4  # shares of the pairs without a flow, and with a misplaced one
+_FAR_NORM = 0.15  # by which it is misplaced at most
 
 
 class Taught(NamedTuple):
@@ -32,33 +31,44 @@ class Taught(NamedTuple):
 
 def teach(batch: Batch) -> Taught:
     """Of pictures on the CPU, at a quarter of their resolution."""
-    teacher = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    search = optical_flow.matcher()
     rows = [
-        flow_of_pair(source, driving, teacher)
+        optical_flow.between(source, driving, search)
         for source, driving in zip(*(_grey(x) for x in batch[:2]), strict=True)
     ]
     flow, trust = (np.stack(part) for part in zip(*rows, strict=True))
     return Taught(torch.from_numpy(flow), torch.from_numpy(trust))
 
 
-def flow_of_pair(source: Array, driving: Array, teacher: cv2.DISOpticalFlow) -> tuple[Array, Array]:
-    """Source places (h, w, 2) float32 normalised and trust (h, w) float32 of grey (S, S) uint8."""
-    source, driving = np.ascontiguousarray(source), np.ascontiguousarray(driving)
-    away = teacher.calc(driving, source, None)  # pyright: ignore
-    back = teacher.calc(source, driving, None)  # pyright: ignore
-    size = source.shape[0]
-    rows, columns = np.mgrid[:size, :size].astype(np.float32)
-    x, y = columns + away[..., 0], rows + away[..., 1]
-    returned = cv2.remap(back, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    miss = np.linalg.norm(away + returned, axis=2)
-    limit = np.maximum(_LEAST_PX, _SHARE * np.linalg.norm(away, axis=2))
-    inside = (np.minimum(x, y) >= 0) & (np.maximum(x, y) <= size - 1)
-    trust = ((miss < limit) & inside).astype(np.float32)
-    coarse = (size // _COARSE, size // _COARSE)
-    share = cv2.resize(trust, coarse, interpolation=cv2.INTER_AREA)
-    mean = cv2.resize(away * trust[..., None], coarse, interpolation=cv2.INTER_AREA)
-    mean = mean / np.maximum(share, 1e-6)[..., None] * (2 / size)
-    return (geometry.grid_norm(*coarse) + mean).astype(np.float32), share
+def as_seen(taught: Taught, rng: np.random.Generator | None = None) -> Tensor:
+    """(B, 3, h, w) for the dense motion network, as the program would get it of another person.
+
+    With a generator: some pairs have none, and some are shifted against the source, as they are
+    where its face is another one than the driver's, and trusted less the more they are.
+    """
+    rows = []
+    for flow, trust in zip(taught.flow.numpy(), taught.trust.numpy(), strict=True):
+        kind = 1.0 if rng is None else rng.random()
+        if rng is not None and kind < _NONE + _MISPLACED:
+            flow, trust = _misplaced(flow, trust, rng)
+            trust = trust * (kind >= _NONE)
+        rows.append(np.concatenate([flow, trust[..., None]], -1).transpose(2, 0, 1))
+    return torch.from_numpy(np.stack(rows).astype(np.float32))
+
+
+def _misplaced(flow: Array, trust: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+    """The flow as if seen through a smooth warp of the driver, and what trust that leaves."""
+    height, width = trust.shape
+    still = geometry.grid_norm(height, width)
+    knots = rng.uniform(-1, 1, (4, 4, 2)).astype(np.float32) * rng.uniform(0, _FAR_NORM)
+    apart = cv2.resize(knots, (width, height), interpolation=cv2.INTER_CUBIC)
+    at_px = (still + apart + 1) * np.array([width / 2, height / 2]) - 0.5
+    both = np.concatenate([flow - still, trust[..., None]], -1).astype(np.float32)
+    at_px = at_px.astype(np.float32)
+    x, y = at_px[..., 0], at_px[..., 1]
+    both = cv2.remap(both, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    kept = optical_flow.agreement(apart) * rng.uniform(0.6, 1)
+    return still + both[..., :2], both[..., 2] * kept
 
 
 def loss(found: Tensor, taught: Taught) -> Tensor:

@@ -50,7 +50,7 @@ class Learner(nn.Module):
         """
         source, driving, bent = self.points(batch, bend)
         moving = [_upright(x) if shifts_only else x for x in (source, driving)]
-        result = self.animator(batch.source, *moving, batch.background)
+        result = self.animator(batch.source, *moving, batch.background, batch.optical)
         return Learned(result, source, driving, bent)
 
     def points(
@@ -92,6 +92,8 @@ def make(config: TrainConfig, start: WeightsFile | None) -> Learner:
     if animator is None:
         assert start is not None and start.animator is not None
         animator = start.animator
+        if sizes.optical and not animator.sizes.optical:
+            animator = build.with_optical(animator)
     return Learner(animator, detector).to(memory_format=torch.channels_last)  # pyright: ignore
 
 
@@ -122,5 +124,5 @@ def at_device(batch: Batch, device: torch.device) -> Batch:
 
     source, driving = (x.to(device, non_blocking=True) for x in (batch.source, batch.driving))
     points = moved(batch.source_points), moved(batch.driving_points)
-    behind = batch.background
-    return Batch(source, driving, *points, None if behind is None else behind.to(device))
+    more = (x if x is None else x.to(device) for x in (batch.background, batch.optical))
+    return Batch(source, driving, *points, *more)

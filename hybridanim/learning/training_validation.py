@@ -19,7 +19,7 @@ from ..models import build
 from ..models.blocks import Points
 from ..models.build import Animator
 from ..types import Array
-from . import data_cache, losses
+from . import data_cache, losses, training_flow
 from .data import Batch, Layout, collate, pair
 from .data_cache import Clip
 from .train_config import TrainConfig
@@ -54,6 +54,20 @@ def tasks(config: TrainConfig, layout: Layout | None) -> list[Task]:
         count = max(1, count // 3)
         found.append(reconstruction(having, name, layout, size=large, per_clip=count))
     return found
+
+
+def tasks_for(net: Learner, config: TrainConfig, layout: Layout | None) -> list[Task]:
+    """The same, with the driver's optical flow where these networks look at it."""
+    found = tasks(config, layout)
+    return [_with_optical(task) for task in found] if net.animator.sizes.optical else found
+
+
+def _with_optical(task: Task) -> Task:
+    batches = (
+        batch._replace(optical=training_flow.as_seen(training_flow.teach(batch)))
+        for batch in task.batches
+    )
+    return Task(task.name, tuple(batches))
 
 
 def random_pairs(
@@ -173,6 +187,7 @@ def strip(net: Learner, batch: Batch, path: Path, *, bf16: bool, rows: int = 8) 
         batch.driving[:rows],
         first(batch.source_points),
         first(batch.driving_points),
+        *(x if x is None else x[:rows] for x in (batch.background, batch.optical)),
     )
     part = at_device(part, next(net.parameters()).device)
     learned = run(net, part, bf16=bf16)

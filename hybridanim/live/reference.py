@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..alignment import MEAN_SHAPE
-from ..references import Reference, reference_of
-from ..types import Crop, Source, Tracks
+from ..references import Reference, pictured, reference_of
+from ..types import Array, Crop, Source, Tracks
 from .hints import distance, is_seen
 
 _SEARCH_S = 3.0
@@ -55,6 +55,11 @@ class ReferenceKeeper:
     def forget(self) -> None:
         """Another picture of the driver comes: search anew."""
         self.reference, self._best, self._since_s = None, float("inf"), None
+
+    def pictured(self, image: Array) -> Reference | None:
+        """The reference, once it is taken, with its picture: the frame (H, W, 3) that it is of."""
+        self.reference = pictured(self.reference, image)
+        return self.reference
 
     def rescale(self, ratio: float) -> Reference | None:
         """The same reference in a working picture that is ``ratio`` times as large."""

@@ -7,7 +7,7 @@ quarter of an hour. The switches leave out one idea each, for ablations.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -49,6 +49,8 @@ class FastSizes:
     """What the source does not show is masked out of its features; without, nothing is."""
     blend: bool = True
     """Alpha blends paint with the source's own pixels; without, all is paint (alpha = 1)."""
+    optical: bool = False
+    """Look at the driver's optical flow beside its keypoints."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,7 @@ class Animator(nn.Module):
             jacobians=sizes.jacobians,
             occlusion=sizes.occlusion,
             rows=rows,
+            optical=sizes.optical,
         )
         self.generator = Generator(
             sizes.deep,
@@ -129,23 +132,45 @@ class Animator(nn.Module):
         return self.generator.encode(picture)
 
     def animate(
-        self, encoded: Encoded, source: Points, target: Points, background: Tensor | None = None
+        self,
+        encoded: Encoded,
+        source: Points,
+        target: Points,
+        background: Tensor | None = None,
+        optical: Tensor | None = None,
     ) -> Animated:
-        """Once per frame; background (B, 2, 3) source <- target, None where it stands."""
-        motion = self.motion(encoded.small, source, target, background)
+        """Once per frame; background and optical as ``DenseMotion`` says."""
+        motion = self.motion(encoded.small, source, target, background, optical)
         return Animated(self.generator(encoded, motion), motion)
 
     def forward(
-        self, picture: Tensor, source: Points, target: Points, background: Tensor | None = None
+        self,
+        picture: Tensor,
+        source: Points,
+        target: Points,
+        background: Tensor | None = None,
+        optical: Tensor | None = None,
     ) -> Animated:
         """Both at once, for training."""
-        return self.animate(self.encode(picture), source, target, background)
+        return self.animate(self.encode(picture), source, target, background, optical)
 
 
 def fast(sizes: FastSizes | None = None, reach: Tensor | None = None) -> Animator:
     """The fast preset for the classical anchors, or for keypoints of another reach (K,)."""
     reach = torch.from_numpy(REACH_BOX) if reach is None else reach
     return Animator(sizes or FastSizes(), reach)
+
+
+def with_optical(net: Animator) -> Animator:
+    """The same networks, which also look at the driver's optical flow: at first half and half."""
+    wide = fast(replace(net.sizes, optical=True), net.motion.log_reach.detach().exp())
+    state, own = dict(net.state_dict()), wide.state_dict()
+    for name in ("motion.stem.conv.weight", "motion.head.weight", "motion.head.bias"):
+        grown = torch.zeros_like(own[name])
+        grown[tuple(slice(n) for n in state[name].shape)] = state[name]
+        state[name] = grown
+    wide.load_state_dict(state)
+    return wide
 
 
 def detector(sizes: DetectorSizes = OBJECT_DETECTOR) -> KeypointDetector:

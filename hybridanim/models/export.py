@@ -68,9 +68,10 @@ class _Move(_Encode):
         target_xy: Tensor,
         target_jacobian: Tensor,
         background: Tensor,
+        optical: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         source, target = Points(source_xy, source_jacobian), Points(target_xy, target_jacobian)
-        return tuple(self.net.motion(small, source, target, background))
+        return tuple(self.net.motion(small, source, target, background, optical))
 
 
 class _Paint(_Encode):
@@ -113,6 +114,8 @@ def animator_graphs(net: Animator) -> list[Graph]:
         )
     }
     points["background"] = np.eye(2, 3, dtype=np.float32)[None]
+    if net.sizes.optical:
+        points["optical"] = np.zeros((1, 3, *encoded["small"].shape[2:]), np.float32)
     move = Graph("move", _Move(net), {"small": encoded["small"], **points})
     moved = move.run(move.inputs)
     inputs = {

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from .. import geometry, sparse_motion
+from .. import dense_motion, geometry, sparse_motion
 from ..anchors import ANCHORS
 from ..types import Array, Crop, HeadBox, Keypoints
 
@@ -39,7 +39,18 @@ class Sample:
         for which, points in (("source", self.source), ("target", self.target)):
             named[f"{which}_xy"] = points.xy_norm[None]
             named[f"{which}_jacobian"] = points.jacobian[None]
-        return {**named, "background": self.background[None]}
+        named["background"] = self.background[None]
+        return {**named, "optical": self._optical()}
+
+    def _optical(self) -> Array:
+        """(1, 3, h, w): near the closed form, trusted here more and there less."""
+        side = len(self.picture) // 4
+        reach = np.full(len(self.source.xy_norm), 0.2, np.float32)
+        moved = dense_motion.combine(self.source, self.target, reach, side).grid_norm
+        waves = np.sin(7 * moved)
+        trust = np.clip(0.5 + waves[..., :1], 0, 1)
+        both = np.concatenate([moved + 0.03 * waves, trust], -1)
+        return np.ascontiguousarray(both.transpose(2, 0, 1)[None], np.float32)
 
 
 def checks(side: int, count: int) -> list[Sample]:

@@ -32,6 +32,7 @@ _MEANING = {
     "target_xy": "where the keypoints are to go",
     "target_jacobian": "their local affines there",
     "background": "affine source <- target of what is behind; 1 0 0, 0 1 0 where it stands",
+    "optical": "the driver's optical flow: x and y as in flow, and trust in [0, 1]; 0 where none",
     "flow": "for each cell, x and y of the place in the source that it shows",
     "occlusion": "1 where the source shows what is wanted, 0 where it must be painted",
     "masks": "share of the background and of each keypoint's local map; sum to one",

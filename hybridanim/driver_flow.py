@@ -1,0 +1,142 @@
+"""Driving frames -> OpticalFlow: how all of the driver has moved since rest, in the source's place.
+
+The flow between the driver at rest and now (optical_flow) lies in the driver's pictures. Keypoints
+say which place of the driver stands for which of the source (dense_motion's closed form, across the
+two people): an output cell is looked up in the driver now, followed back to the driver at rest, and
+from there to the source. Where the two faces are far apart the flow is trusted less, and where they
+are the same, as in reconstruction, it is taken as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from . import dense_motion, geometry, optical_flow, transfer
+from .anchors import PINNED, REACH_BOX
+from .types import Array, Crop, Frame, Keypoints, OpticalFlow, Source, SparseMotion
+
+if TYPE_CHECKING:
+    from .references import Reference
+
+_SIDE_PX = 256  # of the driver's square that is searched
+_CELLS = _SIDE_PX // optical_flow.CELL_PX
+_SAME_NORM = 2e-3  # keypoints nearer than this are the same face
+
+
+@dataclass(frozen=True)
+class Rest:
+    """The driver at rest beside the source; made once."""
+
+    grey: Array  # (S, S) uint8, the driving crop
+    places: Array  # (h, w, 2) float32, source place of every cell of it, normalised
+    agreement: Array  # (h, w) float32 in [0, 1]
+    subject: Array  # (h, w) float32 in [0, 1], the person in the source
+
+
+class Follower:
+    """Adds the flow to one frame's motion after another; remembers the driver at rest."""
+
+    def __init__(self, *, has_behind: bool) -> None:
+        """has_behind: see ``seen``."""
+        self._has_behind, self._search = has_behind, optical_flow.matcher()
+        self._of: tuple[Reference, Source] | None = None
+        self._rest: Rest | None = None
+
+    def __call__(
+        self,
+        frame: Frame,
+        motion: SparseMotion,
+        reference: Reference,
+        resting: Keypoints,
+        source: Source,
+    ) -> SparseMotion:
+        """The motion with its optical flow, where there is a head and a picture of it at rest.
+
+        resting: the reference's keypoints in the driving crop.
+        """
+        if motion.is_held or reference.picture is None or len(resting.xy_norm) != len(REACH_BOX):
+            return motion
+        crop = motion.driving_crop
+        if self._of is None or self._of[0] is not reference or self._of[1] is not source:
+            grey = _moved_crop(reference.picture, reference.crop, crop)
+            self._of, self._rest = (reference, source), at_rest(grey, resting, source)
+        assert self._rest is not None
+        found = between(self._rest.grey, grey_of(frame.image, crop), self._search)
+        flow = seen(self._rest, found, motion, source, has_behind=self._has_behind)
+        return replace(motion, optical=flow)
+
+
+def _moved_crop(grey: Array, crop: Crop, wanted: Crop) -> Array:
+    """The picture of one square seen in another square of the same frame."""
+    if crop == wanted:
+        return grey
+    scale = len(grey) / crop.side_px
+    x_px, y_px = (wanted.x_px - crop.x_px) * scale, (wanted.y_px - crop.y_px) * scale
+    return geometry.crop_image(grey, Crop(x_px, y_px, wanted.side_px * scale), _SIDE_PX)
+
+
+def grey_of(image: Array, crop: Crop) -> Array:
+    """(S, S) uint8 of that square of an RGB picture."""
+    return cv2.cvtColor(geometry.crop_image(image, crop, _SIDE_PX), cv2.COLOR_RGB2GRAY)
+
+
+def at_rest(grey: Array, keypoints: Keypoints, source: Source) -> Rest:
+    """grey: of the driver at rest, and where its keypoints are in that square."""
+    head_norm = 2 * source.head.size_px / source.crop.side_px
+    subject = cv2.resize(source.subject, (_CELLS, _CELLS), interpolation=cv2.INTER_AREA)
+    return Rest(grey, *_across(source.keypoints, keypoints, head_norm), subject)
+
+
+def between(before: Array, after: Array, search: cv2.DISOpticalFlow) -> Array:
+    """(h, w, 3) float32 of two grey pictures: x and y back to the first, normalised, and trust."""
+    flow, trust = optical_flow.between(before, after, search)
+    return np.concatenate([flow - geometry.grid_norm(_CELLS), trust[..., None]], -1)
+
+
+def seen(
+    rest: Rest, found: Array, motion: SparseMotion, source: Source, *, has_behind: bool
+) -> OpticalFlow:
+    """For every output cell where in the source it comes from.
+
+    found: of ``between`` the driver at rest and now. has_behind: whether it may move what is behind
+    the person too, or is trusted on the person alone.
+    """
+    head_norm = 2 * source.head.size_px / source.crop.side_px
+    now, agreement = _across(motion.driving, motion.target, head_norm)
+    still = geometry.grid_norm(_CELLS)
+    both = _sampled(found, now)
+    back = now + both[..., :2]  # places in the driver at rest
+    beside = np.concatenate([rest.places - still, rest.agreement[..., None]], -1)
+    beside = _sampled(beside, back)
+    trust = both[..., 2] * agreement * beside[..., 2]
+    places = back + beside[..., :2]
+    if not has_behind:
+        trust = trust * _sampled(rest.subject[..., None], places)
+    return OpticalFlow(places, trust)
+
+
+def _across(wanted: Keypoints, given: Keypoints, head_norm: float) -> tuple[Array, Array]:
+    """Place in one picture of every cell of another one, by keypoints; and how alike they are."""
+    still = geometry.grid_norm(_CELLS)
+    if np.abs(wanted.xy_norm - given.xy_norm)[PINNED].max() < _SAME_NORM:
+        return still, np.ones(still.shape[:2], np.float32)
+    places = dense_motion.combine(wanted, given, REACH_BOX * head_norm, _CELLS).grid_norm
+    whole = transfer.head_affine(given, wanted, PINNED)
+    apart = places - (still @ whole[:, :2].T + whole[:, 2])
+    alike = np.maximum(optical_flow.agreement(apart), optical_flow.agreement(places - still))
+    return places, alike.astype(np.float32)
+
+
+def _sampled(values: Array, places: Array) -> Array:
+    """(h, w, C) float32 at (h, w, 2) normalised places; the edge repeats."""
+    size = np.array([values.shape[1], values.shape[0]], np.float32)
+    at_px = ((places + 1) * (size / 2) - 0.5).astype(np.float32)
+    x, y = np.ascontiguousarray(at_px[..., 0]), np.ascontiguousarray(at_px[..., 1])
+    found = cv2.remap(
+        values.astype(np.float32), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return found  # (h, w) where C is 1
