@@ -3,8 +3,9 @@
 The flow between the driver at rest and now (optical_flow) lies in the driver's pictures. Keypoints
 say which place of the driver stands for which of the source (dense_motion's closed form, across the
 two people): an output cell is looked up in the driver now, followed back to the driver at rest, and
-from there to the source. Where the two faces are far apart the flow is trusted less, and where they
-are the same, as in reconstruction, it is taken as it is.
+from there to the source. Where the two faces are far apart the flow is trusted less, and at lids
+and lips of another face hardly at all: keypoints know these better than so coarse a flow. Where the
+faces are the same, as in reconstruction, it is taken as it is.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import cv2
 import numpy as np
 
 from . import dense_motion, geometry, optical_flow, transfer
-from .anchors import PINNED, REACH_BOX
+from .anchors import ANCHORS, PINNED, REACH_BOX
 from .types import Array, Crop, Frame, Keypoints, OpticalFlow, Source, SparseMotion
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 _SIDE_PX = 256  # of the driver's square that is searched
 _CELLS = _SIDE_PX // optical_flow.CELL_PX
+_MARKED = 1.6  # sigmas of lids and lips that their keypoints know better
+_WATCHED = np.array([any(p in a.name for p in ("lid", "lip", "mouth")) for a in ANCHORS])
 _SAME_NORM = 2e-3  # keypoints nearer than this are the same face
 
 
@@ -35,6 +38,7 @@ class Rest:
     places: Array  # (h, w, 2) float32, source place of every cell of it, normalised
     agreement: Array  # (h, w) float32 in [0, 1]
     subject: Array  # (h, w) float32 in [0, 1], the person in the source
+    is_other: bool  # whether the source is another picture than the driver's at rest
 
 
 class Follower:
@@ -88,7 +92,8 @@ def at_rest(grey: Array, keypoints: Keypoints, source: Source) -> Rest:
     """grey: of the driver at rest, and where its keypoints are in that square."""
     head_norm = 2 * source.head.size_px / source.crop.side_px
     subject = cv2.resize(source.subject, (_CELLS, _CELLS), interpolation=cv2.INTER_AREA)
-    return Rest(grey, *_across(source.keypoints, keypoints, head_norm), subject)
+    is_other = not _is_same(source.keypoints, keypoints)
+    return Rest(grey, *_across(source.keypoints, keypoints, head_norm), subject, is_other)
 
 
 def between(before: Array, after: Array, search: cv2.DISOpticalFlow) -> Array:
@@ -114,15 +119,29 @@ def seen(
     beside = _sampled(beside, back)
     trust = both[..., 2] * agreement * beside[..., 2]
     places = back + beside[..., :2]
+    if rest.is_other:
+        trust = trust * (1 - _marked(motion.target, head_norm))
     if not has_behind:
         trust = trust * _sampled(rest.subject[..., None], places)
     return OpticalFlow(places, trust)
 
 
+def _marked(points: Keypoints, head_norm: float) -> Array:
+    """(h, w) float32 in [0, 1], 1 at lids and lips."""
+    axis = geometry.grid_norm(1, _CELLS)[0, :, 0]
+    reach = _MARKED * REACH_BOX[_WATCHED, None, None] * head_norm
+    bell = np.exp(-0.5 * ((axis - points.xy_norm[_WATCHED][..., None]) / reach) ** 2)
+    return (bell[:, 1, :, None] * bell[:, 0, None, :]).max(0).astype(np.float32)
+
+
+def _is_same(one: Keypoints, other: Keypoints) -> bool:
+    return bool(np.abs(one.xy_norm - other.xy_norm)[PINNED].max() < _SAME_NORM)
+
+
 def _across(wanted: Keypoints, given: Keypoints, head_norm: float) -> tuple[Array, Array]:
     """Place in one picture of every cell of another one, by keypoints; and how alike they are."""
     still = geometry.grid_norm(_CELLS)
-    if np.abs(wanted.xy_norm - given.xy_norm)[PINNED].max() < _SAME_NORM:
+    if _is_same(wanted, given):
         return still, np.ones(still.shape[:2], np.float32)
     places = dense_motion.combine(wanted, given, REACH_BOX * head_norm, _CELLS).grid_norm
     whole = transfer.head_affine(given, wanted, PINNED)

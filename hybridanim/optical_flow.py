@@ -31,16 +31,18 @@ def between(before: Array, after: Array, search: cv2.DISOpticalFlow) -> tuple[Ar
     before, after: (S, S) uint8 grey, S a multiple of 4; h = w = S / 4.
     """
     before, after = np.ascontiguousarray(before), np.ascontiguousarray(after)
-    away = search.calc(after, before, None)  # pyright: ignore
-    back = search.calc(before, after, None)  # pyright: ignore
     size = before.shape[0]
-    still_px = _pixels(size)
-    places = cv2.add(still_px, away)
+    half = (size // 2, size // 2)  # the search itself ends at a quarter of the resolution
+    away, back = (
+        cv2.resize(search.calc(*pair, None), half, interpolation=cv2.INTER_AREA)  # pyright: ignore
+        for pair in ((after, before), (before, after))
+    )
+    places = cv2.add(_pixels(size // 2), 0.5 * away)
     returned = cv2.remap(back, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # pyright: ignore
     miss = cv2.magnitude(*cv2.split(cv2.add(away, returned)))
     limit = np.maximum(_LEAST_PX, _SHARE * cv2.magnitude(*cv2.split(away)))
     x, y = cv2.split(places)
-    inside = (np.minimum(x, y) >= 0) & (np.maximum(x, y) <= size - 1)
+    inside = (np.minimum(x, y) >= 0) & (np.maximum(x, y) <= half[0] - 1)
     sure = ((miss < limit) & inside).astype(np.float32)
     coarse = (size // CELL_PX, size // CELL_PX)
     trust = cv2.resize(sure, coarse, interpolation=cv2.INTER_AREA)
