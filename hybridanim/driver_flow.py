@@ -143,7 +143,8 @@ def _across(wanted: Keypoints, given: Keypoints, head_norm: float) -> tuple[Arra
     still = geometry.grid_norm(_CELLS)
     if _is_same(wanted, given):
         return still, np.ones(still.shape[:2], np.float32)
-    places = dense_motion.combine(wanted, given, REACH_BOX * head_norm, _CELLS).grid_norm
+    coarse = dense_motion.combine(wanted, given, REACH_BOX * head_norm, _CELLS // 2)
+    places = geometry.resize_grid(coarse.grid_norm, _CELLS)
     whole = transfer.head_affine(given, wanted, PINNED)
     apart = places - (still @ whole[:, :2].T + whole[:, 2])
     alike = np.maximum(optical_flow.agreement(apart), optical_flow.agreement(places - still))

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import tracemalloc
+from dataclasses import replace
 from fractions import Fraction
 
 import av
@@ -13,9 +14,11 @@ import cv2
 import numpy as np
 import pytest
 
+from hybridanim import draw
 from hybridanim.errors import InputError
+from hybridanim.geometry import grid_norm
 from hybridanim.show import debug
-from hybridanim.show.debug import FILES, STAGES, VIDEOS, DebugWriter
+from hybridanim.show.debug import FILES, OPTICAL, STAGES, VIDEOS, DebugWriter
 from hybridanim.show.stats import (
     NUMBERS,
     RunStatistics,
@@ -26,7 +29,7 @@ from hybridanim.show.stats import (
     is_hand_before_face,
 )
 from hybridanim.show.thumbnails import Thumbnails
-from hybridanim.types import Blob, SkinMask
+from hybridanim.types import Blob, OpticalFlow, SkinMask
 from tests.made_results import HAND, LOST, made_results, made_source
 
 SOURCE = made_source(96)
@@ -55,8 +58,30 @@ def whole_run(tmp_path_factory):
 
 
 def test_every_file_is_there_and_nothing_else(whole_run):
-    assert {path.name for path in whole_run.iterdir()} == set(FILES)
+    assert {path.name for path in whole_run.iterdir()} == set(FILES) - {OPTICAL}
+    assert OPTICAL not in (whole_run / "report.html").read_text(encoding="utf-8")
     assert not list(whole_run.parent.glob("*.partial"))
+
+
+def test_an_optical_flow_is_shown_where_it_is_trusted(tmp_path):
+    """A flow of one direction, trusted on the left alone: there colour, else the source."""
+    trust = np.zeros((64, 64), np.float32)
+    trust[:, :24] = 1
+    seen = OpticalFlow(grid_norm(64) - np.float32([0.2, 0]), trust)
+    made = results(0)
+    with DebugWriter(tmp_path / "debug", FPS, SOURCE) as writer:
+        writer.write(replace(made, points=replace(made.points, optical=seen)))
+    with av.open(str(tmp_path / "debug" / OPTICAL)) as film:
+        picture = next(film.decode(video=0)).to_ndarray(format="rgb24").astype(int)
+    assert OPTICAL in (tmp_path / "debug" / "report.html").read_text(encoding="utf-8")
+    side = picture.shape[0]
+    source = draw.fit(SOURCE.image, side, side)
+    right = np.s_[: side // 2, side * 7 // 10 :]
+    assert np.abs(picture - source)[right].mean() < 12
+    assert np.abs(picture - source)[:, : side // 3].mean() > 40
+    with DebugWriter(tmp_path / "debug", FPS, SOURCE, overwrite=True) as writer:
+        writer.write(made)
+    assert not (tmp_path / "debug" / OPTICAL).exists()  # an earlier run's
 
 
 @pytest.mark.parametrize("name", [*VIDEOS, "overview.mp4"])

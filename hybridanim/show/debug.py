@@ -21,8 +21,9 @@ from .. import draw
 from ..errors import InputError
 from ..io import open_sink
 from ..types import Array, Results, Source
+from . import flow_picture
 from .overview import Overview, moment, panels
-from .report import write_report
+from .report import OPTICAL, write_report
 from .sheet import side_by_side
 from .stats import RunStatistics, columns, frame_row
 from .thumbnails import Thumbnails
@@ -38,7 +39,7 @@ VIDEOS = {  # file -> panels side by side in it
     "5_result.mp4": ("driving", "result"),
 }
 OVERVIEW, TABLE, REPORT, CONFIG = "overview.mp4", "frames.csv", "report.html", "config.json"
-FILES = (*VIDEOS, OVERVIEW, TABLE, REPORT, CONFIG)
+FILES = (*VIDEOS, OPTICAL, OVERVIEW, TABLE, REPORT, CONFIG)
 FLUSH_FRAMES = 50
 
 
@@ -99,6 +100,9 @@ class DebugWriter:
             if len(parts) == 2:
                 image = side_by_side(image, pictures[parts[1]], gap_px=8)
             self._put(name, image, time_s)
+        seen = results.points.optical
+        if seen is not None:
+            self._put(OPTICAL, flow_picture.optical(pictures["source"], seen), time_s)
         if self._overview is None:
             shapes = [(p.shape[0], p.shape[1]) for p in pictures.values()]
             self._overview = Overview(shapes, self._stages)
@@ -148,6 +152,9 @@ class DebugWriter:
                 self._write_texts(stopped)
                 self.folder.mkdir(parents=True, exist_ok=True)
                 for name in FILES:
+                    if name == OPTICAL and name not in self._sinks:
+                        (self.folder / name).unlink(missing_ok=True)  # of an earlier run
+                        continue
                     (self._partial / name).replace(self.folder / name)
         finally:
             with suppress(OSError):  # another error, if there is one, says more
@@ -163,6 +170,7 @@ class DebugWriter:
             versions=self._versions,
             advice=self._advice,
             title=self._title,
+            has_optical=OPTICAL in self._sinks,
         )
         beside = {"settings": self._settings, "versions": self._versions}
         text = json.dumps(beside, indent=2, default=str, ensure_ascii=False)

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from ..geometry import grid_norm, resize_grid
-from ..types import Array, DenseMotion
+from ..types import Array, DenseMotion, OpticalFlow
 from . import ink
 from .ink import Line
 
@@ -67,6 +67,14 @@ def flow(canvas: Array, motion: DenseMotion, *, reach: float | None = None) -> A
     _put_arrows(out, finer)
     _put_wheel(out, reach)
     return out
+
+
+def optical(canvas: Array, seen: OpticalFlow) -> Array:
+    """The driver's optical flow in the source's place; the canvas where it is not trusted."""
+    out = ink.own(canvas)
+    picture = flow(out, DenseMotion(seen.grid_norm, seen.trust))
+    trust = cv2.resize(np.clip(seen.trust, 0, 1), out.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    return tinted(out, trust, picture)
 
 
 def _put_arrows(out: Array, moved: Array, across: int = 14) -> None:

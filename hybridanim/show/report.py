@@ -23,11 +23,13 @@ from .report_style import SCRIPT, STYLE
 from .stats import Series, Summary
 from .thumbnails import Thumbnail
 
+OPTICAL = "3_optical_flow.mp4"  # only of a renderer that looks at it
 FILES_BESIDE = {
     "overview.mp4": "all stages side by side",
     "1_skin.mp4": "skin and blobs",
     "2_tracks.mp4": "head and features",
     "3_keypoints.mp4": "keypoints, seen and to reach",
+    OPTICAL: "all of the driver that is seen to move",
     "4_flow.mp4": "motion in colour",
     "4_grid.mp4": "motion as a rubber sheet",
     "4_occlusion.mp4": "hidden places",
@@ -57,8 +59,12 @@ def report(
     versions: Mapping[str, str],
     advice: Mapping[str, str] | None = None,
     title: str = "",
+    has_optical: bool = False,
 ) -> str:
-    """The page, as HTML. ``advice`` replaces texts of ``report_findings.ADVICE`` by key."""
+    """The page, as HTML. ``advice`` replaces texts of ``report_findings.ADVICE`` by key.
+
+    has_optical: whether a video of the optical flow lies beside it.
+    """
     time = Timeline(
         series["time_s"], float(series["time_s"][:1].sum()) + summary.duration_s, series["is_lost"]
     )
@@ -81,7 +87,7 @@ def report(
             _section("Over time", f'{SHADED}<div class="plots">{figures}</div>'),
             _section("Where the time goes", _times(summary)),
             _section("When the head was lost", _losses(summary)) if summary.losses else "",
-            _section("How it was made", _made(settings, versions)),
+            _section("How it was made", _made(settings, versions, has_optical)),
         )
     )
     return (
@@ -241,10 +247,11 @@ def _losses(summary: Summary) -> str:
     )
 
 
-def _made(settings: Mapping[str, Any], versions: Mapping[str, str]) -> str:
+def _made(settings: Mapping[str, Any], versions: Mapping[str, str], has_optical: bool) -> str:
     links = "".join(
         f'<li><a href="{name}">{name}</a> <span class="soft">{words}</span></li>'
         for name, words in FILES_BESIDE.items()
+        if has_optical or name != OPTICAL
     )
     return (
         f'<div class="panel"><p>Beside this page, in the same folder:</p><ul>{links}</ul>'
