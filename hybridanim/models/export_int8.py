@@ -16,7 +16,7 @@ import numpy as np
 
 from ..types import Array
 
-_MARGIN = 2.0  # ranges are this much wider than what was seen: an unheard-of motion is not clipped
+_MARGIN = 1.5  # ranges are this much wider than what was seen: an unheard-of motion is not clipped
 _LEAST = 1e-3  # a channel's range against the largest one
 _LEVELS = 256
 _EXACT = (".heat/", ".affine/")  # a detector's places and Jacobians stay in float32
