@@ -22,6 +22,7 @@ class Levels:
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline, self._config = pipeline, pipeline.config
         self._best = pipeline.dense, pipeline.generate
+        self._has_optical = pipeline.keypoints.has_optical
         quick = replace(self._config.render, renderer="warp", interpolation="linear")
         self._quick = Dense(self._config.dense), Generate(quick)
 
@@ -34,6 +35,7 @@ class Levels:
         is_warp = self._config.render.renderer == "warp"
         is_quick = quality.is_warp or (is_warp and quality.is_quick)
         self._pipeline.dense, self._pipeline.generate = self._quick if is_quick else self._best
+        self._pipeline.keypoints.has_optical = self._has_optical and not is_quick
 
 
 def halved(source: Source) -> Source:

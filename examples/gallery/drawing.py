@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridanim import draw, geometry, scanning, views
+from hybridanim import draw, geometry, references, scanning, views
 from hybridanim.errors import InputError
 from hybridanim.show import ink, sheet
 from hybridanim.types import Crop, Keypoints, Source
@@ -56,6 +56,7 @@ class Renderers:
         """size: side of the results; weights: a renderer's file, in place of the shipped one."""
         self.warp = Pipeline.load(size=size)
         learned = Pipeline.load(size=size, renderer="learned", weights=weights)
+        self.has_optical = learned.keypoints.has_optical
         self.stages = (
             (self.warp.dense, self.warp.generate),
             (learned.dense, learned.generate),
@@ -80,11 +81,13 @@ def rows(
     """
     pipeline = renderers.warp
     glances, shape, end_s = _look_through(pipeline, driver)
-    found = [view.face for view in glances if isinstance(view, scanning.Glance)]
+    found = [view.face for view, _ in glances if isinstance(view, scanning.Glance)]
     pipeline.reset()
     pipeline.view = views.view_of_faces(found, *shape)
     prepared = [_prepared(pipeline, picture) for picture in sources]
     followers = [_follower(pipeline, glances, source) for source in prepared]
+    for follower in followers:
+        follower.has_optical = renderers.has_optical
     wanted = [sorted(times or np.linspace(0.1, 0.95, 5) * end_s) for times in times_s]
     columns: list[list[Column]] = [[] for _ in sources]
     with drivers.opened(driver) as moments:
@@ -113,15 +116,15 @@ def rows(
 
 def _look_through(
     pipeline: Pipeline, driver: str
-) -> tuple[list[scanning.Glance | scanning.ObjectGlance], tuple[int, int], float]:
-    """Glances at the driver, its height and width, and its last time."""
+) -> tuple[list[tuple[scanning.Glance | scanning.ObjectGlance, Array]], tuple[int, int], float]:
+    """Glances at the driver with their pictures, its height and width, and its last time."""
     glances, due, shape, time_s = [], 0.0, (0, 0), 0.0
     with drivers.opened(driver) as moments:
         for index, (image, time_s) in enumerate(moments):
             shape = image.shape[:2]
             if time_s >= due:
                 seen = pipeline.glance(image, index, time_s)
-                glances += [seen] if seen else []
+                glances += [(seen, image)] if seen else []
                 due += _GLANCE_S
     return glances, shape, time_s
 
@@ -136,9 +139,12 @@ def _prepared(pipeline: Pipeline, picture: Array) -> Source | InputError:
 def _follower(pipeline: Pipeline, glances: list, source: Source | InputError) -> KeypointsStage:
     """A stage 3 of one source, with its reference."""
     stage = KeypointsStage(pipeline.config.keypoints)
-    chosen = scanning.nearest(glances, source) if isinstance(source, Source) else None
+    seen = [glance for glance, _ in glances]
+    chosen = scanning.nearest(seen, source) if isinstance(source, Source) else None
     if chosen is not None and chosen.is_clear and pipeline.view is not None:
-        stage.set_reference(scanning.as_reference(chosen, pipeline.view))
+        image = next(image for glance, image in glances if glance is chosen)
+        reference = scanning.as_reference(chosen, pipeline.view)
+        stage.set_reference(references.pictured(reference, pipeline.view(image)))
     return stage
 
 
