@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import cv2
 import numpy as np
 
+from . import geometry
 from .config import RuntimeConfig
 from .errors import InputError
 from .models import renderer
@@ -145,9 +147,13 @@ def _article(part: str) -> str:
     return f"an {part}" if part[0] in "aeiou" else f"a {part}"
 
 
-def optical_input(optical: OpticalFlow) -> Array:
-    """(1, 3, h, w) float32: places and trust, as the dense motion network reads them."""
-    both = np.concatenate([optical.grid_norm, optical.trust[..., None]], -1)
+def optical_input(optical: OpticalFlow, side_px: int) -> Array:
+    """(1, 3, h, w) float32: places and trust as networks of that side read them, h = side / 4."""
+    cells, places, trust = side_px // 4, optical.grid_norm, optical.trust
+    if len(trust) != cells:
+        places = geometry.resize_grid(places, cells)
+        trust = cv2.resize(trust, (cells, cells), interpolation=cv2.INTER_AREA)
+    both = np.concatenate([places, trust[..., None]], -1)
     return np.ascontiguousarray(both.transpose(2, 0, 1)[None])
 
 

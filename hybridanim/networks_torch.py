@@ -68,7 +68,7 @@ class TorchAnimator(_Torch):
     ) -> Moved:
         """Once per frame; as ``networks.AnimatorNetworks`` says."""
         behind = None if background is None else torch.from_numpy(background)[None]
-        flow = None if optical is None else torch.from_numpy(networks.optical_input(optical))
+        flow = None if optical is None else _flow(optical, self.side_px)
         with torch.inference_mode(), self._precision():
             points = _points(source), _points(target)
             motion = self._net.motion(encoded.small, *points, behind, flow)
@@ -114,6 +114,10 @@ def _prepared(net: Any) -> Any:
 def _picture(picture: Array) -> Tensor:
     """(1, 3, H, W) float32 in [0, 1], channels last."""
     return torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+
+
+def _flow(optical: OpticalFlow, side_px: int) -> Tensor:
+    return torch.from_numpy(networks.optical_input(optical, side_px))
 
 
 def _points(keypoints: Keypoints) -> Points:

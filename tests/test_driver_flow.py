@@ -133,13 +133,13 @@ def test_a_reference_in_another_square_is_cut_anew() -> None:
     assert np.abs(cut.astype(int) - straight)[4:-4, 4:-4].mean() < 6
 
 
-@pytest.mark.parametrize("mode", ["auto", "off"])
-def test_the_pipeline_follows_it_where_the_renderer_looks(mode, tmp_path) -> None:
+@pytest.mark.parametrize(("mode", "picture_px"), [("auto", 256), ("auto", 128), ("off", 256)])
+def test_the_pipeline_follows_it_where_the_renderer_looks(mode, picture_px, tmp_path) -> None:
     torch = pytest.importorskip("torch")
     from hybridanim.models import build, renderer
 
     torch.manual_seed(0)
-    sizes = build.FastSizes(optical=True)
+    sizes = build.FastSizes(optical=True, picture_px=picture_px)
     renderer.save(build.fast(sizes), sizes, tmp_path / "w.safetensors")
     options = {"weights": tmp_path / "w.safetensors", "runtime": "torch", "size": 128}
     pipeline = Pipeline.load(renderer="learned", optical_flow=mode, **options)
