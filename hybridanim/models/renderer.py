@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .build import Animator, FastSizes
 
 WEIGHTS = Path(__file__).parents[2] / "weights" / "renderer_fast.safetensors"
-WEIGHTS_SHA256 = "fdff91a6ee83630cee98069e81b01e0f7ccbed430d6e816a27fa398eef7178f7"
+WEIGHTS_SHA256 = "ad0ba14101163321eb8e1418631c4ebfb1a1fd9b5c1fd8dccd236750d404b520"
 
 
 def save(net: Animator, sizes: FastSizes, path: Path) -> str:
