@@ -85,7 +85,7 @@ def _moved_crop(grey: Array, crop: Crop, wanted: Crop) -> Array:
 
 def grey_of(image: Array, crop: Crop) -> Array:
     """(S, S) uint8 of that square of an RGB picture."""
-    return cv2.cvtColor(geometry.crop_image(image, crop, _SIDE_PX), cv2.COLOR_RGB2GRAY)
+    return geometry.crop_image(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), crop, _SIDE_PX)
 
 
 def at_rest(grey: Array, keypoints: Keypoints, source: Source) -> Rest:

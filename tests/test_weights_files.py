@@ -69,9 +69,8 @@ def test_the_switches_are_kept(tmp_path: Path) -> None:
 
 def test_the_renderer_s_own_format_is_read() -> None:
     found = files.read_weights(renderer.WEIGHTS)
-    assert (
-        found.detector is None and found.kind == "face" and found.sizes == FastSizes(openings=True)
-    )
+    assert found.detector is None and found.kind == "face"
+    assert found.sizes == FastSizes(openings=True, optical=True)
     kept = renderer.load_net().state_dict()
     for name, value in found.animator.state_dict().items():
         assert torch.equal(value, kept[name])
