@@ -4,8 +4,9 @@ The flow between the driver at rest and now (optical_flow) lies in the driver's 
 say which place of the driver stands for which of the source (dense_motion's closed form, across the
 two people): an output cell is looked up in the driver now, followed back to the driver at rest, and
 from there to the source. Where the two faces are far apart the flow is trusted less, and at lids
-and lips of another face hardly at all: keypoints know these better than so coarse a flow. Where the
-faces are the same, as in reconstruction, it is taken as it is.
+and lips of another face hardly at all: keypoints know these better than so coarse a flow; nor is it
+where it says quite another motion than they do, as when a head turns far. Where the faces are the
+same, as in reconstruction, it is taken as it is.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Follower:
     def __init__(self, *, has_behind: bool) -> None:
         """has_behind: see ``seen``."""
         self._has_behind, self._search = has_behind, optical_flow.matcher()
-        self._of: tuple[Reference, Source] | None = None
+        self._of: tuple[Reference, Source, Crop] | None = None
         self._rest: Rest | None = None
 
     def __call__(
@@ -65,9 +66,10 @@ class Follower:
         if motion.is_held or reference.picture is None or len(resting.xy_norm) != len(REACH_BOX):
             return motion
         crop = motion.driving_crop
-        if self._of is None or self._of[0] is not reference or self._of[1] is not source:
+        of = self._of
+        if of is None or of[0] is not reference or of[1] is not source or of[2] != crop:
             grey = _moved_crop(reference.picture, reference.crop, crop)
-            self._of, self._rest = (reference, source), at_rest(grey, resting, source)
+            self._of, self._rest = (reference, source, crop), at_rest(grey, resting, source)
         assert self._rest is not None
         found = between(self._rest.grey, grey_of(frame.image, crop), self._search)
         flow = seen(self._rest, found, motion, source, has_behind=self._has_behind)
@@ -121,9 +123,17 @@ def seen(
     places = back + beside[..., :2]
     if rest.is_other:
         trust = trust * (1 - _marked(motion.target, head_norm))
+        expected = _moved(source.keypoints, motion.target, head_norm)
+        trust = trust * optical_flow.agreement(places - expected)
     if not has_behind:
         trust = trust * _sampled(rest.subject[..., None], places)
     return OpticalFlow(places, trust)
+
+
+def _moved(wanted: Keypoints, given: Keypoints, head_norm: float) -> Array:
+    """(h, w, 2) by keypoints alone: the place in one picture of every cell of another one."""
+    coarse = dense_motion.combine(wanted, given, REACH_BOX * head_norm, _CELLS // 2)
+    return geometry.resize_grid(coarse.grid_norm, _CELLS)
 
 
 def _marked(points: Keypoints, head_norm: float) -> Array:
@@ -143,8 +153,7 @@ def _across(wanted: Keypoints, given: Keypoints, head_norm: float) -> tuple[Arra
     still = geometry.grid_norm(_CELLS)
     if _is_same(wanted, given):
         return still, np.ones(still.shape[:2], np.float32)
-    coarse = dense_motion.combine(wanted, given, REACH_BOX * head_norm, _CELLS // 2)
-    places = geometry.resize_grid(coarse.grid_norm, _CELLS)
+    places = _moved(wanted, given, head_norm)
     whole = transfer.head_affine(given, wanted, PINNED)
     apart = places - (still @ whole[:, :2].T + whole[:, 2])
     alike = np.maximum(optical_flow.agreement(apart), optical_flow.agreement(places - still))
