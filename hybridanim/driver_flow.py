@@ -28,6 +28,7 @@ _SIDE_PX = 256  # of the driver's square that is searched
 _CELLS = _SIDE_PX // optical_flow.CELL_PX
 _MARKED = 1.6  # sigmas of lids and lips that their keypoints know better
 _WATCHED = np.array([any(p in a.name for p in ("lid", "lip", "mouth")) for a in ANCHORS])
+_FADE_S = 0.3  # time constant of the last flow once the head is lost
 _SAME_NORM = 2e-3  # keypoints nearer than this are the same face
 
 
@@ -45,11 +46,11 @@ class Rest:
 class Follower:
     """Adds the flow to one frame's motion after another; remembers the driver at rest."""
 
-    def __init__(self, *, has_behind: bool) -> None:
-        """has_behind: see ``seen``."""
-        self._has_behind, self._search = has_behind, optical_flow.matcher()
+    def __init__(self) -> None:
+        self._search = optical_flow.matcher()
         self._of: tuple[Reference, Source, Crop] | None = None
         self._rest: Rest | None = None
+        self._last: tuple[OpticalFlow, float] | None = None  # and its time
 
     def __call__(
         self,
@@ -58,22 +59,37 @@ class Follower:
         reference: Reference,
         resting: Keypoints,
         source: Source,
+        *,
+        has_behind: bool,
+        share: float = 1.0,
     ) -> SparseMotion:
         """The motion with its optical flow, where there is a head and a picture of it at rest.
 
-        resting: the reference's keypoints in the driving crop.
+        resting: the reference's keypoints in the driving crop. has_behind: see ``seen``. share: of
+        the trust, while keypoints ease back from having been lost. While they are, the last flow
+        fades.
         """
-        if motion.is_held or reference.picture is None or len(resting.xy_norm) != len(REACH_BOX):
+        if motion.is_held:
+            return replace(motion, optical=self._fading(frame.time_s))
+        if reference.picture is None or len(resting.xy_norm) != len(REACH_BOX):
             return motion
-        crop = motion.driving_crop
-        of = self._of
+        crop, of = motion.driving_crop, self._of
         if of is None or of[0] is not reference or of[1] is not source or of[2] != crop:
             grey = _moved_crop(reference.picture, reference.crop, crop)
             self._of, self._rest = (reference, source, crop), at_rest(grey, resting, source)
         assert self._rest is not None
         found = between(self._rest.grey, grey_of(frame.image, crop), self._search)
-        flow = seen(self._rest, found, motion, source, has_behind=self._has_behind)
+        flow = seen(self._rest, found, motion, source, has_behind=has_behind)
+        flow = OpticalFlow(flow.grid_norm, flow.trust * np.float32(share))
+        self._last = flow, frame.time_s
         return replace(motion, optical=flow)
+
+    def _fading(self, time_s: float) -> OpticalFlow | None:
+        if self._last is None:
+            return None
+        flow, last_s = self._last
+        share = float(np.exp(-max(0.0, time_s - last_s) / _FADE_S))
+        return None if share < 0.01 else replace(flow, trust=flow.trust * np.float32(share))
 
 
 def _moved_crop(grey: Array, crop: Crop, wanted: Crop) -> Array:
@@ -123,16 +139,20 @@ def seen(
     places = back + beside[..., :2]
     if rest.is_other:
         trust = trust * (1 - _marked(motion.target, head_norm))
-        expected = _moved(source.keypoints, motion.target, head_norm)
+        points = source.keypoints, motion.target
+        expected = _moved(*points, head_norm, motion.background)
         trust = trust * optical_flow.agreement(places - expected)
     if not has_behind:
         trust = trust * _sampled(rest.subject[..., None], places)
     return OpticalFlow(places, trust)
 
 
-def _moved(wanted: Keypoints, given: Keypoints, head_norm: float) -> Array:
+def _moved(
+    wanted: Keypoints, given: Keypoints, head_norm: float, background: Array | None = None
+) -> Array:
     """(h, w, 2) by keypoints alone: the place in one picture of every cell of another one."""
-    coarse = dense_motion.combine(wanted, given, REACH_BOX * head_norm, _CELLS // 2)
+    reach_norm = REACH_BOX * head_norm
+    coarse = dense_motion.combine(wanted, given, reach_norm, _CELLS // 2, None, background)
     return geometry.resize_grid(coarse.grid_norm, _CELLS)
 
 

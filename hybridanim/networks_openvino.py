@@ -202,7 +202,9 @@ class OpenVinoAnimator:
         optical: OpticalFlow | None = None,
     ) -> Moved:
         """Once per frame; as ``networks.AnimatorNetworks`` says."""
-        given = self._no_flow if optical is None else optical_input(optical, self.side_px)
+        given = self._no_flow
+        if optical is not None and self.has_optical:
+            given = optical_input(optical, self.side_px)
         found = self._move(
             ({"optical": given} if self.has_optical else {})
             | {

@@ -169,7 +169,7 @@ class Pipeline:
         return scanning.glance(image, index, time_s, self.aligner, self.detector)
 
     def set_reference(self, tracks: Tracks | None) -> None:
-        """Measure relative motion from the driver in ``tracks``; None = from the first frame."""
+        """Measure relative motion from these tracks (without flow); None = from the first frame."""
         found = None if tracks is None else references.reference_of(tracks, MEAN_SHAPE)
         self.keypoints.set_reference(found)
 

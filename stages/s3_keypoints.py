@@ -23,7 +23,6 @@ class Keypoints(Stage):
 
     def __init__(self, config: KeypointsConfig) -> None:
         self._config = config
-        self._optical = driver_flow.Follower(has_behind=config.moves_background)
         self.reset()
 
     def __call__(self, frame: Frame, tracks: Tracks, source: Source) -> SparseMotion:
@@ -33,7 +32,10 @@ class Keypoints(Stage):
         )
         if not self.has_optical or self._state.rest is None:
             return motion
-        return self._optical(frame, motion, *self._state.rest, source)
+        config = self._config  # only in full does the flow move the background as it should
+        has_behind = config.moves_background and config.motion == "absolute" and config.scale == 1
+        rest, share = self._state.rest, 1 - self._state.away
+        return self._optical(frame, motion, *rest, source, has_behind=has_behind, share=share)
 
     def draw(self, canvas: Array, output: SparseMotion) -> Array:
         """The driver's keypoints with their local affines, on the driving frame."""
@@ -41,7 +43,7 @@ class Keypoints(Stage):
 
     def reset(self) -> None:
         """Forget the driver; the next frame with a head is the reference."""
-        self._state = following.FollowState()
+        self._state, self._optical = following.FollowState(), driver_flow.Follower()
 
     def set_crop(self, crop: Crop) -> None:
         """Keep normalised coordinates in this square of the driving frames; before the first."""

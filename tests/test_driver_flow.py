@@ -53,9 +53,9 @@ def follow(image, driving, target, source, rest, *, has_behind=True):
     """The flow of one frame whose driver was at rest in the unmoved photograph."""
     reference = references.pictured(Reference(rest, HEAD, CROP), synthetic.photograph(SIDE))
     assert reference is not None
-    follower = driver_flow.Follower(has_behind=has_behind)
+    follower = driver_flow.Follower()
     motion = SparseMotion(driving, target, CROP)
-    found = follower(Frame(image), motion, reference, rest, source).optical
+    found = follower(Frame(image), motion, reference, rest, source, has_behind=has_behind).optical
     assert found is not None
     return found
 
@@ -115,13 +115,32 @@ def test_without_a_head_or_its_picture_there_is_none() -> None:
     motion, source = SparseMotion(face(), face(), CROP), made_source(face())
     frame = Frame(synthetic.photograph(SIDE))
     reference = Reference(face(), HEAD, CROP)
-    follower = driver_flow.Follower(has_behind=True)
-    assert follower(frame, motion, reference, face(), source).optical is None
+    follower = driver_flow.Follower()
+    arguments = face(), source
+    assert follower(frame, motion, reference, *arguments, has_behind=True).optical is None
     reference = references.pictured(reference, frame.image)
     assert reference is not None
     held = replace(motion, is_held=True)
-    assert follower(frame, held, reference, face(), source).optical is None
-    assert follower(frame, motion, reference, face(), source).optical is not None
+    assert follower(frame, held, reference, *arguments, has_behind=True).optical is None
+    assert follower(frame, motion, reference, *arguments, has_behind=True).optical is not None
+
+
+def test_a_flow_fades_when_the_head_is_lost_and_comes_back_by_its_share() -> None:
+    motion, source = SparseMotion(face(), face(), CROP), made_source(face())
+    reference = references.pictured(Reference(face(), HEAD, CROP), synthetic.photograph(SIDE))
+    follower, held = driver_flow.Follower(), replace(motion, is_held=True)
+
+    def trust(time_s: float, motion: SparseMotion, share: float = 1.0) -> float:
+        frame = Frame(synthetic.photograph(SIDE), 0, time_s)
+        assert reference is not None
+        rest = reference, face(), source
+        found = follower(frame, motion, *rest, has_behind=True, share=share).optical
+        return 0.0 if found is None else float(found.trust.mean())
+
+    full = trust(0, motion)
+    fading = [trust(t, held) / full for t in (0.1, 0.3, 0.6, 3.0)]
+    np.testing.assert_allclose(fading, [*np.exp(-np.array([1, 3, 6]) / 3), 0], atol=1e-3)
+    assert trust(4.0, motion, 0.25) == pytest.approx(0.25 * full, rel=1e-3)
 
 
 def test_a_reference_in_another_square_is_cut_anew() -> None:

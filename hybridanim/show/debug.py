@@ -101,8 +101,10 @@ class DebugWriter:
                 image = side_by_side(image, pictures[parts[1]], gap_px=8)
             self._put(name, image, time_s)
         seen = results.points.optical
-        if seen is not None:
-            self._put(OPTICAL, flow_picture.optical(pictures["source"], seen), time_s)
+        if seen is not None or OPTICAL in self._sinks:
+            still = pictures["source"]
+            shown = still if seen is None else flow_picture.optical(still, seen)
+            self._put(OPTICAL, shown, time_s)
         if self._overview is None:
             shapes = [(p.shape[0], p.shape[1]) for p in pictures.values()]
             self._overview = Overview(shapes, self._stages)
