@@ -94,6 +94,11 @@ FOLLOW: Array = np.array([anchor.follow for anchor in ANCHORS], np.float32)
 PINNED: Array = FOLLOW == 1
 """The anchors that the dense motion must meet; neck and shoulders only lead."""
 
+WATCHED: Array = np.array(
+    [any(part in anchor.name for part in ("lid", "lip", "mouth")) for anchor in ANCHORS]
+)
+"""Lids and lips."""
+
 HAS_LANDMARKS: Array = np.array([bool(anchor.landmarks) for anchor in ANCHORS])
 
 

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from . import dense_motion, geometry, optical_flow, transfer
-from .anchors import ANCHORS, PINNED, REACH_BOX
+from .anchors import PINNED, REACH_BOX, WATCHED
 from .types import Array, Crop, Frame, Keypoints, OpticalFlow, Source, SparseMotion
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 _SIDE_PX = 256  # of the driver's square that is searched
 _CELLS = _SIDE_PX // optical_flow.CELL_PX
 _MARKED = 1.6  # sigmas of lids and lips that their keypoints know better
-_WATCHED = np.array([any(p in a.name for p in ("lid", "lip", "mouth")) for a in ANCHORS])
 _FADE_S = 0.3  # time constant of the last flow once the head is lost
 _SAME_NORM = 2e-3  # keypoints nearer than this are the same face
 
@@ -108,7 +107,7 @@ def grey_of(image: Array, crop: Crop) -> Array:
 
 def at_rest(grey: Array, keypoints: Keypoints, source: Source) -> Rest:
     """grey: of the driver at rest, and where its keypoints are in that square."""
-    head_norm = 2 * source.head.size_px / source.crop.side_px
+    head_norm = geometry.head_norm(source.head, source.crop)
     subject = cv2.resize(source.subject, (_CELLS, _CELLS), interpolation=cv2.INTER_AREA)
     is_other = not _is_same(source.keypoints, keypoints)
     return Rest(grey, *_across(source.keypoints, keypoints, head_norm), subject, is_other)
@@ -128,13 +127,13 @@ def seen(
     found: of ``between`` the driver at rest and now. has_behind: whether it may move what is behind
     the person too, or is trusted on the person alone.
     """
-    head_norm = 2 * source.head.size_px / source.crop.side_px
+    head_norm = geometry.head_norm(source.head, source.crop)
     now, agreement = _across(motion.driving, motion.target, head_norm)
     still = geometry.grid_norm(_CELLS)
-    both = _sampled(found, now)
+    both = geometry.warp(found, now, cv2.INTER_LINEAR)
     back = now + both[..., :2]  # places in the driver at rest
     beside = np.concatenate([rest.places - still, rest.agreement[..., None]], -1)
-    beside = _sampled(beside, back)
+    beside = geometry.warp(beside, back, cv2.INTER_LINEAR)
     trust = both[..., 2] * agreement * beside[..., 2]
     places = back + beside[..., :2]
     if rest.is_other:
@@ -143,7 +142,7 @@ def seen(
         expected = _moved(*points, head_norm, motion.background)
         trust = trust * optical_flow.agreement(places - expected)
     if not has_behind:
-        trust = trust * _sampled(rest.subject[..., None], places)
+        trust = trust * geometry.warp(rest.subject, places, cv2.INTER_LINEAR)
     return OpticalFlow(places, trust)
 
 
@@ -159,8 +158,8 @@ def _moved(
 def _marked(points: Keypoints, head_norm: float) -> Array:
     """(h, w) float32 in [0, 1], 1 at lids and lips."""
     axis = geometry.grid_norm(1, _CELLS)[0, :, 0]
-    reach = _MARKED * REACH_BOX[_WATCHED, None, None] * head_norm
-    bell = np.exp(-0.5 * ((axis - points.xy_norm[_WATCHED][..., None]) / reach) ** 2)
+    reach = _MARKED * REACH_BOX[WATCHED, None, None] * head_norm
+    bell = np.exp(-0.5 * ((axis - points.xy_norm[WATCHED][..., None]) / reach) ** 2)
     return (bell[:, 1, :, None] * bell[:, 0, None, :]).max(0).astype(np.float32)
 
 
@@ -178,14 +177,3 @@ def _across(wanted: Keypoints, given: Keypoints, head_norm: float) -> tuple[Arra
     apart = places - (still @ whole[:, :2].T + whole[:, 2])
     alike = np.maximum(optical_flow.agreement(apart), optical_flow.agreement(places - still))
     return places, alike.astype(np.float32)
-
-
-def _sampled(values: Array, places: Array) -> Array:
-    """(h, w, C) float32 at (h, w, 2) normalised places; the edge repeats."""
-    size = np.array([values.shape[1], values.shape[0]], np.float32)
-    at_px = ((places + 1) * (size / 2) - 0.5).astype(np.float32)
-    x, y = np.ascontiguousarray(at_px[..., 0]), np.ascontiguousarray(at_px[..., 1])
-    found = cv2.remap(
-        values.astype(np.float32), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    return found  # (h, w) where C is 1

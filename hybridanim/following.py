@@ -20,7 +20,6 @@ from .types import (
     Array,
     Crop,
     Frame,
-    HeadBox,
     Keypoints,
     Source,
     SparseMotion,
@@ -188,7 +187,7 @@ def _settled(target: Keypoints, source: Source, *, has_body: bool) -> Keypoints:
     """The head kept in the square; a body that is not followed led by it."""
     center_px = np.array([source.head.center_xy_px])
     center = geometry.norm_from_px(center_px, source.crop)[0].astype(np.float64)
-    size = _head_norm(source.head, source.crop)
+    size = geometry.head_norm(source.head, source.crop)
     target = transfer.kept_inside(
         source.keypoints, target, center, size, PINNED, with_body=has_body
     )
@@ -233,7 +232,9 @@ def _smoothed(
 def _size_ratio(source: Source, reference: Reference, crop: Crop) -> float:
     """Size of the source's head, or of its keypoints' spread, over the driver's; both in crops."""
     if reference.head is not None:
-        return _head_norm(source.head, source.crop) / _head_norm(reference.head, crop)
+        return geometry.head_norm(source.head, source.crop) / geometry.head_norm(
+            reference.head, crop
+        )
     driver = sparse_motion.in_crop(reference.keypoints, reference.crop, crop)
     return _spread_norm(source.keypoints) / max(1e-6, _spread_norm(driver))
 
@@ -242,7 +243,3 @@ def _spread_norm(points: Keypoints) -> float:
     """Root of the keypoints' mean squared distance from their middle."""
     offset = points.xy_norm - points.xy_norm.mean(0)
     return float(np.sqrt((offset**2).sum(1).mean()))
-
-
-def _head_norm(head: HeadBox, crop: Crop) -> float:
-    return 2 * head.size_px / crop.side_px

@@ -11,7 +11,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .types import Array, Crop
+from .types import Array, Crop, HeadBox
 
 
 def grid_norm(height: int, width: int | None = None) -> Array:
@@ -20,6 +20,12 @@ def grid_norm(height: int, width: int | None = None) -> Array:
     x = (2 * np.arange(width, dtype=np.float32) + 1) / width - 1
     y = (2 * np.arange(height, dtype=np.float32) + 1) / height - 1
     return np.stack(np.meshgrid(x, y), axis=-1)
+
+
+def grid_px(size: int) -> Array:
+    """(size, size, 2) float32 of x, y at pixel centres: the identity sampling grid in pixels."""
+    along = np.arange(size, dtype=np.float32)
+    return np.stack(np.meshgrid(along, along), axis=-1)
 
 
 def norm_from_px(xy_px: Array, crop: Crop) -> Array:
@@ -69,6 +75,11 @@ def crop_image(image: Array, crop: Crop, size: int) -> Array:
     return cv2.warpAffine(
         part, part_from_out, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE
     )
+
+
+def head_norm(head: HeadBox, crop: Crop) -> float:
+    """Side of the head box in that crop, normalised units."""
+    return 2 * head.size_px / crop.side_px
 
 
 def homogeneous(affine: Array) -> Array:

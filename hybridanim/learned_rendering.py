@@ -97,8 +97,7 @@ class Compositor:
     def __init__(self, image: Array) -> None:
         """image: (S, S, 3) uint8 RGB."""
         self._image, self._size = image, len(image)
-        along = np.arange(self._size, dtype=np.float32)
-        self._still_px = np.stack(np.meshgrid(along, along), -1)
+        self._still_px = geometry.grid_px(self._size)
         self._places_px = np.empty_like(self._still_px)
 
     def __call__(self, flow: Array, paint: Array, alpha: Array) -> Array:

@@ -37,7 +37,7 @@ def between(before: Array, after: Array, search: cv2.DISOpticalFlow) -> tuple[Ar
         cv2.resize(search.calc(*pair, None), half, interpolation=cv2.INTER_AREA)  # pyright: ignore
         for pair in ((after, before), (before, after))
     )
-    places = cv2.add(_pixels(size // 2), 0.5 * away)
+    places = cv2.add(geometry.grid_px(size // 2), 0.5 * away)
     returned = cv2.remap(back, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # pyright: ignore
     miss = cv2.magnitude(*cv2.split(cv2.add(away, returned)))
     limit = np.maximum(_LEAST_PX, _SHARE * cv2.magnitude(*cv2.split(away)))
@@ -54,8 +54,3 @@ def between(before: Array, after: Array, search: cv2.DISOpticalFlow) -> tuple[Ar
 def agreement(apart_norm: Array) -> Array:
     """Trust in [0, 1] where two faces are this far apart, (h, w, 2), normalised."""
     return np.exp(-(apart_norm**2).sum(-1) / _APART_NORM**2)
-
-
-def _pixels(size: int) -> Array:
-    along = np.arange(size, dtype=np.float32)
-    return np.stack(np.meshgrid(along, along), -1)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hybridanim import dense_motion
+from hybridanim import dense_motion, geometry
 from hybridanim.anchors import PINNED, REACH_BOX
 from hybridanim.config import DenseConfig
 from hybridanim.show import flow_picture
@@ -31,7 +31,7 @@ class Dense(Stage):
 
     def __call__(self, source: Source, points: SparseMotion) -> DenseMotion:
         """The backward flow and the occlusion map for this frame."""
-        head_norm = 2 * source.head.size_px / source.crop.side_px
+        head_norm = geometry.head_norm(source.head, source.crop)
         reach_norm, pinned = REACH_BOX * head_norm, PINNED
         if (count := len(source.keypoints.xy_norm)) != len(REACH_BOX):  # those of an object
             reach_norm, pinned = np.full(count, _REACH_OBJECT, np.float32), None

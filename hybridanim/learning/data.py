@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..anchors import ANCHORS, FOLLOW, REACH_BOX
+from ..anchors import ANCHORS, FOLLOW, REACH_BOX, WATCHED
 from ..models import openings
 from ..models.blocks import Points
 from ..types import Array
@@ -84,9 +84,8 @@ def anchor_layout() -> Layout:
         names.index("_".join([swapped.get(head, head), *rest]))
         for head, *rest in (name.split("_") for name in names)
     ]
-    watched = [any(part in name for part in ("lid", "lip", "mouth")) for name in names]
     opening = openings.rows().numpy()
-    return Layout(np.array(mirror), REACH_BOX, FOLLOW, np.array(watched), opening)
+    return Layout(np.array(mirror), REACH_BOX, FOLLOW, WATCHED, opening)
 
 
 class Pairs:

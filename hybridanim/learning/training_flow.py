@@ -62,11 +62,8 @@ def _misplaced(flow: Array, trust: Array, rng: np.random.Generator) -> tuple[Arr
     still = geometry.grid_norm(height, width)
     knots = rng.uniform(-1, 1, (4, 4, 2)).astype(np.float32) * rng.uniform(0, _FAR_NORM)
     apart = cv2.resize(knots, (width, height), interpolation=cv2.INTER_CUBIC)
-    at_px = (still + apart + 1) * np.array([width / 2, height / 2]) - 0.5
     both = np.concatenate([flow - still, trust[..., None]], -1).astype(np.float32)
-    at_px = at_px.astype(np.float32)
-    x, y = at_px[..., 0], at_px[..., 1]
-    both = cv2.remap(both, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    both = geometry.warp(both, still + apart, cv2.INTER_LINEAR)
     kept = optical_flow.agreement(apart) * rng.uniform(0.6, 1)
     return still + both[..., :2], both[..., 2] * kept
 
