@@ -4,7 +4,7 @@
 
 Faces have given keypoints (CACHE/train.json and val.json, which ``train`` writes into the folder
 data of a run, or folders of these names), creatures are
-drawn by ``examples.make_shapes`` and learn their keypoints; both with the small network, so that a
+drawn by ``tools.make_shapes`` and learn their keypoints; both with the small network, so that a
 few thousand pairs tell something. Every run of a kind sees the same pairs in the same order from
 the same start. A run that was interrupted goes on, one that is done is not made again. Figures are
 those of people and creatures that were not learned from.
@@ -23,14 +23,15 @@ import cv2
 import numpy as np
 import torch
 
-from examples import make_shapes
-from hybridanim.learning import data_cache, equivariance
-from hybridanim.learning.data import Augment, as_pictures, shrunk
-from hybridanim.learning.train_config import LossWeights, Phase, TrainConfig
-from hybridanim.learning.training import BEST, Trainer
-from hybridanim.models import files
-from hybridanim.models.blocks import Points
-from hybridanim.models.build import OBJECT
+from hybridanim.networks import weights as files
+from hybridanim.networks.blocks import Points
+from hybridanim.networks.build import OBJECT
+from hybridanim.training import equivariance
+from hybridanim.training.animator.trainer import BEST, Trainer
+from hybridanim.training.config import LossWeights, Phase, TrainConfig
+from hybridanim.training.data import cache as data_cache
+from hybridanim.training.data.pairs import Augment, as_pictures, shrunk
+from tools import make_shapes
 
 CREATURES, UNSEEN = range(64), range(1000, 1008)
 

@@ -25,27 +25,28 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.reference_training import Recipe, Training
-from benchmarks.speed_networks import counted
-from benchmarks.training import Published, given_points
+from apps.evaluate.job import EvaluateJob, Method
+from apps.evaluate.methods import Ways
+from apps.evaluate.reconstruction import reconstruct
+from apps.evaluate.results import ClipResult
 from hybridanim.config import RuntimeConfig
-from hybridanim.config_evaluate import EvaluateJob, Method
 from hybridanim.errors import InputError
+from hybridanim.evaluation.face_evaluator import Judge
+from hybridanim.evaluation.scores import Judges, pooled
 from hybridanim.geometry import crop_image
-from hybridanim.judges import Judge
-from hybridanim.learning import training_export
-from hybridanim.learning.data import as_pictures
-from hybridanim.learning.data_cache import FITTED, TAUGHT, TRACKED
-from hybridanim.learning.train_config import Phase, TrainConfig
-from hybridanim.learning.train_plan import SQUEEZENET
-from hybridanim.learning.training import CHECKPOINT, Trainer
-from hybridanim.models import renderer
-from hybridanim.reconstruction import Judges, pooled
+from hybridanim.networks import shipped
+from hybridanim.training.animator import export
+from hybridanim.training.animator.trainer import CHECKPOINT, Trainer
+from hybridanim.training.config import Phase, TrainConfig
+from hybridanim.training.data.cache import FITTED, TAUGHT, TRACKED
+from hybridanim.training.data.pairs import as_pictures
+from hybridanim.training.plan import SQUEEZENET
 from hybridanim.types import Array, Source
-from stages import Followed
-from stages.evaluate_clip import reconstruct
-from stages.evaluate_methods import Ways
-from stages.evaluate_result import ClipResult
+from stages.pipeline import Followed
+
+from .reference_training import Recipe, Training
+from .speed_networks import counted
+from .training import Published, given_points
 
 REFERENCE, FAST = "reference", "fast"
 SIZE = 256
@@ -132,7 +133,7 @@ def train_fast(given: argparse.Namespace, seconds: float) -> tuple[Path, Trainer
     trainer = Trainer(config, lambda line: print(line, flush=True), clock=time.process_time)
     trainer.run()
     weights = given.out / f"{FAST}.safetensors"
-    training_export.export(config.out / CHECKPOINT, weights)
+    export.export(config.out / CHECKPOINT, weights)
     return weights, trainer
 
 
@@ -178,7 +179,7 @@ def costs(weights: Path, net: Published) -> dict[str, dict[str, float]]:
     ``source`` is what is needed once a source, ``frame`` what every frame costs after that. The
     published program encodes the source anew for every frame: it does both each time.
     """
-    animator = renderer.load_net(weights).to(memory_format=torch.channels_last)  # pyright: ignore
+    animator = shipped.load_net(weights).to(memory_format=torch.channels_last)  # pyright: ignore
     picture = torch.rand(1, 3, SIZE, SIZE).contiguous(memory_format=torch.channels_last)
     count = len(animator.motion.log_reach)
     given, generator = [given_points(count, 1) for _ in range(2)], net.generator

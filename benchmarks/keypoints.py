@@ -17,13 +17,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hybridanim import alignment
-from hybridanim.landmarks.samples import points_from_mesh
-from hybridanim.landmarks.teacher import frames_of
-from hybridanim.learning import data_tracked
-from hybridanim.learning import distill_measure as measure
-from hybridanim.learning.data_cache import anchors_of
-from hybridanim.models.detector import load_detector
+from hybridanim.face import aligner
+from hybridanim.face.mesh_network import frames_of
+from hybridanim.runtime.detector import load_detector
+from hybridanim.training.data import tracked
+from hybridanim.training.data.cache import anchors_of
+from hybridanim.training.detector import validation as measure
+from hybridanim.training.landmarks.samples import points_from_mesh
 from hybridanim.types import Array
 
 WAYS = ("tracked", "fitted", "learned")
@@ -44,7 +44,7 @@ def classical_rows(clip: Path, frames: list[Array], kept: Path | None) -> dict[s
     if file is not None and file.is_file():
         with np.load(file) as data:
             return {name: data[name][: len(frames)] for name in data}
-    found = data_tracked.classical(frames, alignment.load())
+    found = tracked.classical(frames, aligner.load())
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("wb") as stream:
@@ -100,7 +100,7 @@ def main() -> None:
         frames = list(frames_of(clip))[: options.frames or None]
         truth = taught_rows(options.taught / f"{clip.stem}.npz", frames[0].shape[0], len(frames))
         rows = classical_rows(clip, frames, options.kept)
-        rows["learned"] = data_tracked.detected(frames, detector)
+        rows["learned"] = tracked.detected(frames, detector)
         seen = {way: np.isfinite(rows[way]).all((1, 2)) for way in WAYS}
         is_used = np.logical_and.reduce([np.isfinite(truth).all((1, 2)), *seen.values()])
         scores[clip.stem] = {way: clip_scores(rows[way], truth, is_used) for way in WAYS}

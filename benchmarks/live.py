@@ -27,11 +27,12 @@ import cv2
 import numpy as np
 import tyro
 
-from hybridanim import provenance
+from apps.live import command
+from apps.terminal import example_source
+from hybridanim.files import EXAMPLE_DRIVING
+from hybridanim.io import provenance
 from hybridanim.live.camera import CameraError, File, Shot
 from hybridanim.live.config import LiveJob
-from stages import live
-from stages.terminal import EXAMPLE_DRIVING, example_source
 
 SECONDS_OF_FAULTS = 25.0
 
@@ -87,7 +88,7 @@ def steady(driving: Path, seconds: float, options: list[str]) -> dict[str, Any]:
         text=True,
     )
     cpu_s = time.process_time()
-    report = live.live(job, (example_source(),))
+    report = command.live(job, (example_source(),))
     report["processors_used"] = round((time.process_time() - cpu_s) / report["seconds"], 2)
     report["options"] = options
     report["at_the_reader"] = json.loads(reader.communicate(timeout=20)[0].splitlines()[-1])
@@ -186,7 +187,7 @@ def faulty(driving: Path, options: list[str]) -> dict[str, Any]:
     """The short run."""
     plan = Faults(driving)
     job = job_of(driving, SECONDS_OF_FAULTS, options)
-    report = live.live(job, (example_source(),), lambda: FaultyCamera(plan))
+    report = command.live(job, (example_source(),), lambda: FaultyCamera(plan))
     return {"faults_at_s": plan.begun, **report}
 
 

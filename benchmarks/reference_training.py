@@ -20,17 +20,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from benchmarks.training import Published
-from hybridanim.learning import (
-    data_cache,
-    equivariance,
-    losses,
-    training_average,
-    training_checkpoint,
-)
-from hybridanim.learning.data import Augment, Batch, Pairs
-from hybridanim.learning.train_config import Phase
-from hybridanim.models.blocks import Points
+from hybridanim.networks.blocks import Points
+from hybridanim.training import average, checkpoint, equivariance, losses
+from hybridanim.training.config import Phase
+from hybridanim.training.data import cache as data_cache
+from hybridanim.training.data.pairs import Augment, Batch, Pairs
+
+from .training import Published
 
 AUGMENT = Augment(turn_deg=0, grow=(1, 1), crop=0, shift_norm=0, hue=0, noisy=0)
 """As published: mirroring, reversing and colours."""
@@ -154,7 +150,7 @@ class Training:
         self.losses.append(float(loss.detach()))
         self.step += 1
         self.samples += len(batch.driving)
-        training_average.follow(self.average, self.net, recipe.ema, self.step)
+        average.follow(self.average, self.net, recipe.ema, self.step)
         terms = {"loss": loss, "l1": l1, "perceptual": perceptual, "places": places}
         return {n: float(v.detach()) for n, v in (terms | {"affines": affines}).items()}
 
@@ -186,10 +182,10 @@ class Training:
             "elapsed_s": self.elapsed_s,
             "losses": self.losses,
         }
-        training_checkpoint.write(state, self.recipe.out / training_checkpoint.CHECKPOINT)
+        checkpoint.write(state, self.recipe.out / checkpoint.CHECKPOINT)
 
     def _resume(self) -> None:
-        path = self.recipe.out / training_checkpoint.CHECKPOINT
+        path = self.recipe.out / checkpoint.CHECKPOINT
         if not path.is_file():
             return
         state = torch.load(path, weights_only=True)

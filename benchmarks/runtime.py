@@ -21,13 +21,15 @@ import cv2
 import numpy as np
 import torch
 
-from benchmarks.speed import machine, summary
-from hybridanim import geometry, networks
+from hybridanim import geometry
 from hybridanim.config import RuntimeConfig
-from hybridanim.learned_rendering import Compositor
-from hybridanim.models import detector, export_inputs, renderer
-from hybridanim.models.files import read_weights
-from hybridanim.networks_torch import TorchAnimator, TorchDetector
+from hybridanim.networks import shipped
+from hybridanim.networks.weights import read_weights
+from hybridanim.rendering.learned import Compositor
+from hybridanim.runtime import detector, networks, sample_inputs
+from hybridanim.runtime.torch_backend import TorchAnimator, TorchDetector
+
+from .speed import machine, summary
 
 _WARM_UP, _THREADS = 10, 2
 
@@ -35,7 +37,7 @@ _WARM_UP, _THREADS = 10, 2
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", type=Path, help="where the figures are written")
-    parser.add_argument("--weights", type=Path, default=renderer.WEIGHTS)
+    parser.add_argument("--weights", type=Path, default=shipped.WEIGHTS)
     parser.add_argument("--frames", type=int, default=60)
     given = parser.parse_args()
     torch.set_num_threads(_THREADS)
@@ -56,7 +58,7 @@ def animators(weights: Path, frames: int) -> dict[str, Any]:
     assert net is not None
     found: dict[str, Any] = {}
     reference = TorchAnimator(net, bf16=False)
-    sample = export_inputs.checks(reference.side_px, len(net.motion.log_reach))[1]
+    sample = sample_inputs.checks(reference.side_px, len(net.motion.log_reach))[1]
     wanted = picture_of(reference, sample)
     for name, nets in runs("animator", weights, reference, TorchAnimator(net, bf16=True)):
         encoded = nets.encode(sample.picture)
@@ -75,7 +77,7 @@ def animators(weights: Path, frames: int) -> dict[str, Any]:
 def detectors(frames: int) -> dict[str, Any]:
     net = read_weights(detector.WEIGHTS).detector
     assert net is not None
-    picture = export_inputs.batch(export_inputs.checks(net.size, 1)[1].picture)
+    picture = sample_inputs.batch(sample_inputs.checks(net.size, 1)[1].picture)
     reference = TorchDetector(net, bf16=False)
     wanted = reference(picture)[0]
     found = {}
@@ -101,7 +103,7 @@ def runs(part: str, weights: Path, *by_torch: Any) -> list[tuple[str, Any]]:
     return out
 
 
-def picture_of(nets: Any, sample: export_inputs.Sample) -> np.ndarray:
+def picture_of(nets: Any, sample: sample_inputs.Sample) -> np.ndarray:
     """The blended picture as float32."""
     encoded = nets.encode(sample.picture)
     moved = nets.move(encoded, sample.source, sample.target)

@@ -21,10 +21,12 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from hybridanim import io, rendering
+from apps.terminal import example_source
+from hybridanim import io
+from hybridanim.files import EXAMPLE_DRIVING
+from hybridanim.rendering import warp
 from hybridanim.types import Array, DenseMotion
-from stages import Pipeline
-from stages.terminal import EXAMPLE_DRIVING, example_source
+from stages.pipeline import Pipeline
 
 LARGE, SMALL = 512, 256
 FRAMES = range(12, 121, 12)
@@ -53,7 +55,7 @@ def compare(picture: Array, sheet: Path | None) -> dict[str, Any]:
     pipeline, motions, large = made["warp", LARGE]
     source = pipeline.source
     assert source is not None
-    prepared = rendering.prepare(source, pipeline.config.render)
+    prepared = warp.prepare(source, pipeline.config.render)
     figures: dict[str, list[float]] = {}
     for index, motion in enumerate(motions):
         truth = moved(source.image, flow_px(prepared, motion))
@@ -89,9 +91,9 @@ def animated(picture: Array, renderer: str, size: int) -> tuple[Pipeline, list, 
     return pipeline, motions, pictures
 
 
-def flow_px(prepared: rendering.Prepared, motion: DenseMotion) -> list[Array]:
-    flow = rendering._calmed_flow(motion, prepared)
-    return rendering._upsampled(flow * (LARGE / 2), LARGE)
+def flow_px(prepared: warp.Prepared, motion: DenseMotion) -> list[Array]:
+    flow = warp._calmed_flow(motion, prepared)
+    return warp._upsampled(flow * (LARGE / 2), LARGE)
 
 
 def moved(image: Array, flow: list[Array], order: int = 5) -> Array:

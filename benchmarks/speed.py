@@ -25,12 +25,14 @@ from typing import Any
 import cv2
 import numpy as np
 
-from hybridanim import io, provenance
+from apps.render import render
+from apps.terminal import example_source
+from hybridanim import io
 from hybridanim.config import RenderJob, pipeline_config
+from hybridanim.files import EXAMPLE_DRIVING
+from hybridanim.io import provenance
 from hybridanim.types import Array
-from stages import Pipeline, Run, Stage
-from stages.job import render
-from stages.terminal import EXAMPLE_DRIVING, example_source
+from stages.pipeline import Pipeline, Run, Stage
 
 ROOT = Path(__file__).parent.parent
 SIZES = (256, 512, 1024)
@@ -47,7 +49,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
     parser.add_argument("--no-reference", action="store_true", help="leave torch's model out")
     given = parser.parse_args()
-    from benchmarks import speed_networks, speed_start
+    from . import speed_networks, speed_start
 
     figures: dict[str, Any] = {"machine": machine()}
     if not given.no_reference:

@@ -17,11 +17,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.speed import ROOT, TABLED, machine
+from apps.render import render
+from apps.terminal import example_source
 from hybridanim import io
 from hybridanim.config import RenderJob, pipeline_config
-from stages.job import render
-from stages.terminal import EXAMPLE_DRIVING, example_source
+from hybridanim.files import EXAMPLE_DRIVING
+
+from .speed import ROOT, TABLED, machine
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """What networks cost: GFLOP of each, and the time of the published model in eager torch.
 
-The reference is hybridanim/models/reference.py with random weights, which is right for speed: for
+The reference is benchmarks/first_order_model.py with random weights, which is right for speed: for
 every frame its keypoint detector, dense motion network and generator at 256x256 in float32, as its
 authors' program runs them. A multiplication with an addition counts as two operations; sampling and
 elementwise work are not counted.
@@ -17,11 +17,12 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from hybridanim.models import detector as detectors
-from hybridanim.models import reference as published
-from hybridanim.models import renderer
-from hybridanim.models.blocks import Points
-from hybridanim.models.files import read_weights
+from hybridanim.networks import shipped
+from hybridanim.networks.blocks import Points
+from hybridanim.networks.weights import read_weights
+from hybridanim.runtime import detector as detectors
+
+from . import first_order_model as published
 
 FRAMES = 8
 
@@ -51,7 +52,7 @@ def reference() -> dict[str, Any]:
 
 def gflop() -> dict[str, float]:
     """Of one frame, or of one source for ``encode``."""
-    net = renderer.load_net()
+    net = shipped.load_net()
     side = net.sizes.picture_px
     count = len(net.motion.log_reach)
     picture = torch.rand(1, 3, side, side)

@@ -39,15 +39,16 @@ def first_frame(tracker: str, renderer: str, size: int = 256) -> dict[str, Any]:
 
 
 def main(words: list[str]) -> None:
-    import run_pipeline
-    from stages.job import render
-    from stages.terminal import EXAMPLE_DRIVING, example_source
+    from apps.main import parse
+    from apps.render import render
+    from apps.terminal import example_source
+    from hybridanim.files import EXAMPLE_DRIVING
 
     tracker, name, size = words
     with tempfile.TemporaryDirectory() as folder:
         line = ["a.png", "b.mp4", "--output", str(Path(folder) / "out.mp4")]
         line += ["--tracker", tracker, "--renderer", name, "--size", size]
-        _, job = run_pipeline._parse(line)
+        _, job = parse(line)
 
         def progress(done: int, total: int | None, what: str) -> None:
             if done == 1:

@@ -24,24 +24,20 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hybridanim import (
-    alignment,
-    hybrid_tracking,
-    learned_tracking,
-    networks,
-    segmentation,
-    sparse_motion,
-    tracking,
-)
-from hybridanim.anchors import ANCHORS, HAS_LANDMARKS
 from hybridanim.config import RuntimeConfig, SegmentConfig, TrackConfig
 from hybridanim.errors import InputError
+from hybridanim.face import aligner as alignment
+from hybridanim.face.anchors import ANCHORS, HAS_LANDMARKS
+from hybridanim.face.mesh_network import Teacher
 from hybridanim.io import open_source
-from hybridanim.landmarks.samples import points_from_mesh
-from hybridanim.landmarks.teacher import Teacher
-from hybridanim.references import reference_of
-from hybridanim.source import landmark_head
-from hybridanim.tracks.detection import Detector, points_px
+from hybridanim.motion import keypoints
+from hybridanim.motion.reference import reference_of
+from hybridanim.prepare.source import landmark_head
+from hybridanim.runtime import networks
+from hybridanim.segmentation import video
+from hybridanim.tracking import classical, hybrid, learned
+from hybridanim.tracking.detection import Detector, points_px
+from hybridanim.training.landmarks.samples import points_from_mesh
 from hybridanim.types import Array, Crop, Frame, Keypoints
 
 CLIPS = (".mp4", ".mkv", ".mov", ".webm", ".avi")
@@ -77,8 +73,8 @@ def reference(frames: list[Frame], teacher: Teacher) -> tuple[Array, float]:
             rows.append(np.full((len(ANCHORS), 2), np.nan))
             continue
         head = landmark_head(found)
-        crop = sparse_motion.crop_around(head)
-        points = sparse_motion.rest(head, found, alignment.MEAN_SHAPE, crop)
+        crop = keypoints.crop_around(head)
+        points = keypoints.rest(head, found, alignment.MEAN_SHAPE, crop)
         rows.append(points_px(points, crop).xy_px)
         sizes.append(head.size_px)
     return np.array(rows), float(np.median(sizes)) if sizes else float("nan")
@@ -87,16 +83,16 @@ def reference(frames: list[Frame], teacher: Teacher) -> tuple[Array, float]:
 def by_classical(frames: list[Frame]) -> Found:
     """Anchors placed in the first frame with a head and carried by stages 1 and 2."""
     aligner = alignment.load()
-    skin, state, first = segmentation.initial_state(), tracking.initial_state(), None
+    skin, state, first = video.initial_state(), classical.initial_state(), None
     places, times = [], []
     for frame in frames:
         start = time.process_time()
-        skin, mask = segmentation.step(skin, frame, SegmentConfig(), None)
-        state, tracks = tracking.step(state, frame, mask, TrackConfig(), aligner=aligner)
+        skin, mask = video.step(skin, frame, SegmentConfig(), None)
+        state, tracks = classical.step(state, frame, mask, TrackConfig(), aligner=aligner)
         first = first or reference_of(tracks, alignment.MEAN_SHAPE)
         points = None
         if first is not None and first.head is not None and tracks:
-            points = sparse_motion.moved(tracks, first.keypoints, first.head, first.crop)
+            points = keypoints.moved(tracks, first.keypoints, first.head, first.crop)
         times.append(1000 * (time.process_time() - start))
         places.append(_places(points, first.crop if first else None))
     return places, times
@@ -104,10 +100,10 @@ def by_classical(frames: list[Frame]) -> Found:
 
 def by_learned(frames: list[Frame], detector: Detector) -> Found:
     """The detector in every frame."""
-    state, places, times = learned_tracking.initial_state(), [], []
+    state, places, times = learned.initial_state(), [], []
     for frame in frames:
         start = time.process_time()
-        state, tracks = learned_tracking.step(state, frame, detector)
+        state, tracks = learned.step(state, frame, detector)
         times.append(1000 * (time.process_time() - start))
         places.append(_places(tracks.keypoints, tracks.keypoints_crop))
     return places, times
@@ -115,10 +111,10 @@ def by_learned(frames: list[Frame], detector: Detector) -> Found:
 
 def by_hybrid(frames: list[Frame], detector: Detector, config: TrackConfig) -> Found:
     """The detector now and then, flow in between."""
-    state, places, times = hybrid_tracking.initial_state(), [], []
+    state, places, times = hybrid.initial_state(), [], []
     for frame in frames:
         start = time.process_time()
-        state, tracks = hybrid_tracking.step(state, frame, detector, config)
+        state, tracks = hybrid.step(state, frame, detector, config)
         times.append(1000 * (time.process_time() - start))
         places.append(_places(tracks.keypoints, tracks.keypoints_crop))
     return places, times
@@ -132,7 +128,7 @@ def _places(points: Keypoints | None, crop: Crop | None) -> Array:
 
 def measured(places: Array, truth: Array, head_px: float) -> dict[str, float]:
     """Errors (mean of |dx| and |dy|) and jitter of one clip, in pixels of the window at 256."""
-    scale = 256 / (sparse_motion.CROP_HEADS * head_px)
+    scale = 256 / (keypoints.CROP_HEADS * head_px)
     apart = (places - truth) * scale
     settled = apart - np.nanmedian(apart, axis=0)
     last = apart[3 * len(apart) // 4 :]
@@ -182,7 +178,7 @@ def measure_clip(
     truth, head_px = reference(frames, teacher)
     if len(frames) < 12 or np.isnan(truth[:, 0, 0]).mean() > 0.2:
         return None
-    scale = 256 / (sparse_motion.CROP_HEADS * head_px)
+    scale = 256 / (keypoints.CROP_HEADS * head_px)
     ways: dict[str, Callable[[], Found]] = {
         "classical": lambda: by_classical(frames),
         "learned": lambda: by_learned(frames, detector),

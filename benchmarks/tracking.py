@@ -23,14 +23,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hybridanim import alignment, segmentation, tracking
 from hybridanim.config import SegmentConfig, TrackConfig
 from hybridanim.errors import InputError
+from hybridanim.face import aligner as alignment
+from hybridanim.face.head_box import from_landmarks
+from hybridanim.face.mesh_network import Teacher
 from hybridanim.io import open_source
-from hybridanim.landmarks.samples import points_from_mesh
-from hybridanim.landmarks.teacher import Teacher
-from hybridanim.tracks import registration
-from hybridanim.tracks.headbox import from_landmarks
+from hybridanim.segmentation import video
+from hybridanim.tracking import classical, registration
+from hybridanim.training.landmarks.samples import points_from_mesh
 from hybridanim.types import Array, FaceBox, Frame, Tracks
 
 CLIPS = (".mp4", ".mkv", ".mov", ".webm", ".avi")
@@ -53,12 +54,12 @@ def reference(frames: list[Frame], teacher: Teacher) -> Array:
 
 def track(frames: list[Frame], aligner: alignment.Aligner) -> tuple[list[Tracks], list[float]]:
     """Tracks of every frame, and the time of each tracking step in ms."""
-    masks, state = segmentation.initial_state(), tracking.initial_state()
+    masks, state = video.initial_state(), classical.initial_state()
     found, times = [], []
     for frame in frames:
-        masks, mask = segmentation.step(masks, frame, SegmentConfig(), None)
+        masks, mask = video.step(masks, frame, SegmentConfig(), None)
         start = time.perf_counter()
-        state, tracks = tracking.step(state, frame, mask, TrackConfig(), aligner=aligner)
+        state, tracks = classical.step(state, frame, mask, TrackConfig(), aligner=aligner)
         times.append(1000 * (time.perf_counter() - start))
         found.append(tracks)
     return found, times

@@ -21,12 +21,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hybridanim.anchors import ANCHORS
-from hybridanim.learning.data import TRACKED, Augment, Batch, Pairs, anchor_layout
-from hybridanim.learning.data_cache import Clip
-from hybridanim.learning.training_learner import Learner
-from hybridanim.models import build, reference
-from hybridanim.models.blocks import Points
+from hybridanim.face.anchors import ANCHORS
+from hybridanim.networks import build
+from hybridanim.networks.blocks import Points
+from hybridanim.training.animator.learner import Learner
+from hybridanim.training.data.cache import Clip
+from hybridanim.training.data.pairs import TRACKED, Augment, Batch, Pairs, anchor_layout
+
+from . import first_order_model
 
 
 def given_points(count: int, batch: int) -> Points:
@@ -40,7 +42,10 @@ class Published(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.detector, self.generator = reference.KeypointDetector(), reference.Generator()
+        self.detector, self.generator = (
+            first_order_model.KeypointDetector(),
+            first_order_model.Generator(),
+        )
 
     def forward(self, source: Tensor, driving: Tensor) -> Tensor:
         """The source, moved."""

@@ -2,7 +2,7 @@
 
 Clips and portraits are looked at once by the landmark networks (the teacher; kept in --teacher),
 every --every-th frame becomes samples, and the fitted weights are written as safetensors. The
-networks are needed here only. See docs/alignment.md for the method, weights/alignment.md for data.
+networks are needed here only. Method: docs/alignment.md; data: hybridanim/weights/alignment.md.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ import cv2
 import numpy as np
 from safetensors.numpy import save_file
 
-from hybridanim.landmarks import mean as alignment_mean
-from hybridanim.landmarks import training
-from hybridanim.landmarks.points import GROUPS, MESH
-from hybridanim.landmarks.samples import (
+from hybridanim.face.landmarks import GROUPS, MESH
+from hybridanim.face.mesh_network import Teacher, teach_clip
+from hybridanim.training.landmarks import mean as alignment_mean
+from hybridanim.training.landmarks import training
+from hybridanim.training.landmarks.samples import (
     Sample,
     Variant,
     augment,
@@ -29,7 +30,6 @@ from hybridanim.landmarks.samples import (
     picture_sample,
     points_from_mesh,
 )
-from hybridanim.landmarks.teacher import Teacher, teach_clip
 
 _samples: list[Sample] = []  # read by the forked workers, never sent to them
 
@@ -40,7 +40,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--portraits", type=Path, help="folder of still pictures")
     parser.add_argument("--networks", type=Path, required=True, help="the teacher's networks")
     parser.add_argument("--teacher", type=Path, default=Path("scratch/teacher"))
-    parser.add_argument("--output", type=Path, default=Path("weights/alignment.safetensors"))
+    parser.add_argument(
+        "--output", type=Path, default=Path("hybridanim/weights/alignment.safetensors")
+    )
     parser.add_argument("--every", type=int, default=6, help="use every so many frames")
     parser.add_argument("--copies", type=int, default=2, help="variants of each sample")
     parser.add_argument("--shape", action="store_true", help="print the mean shapes, fit nothing")
@@ -83,7 +85,7 @@ def _start() -> None:
 
 
 def _print_shape(taught: list[Path]) -> None:
-    """The source of ``hybridanim/landmarks/shape.py``'s two constants."""
+    """The source of ``hybridanim/face/mean_shape.py``'s two constants."""
     flat = [(s.truth - s.box[:2]) / s.box[2] for s in _samples]
     mean = alignment_mean.mean_shape(flat)
     solid = []

@@ -20,8 +20,8 @@ import numpy as np
 from hybridanim.errors import InputError
 from hybridanim.io import is_picture, open_source, read_picture, write_picture
 from hybridanim.profiles import Origin, SkinProfile, save_profile
-from hybridanim.skin import cloud as skin_cloud
-from hybridanim.skin import still as skin_still
+from hybridanim.segmentation import skin_model as skin_cloud
+from hybridanim.segmentation import still as skin_still
 from hybridanim.types import Array
 
 _MOST_FRAMES = 24  # of a clip, spread over it

@@ -19,9 +19,9 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from hybridanim.errors import InputError
-from hybridanim.faces import detect_faces
+from hybridanim.face.cascade import detect_faces
 from hybridanim.io import open_source
-from hybridanim.skin import cloud as skin_cloud
+from hybridanim.segmentation import skin_model as skin_cloud
 from hybridanim.types import Array, FaceBox
 
 _EXPOSURES = (0.55, 0.75, 1.0, 1.25)

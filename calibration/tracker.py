@@ -18,12 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
-from hybridanim import segmentation, tracking
 from hybridanim.config import SegmentConfig, TrackConfig
 from hybridanim.errors import InputError
 from hybridanim.io import open_source
 from hybridanim.profiles import Origin, TrackerProfile, save_profile
-from hybridanim.tracks import carry
+from hybridanim.segmentation import video
+from hybridanim.tracking import classical, features
 from hybridanim.types import Array, Frame, SkinMask
 
 WORKING_PX = 640  # longer side; what a run uses
@@ -64,9 +64,9 @@ class Measured:
 
 def segmented(frames: Sequence[Frame]) -> list[tuple[Frame, SkinMask]]:
     """Stage 1 once for all candidates."""
-    state, pairs = segmentation.initial_state(), []
+    state, pairs = video.initial_state(), []
     for frame in frames:
-        state, mask = segmentation.step(state, frame, SegmentConfig(), None)
+        state, mask = video.step(state, frame, SegmentConfig(), None)
         pairs.append((frame, mask))
     return pairs
 
@@ -77,14 +77,14 @@ def measure(
     clock: Callable[[], float] = time.process_time,
 ) -> Measured:
     """Run one candidate over the frames."""
-    state = tracking.initial_state()
+    state = classical.initial_state()
     errors: list[Array] = []
     lives: dict[int, int] = {}
     alive, times, followed = [], [], 0
     for index, (frame, mask) in enumerate(pairs):
         before = state
         start = clock()
-        state, tracks = tracking.step(state, frame, mask, config, None)
+        state, tracks = classical.step(state, frame, mask, config, None)
         times.append(1000 * (clock() - start))
         followed += bool(tracks)
         alive.append(len(tracks.ids))
@@ -103,14 +103,18 @@ def measure(
     )
 
 
-def _returns(before: tracking.TrackState, after: tracking.TrackState, config: TrackConfig) -> Array:
+def _returns(
+    before: classical.TrackState, after: classical.TrackState, config: TrackConfig
+) -> Array:
     """Forward-backward errors, in picture pixels, of what was alive before."""
     if before.view is None or after.view is None or before.head is None or not len(before.alive):
         return np.zeros(0, np.float32)
     free = replace(config, forward_backward_px=np.inf)
     shift = np.array(after.shift_px)
     points = before.alive.xy_px
-    view, _, _, error = carry.carry(before.view, after.view.grey, before.head, points, shift, free)
+    view, _, _, error = features.carry(
+        before.view, after.view.grey, before.head, points, shift, free
+    )
     return error[np.isfinite(error)] / view.window.scale
 
 

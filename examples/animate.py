@@ -8,10 +8,8 @@ from skimage import data
 if __package__ in (None, ""):  # run as a script: the repository's root is not on the path
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hybridanim import io
-from stages import Pipeline
-
-HERE = Path(__file__).parent
+from hybridanim import files, io
+from stages.pipeline import Pipeline
 
 
 def main(output: Path = Path("out/animate.mp4"), most_frames: int = 60) -> Path:
@@ -19,7 +17,7 @@ def main(output: Path = Path("out/animate.mp4"), most_frames: int = 60) -> Path:
     pipeline.set_source(data.astronaut())
     output.parent.mkdir(exist_ok=True)
     with (
-        io.open_source(HERE / "data" / "driving.mp4") as driving,
+        io.open_source(files.EXAMPLE_DRIVING) as driving,
         io.open_sink(output, driving.fps, (256, 256), overwrite=True) as sink,
     ):
         for frame in driving:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from . import tables
+from . import schema
 from .errors import InputError
 
 MOST_CROP_PX = 32768  # larger than any picture that can be read
@@ -228,12 +228,12 @@ class RenderJob:
 
 def pipeline_config(options: Mapping[str, Any]) -> PipelineConfig:
     """PipelineConfig from flat keywords, as ``Pipeline.load`` takes them."""
-    return tables.from_flat(PipelineConfig, options, "Pipeline.load")
+    return schema.from_flat(PipelineConfig, options, "Pipeline.load")
 
 
 def read_job(path: Path) -> RenderJob:
     """RenderJob from a TOML file of option names, in sections or not."""
-    return tables.from_flat(RenderJob, read_options(path), f"--config {path}")
+    return schema.from_flat(RenderJob, read_options(path), f"--config {path}")
 
 
 def read_options(path: Path) -> dict[str, Any]:

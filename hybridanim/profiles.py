@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from . import tables
+from . import schema as tables
 from .errors import InputError
 
 SCHEMA = 1

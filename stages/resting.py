@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from hybridanim import views
-from hybridanim.references import Reference, pictured
+from hybridanim.motion.reference import Reference, pictured
+from hybridanim.prepare import view as views
 from hybridanim.types import Array
 
-from . import Pipeline
+from .pipeline import Pipeline
 
 
 def rest_at(pipeline: Pipeline, reference: Reference, image: Array) -> None:

@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from hybridanim import draw, segmentation
 from hybridanim.config import SegmentConfig
 from hybridanim.profiles import SkinProfile
+from hybridanim.segmentation import video
 from hybridanim.types import Array, Frame, SkinMask
+from hybridanim.visualization import stages as draw
 
 from .base import Stage
 
@@ -21,7 +22,7 @@ class Segment(Stage):
 
     def __call__(self, frame: Frame) -> SkinMask:
         """Segment the next frame of the driving video."""
-        self._state, mask = segmentation.step(self._state, frame, self._config, self._profile)
+        self._state, mask = video.step(self._state, frame, self._config, self._profile)
         return mask
 
     def draw(self, canvas: Array, output: SkinMask) -> Array:
@@ -30,7 +31,7 @@ class Segment(Stage):
 
     def reset(self) -> None:
         """Forget the person's colours and places."""
-        self._state = segmentation.initial_state()
+        self._state = video.initial_state()
 
 
 class NoSkin(Stage):

@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 
-from hybridanim import draw, hybrid_tracking, learned_tracking, tracking
-from hybridanim.alignment import Aligner
 from hybridanim.config import TrackConfig
+from hybridanim.face.aligner import Aligner
 from hybridanim.profiles import Profiles
-from hybridanim.tracks import around
-from hybridanim.tracks.detection import Detector
+from hybridanim.tracking import classical, hybrid, learned, scene
+from hybridanim.tracking.detection import Detector
 from hybridanim.types import Array, Frame, HeadBox, SkinMask, Surroundings, Tracks
+from hybridanim.visualization import stages as draw
 
 from .base import Stage
 
@@ -21,7 +21,7 @@ class HeadTrack(Stage):
 
     def reset(self) -> None:
         """Forget the head; the next frame is the reference."""
-        self._around = around.AroundState()
+        self._around = scene.AroundState()
         self._resting: tuple[Array, HeadBox] | None = None  # the driver at rest
         self._rests: Surroundings | None = None  # body and background there
         self._trails: dict = {}
@@ -36,11 +36,11 @@ class HeadTrack(Stage):
         self._resting = None if head is None else (image, head)
 
     def _beside(self, frame: Frame, tracks: Tracks) -> Tracks:
-        self._around, tracks = around.observed(
+        self._around, tracks = scene.observed(
             self._around, frame, tracks, has_behind=self.has_behind
         )
         if self._resting is not None and tracks.around is not None and tracks.head is not None:
-            self._rests = around.elsewhere(self._around, *self._resting, tracks.head)
+            self._rests = scene.elsewhere(self._around, *self._resting, tracks.head)
             self._resting = None
         return replace(tracks, resting=self._rests)
 
@@ -55,7 +55,7 @@ class Track(HeadTrack):
     def __call__(self, frame: Frame, mask: SkinMask) -> Tracks:
         """Track the next frame of the driving video."""
         profiles = self._profiles
-        self._state, tracks = tracking.step(
+        self._state, tracks = classical.step(
             self._state,
             frame,
             mask,
@@ -69,7 +69,7 @@ class Track(HeadTrack):
     def reset(self) -> None:
         """Forget the head; the next frame is the reference."""
         super().reset()
-        self._state = tracking.initial_state()
+        self._state = classical.initial_state()
 
 
 class LearnedTrack(HeadTrack):
@@ -81,7 +81,7 @@ class LearnedTrack(HeadTrack):
 
     def __call__(self, frame: Frame, mask: SkinMask) -> Tracks:
         """Find the keypoints of the next frame of the driving video."""
-        self._state, tracks = learned_tracking.step(
+        self._state, tracks = learned.step(
             self._state, frame, self._detector, self._profiles.camera
         )
         return self._beside(frame, tracks)
@@ -89,7 +89,7 @@ class LearnedTrack(HeadTrack):
     def reset(self) -> None:
         """Forget the head; the next frame is the reference."""
         super().reset()
-        self._state = learned_tracking.initial_state()
+        self._state = learned.initial_state()
 
 
 class HybridTrack(HeadTrack):
@@ -101,7 +101,7 @@ class HybridTrack(HeadTrack):
 
     def __call__(self, frame: Frame, mask: SkinMask) -> Tracks:
         """Find or carry the keypoints of the next frame of the driving video."""
-        self._state, tracks = hybrid_tracking.step(
+        self._state, tracks = hybrid.step(
             self._state, frame, self._detector, self._config, self._profiles.camera
         )
         return self._beside(frame, tracks)
@@ -109,4 +109,4 @@ class HybridTrack(HeadTrack):
     def reset(self) -> None:
         """Forget the head; the next frame is the reference."""
         super().reset()
-        self._state = hybrid_tracking.initial_state()
+        self._state = hybrid.initial_state()

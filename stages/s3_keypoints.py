@@ -4,11 +4,12 @@ the source (docs/motion.md).
 
 import dataclasses
 
-from hybridanim import draw, driver_flow, following
-from hybridanim.alignment import MEAN_SHAPE
 from hybridanim.config import KeypointsConfig
-from hybridanim.references import Reference
+from hybridanim.face.aligner import MEAN_SHAPE
+from hybridanim.motion import flow_transfer, sparse
+from hybridanim.motion.reference import Reference
 from hybridanim.types import Array, Crop, Frame, Source, SparseMotion, Tracks
+from hybridanim.visualization import stages as draw
 
 from .base import Stage
 
@@ -27,7 +28,7 @@ class Keypoints(Stage):
 
     def __call__(self, frame: Frame, tracks: Tracks, source: Source) -> SparseMotion:
         """Carry the anchors to this frame and the motion over to the source."""
-        self._state, motion = following.step(
+        self._state, motion = sparse.step(
             self._state, frame, tracks, source, self._config, MEAN_SHAPE
         )
         if not self.has_optical or self._state.rest is None:
@@ -43,7 +44,7 @@ class Keypoints(Stage):
 
     def reset(self) -> None:
         """Forget the driver; the next frame with a head is the reference."""
-        self._state, self._optical = following.FollowState(), driver_flow.Follower()
+        self._state, self._optical = sparse.FollowState(), flow_transfer.Follower()
 
     def set_crop(self, crop: Crop) -> None:
         """Keep normalised coordinates in this square of the driving frames; before the first."""

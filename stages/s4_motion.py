@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hybridanim import dense_motion, geometry
-from hybridanim.anchors import PINNED, REACH_BOX
+from hybridanim import geometry
 from hybridanim.config import DenseConfig
-from hybridanim.show import flow_picture
+from hybridanim.face.anchors import PINNED, REACH_BOX
+from hybridanim.motion import dense
 from hybridanim.types import Array, DenseMotion, Source, SparseMotion
+from hybridanim.visualization import flow
 
 from .base import Stage
 
 if TYPE_CHECKING:
-    from hybridanim.learned_rendering import LearnedRenderer
+    from hybridanim.rendering.learned import LearnedRenderer
 
 
 _REACH_OBJECT = 0.2  # one sigma of an object's keypoint, in halves of the square
@@ -35,7 +36,7 @@ class Dense(Stage):
         reach_norm, pinned = REACH_BOX * head_norm, PINNED
         if (count := len(source.keypoints.xy_norm)) != len(REACH_BOX):  # those of an object
             reach_norm, pinned = np.full(count, _REACH_OBJECT, np.float32), None
-        return dense_motion.combine(
+        return dense.combine(
             source.keypoints,
             points.target,
             reach_norm,
@@ -46,7 +47,7 @@ class Dense(Stage):
 
     def draw(self, canvas: Array, output: DenseMotion) -> Array:
         """The flow in colour, on the source."""
-        return flow_picture.flow(canvas, output)
+        return flow.flow(canvas, output)
 
 
 class LearnedDense(Dense):

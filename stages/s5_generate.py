@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hybridanim import draw, rendering
 from hybridanim.config import RenderConfig
+from hybridanim.rendering import warp
 from hybridanim.types import Array, DenseMotion, Picture, Source
+from hybridanim.visualization import stages as draw
 
 from .base import Stage
 
 if TYPE_CHECKING:
-    from hybridanim.learned_rendering import LearnedRenderer
+    from hybridanim.rendering.learned import LearnedRenderer
 
 
 class Generate(Stage):
@@ -26,8 +27,8 @@ class Generate(Stage):
     def __call__(self, source: Source, motion: DenseMotion) -> Picture:
         """Render one frame; a new source is prepared when it first comes."""
         if source is not self._source:
-            self._source, self._prepared = source, rendering.prepare(source, self._config)
-        return Picture(rendering.render(self._prepared, motion))
+            self._source, self._prepared = source, warp.prepare(source, self._config)
+        return Picture(warp.render(self._prepared, motion))
 
     def draw(self, canvas: Array, output: Picture) -> Array:
         """The result itself."""

@@ -3,11 +3,11 @@
 import numpy as np
 import torch
 
-from hybridanim.anchors import REACH_BOX
-from hybridanim.models import build
-from hybridanim.models.blocks import Points
-from hybridanim.models.build import DetectorSizes, FastSizes
-from hybridanim.models.keypoints import KeypointDetector
+from hybridanim.face.anchors import REACH_BOX
+from hybridanim.networks import build
+from hybridanim.networks.blocks import Points
+from hybridanim.networks.build import DetectorSizes, FastSizes
+from hybridanim.networks.keypoint_detector import KeypointDetector
 from hybridanim.types import Crop, HeadBox, Keypoints, Source
 
 TINY = FastSizes((8, 8, 8, 8), 4, deep=8, fine=4, half=8, blocks=1, encoder_blocks=1, picture_px=64)

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hybridanim import alignment, faces, sparse_motion
-from hybridanim.source import landmark_head
-from hybridanim.tracks.detection import Points, points_px
+from hybridanim.face import aligner, cascade
+from hybridanim.motion import keypoints
+from hybridanim.prepare.source import landmark_head
+from hybridanim.tracking.detection import Points, points_px
 from hybridanim.types import Array, Crop, Keypoints
 
 
@@ -43,10 +44,10 @@ class Oracle:
 def face_points(picture: Array) -> Points:
     """The anchors of a photograph by the aligner, taken for the truth; every one sure."""
     grey = picture.mean(-1).astype(np.uint8)
-    found = alignment.load().fit(grey, faces.detect_faces(picture)[0])
+    found = aligner.load().fit(grey, cascade.detect_faces(picture)[0])
     head = landmark_head(found.xy_px)
-    crop = sparse_motion.crop_around(head)
-    points = points_px(sparse_motion.rest(head, found.xy_px, alignment.MEAN_SHAPE, crop), crop)
+    crop = keypoints.crop_around(head)
+    points = points_px(keypoints.rest(head, found.xy_px, aligner.MEAN_SHAPE, crop), crop)
     return Points(points.xy_px, points.linear_px, np.ones(len(points.xy_px)))
 
 

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage import data
 
-from examples import make_driving
-from examples.driving_head.surfaces import look_up
+from tools import make_driving
+from tools.driving_head.surfaces import look_up
 
 Array = NDArray[Any]
 

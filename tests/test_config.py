@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hybridanim import tables
+from hybridanim import schema
 from hybridanim.config import PipelineConfig, RenderJob, parse_crop, pipeline_config, read_job
 from hybridanim.errors import InputError
 
@@ -22,7 +22,7 @@ def test_there_are_presets():
 
 
 def test_option_names_are_unique_so_that_they_need_no_prefix():
-    names = tables.all_names(RenderJob)
+    names = schema.all_names(RenderJob)
     assert len(names) == len(set(names))
 
 

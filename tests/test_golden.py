@@ -17,12 +17,12 @@ import numpy as np
 import pytest
 from skimage import data
 
-from hybridanim import io
-from stages import Pipeline
-from tests import synthetic
+from hybridanim import files, io
+from stages.pipeline import Pipeline
+
+from . import synthetic
 
 FILE = Path(__file__).with_name("golden.json")
-EXAMPLE = Path(__file__).parents[1] / "examples" / "data" / "driving.mp4"
 COUNT = {"synthetic": 12, "example": 48}  # frames of each clip
 RUNS = list(
     product(("synthetic", "example"), ("classical", "learned", "hybrid"), ("warp", "learned"))
@@ -36,7 +36,7 @@ def images_of(clip: str) -> list[np.ndarray]:
         picture = synthetic.photograph(256)
         affines = synthetic.wandering_affines(COUNT[clip], 256, seed=1)
         return list(synthetic.moved_picture(picture, affines).frames)
-    with io.open_source(EXAMPLE) as reader:
+    with io.open_source(files.EXAMPLE_DRIVING) as reader:
         return [frame.image for frame in islice(reader, COUNT[clip])]
 
 

@@ -1,22 +1,23 @@
 """The oracles themselves, against independent ones: DIS flow, solvePnP, colour, a cascade."""
 
 import dataclasses
-from pathlib import Path
 
 import av
 import cv2
 import numpy as np
 import pytest
 
-from examples import make_driving
-from examples.driving_head.scene import rotation
-from examples.driving_head.script import Pose, speech
-from hybridanim.faces import detect_faces
-from hybridanim.tracks import pose as library_pose
-from tests import synthetic
+from hybridanim import files
+from hybridanim.face import head_pose as library_pose
+from hybridanim.face.cascade import detect_faces
+from tools import make_driving
+from tools.driving_head.scene import rotation
+from tools.driving_head.script import Pose, speech
+
+from . import synthetic
 
 SMALL = make_driving.Options(width=240, height=240, zoom=1.25)
-CLIP = Path(__file__).parents[1] / "examples" / "data" / "driving.mp4"
+CLIP = files.EXAMPLE_DRIVING
 
 
 def dis_flow(here, there):

@@ -1,1 +1,1 @@
-"""Live: a camera in, latest frame first, to a window, a browser, a virtual camera or a file."""
+"""Parts of a live run: camera, loop, quality, outputs, window, server."""

@@ -17,9 +17,9 @@ from typing import Any, Protocol
 
 import cv2
 
-from .. import io
-from ..errors import InputError
-from ..types import Array, Frame
+from hybridanim import io
+from hybridanim.errors import InputError
+from hybridanim.types import Array, Frame
 
 _OPEN_MS, _READ_MS = 8000, 8000  # how long a stream may keep us waiting
 _LONGEST_PX = 1280  # of a file's frames: like a good webcam's

@@ -14,7 +14,8 @@ from typing import Literal
 
 import numpy as np
 
-from ..types import Array
+from hybridanim.types import Array
+
 from .camera import Camera, CameraEnd, CameraError, Shot
 from .mailbox import Mailbox
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from .. import tables
-from ..config import PipelineConfig, RenderJob, read_options
-from ..errors import InputError
+from hybridanim import schema
+from hybridanim.config import PipelineConfig, RenderJob, read_options
+from hybridanim.errors import InputError
 
 SIZE_PX = 256  # of the animated square, unless told
 
@@ -78,7 +78,7 @@ class LiveJob:
 
 def read_live_job(path: Path) -> LiveJob:
     """LiveJob from a TOML file of option names, as a RenderJob's."""
-    job = tables.from_flat(LiveJob, read_options(path), f"--config {path}")
+    job = schema.from_flat(LiveJob, read_options(path), f"--config {path}")
     if job.pipeline.size:
         return job
     return replace(job, pipeline=replace(job.pipeline, size=SIZE_PX))

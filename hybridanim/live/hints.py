@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..landmarks.points import eye_opening, mouth_opening
-from ..types import Source, Tracks
+from hybridanim.face.landmarks import eye_opening, mouth_opening
+from hybridanim.types import Source, Tracks
 
 NEAR, NEAR_STILL = 1.2, 1.5  # distance at which the hint comes, and goes
 _DEGREES = np.array([10.0, 15.0, 10.0])  # pitch is measured worst: people's faces differ in it

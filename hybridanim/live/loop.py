@@ -12,18 +12,19 @@ import time
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ..types import Array
-from . import screen
+from hybridanim.types import Array
+
+from . import overlay
 from .camera import Shot
 from .capture import Capture
-from .governor import Quality
 from .hints import Hint
 from .keys import Action, action_of
 from .latency import Latency
 from .mailbox import Mailbox
 from .outputs import Outputs
+from .overlay import Screen
 from .pacing import Pacer
-from .screen import Screen
+from .quality import Quality
 
 _WORDS_S = 0.25  # how often the words on the screen change
 
@@ -119,7 +120,7 @@ class Loop:
     def _view(self, outputs: Outputs) -> Array | None:
         if outputs.window is None or self._last is None:
             return None
-        return screen.view(self._last.image, self._screen, self._last.inset)
+        return overlay.view(self._last.image, self._screen, self._last.inset)
 
     def _refresh(self, outputs: Outputs) -> bool:
         """Bring the words on the screen up to date, a few times a second."""
@@ -129,7 +130,7 @@ class Loop:
         self._screen_s, recent = now_s, self.latency.recent()
         level = self._pacer.quality.name if self._pacer.state.level else ""
         self._screen = Screen(
-            figures=screen.figures_of(recent),
+            figures=overlay.figures_of(recent),
             level=f"lowered: {level}" if level else "",
             hint=self._last.hint if self._last else None,
             notice=self._capture.status.notice or outputs.notice,
@@ -137,7 +138,7 @@ class Loop:
             is_paused=self._is_paused,
         )
         if outputs.server is not None:
-            outputs.server.board.status = screen.status_of(self._screen)
+            outputs.server.board.status = overlay.status_of(self._screen)
         return True
 
     def _do(self, action: Action) -> None:

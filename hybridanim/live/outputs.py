@@ -15,10 +15,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol
 
-from .. import io
-from ..errors import InputError
-from ..show import sheet
-from ..types import Array
+from hybridanim import io
+from hybridanim.errors import InputError
+from hybridanim.types import Array
+from hybridanim.visualization import sheet
+
 from .latency import Latency
 from .mailbox import Mailbox
 from .server import Server

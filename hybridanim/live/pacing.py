@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import governor
+from . import quality as governor
 from .camera import Shot
-from .governor import GovernorState, Quality
+from .quality import GovernorState, Quality
 
 _MOST_CHANGES = 200  # kept for the report
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..alignment import MEAN_SHAPE
-from ..references import Reference, pictured, reference_of
-from ..types import Array, Crop, Source, Tracks
+from hybridanim.face.aligner import MEAN_SHAPE
+from hybridanim.motion.reference import Reference, pictured, reference_of
+from hybridanim.types import Array, Crop, Source, Tracks
+
 from .hints import distance, is_seen
 
 _SEARCH_S = 3.0

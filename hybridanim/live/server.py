@@ -18,8 +18,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import cv2
 
-from ..errors import InputError
-from ..types import Array
+from hybridanim.errors import InputError
+from hybridanim.types import Array
+
 from .page import PAGE
 
 BOUNDARY = "picture"

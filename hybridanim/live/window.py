@@ -10,7 +10,7 @@ import sys
 
 import cv2
 
-from ..types import Array
+from hybridanim.types import Array
 
 TITLE = "hybridanim: a generated picture"
 

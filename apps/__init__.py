@@ -1,0 +1,1 @@
+"""What a person starts: the subcommands of the command line."""

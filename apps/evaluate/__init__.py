@@ -1,0 +1,1 @@
+"""The subcommand evaluate: methods side by side on a folder of clips."""

@@ -1,0 +1,91 @@
+"""Weights file -> a folder of ONNX files, checked, with a text that says what goes in and out.
+
+python run_pipeline.py export --out DIR [--weights PATH]
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from hybridanim import __version__
+from hybridanim.errors import InputError
+from hybridanim.io import provenance
+from hybridanim.networks import shipped
+from hybridanim.networks.weights import read_header
+from hybridanim.runtime import detector
+
+from .terminal import PROGRAM, listen, make_folder
+
+README = "README.txt"
+
+
+@dataclass(frozen=True)
+class ExportJob:
+    """Networks as ONNX files, for other programs."""
+
+    out: Path
+    """Folder that the files go to; it is made where it is missing."""
+    weights: Path | None = None
+    """Weights of one's own; without it, the repository's renderer and keypoint detector."""
+    overwrite: bool = False
+    """Replace files that are there already."""
+
+
+def command(words: list[str]) -> int:
+    """The word ``export`` of the command line; the exit code."""
+    listen()
+    job = tyro.cli(ExportJob, args=words, prog=f"{PROGRAM} export", description=__doc__)
+    for path in export(job):
+        print(path)
+    return 0
+
+
+def export(job: ExportJob) -> list[Path]:
+    """Write the files; their paths. InputError where weights, folder or packages do not serve."""
+    from hybridanim.networks.weights import read_weights
+    from hybridanim.runtime import graphs as networks  # imports torch
+    from hybridanim.runtime import onnx
+
+    onnx.expect_packages()
+    graphs, origin = [], []
+    for path in _weights_files(job.weights):
+        found = read_weights(path)
+        origin.append({"file": path.name, "sha256": found.sha256, "kind": found.kind})
+        if found.animator is not None:
+            graphs.append(networks.animator_graphs(found.animator))
+        if found.detector is not None:
+            graphs.append(networks.detector_graphs(found.detector))
+    make_folder(job.out)
+    together = [graph for part in graphs for graph in part]
+    _refuse_to_replace(job, [job.out / f"{graph.name}.onnx" for graph in together])
+    paths = onnx.write(together, job.out)
+    for part in graphs:
+        if wrong := onnx.failure(part, job.out):
+            raise InputError(
+                f"export: expected files that repeat the networks, got others: {wrong}; do not use"
+                f" what lies in {job.out}, and report it with the versions that doctor shows"
+            )
+    about = {"tool": f"{provenance.TOOL} {__version__}", "weights": origin}
+    readme = job.out / README
+    readme.write_text(onnx.readme(together, about), encoding="utf-8")
+    return [*paths, readme]
+
+
+def _weights_files(given: Path | None) -> list[Path]:
+    """That file, or those of the repository that are there."""
+    if given is not None:
+        return [given]
+    read_header(shipped.WEIGHTS)  # says what to do when it is missing
+    return [path for path in (shipped.WEIGHTS, detector.WEIGHTS) if path.is_file()]
+
+
+def _refuse_to_replace(job: ExportJob, paths: list[Path]) -> None:
+    there = [path for path in [*paths, job.out / README] if path.exists()]
+    if there and not job.overwrite:
+        raise InputError(
+            f"export: expected a folder without them, got {there[0]}; add --overwrite, or choose"
+            " another --out"
+        )

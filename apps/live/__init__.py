@@ -1,0 +1,1 @@
+"""The subcommand live: animate pictures by a camera."""

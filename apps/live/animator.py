@@ -1,0 +1,120 @@
+"""Shots of a camera -> animated pictures, by the pipeline; keys and quality levels change it."""
+
+from __future__ import annotations
+
+import cv2
+
+from hybridanim.live import overlay
+from hybridanim.live.camera import Shot
+from hybridanim.live.config import LiveJob
+from hybridanim.live.hints import Hint, hint
+from hybridanim.live.keys import Action
+from hybridanim.live.loop import Animated
+from hybridanim.live.quality import Quality
+from hybridanim.live.reference import ReferenceKeeper
+from hybridanim.live.working_view import Viewing
+from hybridanim.profiles import load_profiles
+from hybridanim.rendering.output_frame import Composer
+from hybridanim.types import Array
+from stages.pipeline import Pipeline, build
+
+from .levels import Levels, halved, sized
+
+_STRENGTH_STEP, _MOST_STRENGTH = 0.1, 3.0
+
+
+class Animator:
+    """Animates one shot after the other."""
+
+    def __init__(self, job: LiveJob, pictures: list[Array]) -> None:
+        self._job = job
+        self.pipeline: Pipeline = build(job.pipeline, load_profiles(job.profile))
+        self._sources = [self.pipeline.set_source(picture) for picture in pictures]
+        self._halves = [halved(source) for source in self._sources]
+        self._composers = [Composer(job.composing, source) for source in self._sources]
+        self._levels = Levels(self.pipeline)
+        self._keeper = ReferenceKeeper(job.reference == "auto")
+        self._viewing, self._is_half = Viewing(), False
+        self._hint: Hint | None = None
+        self._start_s: float | None = None
+        self.is_mirrored, self.has_inset = job.mirror, job.debug
+        self.strength = job.pipeline.keypoints.scale
+        self.use_source(0)
+
+    def use_source(self, number: int) -> None:
+        """Go on with another of the sources; those that are not there are left alone."""
+        if 0 <= number < len(self._sources):
+            self._number = number
+            self.pipeline.source = (self._halves if self._is_half else self._sources)[number]
+
+    def still(self) -> Array:
+        """What an output gets before the first shot: the source as it is."""
+        blank = cv2.resize(self._sources[0].image, self._job.camera_size)
+        return self._composers[self._number](self._sources[self._number].image, blank)
+
+    def __call__(self, shot: Shot) -> Animated:
+        """Animate the source by one shot."""
+        image = cv2.flip(shot.image, 1) if self.is_mirrored else shot.image
+        if image.shape != self._viewing.shape:
+            self._begin(image)
+        self._start_s = shot.time_s if self._start_s is None else self._start_s
+        frame = self.pipeline.frame(image, shot.time_s - self._start_s)
+        results = self.pipeline.render(self.pipeline.follow(frame))
+        self.pipeline.last = results
+        source = self._sources[self._number]
+        if self._keeper.look(results.tracks, source, frame.time_s) is not None:
+            self.pipeline.keypoints.set_reference(self._keeper.pictured(frame.image))
+        self._hint = hint(results.tracks, source, self._hint)
+        composed = self._composers[self._number](sized(results.picture.image, source), image)
+        self._rescale(self._viewing.look(results.tracks))
+        inset = overlay.inset_of(results) if self.has_inset else None
+        return Animated(composed, shot, self._hint, inset, results.points.is_held)
+
+    def act(self, action: Action) -> None:
+        """Do what a key asks for; others are not for the animator."""
+        if action.verb == "reference" and self.pipeline.last is not None:
+            self._keeper.settle()
+            last = self.pipeline.last
+            if self._keeper.take(last.tracks):
+                self.pipeline.keypoints.set_reference(self._keeper.pictured(last.frame.image))
+        elif action.verb == "source":
+            self.use_source(action.number)
+        elif action.verb == "next":
+            self.use_source((self._number + 1) % len(self._sources))
+        elif action.verb == "debug":
+            self.has_inset = not self.has_inset
+        elif action.verb == "mirror":
+            self.is_mirrored = not self.is_mirrored
+            self._viewing.shape = ()  # the head jumps to the other side
+        elif action.verb in ("stronger", "weaker"):
+            step = _STRENGTH_STEP if action.verb == "stronger" else -_STRENGTH_STEP
+            self.strength = round(min(_MOST_STRENGTH, max(0.0, self.strength + step)), 2)
+            self.pipeline.keypoints.adjust(scale=self.strength)
+
+    def set_quality(self, quality: Quality) -> None:
+        """Make later pictures cheaper, or better."""
+        self._levels.use(quality)
+        self._is_half = quality.is_half
+        self.use_source(self._number)
+
+    def warm_up(self) -> None:
+        """Animate the source by itself, so that the camera's first picture costs no more."""
+        for n in range(2):
+            self(Shot(self._sources[self._number].picture, n / 30))
+        self.pipeline.reset()
+        self._viewing, self._start_s, self._hint = Viewing(), None, None
+        self._keeper.forget()
+
+    def _begin(self, image: Array) -> None:
+        """A camera's first picture, or the first of another size."""
+        self._viewing.begin(image)
+        self._keeper.forget()
+        self.pipeline.reset()
+        self.pipeline.view = self._viewing.view()
+
+    def _rescale(self, ratio: float) -> None:
+        """Go on in a working picture that is ``ratio`` times as large, with the same reference."""
+        if ratio != 1:
+            self.pipeline.reset()
+            self.pipeline.view = self._viewing.view()
+            self.pipeline.keypoints.set_reference(self._keeper.rescale(ratio))

@@ -1,0 +1,118 @@
+"""SOURCE and a camera -> the source moving like whoever is before it, now (docs/live.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from apps.guards import undisturbed
+from apps.terminal import PROGRAM, example_source, listen
+from hybridanim import io
+from hybridanim.errors import InputError
+from hybridanim.io import provenance
+from hybridanim.live import quality
+from hybridanim.live.camera import Camera, CameraError, Shot, make_camera
+from hybridanim.live.capture import Capture
+from hybridanim.live.config import LiveJob, read_live_job
+from hybridanim.live.loop import Loop
+from hybridanim.live.mailbox import Mailbox
+from hybridanim.live.pacing import Pacer
+from hybridanim.live.window import DisplayCheck
+from hybridanim.types import Array
+
+from . import consent, devices
+from .animator import Animator
+from .outputs import finish, open_outputs, record_of, refuse_to_replace
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """All of the command line."""
+
+    sources: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="SOURCE")] = ()
+    """Pictures (or videos, whose first frame counts); keys n and 1 to 9 change between them."""
+    config: Path | None = None
+    """Read options from this TOML file; options given here win."""
+    job: Annotated[LiveJob, tyro.conf.arg(name="")] = field(default_factory=LiveJob)
+
+
+def command(words: list[str]) -> int:
+    """The word ``live`` of the command line; the exit code."""
+    listen()
+    config = (tyro.conf.OmitArgPrefixes, tyro.conf.UseAppendAction)
+    pairs = [(word.partition("="), after) for word, after in pairwise([*words, ""])]
+    files = [word[2] or after for word, after in pairs if word[0] == "--config"]
+    given = tyro.cli(
+        Arguments,
+        args=words,
+        default=Arguments(job=read_live_job(Path(files[-1])) if files else LiveJob()),
+        prog=f"{PROGRAM} live",
+        description="Animate pictures by a camera, now. Without SOURCE: the example's picture.",
+        config=config,
+    )
+    if given.job.list_cameras:
+        print("\n".join(devices.lines(devices.list_cameras())))
+        return 0
+    live(given.job, given.sources or (example_source(),))
+    return 0
+
+
+def live(
+    job: LiveJob, sources: tuple[Path, ...], make: Callable[[], Camera] | None = None
+) -> dict[str, Any]:
+    """Run until the end; returns the report. make: gives cameras in place of the job's."""
+    refuse_to_replace(job, sources)
+    if consent.is_first_time():
+        print(consent.WORDS, flush=True)
+    display = None if job.window == "no" else DisplayCheck()
+    make = make or (lambda: make_camera(job.camera, job.camera_size, job.camera_rate, job.loop))
+    record = record_of(job, sources[0], make().name)
+    shots: Mailbox[Shot] = Mailbox()
+    capture = Capture(make, shots)
+    capture.start()  # cameras take their time, so the pipeline is made meanwhile
+    try:
+        animator = Animator(job, [_picture(path) for path in sources])
+        pacer = Pacer(quality.ladder(job.pipeline) if job.adapt else (), job.latency)
+        loop = Loop(animator, capture, shots, pacer)
+        tags = provenance.container_tags(record)
+        outputs = open_outputs(job, display, animator.still(), tags, loop.press)
+    except BaseException:
+        capture.stop()
+        raise
+    try:
+        animator.warm_up()
+        _wait(capture)
+        print("\n".join(outputs.notes), flush=True)
+        loop.run(outputs, job.seconds)
+    except KeyboardInterrupt:
+        pass  # the usual way to end
+    finally:
+        with undisturbed():
+            capture.stop()
+            outputs.close()
+    report = loop.report() | {"outputs": outputs.figures()}
+    finish(job, report, outputs, record)
+    return report
+
+
+def _wait(capture: Capture) -> None:
+    try:
+        capture.wait()
+    except CameraError as error:
+        raise InputError(
+            f"--camera: expected pictures, but {error}; {PROGRAM} live --list-cameras shows"
+            " what there is, and --camera FILE takes a video instead"
+        ) from error
+
+
+def _picture(path: Path) -> Array:
+    """A source: a picture, or the first frame of a video."""
+    if path.is_file() and not io.is_picture(path):
+        with io.open_source(path) as reader:
+            return next(reader).image
+    return io.read_picture(path)

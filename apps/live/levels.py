@@ -1,0 +1,57 @@
+"""Quality levels of a live run -> settings of the pipeline's stages, between two frames."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from hybridanim.live.quality import LARGE_PX, Quality
+from hybridanim.types import Array, Source
+from stages.pipeline import Pipeline
+from stages.s2_track import HybridTrack
+from stages.s4_motion import Dense
+from stages.s5_generate import Generate
+
+
+class Levels:
+    """Changes a pipeline to a level and back; the source is the animator's."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline, self._config = pipeline, pipeline.config
+        self._best = pipeline.dense, pipeline.generate
+        self._has_optical = pipeline.keypoints.has_optical
+        quick = replace(self._config.render, renderer="warp", interpolation="linear")
+        self._quick = Dense(self._config.dense), Generate(quick)
+
+    def use(self, quality: Quality) -> None:
+        """Work at that level from the next frame on."""
+        track = self._pipeline.track
+        if isinstance(track, HybridTrack):
+            every = self._config.track.anchor_every * quality.anchor_every
+            track.adjust(anchor_every=every)
+        is_warp = self._config.render.renderer == "warp"
+        is_quick = quality.is_warp or (is_warp and quality.is_quick)
+        self._pipeline.dense, self._pipeline.generate = self._quick if is_quick else self._best
+        self._pipeline.keypoints.has_optical = self._has_optical and not is_quick
+
+
+def halved(source: Source) -> Source:
+    """The same source to be rendered at half the side; itself when it is small."""
+    side = source.image.shape[0] // 2
+    if 2 * side < LARGE_PX:
+        return source
+    image, plate, subject = (
+        np.ascontiguousarray(cv2.resize(one, (side, side), interpolation=cv2.INTER_AREA))
+        for one in (source.image, source.plate, source.subject)
+    )
+    return replace(source, image=image, plate=plate, subject=subject)
+
+
+def sized(image: Array, source: Source) -> Array:
+    """A result at the side of the source's square, which a low level does not render."""
+    side = source.image.shape[0]
+    if image.shape[0] == side:
+        return image
+    return cv2.resize(image, (side, side), interpolation=cv2.INTER_CUBIC)

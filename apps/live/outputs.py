@@ -1,0 +1,96 @@
+"""LiveJob -> the outputs it asks for: window, browser, virtual camera, file; any at once."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from apps.guards import refuse_clashes
+from hybridanim.errors import InputError
+from hybridanim.io import provenance
+from hybridanim.live.config import LiveJob
+from hybridanim.live.outputs import Aside, FileOutput, Outputs, VirtualCamera
+from hybridanim.live.server import Server
+from hybridanim.live.window import DisplayCheck, Window
+from hybridanim.types import Array
+
+_QUEUE = {"file": 8, "virtual camera": 1}  # pictures; a file may catch up, a camera may not
+_OTHERS = "give --serve 8080 (a browser), --output FILE.mp4 or --virtual-camera"
+
+
+def open_outputs(
+    job: LiveJob, display: DisplayCheck | None, still: Array, tags: dict[str, str], on_key: Any
+) -> Outputs:
+    """Open what the job asks for; InputError when one cannot be opened, or there is none.
+
+    still: a picture as the outputs will get them. display: None when no window is wanted.
+    """
+    outputs, size = Outputs(), (still.shape[1], still.shape[0])
+    try:
+        if job.output is not None:
+            file = FileOutput(job.output, size, overwrite=job.overwrite, tags=tags)
+            outputs.asides.append(Aside(file, size, _QUEUE["file"]))
+        if job.virtual_camera:
+            camera = VirtualCamera(job.camera_size, job.camera_rate)  # a size that programs know
+            outputs.asides.append(Aside(camera, job.camera_size, _QUEUE["virtual camera"]))
+            outputs.notes.append(f"Virtual camera: {camera.device}")
+        if job.serve is not None:
+            outputs.server = Server(job.serve, job.serve_address, on_key)
+            outputs.notes.append(f"In a browser: {outputs.server.url}")
+        _open_window(job, display, outputs)
+    except BaseException:
+        outputs.close()
+        raise
+    return outputs
+
+
+def _open_window(job: LiveJob, display: DisplayCheck | None, outputs: Outputs) -> None:
+    reason = display.reason() if display is not None else "no window was asked for"
+    has_other = bool(outputs.asides or outputs.server)
+    if not reason:
+        try:
+            outputs.window = Window()
+        except cv2.error:
+            reason = "this OpenCV has no windows"
+    if outputs.window is not None:
+        outputs.notes.append("In the window: h shows the keys, q ends.")
+    elif job.window == "yes" or not (has_other or job.report):
+        raise InputError(f"live: expected a display for the window, but {reason}; {_OTHERS}")
+    elif job.window == "auto":
+        outputs.notes.append(f"No window: {reason}.")
+
+
+def record_of(job: LiveJob, source: Path, camera: str) -> dict[str, Any]:
+    """The record that lies beside a file; cameras by their name, as URLs hold passwords."""
+    is_file = "://" not in job.camera and Path(job.camera).is_file()
+    driving = Path(job.camera) if is_file else Path(camera)
+    return provenance.describe(source, driving, replace(job, camera=driving.name))
+
+
+def refuse_to_replace(job: LiveJob, sources: tuple[Path, ...]) -> None:
+    """InputError when the output or the report would replace an input."""
+    inputs = [*sources, Path(job.camera)] if "://" not in job.camera else [*sources]
+    files = [path for path in inputs if path.is_file()]
+    for output in (job.output, job.report):
+        if output is not None:
+            refuse_clashes(replace(job.composing, output=output), *files)
+
+
+def finish(job: LiveJob, report: dict[str, Any], outputs: Outputs, record: dict[str, Any]) -> None:
+    """Sidecar, report file, last words; InputError when an output failed."""
+    if job.output is not None and job.output.exists() and not outputs.failures:
+        provenance.write_sidecar(job.output, record)
+        print(f"{report['outputs']['file']['pictures']} pictures in {job.output}")
+    if job.report is not None:
+        job.report.write_text(json.dumps(provenance.to_json(report), indent=2) + "\n")
+    latency = report["latency_ms"]
+    print(
+        f"{report['pictures']} pictures, {report.get('pictures_per_s', 0):.1f} a second, camera to"
+        f" output {latency['p50']:.0f} ms (95 %: {latency['p95']:.0f} ms)"
+    )
+    if outputs.failures:
+        raise InputError(outputs.failures[0])

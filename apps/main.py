@@ -1,0 +1,129 @@
+"""The command line: which subcommand runs, and how its errors are said."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from hybridanim.config import RenderJob, read_job
+from hybridanim.errors import InputError
+from hybridanim.files import EXAMPLE_DRIVING
+
+from .terminal import COMMAND, PROGRAM, example_source, listen, make_folder, progress
+
+EXAMPLE_OUTPUT = Path("out") / "example.mp4"
+SUBCOMMANDS = {  # name -> module with ``command``, and help
+    "doctor": ("apps.doctor", "what this machine can do, and what to do about what is missing"),
+    "live": (
+        "apps.live.command",
+        "animate pictures by a camera, now: window, browser, virtual camera, file",
+    ),
+    "train": ("apps.train.command", "networks of your own, from a folder of clips"),
+    "export": ("apps.export", "the networks as ONNX files, for other programs"),
+    "evaluate": (
+        "apps.evaluate.command",
+        "how well clips are reconstructed, beside copying the source",
+    ),
+}
+_USAGE = """Animate a picture with a driving video, from the command line.
+  {command} SOURCE DRIVING --output OUT.mp4
+  {command}                    (runs the example)
+"""
+
+
+@dataclass(frozen=True)
+class Files:
+    """What goes in."""
+
+    source: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="SOURCE")] = None
+    """Picture (or video) to animate. Without it the example is run."""
+    driving: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="DRIVING")] = None
+    """Video that it moves like, or a folder of pictures."""
+    config: Path | None = None
+    """Read options from this TOML file; options given here win."""
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """All of the command line."""
+
+    files: Annotated[Files, tyro.conf.arg(name="")]
+    job: Annotated[RenderJob, tyro.conf.arg(name="")]
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run one command line, without it that of this process; the exit code."""
+    words = sys.argv[1:] if words is None else words
+    try:
+        try:
+            return _run(words)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # as in --help | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(words: list[str]) -> int:
+    try:
+        if words and words[0] in SUBCOMMANDS:  # each loads only what it needs
+            return importlib.import_module(SUBCOMMANDS[words[0]][0]).command(words[1:])
+        return _render(*parse(words))
+    except InputError as error:
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{PROGRAM}: stopped; nothing was written", file=sys.stderr)
+        return 130
+
+
+def parse(words: list[str]) -> tuple[Files, RenderJob]:
+    """The files and the job of a line without a subcommand; tyro ends the process on a bad one."""
+    job = RenderJob()
+    for word, following in zip(words, [*words[1:], ""], strict=False):
+        name, _, value = word.partition("=")
+        if name == "--config" and (value or following):
+            job = read_job(Path(value or following))
+    further = "".join(f"  {word}: {text}\n" for word, (_, text) in SUBCOMMANDS.items())
+    arguments = tyro.cli(
+        Arguments,
+        args=words,
+        default=Arguments(Files(), job),
+        prog=PROGRAM,
+        description=f"{_USAGE.format(command=COMMAND)}\nSubcommands:\n{further}",
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.UseAppendAction),
+    )
+    return arguments.files, arguments.job
+
+
+def _render(files: Files, job: RenderJob) -> int:
+    from .render import render  # with the whole pipeline, which --help does without
+
+    listen()
+    if files.source is None:
+        source, driving = example_source(), EXAMPLE_DRIVING
+        if job.output == RenderJob().output:
+            job = replace(job, output=EXAMPLE_OUTPUT, overwrite=True)
+            make_folder(EXAMPLE_OUTPUT.parent)
+        print(f"No source given: animating {source.name} by {driving.name} of this package.")
+    elif files.driving is None:
+        raise InputError(
+            "expected SOURCE and DRIVING, got SOURCE alone; add the video that it is to move like"
+        )
+    else:
+        source, driving = files.source, files.driving
+    with progress(" frames") as show:
+        summary = render(job, source, driving, show)
+    for note in summary.notes:
+        print(note)
+    ending = " (interrupted: as far as it went)" if summary.is_interrupted else ""
+    print(f"{summary.frames} frames in {summary.output}{ending}")
+    if job.debug is not None and summary.has_debug:
+        print(f"What every stage saw: {job.debug / 'report.html'}")
+    return 130 if summary.is_interrupted else 0

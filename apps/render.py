@@ -1,0 +1,258 @@
+"""RenderJob, a source and a driving file -> a video: reading, the pipeline, writing.
+
+The run is streamed: reading, stages 1 to 3, stages 4 and 5, and writing each work on another frame
+at the same time, and a few frames are in memory however long the video is. Outputs appear when they
+are whole; an interruption keeps what was done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hybridanim import io
+from hybridanim.config import RenderJob
+from hybridanim.errors import InputError
+from hybridanim.io import provenance
+from hybridanim.prepare import driver_scan
+from hybridanim.prepare import view as views
+from hybridanim.profiles import load_profiles
+from hybridanim.rendering.output_frame import Composer
+from hybridanim.types import Array, FaceBox, Source
+from hybridanim.visualization.debug_writer import DebugWriter
+from stages import build as parts
+from stages.pipeline import Pipeline, build
+from stages.resting import rest_at
+
+from .guards import DebugOutputs, refuse_clashes, undisturbed
+from .streaming import animated, shared_processors, sharing
+
+SCAN_S = 60.0  # how much of the driving video is looked through before the run
+_GLANCE_S = 0.4  # and how often
+Glance = driver_scan.Glance | driver_scan.ObjectGlance
+Progress = Callable[[int, int | None, str], None]  # frames done, frames in all, what is done
+
+
+@dataclass
+class Summary:
+    """How a run went."""
+
+    output: Path
+    frames: int = 0
+    held: int = 0  # frames in which no head was tracked
+    is_interrupted: bool = False
+    has_debug: bool = False  # whether the debug outputs are there
+    notes: list[str] = field(default_factory=list)  # sentences that the user should read
+
+
+def render(
+    job: RenderJob, source_path: Path, driving_path: Path, progress: Progress | None = None
+) -> Summary:
+    """Animate the source file by the driving file and write everything the job asks for.
+
+    Raises InputError for whatever the user gave that cannot be used.
+    """
+    report = progress or (lambda done, total, what: None)
+    refuse_clashes(job, source_path, driving_path)
+    pipeline = build(sharing(job.pipeline), load_profiles(job.profile))
+    source = pipeline.set_source(_source_picture(source_path, job.source_time))
+    report(0, None, "looking through the driving video")
+    glances, chosen = _scan(driving_path, job, pipeline)
+    record = provenance.describe(source_path, driving_path, job)
+    summary = Summary(job.output)
+    with ExitStack() as quiet, ExitStack() as stack:
+        reader = stack.enter_context(io.open_source(driving_path, job.start, job.end))
+        view = views.view_of_faces(_faces(glances), reader.height, reader.width)
+        pipeline.view = view
+        _set_reference(pipeline, job, chosen, summary)
+        composer = Composer(job, source)
+        sink = stack.enter_context(_open_sink(job, reader, composer, driving_path, record))
+        debug = DebugOutputs(_open_debug(job, reader, source, record))
+        stack.push(debug.leave)
+        total = _expected_frames(job, reader)
+        stack.enter_context(shared_processors())
+        try:
+            for frame, results in stack.enter_context(closing(animated(pipeline, reader))):
+                sink.write(composer(results.picture.image, frame.image), frame.time_s)
+                debug.write(results)
+                summary.frames += 1
+                summary.held += results.points.is_held
+                report(summary.frames, total, "animating")
+        except KeyboardInterrupt:
+            if not sink.count:
+                raise
+            quiet.enter_context(undisturbed())
+            summary.is_interrupted, summary.frames = True, sink.count
+            sink.abort_keep(_name_of_part(job, summary))
+            debug.close("interrupted")
+        quiet.enter_context(undisturbed())
+        if not summary.frames:
+            raise InputError(
+                f"{driving_path.name}: expected frames between --start and --end, found none;"
+                " choose another range"
+            )
+        _refuse_no_head(summary, bool(glances))
+        stack.close()
+        summary.has_debug = job.debug is not None and not debug.failure
+        warnings = reader.warning, sink.warning, debug.failure
+        summary.notes += [warning for warning in warnings if warning]
+        for about in parts.networks_of(pipeline.detector, pipeline.generate):
+            summary.notes += about.notes
+        _note_losses(summary)
+        provenance.write_sidecar(sink.path, record)
+    return summary
+
+
+def _name_of_part(job: RenderJob, summary: Summary) -> Path | None:
+    """Where half a result goes: not in the place of a whole one. Says so in the notes."""
+    kept = job.output
+    if not (any(kept.iterdir()) if kept.is_dir() else kept.exists()):
+        return None
+    summary.output = kept.with_name(f"{kept.stem}.partial{kept.suffix}")
+    summary.notes.append(f"{kept} is the earlier result; this one is beside it.")
+    return summary.output
+
+
+def _source_picture(path: Path, time_s: float) -> Array:
+    """The picture to animate: the file itself, or a video's frame at that time."""
+    if path.is_file() and not io.is_picture(path):
+        try:
+            with io.open_source(path, time_s or None) as reader:
+                frame = next(iter(reader), None)
+        except InputError as error:  # in the words of the option that was given
+            said = str(error).replace("driving video:", "source:")
+            said = said.replace("start:", "--source-time:").replace("earlier start", "earlier time")
+            raise InputError(said) from error
+        if frame is not None:
+            return frame.image
+    return io.read_picture(path)
+
+
+def _scan(
+    path: Path, job: RenderJob, pipeline: Pipeline
+) -> tuple[list[Glance], tuple[Glance, Array] | None]:
+    """Glances at the driver every now and then, over the first minute of the cut.
+
+    Also the one that means "no motion", with its picture; None for the first frame.
+    """
+    end = min(job.start + SCAN_S, job.end or float("inf"))
+    wanted = int(job.reference) if job.reference.isdecimal() else -1
+    found: list[Glance] = []
+    chosen: tuple[Glance, Array] | None = None
+    due = 0.0
+    with io.open_source(path, job.start, None if wanted >= 0 else end) as reader:
+        first_s: float | None = None
+        for frame in reader:
+            first_s = frame.time_s if first_s is None else first_s
+            passed = frame.time_s - first_s
+            if passed >= due or frame.index == wanted:
+                seen = pipeline.glance(frame.image, frame.index, frame.time_s)
+                if seen is not None:
+                    found.append(seen)
+                    if _is_reference(seen, chosen and chosen[0], job, pipeline):
+                        chosen = seen, frame.image
+                due = max(due, passed + _GLANCE_S) if passed >= due else due
+            if passed > SCAN_S and frame.index >= wanted:
+                break
+    return found, chosen
+
+
+def _faces(glances: list[Glance]) -> list[FaceBox]:
+    return [one.face for one in glances if isinstance(one, driver_scan.Glance)]
+
+
+def _is_reference(seen: Glance, best: Glance | None, job: RenderJob, pipeline: Pipeline) -> bool:
+    """Whether this glance, rather than the best before it, means "no motion"."""
+    if job.reference == "first" or pipeline.source is None:
+        return False
+    if job.reference == "auto":
+        both = [seen] if best is None else [best, seen]
+        return driver_scan.nearest(both, pipeline.source) is seen
+    return seen.index == int(job.reference)
+
+
+def _set_reference(
+    pipeline: Pipeline, job: RenderJob, chosen: tuple[Glance, Array] | None, summary: Summary
+) -> None:
+    """Tell the pipeline which frame of the driver means "no motion"."""
+    glance, picture = chosen or (None, None)
+    if job.reference.isdecimal() and (glance is None or not glance.is_clear):
+        raise InputError(
+            f"--reference {job.reference}: expected a frame with a clear face, found none"
+            " there; choose another frame, or auto"
+        )
+    if glance is not None and glance.is_clear and picture is not None:
+        assert pipeline.view is not None
+        rest_at(pipeline, driver_scan.as_reference(glance, pipeline.view), picture)
+        summary.notes.append(f"Reference: frame {glance.index} ({glance.time_s:.2f} s).")
+
+
+def _open_sink(
+    job: RenderJob,
+    reader: io.VideoReader,
+    composer: Composer,
+    driving_path: Path,
+    record: dict[str, Any],
+) -> io.VideoWriter:
+    still = composer(composer.source.image, np.zeros((reader.height, reader.width, 3), np.uint8))
+    return io.open_sink(
+        job.output,
+        reader.fps,
+        (still.shape[1], still.shape[0]),
+        overwrite=job.overwrite,
+        audio_from=driving_path if job.audio and reader.has_audio else None,
+        metadata=provenance.container_tags(record),
+        time_base=reader.time_base,
+    )
+
+
+def _open_debug(
+    job: RenderJob,
+    reader: io.VideoReader,
+    source: Source,
+    record: dict[str, Any],
+) -> DebugWriter | None:
+    if job.debug is None:
+        return None
+    return DebugWriter(
+        job.debug,
+        reader.fps,
+        source,
+        settings=record["settings"],
+        versions={"python": record["python"], **record["packages"]},
+        title=f"{record['source']['name']} driven by {record['driving']['name']}",
+        overwrite=job.overwrite,
+    )
+
+
+def _expected_frames(job: RenderJob, reader: io.VideoReader) -> int | None:
+    """How many frames the cut holds, as far as the file says."""
+    if reader.frame_count is None:
+        return None
+    end_s = job.end if job.end is not None else float("inf")
+    length_s = min(end_s, reader.duration_s or end_s) - job.start
+    if length_s == float("inf"):
+        return reader.frame_count
+    return max(1, min(reader.frame_count, round(length_s * reader.fps)))
+
+
+def _note_losses(summary: Summary) -> None:
+    if summary.held > 0.05 * summary.frames:
+        summary.notes.append(
+            f"The head was not seen in {summary.held} of {summary.frames} frames; there the motion"
+            " rests. --debug DIR shows where."
+        )
+
+
+def _refuse_no_head(summary: Summary, has_glance: bool) -> None:
+    """InputError when the result would be a still picture."""
+    if summary.held >= summary.frames and not has_glance and not summary.is_interrupted:
+        raise InputError(
+            "driving video: expected a face, found none in any frame; try one that shows it from"
+            " the front, or cut it with --start and --end"
+        )

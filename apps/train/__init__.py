@@ -1,0 +1,1 @@
+"""The subcommand train: networks of one's own from a folder of clips."""

@@ -1,0 +1,99 @@
+"""The training itself on a terminal: a bar, a log, and an end by Ctrl-C between two steps."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+from hybridanim.errors import InputError
+
+if TYPE_CHECKING:
+    from hybridanim.training.config import TrainConfig
+    from hybridanim.training.distributed import Team
+
+Say = Callable[[str], None]
+
+
+class _Stopped(KeyboardInterrupt):
+    """Ctrl-C between two steps of the training: its state is whole."""
+
+
+def run(config: TrainConfig, team: Team | None, say: Say) -> bool:
+    """Train; False when Ctrl-C ended it, with everything saved."""
+    from hybridanim.training.animator.trainer import CHECKPOINT, Trainer
+
+    with _stopping() as is_asked, _bar() as bar, (config.out / "train.log").open("a") as log:
+
+        def report(line: str) -> None:
+            log.write(line + "\n")
+            log.flush()
+            if line.startswith(("  ", "resumed", "starts")):
+                tqdm.write(line)
+
+        def watch(done: float, values: dict[str, float]) -> None:
+            bar.n = round(100 * done, 2)
+            rate, loss = values["samples_per_s"], values.get("loss", float("nan"))
+            bar.set_postfix_str(f"loss {loss:.4f}, {rate:.1f} samples/s", refresh=False)
+            bar.update(0)
+            if is_asked():
+                raise _Stopped
+
+        try:
+            trainer = Trainer(config, report, team=team, watch=watch)
+        except (RuntimeError, KeyError) as error:
+            if not (config.out / CHECKPOINT).is_file():
+                raise
+            raise InputError(
+                f"--out {config.out}: expected a run of these networks, found another"
+                f" ({str(error).splitlines()[0]}); choose another --out, or --overwrite"
+            ) from error
+        if trainer.progress() >= 1:
+            say("This run had its time: nothing is left to train. A longer --time-budget goes on.")
+        try:
+            trainer.run()
+        except _Stopped:
+            trainer.save()
+            trainer.validate()
+            return False
+        except RuntimeError:
+            if is_asked():  # another process of the team was stopped first
+                return False
+            raise
+    return True
+
+
+@contextmanager
+def _bar() -> Iterator[tqdm]:
+    """A bar over the share of the run that is done, with the time that is left."""
+    shape = "{desc}{percentage:3.0f}%|{bar}| {elapsed} < {remaining}, {postfix}"
+    with tqdm(total=100.0, disable=None, bar_format=shape) as bar:
+        yield bar
+
+
+@contextmanager
+def _stopping() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C and the like end the training after the step; a second time at once."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+
+    def ask(number: int, frame: object) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    names = ("SIGINT", "SIGTERM", "SIGHUP")
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    taken = [n for n in numbers if signal.getsignal(n) is not signal.SIG_IGN]
+    before = [(number, signal.signal(number, ask)) for number in taken]
+    try:
+        yield asked.is_set
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)

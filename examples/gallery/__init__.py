@@ -1,5 +1,0 @@
-"""What docs/gallery.md shows: sources (drawn portraits, styles), drivers, rows and their page.
-
-Everything is made here or is the astronaut and the photographer of scikit-image, which anybody may
-publish. ``python -m examples.make_gallery`` puts it together.
-"""

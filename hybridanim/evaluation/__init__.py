@@ -1,0 +1,1 @@
+"""Metrics and scores of results: reconstruction, cross-identity, tables and strips."""

@@ -1,0 +1,80 @@
+"""Measured figures -> a table of text: methods as rows, units and which way is better in the head.
+
+The figures are what scores.pooled gives; its docstring and metrics.py define them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+UP, DOWN, ONE = "\u2191", "\u2193", "=1"  # better higher, lower, or as near 1 as can be
+# name in JSON -> head, better, decimals; in the order of the table
+COLUMNS: dict[str, dict[str, tuple[str, str, int]]] = {
+    "pictures": {
+        "l1": ("L1", DOWN, 4),
+        "psnr": ("PSNR dB", UP, 2),
+        "ssim": ("SSIM", UP, 3),
+        "eyes_l1": ("L1 eyes", DOWN, 4),
+        "mouth_l1": ("L1 mouth", DOWN, 4),
+        "face_l1": ("L1 face", DOWN, 4),
+        "around_l1": ("L1 hair, body", DOWN, 4),
+        "background_psnr": ("back PSNR dB", UP, 1),
+        "sharpness": ("sharp", ONE, 2),
+        "follow_ms": ("follow ms", DOWN, 1),
+        "render_ms": ("render ms", DOWN, 1),
+        "lpips": ("LPIPS", DOWN, 3),
+        "fid": ("FID", DOWN, 1),
+    },
+    "faces": {
+        "akd_px": ("AKD px", DOWN, 2),
+        "mkr": ("MKR", DOWN, 3),
+        "csim": ("CSIM", UP, 3),
+        "aed": ("AED", DOWN, 3),
+        "pose_deg": ("pose deg", DOWN, 2),
+        "jitter": ("jitter x", DOWN, 2),
+        "jitter_beyond_px": ("beyond px", DOWN, 2),
+        "eyes_correlation": ("eyes r", UP, 2),
+        "eyes_gain": ("eyes gain", ONE, 2),
+        "mouth_correlation": ("mouth r", UP, 2),
+        "mouth_gain": ("mouth gain", ONE, 2),
+    },
+}
+
+
+def table(result: dict[str, Any], *, markdown: bool = False) -> str:
+    """The methods as rows of text, pictures and faces apart; empty columns are left out."""
+    methods = result["methods"]
+    parts = []
+    for columns in COLUMNS.values():
+        shown = {n: c for n, c in columns.items() if any(n in row for row in methods.values())}
+        if not shown:
+            continue
+        rows = [["method", *(f"{head} {better}" for head, better, _ in shown.values())]]
+        for name, row in methods.items():
+            cells = [f"{row[n]:.{c[2]}f}" if n in row else "-" for n, c in shown.items()]
+            rows.append([name, *cells])
+        parts.append("\n".join(_markdown(rows) if markdown else _aligned(rows)))
+    return "\n\n".join(parts)
+
+
+def _aligned(rows: list[list[str]]) -> list[str]:
+    """Names to the left, figures to the right of their columns."""
+    sizes = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for first, *others in rows:
+        cells = [f"{cell:>{size}}" for cell, size in zip(others, sizes[1:], strict=True)]
+        lines.append("  ".join([f"{first:<{sizes[0]}}", *cells]))
+    return lines
+
+
+def _markdown(rows: list[list[str]]) -> list[str]:
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    return [lines[0], "|---" * len(rows[0]) + "|", *lines[1:]]
+
+
+def headline(result: dict[str, Any]) -> str:
+    """One line: what was measured, over how much."""
+    stopped = ", interrupted: those done so far" if result["interrupted"] else ""
+    things = "pairs" if result["kind"] == "cross-identity" else "clips"
+    count = f"{result['clips']} {things}, {result['frames']} frames measured{stopped}"
+    return f"{result['kind']}: {count} ({result['definition']})"

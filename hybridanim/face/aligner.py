@@ -1,0 +1,300 @@
+"""Grey picture + face box or last landmarks -> face landmarks, by cascaded linear regression.
+
+Each step samples gradient histograms round every landmark in a patch that is levelled and scaled by
+the landmarks themselves, and moves them by a linear map of those features. Two coarse steps start
+from the mean shape in a box, three fine ones polish or follow. No drift: every frame is fitted on
+its own. Xiong and De la Torre 2013 (supervised descent); Tola et al. 2010 (sampled maps).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+from safetensors.numpy import load as load_tensors
+
+from hybridanim import files
+from hybridanim.errors import InputError
+from hybridanim.geometry import apply_affine
+from hybridanim.resampling import halved, softened
+from hybridanim.types import Array, FaceBox
+
+from .landmarks import GROUPS, MIRROR, POINTS
+from .mean_shape import MEAN_SHAPE, MEAN_SHAPE_3D
+
+__all__ = [
+    "GROUPS",
+    "MEAN_SHAPE",
+    "MEAN_SHAPE_3D",
+    "MIRROR",
+    "POINTS",
+    "Aligner",
+    "Landmarks",
+    "box_from_landmarks",
+    "load",
+]
+
+WEIGHTS = files.WEIGHTS / "alignment.safetensors"
+WEIGHTS_SHA256 = "b5916cf43ee4c9fa01f45b8391b3c96f88d8000eeca80086cfa23505684da34b"
+
+_TURNS_DEG = (0.0, -25.0, 25.0)  # leans that a fit tries
+BINS = 8  # gradient directions
+NO_MAP = np.empty(0, np.float32)  # cv2.remap's second map, where the first holds x and y
+CELLS = 4  # cells along each side of a descriptor
+_ANGLES = np.arange(BINS) * (2 * np.pi / BINS)
+_DIRECTIONS = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)]).astype(np.float32)  # (2, BINS)
+
+
+@dataclass(frozen=True, slots=True)
+class Landmarks:
+    """One face: where its points are, and how sure that is."""
+
+    xy_px: Array  # (L, 2) float32, pixels of the picture; rows as POINTS
+    confidence: float  # in [0, 1]; below about 0.5 the points are not on a face
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A patch: which points it moves, how large the face is in it, how its maps are made."""
+
+    side_px: int  # of the square patch
+    shrink: int  # patch pixels per map cell
+    rows: tuple[int, ...]  # of the points that its steps read and move
+    reference: Array  # (L, 2) float32, the mean shape in patch pixels, its rows in the middle
+
+    def matrix(self, xy: Array) -> Array:
+        """2x3 similarity, patch from picture: levels the face and centres the rows."""
+        found = similarity_between(xy, self.reference)
+        rows = list(self.rows)
+        found[:, 2] += self.reference[rows].mean(0) - apply_affine(found, xy[rows].mean(0))
+        return found
+
+
+def _level(side_px: int, face_px: float, shrink: int, *groups: str) -> Level:
+    rows = tuple(i for group in groups or GROUPS for i in GROUPS[group])
+    shape = MEAN_SHAPE * face_px
+    middle = (shape[list(rows)].min(0) + shape[list(rows)].max(0)) / 2
+    reference = (shape - middle + (side_px - 1) / 2).astype(np.float32)
+    return Level(side_px, shrink, rows, reference)
+
+
+COARSE = _level(96, 64.0, 1)
+FINE = _level(160, 128.0, 2)
+# lids and lips are thin: they are looked at once more, larger
+DETAILS = {
+    "left_eye": _level(80, 256.0, 1, "left_eye", "left_iris"),
+    "right_eye": _level(80, 256.0, 1, "right_eye", "right_iris"),
+    "mouth": _level(96, 176.0, 1, "outer_lips", "inner_lips"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One linear step: features of the points' surroundings -> how to move the points."""
+
+    spacing_px: float  # between the cells of a descriptor, patch pixels
+    mean: Array  # (N, D) float32, of the descriptors of the level's N points
+    basis: Array  # (N, D, K) float32, principal directions of each point's descriptor
+    weights: Array  # (N * K + 1, R) float32, last row the constant
+    shift: Array  # (R, 2 N) float32, the R ways in which the points move together
+
+
+def similarity_between(source: Array, target: Array) -> Array:
+    """(2, 3) float64: least-squares similarity target from source, points (N, 2) (Umeyama 1991)."""
+    start, end = (np.ascontiguousarray(xy, float).view(complex)[:, 0] for xy in (source, target))
+    start_mean, end_mean = complex(start.sum() / len(start)), complex(end.sum() / len(end))
+    offset = start - start_mean
+    # a similarity is one complex product: z -> turn z + shift
+    turn = complex(np.vdot(offset, end)) / max(np.vdot(offset, offset).real, 1e-12)
+    shift = end_mean - turn * start_mean
+    return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
+
+
+def invert(matrix: Array) -> Array:
+    """The inverse 2x3 affine."""
+    return cv2.invertAffineTransform(np.asarray(matrix, np.float64))
+
+
+def cut_patch(grey: Array, patch_from_picture: Array, side_px: int) -> Array:
+    """(side, side) float32 patch of a uint8 picture; averaged first where the picture is finer."""
+    scale = float(np.hypot(patch_from_picture[0, 0], patch_from_picture[1, 0]))
+    if scale < 0.67:
+        grey, patch_from_picture = _shrink(grey, patch_from_picture, scale, side_px)
+    patch = cv2.warpAffine(
+        grey, patch_from_picture, (side_px, side_px), borderMode=cv2.BORDER_REPLICATE
+    )
+    mean, deviation = (float(v[0, 0]) for v in cv2.meanStdDev(patch))
+    gain = 1 / (deviation + 4.0)  # grey levels; keeps flat patches from blowing up
+    patch = np.multiply(patch, np.float32(gain), dtype=np.float32)
+    patch -= np.float32(mean * gain)
+    return patch
+
+
+def _shrink(
+    grey: Array, patch_from_picture: Array, scale: float, side_px: int
+) -> tuple[Array, Array]:
+    """The part of the picture under the patch, averaged down to about the patch's resolution."""
+    found = apply_affine(
+        invert(patch_from_picture), side_px * np.array([[0, 0], [1, 0], [0, 1], [1, 1]])
+    )
+    height, width = grey.shape
+    x0, y0 = np.clip(np.floor(found.min(0)).astype(int) - 2, 0, [width - 2, height - 2])
+    x1, y1 = np.clip(np.ceil(found.max(0)).astype(int) + 3, [x0 + 2, y0 + 2], [width, height])
+    small, left = halved(grey[y0:y1, x0:x1], scale)
+    step = left / scale  # picture pixels per small one, a power of two
+    corner = np.array([x0, y0]) + (step - 1) / 2  # where the first small pixel lies
+    turn = step * patch_from_picture[:, :2]
+    return softened(small, left), np.column_stack([turn, apply_affine(patch_from_picture, corner)])
+
+
+def gradient_maps(patch: Array, level: Level) -> Array:
+    """(S / shrink, S / shrink, BINS) float32: how much gradient points in each direction."""
+    gx = cv2.Sobel(patch, cv2.CV_32F, 1, 0, ksize=3)
+    gy = cv2.Sobel(patch, cv2.CV_32F, 0, 1, ksize=3)
+    maps = cv2.merge([gx, gy]).reshape(-1, 2) @ _DIRECTIONS
+    cv2.threshold(maps, 0, 0, cv2.THRESH_TOZERO, maps)  # half the time of numpy's maximum
+    maps = maps.reshape(*patch.shape, BINS)
+    if level.shrink > 1:
+        side = level.side_px // level.shrink
+        maps = cv2.resize(maps, (side, side), interpolation=cv2.INTER_AREA)
+    return cv2.blur(maps, (3, 3))
+
+
+@cache
+def cell_offsets(spacing_px: float) -> Array:
+    """(CELLS * CELLS, 2) float32 offsets of the cell centres from a landmark, patch pixels."""
+    line = (np.arange(CELLS, dtype=np.float32) - (CELLS - 1) / 2) * spacing_px
+    return np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2)
+
+
+def descriptors(maps: Array, shape: Array, offsets: Array, shrink: int) -> Array:
+    """(N, CELLS^2 * BINS) float32 unit descriptors of the maps round each point (N, 2)."""
+    at = (shape[:, None] + offsets + 0.5) / shrink - 0.5
+    found = cv2.remap(
+        maps, at.astype(np.float32), NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    ).reshape(len(shape), -1)
+    return found / (np.sqrt(np.einsum("ld,ld->l", found, found)) + 0.5)[:, None]
+
+
+def project(step: Step, found: Array) -> Array:
+    """(N * K + 1,) float32: descriptors on each point's principal directions, then a 1."""
+    lean = np.matmul((found - step.mean)[:, None], step.basis)
+    return np.append(lean.ravel(), np.float32(1))
+
+
+class Aligner:
+    """The cascade with its weights; holds no state between calls."""
+
+    def __init__(self, tensors: dict[str, Array]) -> None:
+        self._coarse, self._fine = (_read_steps(tensors, name) for name in ("coarse", "fine"))
+        self._details = [(DETAILS[name], _read_steps(tensors, name)) for name in DETAILS]
+        self._judges = {
+            name: tensors[f"{name}.judge"].astype(np.float32) for name in ("coarse", "fine")
+        }
+
+    def fit(self, grey: Array, face: FaceBox) -> Landmarks:
+        """Landmarks of the face in a detector's box, starting upright and leaning either way.
+
+        grey: (H, W) uint8.
+        """
+        _check(grey)
+        found = []
+        for turn_deg in _TURNS_DEG:
+            xy, features = _descend(grey, box_shape(face, turn_deg), COARSE, self._coarse)
+            found.append((float(features @ self._judges["coarse"]), xy))
+        best = max(found, key=lambda pair: pair[0])[1]
+        return self.track(grey, self._whole_face(grey, best)[0])
+
+    def track(self, grey: Array, previous_xy_px: Array) -> Landmarks:
+        """Landmarks near where they were in the frame before, (L, 2) pixels of this picture.
+
+        Only the place, size and lean of the last face are used, so errors do not pile up.
+        grey: (H, W) uint8.
+        """
+        _check(grey)
+        xy, score = self._whole_face(grey, np.asarray(previous_xy_px, np.float32))
+        for level, steps in self._details:
+            xy, _ = _descend(grey, xy, level, steps)
+        return Landmarks(xy, float(1 / (1 + np.exp(-np.clip(score, -30, 30)))))
+
+    def _whole_face(self, grey: Array, previous_xy_px: Array) -> tuple[Array, float]:
+        xy, _ = _descend(grey, box_shape(*box_from_landmarks(previous_xy_px)), COARSE, self._coarse)
+        xy, features = _descend(grey, xy, FINE, self._fine)
+        return xy, float(features @ self._judges["fine"])
+
+
+def _descend(
+    grey: Array, start: Array, level: Level, steps: tuple[Step, ...]
+) -> tuple[Array, Array]:
+    """Run a level's steps: the moved points (L, 2) float32, and what the last step read."""
+    matrix = level.matrix(start)
+    rows = list(level.rows)
+    shape = apply_affine(matrix, start[rows]).astype(np.float32)
+    maps = gradient_maps(cut_patch(grey, matrix, level.side_px), level)
+    features = np.zeros(0, np.float32)
+    for step in steps:
+        offsets = cell_offsets(step.spacing_px)
+        features = project(step, descriptors(maps, shape, offsets, level.shrink))
+        shape = shape + (features @ step.weights @ step.shift).reshape(-1, 2)
+    xy = start.copy()
+    xy[rows] = apply_affine(invert(matrix), shape)
+    return xy, features
+
+
+def _read_steps(tensors: dict[str, Array], name: str) -> tuple[Step, ...]:
+    parts = ("mean", "basis", "weights", "shift")
+    return tuple(
+        Step(float(spacing), *(tensors[f"{name}.{i}.{part}"].astype(np.float32) for part in parts))
+        for i, spacing in enumerate(tensors[f"{name}.spacing_px"])
+    )
+
+
+def _check(grey: Array) -> None:
+    if grey.ndim != 2 or grey.dtype != np.uint8 or min(grey.shape) < 8:
+        raise InputError(
+            f"grey: expected (H, W) uint8 of at least 8x8, got {grey.shape} {grey.dtype}; "
+            "convert with cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)"
+        )
+
+
+def box_shape(face: FaceBox, roll_deg: float = 0.0) -> Array:
+    """(L, 2) float32: the mean shape in a box, turned clockwise about its centre."""
+    angle = np.deg2rad(roll_deg)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    side = (face.width_px + face.height_px) / 2
+    return (side * MEAN_SHAPE @ turn.T + np.array(face.center_xy_px)).astype(np.float32)
+
+
+def box_from_landmarks(xy_px: Array) -> tuple[FaceBox, float]:
+    """The box a detector would give for these landmarks, and the roll in degrees (clockwise).
+
+    The box is that of the face levelled about its own centre.
+    """
+    matrix = similarity_between(MEAN_SHAPE, np.asarray(xy_px))
+    side = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    x, y = (float(v) for v in matrix[:, 2])  # where the box centre, (0, 0), goes
+    roll_deg = float(np.rad2deg(np.arctan2(matrix[1, 0], matrix[0, 0])))
+    return FaceBox(x - side / 2, y - side / 2, side, side), roll_deg
+
+
+@cache
+def load(path: str | Path | None = None) -> Aligner:
+    """The aligner with the weights of the repository, or of another file.
+
+    Raises InputError when the file is missing or not the one that this version was made with.
+    """
+    file = Path(path) if path else WEIGHTS
+    if not file.is_file():
+        fix = "reinstall, or train them with python -m calibration.alignment"
+        raise InputError(f"landmark weights: expected {file}, found nothing; {fix}")
+    data = file.read_bytes()
+    if path is None and (found := hashlib.sha256(data).hexdigest()) != WEIGHTS_SHA256:
+        raise InputError(
+            f"landmark weights: expected sha256 {WEIGHTS_SHA256[:12]}, got {found[:12]}; "
+            "fetch the file again, it is damaged or of another version"
+        )
+    return Aligner(load_tensors(data))

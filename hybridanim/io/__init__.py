@@ -1,0 +1,24 @@
+"""Pictures and videos in and out: the public face of the media modules.
+
+``open_source`` gives frames with exact times, ``open_sink`` takes them; ``read_picture`` and
+``write_picture`` do the same for stills. Everything is RGB, upright and uint8. Threads, files and
+codecs live behind these names; see docs/io.md.
+"""
+
+from .decoder import SourceInfo
+from .images import is_picture, list_pictures, read_picture, to_rgb8, write_picture
+from .reader import VideoReader, open_source
+from .writer import VideoWriter, open_sink
+
+__all__ = [
+    "SourceInfo",
+    "VideoReader",
+    "VideoWriter",
+    "is_picture",
+    "list_pictures",
+    "open_sink",
+    "open_source",
+    "read_picture",
+    "to_rgb8",
+    "write_picture",
+]

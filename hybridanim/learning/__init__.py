@@ -1,1 +1,0 @@
-"""Training the networks of models/: data, losses, the loop."""

@@ -1,1 +1,0 @@
-"""Parts of io.py: pictures, decoding, encoding, sound, exact times."""

@@ -1,1 +1,0 @@
-"""Networks: dense motion, generator, keypoint detector, discriminator; sizes in ``build``."""

@@ -1,0 +1,1 @@
+"""The learned networks in torch: keypoint detector, dense motion, generator, discriminator."""

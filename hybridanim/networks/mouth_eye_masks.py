@@ -1,0 +1,62 @@
+"""Keypoints of lids and lips -> soft masks of the eyes and the mouth: where something opens.
+
+A network that has to find out from twelve small bells how far a mouth is open leaves it shut for
+long; told the region itself, it learns at once what belongs inside. Each opening is the space
+between two parabolas through its corners, in closed form, and costs nothing.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from hybridanim.face.anchors import ANCHORS
+
+from . import blocks
+from .blocks import Points
+
+COUNT = 3  # mouth, left eye, right eye
+_SOFT_FACE = 0.012  # a border this wide, in face boxes, so that a shut mouth gives nothing
+_REACH = 0.92  # the lips' keypoints lie outside of the opening's own corners
+_NAMES = (
+    ("left_mouth_corner", "right_mouth_corner", "upper_lip_inside", "lower_lip_inside"),
+    ("left_outer_eye", "left_inner_eye", "left_upper_lid", "left_lower_lid"),
+    ("right_inner_eye", "right_outer_eye", "right_upper_lid", "right_lower_lid"),
+)
+
+
+def rows() -> Tensor:
+    """(3, 4) int64 keypoints of each opening: left corner, right corner, above, below."""
+    names = [anchor.name for anchor in ANCHORS]
+    return torch.tensor([[names.index(name) for name in four] for four in _NAMES])
+
+
+def openings(points: Points, rows: Tensor, places: Tensor) -> Tensor:
+    """(B, 3, H, W) in [0, 1]: 1 where a place lies between the lids or the lips.
+
+    places: (H, W, 2) or (B, H, W, 2) normalised, in the picture that the points are of.
+    """
+    four = points.xy[:, rows]  # (B, 3, 4, 2)
+    left, right = four[:, :, 0], four[:, :, 1]
+    axis = right - left
+    square = axis.square().sum(-1).clamp(min=1e-6)
+    middle = (left + right) / 2
+    down = torch.stack([-axis[..., 1], axis[..., 0]], -1) / square.sqrt()[..., None]
+
+    def along_and_down(offset: Tensor, dims: int) -> tuple[Tensor, Tensor]:
+        shape = (*square.shape, *(1,) * dims)
+        a, d = axis.reshape(*shape, 2), down.reshape(*shape, 2)
+        along = 2 * (offset * a).sum(-1) / square.reshape(shape) / _REACH
+        return along, (offset * d).sum(-1)
+
+    beyond, height = along_and_down(four[:, :, 2:] - middle[:, :, None], 1)
+    # the parabola through both corners and this keypoint
+    height = height / (1 - beyond.square()).clamp(min=0.4)
+    places = places[None] if places.ndim == 3 else places
+    along, depth = along_and_down(places[:, None] - middle[:, :, None, None], 2)
+    bow = 1 - along.square()
+    above = depth - height[:, :, 0, None, None] * bow
+    below = height[:, :, 1, None, None] * bow - depth
+    soft = _SOFT_FACE * blocks.face_scale(points)[:, None, None, None]
+    inside = torch.minimum(torch.minimum(above, below) / soft, bow * 8)
+    return inside.clamp(0, 1)

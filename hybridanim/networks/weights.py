@@ -1,0 +1,218 @@
+"""Weights file <-> networks: one format for faces and for objects, for one network or both.
+
+A file holds tensors named ``detector.*`` and ``animator.*``, either or both, and in its metadata
+the sizes that they need, the kind of object and the window that the detector looks at. The older
+format of a renderer alone (``fast-1``, names without a prefix) is read as well. Only safetensors:
+a weights file cannot run code. ``read_header`` needs no torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from safetensors import SafetensorError, safe_open
+
+from hybridanim.errors import InputError
+from hybridanim.types import Array
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from .build import Animator, DetectorSizes, FastSizes
+    from .keypoint_detector import KeypointDetector
+
+Kind = Literal["face", "object"]
+Window = Literal["head", "frame"]
+FORMAT = "weights-1"
+_RENDERER = "fast-1"  # a renderer for faces alone, names without a prefix
+_DETECTOR, _ANIMATOR = "detector.", "animator."
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a weights file says of itself."""
+
+    kind: Kind
+    window: Window  # what the detector looks at: a square round the head, or the whole square frame
+    sizes: dict[str, Any] | None  # of the animator, as ``build.FastSizes``; None: there is none
+    detector: dict[str, Any] | None  # of the detector, as ``build.DetectorSizes``
+    format: str = FORMAT
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """The networks of a file, in evaluation mode."""
+
+    kind: Kind
+    window: Window
+    detector: KeypointDetector | None
+    animator: Animator | None
+    detector_sizes: DetectorSizes | None
+    sizes: FastSizes | None  # of the animator, with the size of the picture that it sees
+    sha256: str
+
+    @property
+    def reach(self) -> Array | None:
+        """(K,) float32: one sigma of each keypoint in units of the canonical object."""
+        if self.animator is None:
+            return None
+        return self.animator.motion.log_reach.detach().exp().numpy()
+
+
+def read_header(path: str | Path) -> Header:
+    """The header alone, without tensors or torch.
+
+    Raises InputError when the file is missing, damaged, or not one of this program's.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise InputError(
+            f"weights: expected a file at {file}, found nothing; give the path of a weights file,"
+            " or train one (docs/training.md)"
+        )
+    try:
+        with safe_open(file, "numpy") as opened:
+            table = opened.metadata() or {}
+            names = list(opened.keys())
+    except (SafetensorError, OSError) as error:
+        raise _damaged(file, error) from error
+    try:
+        return _header(table, names)
+    except (KeyError, ValueError, TypeError) as error:
+        raise InputError(
+            f"weights: expected a file that this program's training wrote in {file}, got"
+            f" another ({_first_line(error)}); give one of weights/, or one of your own training"
+        ) from error
+
+
+def _header(table: dict[str, str], names: list[str]) -> Header:
+    if table["format"] == _RENDERER:
+        return Header("face", "head", json.loads(table["sizes"]), None, _RENDERER)
+    if table["format"] != FORMAT:
+        raise ValueError(f"format {table['format']!r}")
+    kind, window = table["kind"], table["window"]
+    if kind not in ("face", "object") or window not in ("head", "frame"):
+        raise ValueError(f"kind {kind!r}, window {window!r}")
+    parts = {
+        prefix: json.loads(table[key]) if key in table else None
+        for prefix, key in ((_ANIMATOR, "sizes"), (_DETECTOR, "detector"))
+    }
+    found = {prefix: sizes for prefix, sizes in parts.items() if sizes is not None}
+    strange = [name for name in names if not name.startswith(tuple(found))]
+    if strange or not found:
+        raise ValueError(f"tensor {strange[0]!r}" if strange else "no network")
+    return Header(cast(Kind, kind), cast(Window, window), parts[_ANIMATOR], parts[_DETECTOR])
+
+
+def read_weights(path: str | Path) -> WeightsFile:
+    """The networks that a file holds, strictly: every tensor has its place and every place one.
+
+    Raises InputError when the file is missing, damaged, or not one of this program's.
+    """
+    from safetensors.torch import load as load_tensors
+
+    from . import build
+
+    header, data = read_header(path), Path(path).read_bytes()
+    try:
+        tensors = load_tensors(data)
+        if header.format == _RENDERER:
+            tensors = {_ANIMATOR + name: value for name, value in tensors.items()}
+        sizes = detector_sizes = animator = detector = None
+        if header.sizes is not None:
+            sizes = build.read_sizes(header.sizes)
+            own = _part(tensors, _ANIMATOR)
+            animator = build.fast(sizes, own["motion.log_reach"].float().exp())
+            _fill(animator, own)
+        if header.detector is not None:
+            detector_sizes = build.read_detector_sizes(header.detector)
+            detector = build.detector(detector_sizes)
+            _fill(detector, _part(tensors, _DETECTOR))
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise _damaged(Path(path), error) from error
+    return WeightsFile(
+        header.kind,
+        header.window,
+        detector,
+        animator,
+        detector_sizes,
+        sizes,
+        hashlib.sha256(data).hexdigest(),
+    )
+
+
+def write_weights(
+    path: str | Path,
+    *,
+    animator: Animator | None = None,
+    detector: KeypointDetector | None = None,
+    detector_sizes: DetectorSizes | None = None,
+    kind: Kind = "face",
+    window: Window = "head",
+) -> str:
+    """Write one network or both; returns the file's sha256.
+
+    detector_sizes: those that the detector was built with, needed with one. Raises InputError when
+    there is nothing to write.
+    """
+    from safetensors.torch import save
+
+    tensors: dict[str, Tensor] = {}
+    table = {"format": FORMAT, "kind": kind, "window": window}
+    if animator is not None:
+        tensors |= _named(animator, _ANIMATOR)
+        table["sizes"] = json.dumps(asdict(animator.sizes))
+    if detector is not None and detector_sizes is not None:
+        tensors |= _named(detector, _DETECTOR)
+        table["detector"] = json.dumps(asdict(detector_sizes))
+    if not tensors:
+        raise InputError(
+            "weights: expected an animator, or a detector with its sizes, got neither; give one"
+        )
+    data = save(tensors, table)
+    part = Path(path).with_suffix(".part")
+    part.write_bytes(data)
+    part.replace(path)
+    return hashlib.sha256(data).hexdigest()
+
+
+def _named(net: nn.Module, prefix: str) -> dict[str, Tensor]:
+    """Half precision where it costs nothing: convolutions, not the norms' statistics."""
+    return {
+        prefix + name: (value.half() if value.ndim == 4 else value).cpu().contiguous()
+        for name, value in net.state_dict().items()
+    }
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+def _fill(net: nn.Module, tensors: dict[str, Tensor]) -> None:
+    floats = {
+        name: value.float() if value.is_floating_point() else value
+        for name, value in tensors.items()
+    }
+    net.load_state_dict(floats)
+    net.eval()
+
+
+def _damaged(file: Path, error: Exception) -> InputError:
+    return InputError(
+        f"weights: expected a whole file of this program's networks in {file}, got"
+        f" {_first_line(error)}; fetch it again, it is damaged or of another version"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = [line for line in lines if not line.endswith(":")]  # a heading says nothing by itself
+    return said[0][:120] if said else type(error).__name__

@@ -1,0 +1,247 @@
+"""Source picture -> Source: find the head, crop, place the anchors, cut the person out; once.
+
+The same front end as for driving frames (cascade, landmarks, skin blob) finds the head; with a
+learned tracker its detector places the keypoints. Where it was trained on whole frames of another
+kind of object there is no head: the middle square is the source, all of it moves.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from hybridanim.config import PipelineConfig, parse_crop
+from hybridanim.errors import InputError
+from hybridanim.face import cascade, head_pose
+from hybridanim.face.aligner import MEAN_SHAPE, Aligner, box_from_landmarks
+from hybridanim.geometry import crop_image
+from hybridanim.motion import keypoints as sparse_motion
+from hybridanim.profiles import Profiles
+from hybridanim.segmentation import video
+from hybridanim.tracking import detection
+from hybridanim.tracking.detection import Detector
+from hybridanim.types import Array, Crop, FaceBox, HeadBox, Source
+
+from . import background, matting
+
+_LARGEST_PX = 2048  # side of the animated square when --size is not given
+_MOST_CROP = 3.0  # of the picture's longer side: more would be empty margin
+_LIKE_A_FACE = 0.65  # measured: nearly all faces above 0.9, cloth and walls up to 0.53
+SURE = 0.3  # landmark confidence from which landmarks replace the box
+
+
+def prepare(
+    picture: Array,
+    config: PipelineConfig,
+    profiles: Profiles,
+    aligner: Aligner | None,
+    detector: Detector | None = None,
+) -> Source:
+    """Everything that later stages need of the source picture.
+
+    picture: (H, W, 3) uint8 RGB. detector: that of a learned tracker. Raises InputError when no
+    face is found, saying what to try.
+    """
+    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
+        raise InputError(
+            f"source: expected (H, W, 3) uint8 RGB, got {picture.shape} {picture.dtype};"
+            " convert with hybridanim.io.to_rgb8"
+        )
+    _refuse_far_crop(picture, config.crop)
+    if detector is not None and detector.window != "head":
+        return _prepare_object(picture, config, detector)
+    head, landmarks = find_head(picture, config, profiles, aligner)
+    crop = source_crop(picture, head, config.crop)
+    image = _cut(picture, crop, config.size)
+    scale = image.shape[0] / crop.side_px
+    corner = np.array([crop.x_px, crop.y_px])
+    box = _scaled_face(head, scale, corner)
+    points = None if landmarks is None else (landmarks + 0.5 - corner) * scale - 0.5
+    subject = matting.subject_mask(image, box, points)
+    keypoints = sparse_motion.rest(head, landmarks, MEAN_SHAPE if aligner else None, crop)
+    rotation = rotation_deg(picture, head, landmarks)
+    if detector is not None:
+        seen = detection.look_closely(picture, head, detector)
+        if seen.head is not None and seen.confidence > detection.LEAST_CONFIDENCE:
+            head, keypoints = seen.head, seen.points.in_crop(crop)
+    return Source(
+        picture=picture,
+        crop=crop,
+        image=image,
+        keypoints=keypoints,
+        head=head,
+        subject=subject,
+        plate=background.background_plate(image, subject),
+        rotation_deg=rotation,
+        landmarks_xy_px=landmarks,
+    )
+
+
+def _prepare_object(picture: Array, config: PipelineConfig, detector: Detector) -> Source:
+    """A source without a face: the square that the driver's frames are cut to, all of it moves."""
+    crop = detection.middle_square(picture)
+    if parse_crop(config.crop) is not None:
+        crop = source_crop(picture, _box_of(crop), config.crop)
+    image = _cut(picture, crop, config.size)
+    seen = detection.look(picture, crop, detector)
+    return Source(
+        picture=picture,
+        crop=crop,
+        image=image,
+        keypoints=seen.points.in_crop(crop),
+        head=_box_of(crop),
+        subject=np.ones(image.shape[:2], np.float32),
+        plate=image,
+    )
+
+
+def _box_of(crop: Crop) -> HeadBox:
+    """The crop itself as a box, for what asks where the subject is."""
+    middle = crop.side_px / 2 - 0.5
+    return HeadBox((crop.x_px + middle, crop.y_px + middle), crop.side_px)
+
+
+def _cut(picture: Array, crop: Crop, size: int) -> Array:
+    """The crop at the size asked for; 0 = at its own, within reason."""
+    own = int(min(_LARGEST_PX, 2 * round(crop.side_px / 2)))
+    return crop_image(picture, crop, max(64, size or own))
+
+
+def find_head(
+    picture: Array, config: PipelineConfig, profiles: Profiles, aligner: Aligner | None
+) -> tuple[HeadBox, Array | None]:
+    """Head box and landmarks (L, 2) or None, in pixels of the picture.
+
+    Tries the cascade, then the skin blob, then a crop given by hand. Raises InputError.
+    """
+    given = parse_crop(config.crop)
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    found = _real(grey, _inside(cascade.detect_faces(picture), given), aligner)
+    if not found:  # small, dim or painted faces: look longer
+        more = cascade.detect_faces(picture, min_frac=0.04, max_side_px=1024, neighbours=1)
+        found = _real(grey, _inside(more, given), aligner) or _inside(more, given)[:1]
+    face = _chosen(found, config.face) or _skin_face(picture, config, profiles)
+    if face is None and given is not None:
+        x, y, width, height = given
+        side = max(width, height) / sparse_motion.CROP_HEADS
+        face = FaceBox(x + (width - side) / 2, y + (height - side) / 2, side, side)
+    if face is None:
+        raise InputError(
+            "source: expected a picture with a visible face, found none; try one that looks at the"
+            " camera, or give the part with the head by --crop X,Y,W,H"
+        )
+    head = HeadBox(face.center_xy_px, (face.width_px + face.height_px) / 2)
+    if aligner is None:
+        return head, None
+    landmarks = aligner.fit(grey, face)
+    if landmarks.confidence < SURE:
+        return head, None
+    return landmark_head(landmarks.xy_px), landmarks.xy_px
+
+
+def landmark_head(landmarks_xy_px: Array) -> HeadBox:
+    """The head box that (L, 2) landmarks give."""
+    levelled, roll_deg = box_from_landmarks(landmarks_xy_px)
+    side = (levelled.width_px + levelled.height_px) / 2
+    return HeadBox(levelled.center_xy_px, side, roll_deg)
+
+
+def rotation_deg(
+    picture: Array, head: HeadBox, landmarks: Array | None
+) -> tuple[float, float, float]:
+    """Yaw, pitch and roll of a still head; without landmarks it is taken as frontal."""
+    rest = head_pose.frontal(head)
+    if landmarks is None:
+        return rest.angles_deg
+    lens = head_pose.Lens(head_pose.camera_matrix(picture, head, None))
+    return (head_pose.solve_landmarks(landmarks, lens, rest) or rest).angles_deg
+
+
+def source_crop(picture: Array, head: HeadBox, option: str) -> Crop:
+    """The square that is animated: round the head, the whole picture, or the one given.
+
+    Whole pixels, so that a result at the crop's own size is the source's own pixels.
+    """
+    h, w = picture.shape[:2]
+    given = parse_crop(option)
+    if option == "none":
+        side = max(h, w) + max(h, w) % 2
+        return Crop((w - side) // 2, (h - side) // 2, side)
+    if given is not None:
+        x, y, width, height = given
+        side = 2 * round(max(width, height) / 2)
+        return Crop(round(x + (width - side) / 2), round(y + (height - side) / 2), side)
+    crop = sparse_motion.crop_around(head)
+    side = 2 * round(min(crop.side_px, max(h, w)) / 2)
+    x, y = crop.x_px + (crop.side_px - side) / 2, crop.y_px + (crop.side_px - side) / 2
+    return Crop(_kept_inside(x, side, w), _kept_inside(y, side, h), side)
+
+
+def _refuse_far_crop(picture: Array, option: str) -> None:
+    """InputError unless a crop given by hand is a part of the picture, with some room round it."""
+    given, (height, width) = parse_crop(option), picture.shape[:2]
+    if given is None:
+        return
+    x, y, w, h = given
+    meets = x < width and y < height and x + w > 0 and y + h > 0
+    if not meets or max(w, h) > _MOST_CROP * max(width, height):
+        raise InputError(
+            f"--crop {option}: expected a part of the {width}x{height} picture, got one"
+            f" {'of far more than it' if meets else 'beside it'}; choose X,Y,W,H within the picture"
+        )
+
+
+def _kept_inside(start: float, side: int, length: int) -> int:
+    """The crop's start moved so that it reaches beyond the picture as little as it can."""
+    if side >= length:
+        return (length - side) // 2
+    return round(min(max(start, 0), length - side))
+
+
+def _inside(found: list[FaceBox], given: tuple[float, float, float, float] | None) -> list[FaceBox]:
+    if given is None:
+        return found
+    x, y, width, height = given
+    return [
+        face
+        for face in found
+        if x <= face.center_xy_px[0] <= x + width and y <= face.center_xy_px[1] <= y + height
+    ]
+
+
+def _real(grey: Array, found: list[FaceBox], aligner: Aligner | None) -> list[FaceBox]:
+    """Those hits of the cascade that landmarks fit well: cloth and walls do not look like faces."""
+    if aligner is None:
+        return found
+    return [face for face in found if aligner.fit(grey, face).confidence > _LIKE_A_FACE]
+
+
+def _chosen(found: list[FaceBox], index: int) -> FaceBox | None:
+    """The face that --face asks for, by size; InputError when there are fewer."""
+    by_size = sorted(found, key=lambda face: -face.width_px)
+    if not by_size and index == 0:
+        return None
+    if index >= len(by_size):
+        raise InputError(
+            f"--face: expected 0 to {max(0, len(by_size) - 1)}, as {len(by_size)} were found, got"
+            f" {index}; 0 is the largest, or give one by --crop X,Y,W,H"
+        )
+    return by_size[index]
+
+
+def _skin_face(picture: Array, config: PipelineConfig, profiles: Profiles) -> FaceBox | None:
+    """A face as the upper part of the head's skin blob, when the cascade saw none."""
+    mask = video.segment_still(picture, config.segment, profiles.skin)
+    blob = mask.blob("head")
+    if not mask or blob is None or blob.area_px < 0.005 * mask.mask.size:
+        return None
+    x, y, width, height = blob.box_px
+    if not 0.6 < height / width < 2.5:
+        return None
+    return FaceBox(x, y + 0.15 * min(height, 1.4 * width), width, width)
+
+
+def _scaled_face(head: HeadBox, scale: float, corner: Array) -> FaceBox:
+    center = (np.array(head.center_xy_px) + 0.5 - corner) * scale - 0.5
+    side = head.size_px * scale
+    return FaceBox(float(center[0] - side / 2), float(center[1] - side / 2), side, side)

@@ -1,0 +1,1 @@
+"""Running the networks: OpenVINO or torch, with numpy arrays in and out."""

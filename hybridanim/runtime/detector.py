@@ -1,0 +1,163 @@
+"""Picture and window -> Keypoints, numpy in and out, by the learned keypoint detector.
+
+The window is a square of the picture: 2.5 heads round a head for faces (``crop_around``), the whole
+frame for objects. Keypoints are in the window's normalised coordinates, Jacobians map the canonical
+face to it, exactly as those of ``sparse_motion.rest``. Torch is imported only when weights are
+loaded into it: any callable that runs the network will do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from hybridanim import files, geometry, resampling
+from hybridanim.errors import InputError
+from hybridanim.face.aligner import MEAN_SHAPE, similarity_between
+from hybridanim.face.anchors import HAS_LANDMARKS, landmark_average
+from hybridanim.types import Array, Crop, HeadBox, Keypoints
+
+if TYPE_CHECKING:
+    from hybridanim.networks.keypoint_detector import KeypointDetector
+    from hybridanim.networks.weights import Window
+
+WEIGHTS = files.WEIGHTS / "detector_fast.safetensors"
+WEIGHTS_SHA256 = "b965311c0d97299d72d3d9ae44fd9e18eaa55986c44195a030528c9d7a863bf8"
+CELLS_BASE = 0.8  # a heatmap's width where the place is certain, in cells
+_DOUBT = 0.04  # an expected error of this share of the canonical face halves the confidence
+
+Network = Callable[[Array], tuple[Array, Array, Array]]
+"""(1, 3, S, S) float32 in [0, 1] -> xy (1, K, 2), Jacobians (1, K, 2, 2), spread (1, K)."""
+
+
+class LearnedDetector:
+    """The network behind a window; keeps no state between pictures."""
+
+    def __init__(self, network: Network, *, count: int, size: int, window: Window) -> None:
+        """count: K; size: pixels of a side that the network sees; window: "head" or "frame"."""
+        self._network, self.about = network, getattr(network, "about", None)
+        self.count, self.size, self.window = count, size, window
+
+    def __call__(self, image: Array, window: Crop) -> Keypoints:
+        """Keypoints of (H, W, 3) uint8 RGB in the window's normalised coordinates.
+
+        The window may reach beyond the picture, whose border pixels repeat.
+        """
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise InputError(
+                f"detector: expected (H, W, 3) uint8 RGB, got {image.shape} {image.dtype};"
+                " convert with hybridanim.io.to_rgb8"
+            )
+        small = window_image(image, window, self.size)
+        picture = np.ascontiguousarray(small.transpose(2, 0, 1)[None], np.float32) / 255
+        xy, jacobian, spread = (np.asarray(part[0], np.float32) for part in self._network(picture))
+        return Keypoints(xy, jacobian, confidence(spread, jacobian, self.size // 2))
+
+
+def confidence(spread: Array, jacobian: Array, cells: int) -> Array:
+    """(K,) float32 in [0, 1]: 1 where the heatmaps are as narrow as they get, 0.5 where the error
+    to be expected is 4% of the face.
+
+    spread: (K,) normalised; jacobian: (K, 2, 2); cells: of a heatmap's side.
+    """
+    face = np.sqrt(np.abs(np.linalg.det(jacobian)).mean())
+    error = np.maximum(spread - CELLS_BASE * 2 / cells, 0) / max(float(face), 1e-3)
+    return (1 / (1 + (error / _DOUBT) ** 2)).astype(np.float32)
+
+
+def window_image(image: Array, window: Crop, size: int) -> Array:
+    """The window at (size, size, 3) uint8, without aliasing; edge pixels repeat outside."""
+    x0, y0, x1, y1 = _inside(image, window)
+    part, scale = resampling.halved(image[y0:y1, x0:x1], size / window.side_px)
+    if scale < 0.95:
+        part = resampling.softened(part, scale)
+    step = scale * window.side_px / size  # picture pixels to a pixel of ``part``
+    # part pixel = (picture edge coordinate - corner) / step - 1/2, at each output pixel centre
+    part_from_out = np.array(
+        [
+            [1 / scale, 0, (0.5 / scale) + (window.x_px - x0) / step - 0.5],
+            [0, 1 / scale, (0.5 / scale) + (window.y_px - y0) / step - 0.5],
+        ]
+    )
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(
+        part, part_from_out, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE
+    )
+
+
+def _inside(image: Array, window: Crop) -> tuple[int, int, int, int]:
+    """Corners of the part of the picture that the window needs; at least 8 pixels a side."""
+    margin = 4 + 0.02 * window.side_px
+    out = []
+    for start, length in ((window.x_px, image.shape[1]), (window.y_px, image.shape[0])):
+        low = int(np.clip(np.floor(start - margin), 0, max(0, length - 8)))
+        high = int(np.clip(np.ceil(start + window.side_px + margin), min(low + 8, length), length))
+        out.append((low, high))
+    (x0, x1), (y0, y1) = out
+    return x0, y0, x1, y1
+
+
+_PLACES = (landmark_average() @ MEAN_SHAPE)[HAS_LANDMARKS]
+
+
+def head_of(keypoints: Keypoints, window: Crop) -> HeadBox:
+    """The head box of face keypoints, as their landmarks would give it (within half a percent)."""
+    return head_of_places(geometry.px_from_norm(keypoints.xy_norm, window))
+
+
+def head_of_places(xy_px: Array) -> HeadBox:
+    """The same from places (K, 2) in the picture's pixels."""
+    matrix = similarity_between(_PLACES, xy_px[HAS_LANDMARKS])
+    size_px = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    roll_deg = float(np.rad2deg(np.arctan2(matrix[1, 0], matrix[0, 0])))
+    return HeadBox((float(matrix[0, 2]), float(matrix[1, 2])), size_px, roll_deg)
+
+
+def load_detector(path: str | Path | None = None, threads: int = 0) -> LearnedDetector:
+    """The detector of the repository's weights, or of another file, run by torch.
+
+    threads: of torch, 0 leaves them. Raises InputError when the file is missing, damaged, of
+    another version, or holds no detector.
+    """
+    import torch
+
+    from hybridanim.networks.weights import read_weights
+
+    file = Path(path) if path else WEIGHTS
+    found = read_weights(file)
+    if path is None and found.sha256 != WEIGHTS_SHA256:
+        raise InputError(
+            f"detector weights: expected sha256 {WEIGHTS_SHA256[:12]}, got {found.sha256[:12]};"
+            " fetch the file again, it is damaged or of another version"
+        )
+    if found.detector is None or found.detector_sizes is None:
+        raise InputError(
+            f"detector weights: expected a keypoint detector in {file}, got a file without one;"
+            " give one that the trainer exported with its detector"
+        )
+    if threads:
+        torch.set_num_threads(threads)
+    sizes = found.detector_sizes
+    return LearnedDetector(
+        torch_network(found.detector), count=sizes.count, size=sizes.size, window=found.window
+    )
+
+
+def torch_network(net: KeypointDetector, bf16: bool = False) -> Network:
+    """The network as a function of numpy arrays; bf16: convolutions in bfloat16."""
+    import torch
+
+    from hybridanim.networks.blocks import folded
+
+    ready = folded(net.eval()).requires_grad_(False).to(memory_format=torch.channels_last)  # pyright: ignore
+
+    def run(picture: Array) -> tuple[Array, Array, Array]:
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            found = ready.detect(torch.from_numpy(picture))
+        return found.points.xy.numpy(), found.points.jacobian.numpy(), found.spread.numpy()
+
+    return run

@@ -1,0 +1,156 @@
+"""Networks -> graphs of standard two-dimensional operations, in OpenVINO's form.
+
+A graph takes and gives plain float32 arrays of fixed size, batch 1, norms folded in: ``encode``
+once per source, ``move`` and ``paint`` per frame, ``detect`` per driving frame. ``export_check``
+compares a compiled graph with the network.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hybridanim.networks.blocks import Points, folded
+from hybridanim.networks.build import Animator
+from hybridanim.networks.dense_motion import Motion
+from hybridanim.networks.generator import Encoded
+from hybridanim.networks.keypoint_detector import KeypointDetector
+from hybridanim.types import Array
+
+OUTPUTS = {
+    "encode": ("small", "deep", "fine"),
+    "move": ("flow", "occlusion", "masks", "features"),
+    "paint": ("paint", "alpha"),
+    "detect": ("xy", "jacobian", "spread"),
+}
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A network's part with the names and an example of its inputs."""
+
+    name: str  # a key of OUTPUTS
+    module: nn.Module
+    inputs: dict[str, Array]  # name -> float32 example of the exact shape
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of what it gives, in order."""
+        return OUTPUTS[self.name]
+
+    def run(self, inputs: dict[str, Array]) -> dict[str, Array]:
+        """What the network itself says, eagerly, in float32."""
+        with torch.inference_mode():
+            found = self.module(*(torch.from_numpy(inputs[name]) for name in self.inputs))
+        return dict(zip(self.outputs, (value.numpy() for value in found), strict=True))
+
+
+class _Encode(nn.Module):
+    def __init__(self, net: Animator) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, picture: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.net.encode(picture)[1:])
+
+
+class _Move(_Encode):
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self,
+        small: Tensor,
+        source_xy: Tensor,
+        source_jacobian: Tensor,
+        target_xy: Tensor,
+        target_jacobian: Tensor,
+        background: Tensor,
+        optical: Tensor | None = None,
+    ) -> tuple[Tensor, ...]:
+        source, target = Points(source_xy, source_jacobian), Points(target_xy, target_jacobian)
+        return tuple(self.net.motion(small, source, target, background, optical))
+
+
+class _Paint(_Encode):
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self,
+        picture: Tensor,
+        deep: Tensor,
+        fine: Tensor,
+        flow: Tensor,
+        occlusion: Tensor,
+        features: Tensor,
+    ) -> tuple[Tensor, ...]:
+        encoded = Encoded(picture, picture, deep, fine)  # small is not looked at here
+        painted = self.net.generator(encoded, Motion(flow, occlusion, occlusion, features))
+        return painted.paint, painted.alpha
+
+
+class _Detect(nn.Module):
+    def __init__(self, net: KeypointDetector) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, picture: Tensor) -> tuple[Tensor, ...]:
+        found = self.net.detect(picture)
+        return found.points.xy, found.points.jacobian, found.spread
+
+
+def animator_graphs(net: Animator) -> list[Graph]:
+    """``encode``, ``move`` and ``paint`` of an animator."""
+    net = folded(net.eval()).requires_grad_(False)
+    side, count = net.sizes.picture_px, len(net.motion.log_reach)
+    encode = Graph("encode", _Encode(net), {"picture": np.zeros((1, 3, side, side), np.float32)})
+    encoded = encode.run(encode.inputs)
+    points = {
+        f"{which}_{what}": value
+        for which in ("source", "target")
+        for what, value in (
+            ("xy", np.zeros((1, count, 2), np.float32)),
+            ("jacobian", np.tile(np.eye(2, dtype=np.float32), (1, count, 1, 1))),
+        )
+    }
+    points["background"] = np.eye(2, 3, dtype=np.float32)[None]
+    if net.sizes.optical:
+        points["optical"] = np.zeros((1, 3, *encoded["small"].shape[2:]), np.float32)
+    move = Graph("move", _Move(net), {"small": encoded["small"], **points})
+    moved = move.run(move.inputs)
+    inputs = {
+        **encode.inputs,
+        **{name: encoded[name] for name in ("deep", "fine")},
+        **{name: moved[name] for name in ("flow", "occlusion", "features")},
+    }
+    return [encode, move, Graph("paint", _Paint(net), inputs)]
+
+
+def detector_graphs(net: KeypointDetector) -> list[Graph]:
+    """``detect`` alone."""
+    net = folded(net.eval()).requires_grad_(False)
+    picture = np.zeros((1, 3, net.size, net.size), np.float32)
+    return [Graph("detect", _Detect(net), {"picture": picture})]
+
+
+def to_openvino(graph: Graph) -> Any:
+    """An ``openvino.Model`` of fixed sizes with the graph's names on its inputs and outputs."""
+    # not openvino.convert_model: that reports each use to its makers, and takes five times as long
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    example = tuple(torch.from_numpy(value.copy()) for value in graph.inputs.values())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the tracer's: every size here is fixed
+        traced = torch.jit.trace(graph.module, example, check_trace=False)
+    reader = FrontEndManager().load_by_framework("pytorch")
+    decoder = TorchScriptPythonDecoder(traced, example_input=example)
+    model = reader.convert(reader.load(decoder))
+    shapes = {}
+    for port, (name, value) in zip(model.inputs, graph.inputs.items(), strict=True):
+        port.get_tensor().set_names({name})
+        shapes[name] = list(value.shape)
+    for port, name in zip(model.outputs, graph.outputs, strict=True):
+        port.get_tensor().set_names({name})
+    model.reshape(shapes)
+    return model

@@ -1,0 +1,79 @@
+"""What runs the learned networks on this machine, and why: lines of text for ``doctor``.
+
+Loads the repository's networks as a run would, so the first call exports them; says what to do
+about each thing that is missing.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import tempfile
+from pathlib import Path
+
+from hybridanim.config import RuntimeConfig
+from hybridanim.errors import InputError
+from hybridanim.networks import shipped
+
+from . import cache, detector, networks
+
+_FEATURES = {  # of /proc/cpuinfo: what it is good for
+    "avx2": "eight floats at once",
+    "avx512f": "sixteen floats at once",
+    "avx_vnni": "eight-bit networks",
+    "avx512_vnni": "eight-bit networks",
+    "avx512_bf16": "bfloat16 networks",
+    "amx_int8": "eight-bit networks, much faster",
+    "amx_bf16": "bfloat16 networks, much faster",
+}
+
+
+def report(config: RuntimeConfig | None = None) -> list[str]:
+    """Processor features, runtime of each network, state of the cache."""
+    config = config or RuntimeConfig()
+    return [_features(), *_runtimes(config), _cache(config)]
+
+
+def _features() -> str:
+    listed = Path("/proc/cpuinfo")
+    words = set(listed.read_text().split()) if listed.is_file() else set()
+    found = [name for name in _FEATURES if name in words]
+    if not words:
+        return "Processor features for networks: not listed by this system; OpenVINO looks itself"
+    return f"Processor features for networks: {', '.join(found) or 'none beyond the least'}"
+
+
+def _runtimes(config: RuntimeConfig) -> list[str]:
+    lines = []
+    loads = (
+        ("renderer", shipped.WEIGHTS, networks.animator),
+        ("detector", detector.WEIGHTS, networks.detector),
+    )
+    for name, path, load in loads:
+        if not path.is_file():
+            lines.append(f"Network {name}: {path} is missing; git checkout weights")
+            continue
+        try:
+            about = load(None, config).about
+        except InputError as error:
+            lines.append(f"Network {name}: {error}")
+            continue
+        lines.append(f"Network {name}: {about}")
+        lines += [f"  {note}" for note in (about.notes if about else ())]
+    if importlib.util.find_spec("openvino") is None:
+        lines.append("OpenVINO is missing, torch is half as fast: pip install -r requirements.txt")
+    return lines
+
+
+def _cache(config: RuntimeConfig) -> str:
+    folder = config.cache or cache.default_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        return (
+            f"Compiled networks: {folder} cannot be written ({error.strerror}), so each start"
+            " takes seconds longer; choose another folder with --cache"
+        )
+    count, size = cache.state(folder)
+    return f"Compiled networks: {count} in {folder}, {size / 1e6:.1f} MB; may be deleted"

@@ -1,0 +1,129 @@
+"""Graphs -> ONNX files that any runtime can read, with a text that says what goes in and out.
+
+One file a graph (``export``), opset 16, float32, fixed sizes, batch norms folded in. Each file is
+read back and run by OpenVINO, and must say what the network says.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hybridanim.errors import InputError
+from hybridanim.types import Array
+
+from . import verify
+from .graphs import Graph
+
+OPSET = 16  # the first with GridSample
+_MEANING = {
+    "picture": "RGB in [0, 1]; of the animator the source, of the detector its window",
+    "small": "the source at a quarter of its side",
+    "deep": "features of the source at a quarter of its side",
+    "fine": "features of the source at half of its side",
+    "source_xy": "the source's keypoints",
+    "source_jacobian": "their local affines, canonical object -> source",
+    "target_xy": "where the keypoints are to go",
+    "target_jacobian": "their local affines there",
+    "background": "affine source <- target of what is behind; 1 0 0, 0 1 0 where it stands",
+    "optical": "the driver's optical flow: x and y as in flow, and trust in [0, 1]; 0 where none",
+    "flow": "for each cell, x and y of the place in the source that it shows",
+    "occlusion": "1 where the source shows what is wanted, 0 where it must be painted",
+    "masks": "share of the background and of each keypoint's local map; sum to one",
+    "features": "what the painter reads beside the flow",
+    "paint": "RGB in [0, 1]",
+    "alpha": "share of the paint in the picture: alpha * paint + (1 - alpha) * moved source",
+    "xy": "keypoints",
+    "jacobian": "their local affines, canonical object -> window",
+    "spread": "standard deviation of each heatmap, an axis; wide is unsure",
+}
+_WHEN = {
+    "encode": "once per source",
+    "move": "per frame: keypoints to motion",
+    "paint": "per frame: motion to paint",
+    "detect": "per driving frame: window to keypoints",
+}
+
+
+def expect_packages() -> None:
+    """InputError unless what writing and reading back ONNX takes is installed."""
+    for name, least in (("onnx", "1.16"), ("openvino", "2025.2")):
+        if importlib.util.find_spec(name) is None:
+            raise InputError(
+                f'export: expected the package {name}, found none; pip install "{name}>={least}"'
+            )
+
+
+def write(graphs: list[Graph], folder: Path) -> list[Path]:
+    """Write one file a graph into a folder that exists, each whole or not at all; their paths."""
+    expect_packages()
+    paths = []
+    for graph in graphs:
+        path = folder / f"{graph.name}.onnx"
+        part = path.with_suffix(".part")
+        part.write_bytes(onnx_bytes(graph))
+        os.replace(part, path)
+        paths.append(path)
+    return paths
+
+
+def onnx_bytes(graph: Graph) -> bytes:
+    """One graph as an ONNX file."""
+    example = tuple(torch.from_numpy(value.copy()) for value in graph.inputs.values())
+    written = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the tracer's: every size here is fixed
+        torch.onnx.export(
+            graph.module,
+            example,
+            written,  # pyright: ignore[reportArgumentType]
+            input_names=list(graph.inputs),
+            output_names=list(graph.outputs),
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    return written.getvalue()
+
+
+def failure(graphs: list[Graph], folder: Path) -> str:
+    """What the files say otherwise than the network, read back by OpenVINO; "" when nothing."""
+    import openvino
+
+    exact = {"INFERENCE_PRECISION_HINT": "f32"}
+    core = openvino.Core()
+    models = {g.name: core.compile_model(folder / f"{g.name}.onnx", "CPU", exact) for g in graphs}
+
+    def run(name: str, inputs: dict[str, Array]) -> dict[str, Array]:
+        found = models[name](inputs)
+        outputs = next(graph.outputs for graph in graphs if graph.name == name)
+        return {output: found[output] for output in outputs}
+
+    return verify.failure(graphs, run, "f32")
+
+
+def readme(graphs: list[Graph], origin: dict[str, Any]) -> str:
+    """What lies beside the files: inputs, outputs, conventions, and where they come from."""
+    lines = [
+        "Networks of hybridanim as ONNX files",
+        "",
+        f"Opset {OPSET}, float32, fixed sizes, one picture at a time. Pictures are (1, 3, H, W).",
+        "Places are x, y in [-1, 1] from the outer edge of a square picture's first pixel to the",
+        "outer edge of its last (GridSample with align_corners = 0).",
+    ]
+    for graph in graphs:
+        lines += ["", f"{graph.name}.onnx  ({_WHEN[graph.name]})"]
+        said = graph.run(graph.inputs)
+        shapes = {"in ": graph.inputs, "out": said}
+        for which, arrays in shapes.items():
+            lines += [
+                f"  {which} {name:<16} {list(value.shape)!s:<18} {_MEANING[name]}"
+                for name, value in arrays.items()
+            ]
+    return "\n".join([*lines, "", "From " + json.dumps(origin), ""])

@@ -1,1 +1,0 @@
-"""What people look at: drawing parts, debug videos, the report."""

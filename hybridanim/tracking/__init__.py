@@ -1,0 +1,1 @@
+"""Stage 2: where head, features, body and background of the driving video are."""

@@ -1,0 +1,1 @@
+"""Training of the networks and of the landmark cascade."""

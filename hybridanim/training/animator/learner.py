@@ -1,0 +1,128 @@
+"""What is trained: an animator, and with learned keypoints the detector together with it.
+
+Batch -> Learned: the animated source, and the keypoints that it was animated by. With given
+keypoints these come with the batch; learned ones come from the detector, which sees source, driving
+and bent driving picture in one go. Siarohin et al. 2019, section 3.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hybridanim.networks import build, weights
+from hybridanim.networks.blocks import Points
+from hybridanim.networks.build import Animated, Animator, DetectorSizes
+from hybridanim.networks.keypoint_detector import KeypointDetector
+from hybridanim.networks.weights import WeightsFile
+from hybridanim.training import equivariance
+from hybridanim.training.config import TrainConfig
+from hybridanim.training.data.pairs import Batch
+from hybridanim.training.equivariance import Bend
+
+
+class Learned(NamedTuple):
+    """One batch, animated."""
+
+    result: Animated
+    source: Points
+    driving: Points
+    bent: Points | None  # keypoints of the bent driving picture
+
+
+class Learner(nn.Module):
+    """The networks of one run; the animator's parameters come first, as older checkpoints do."""
+
+    def __init__(self, animator: Animator, detector: KeypointDetector | None = None) -> None:
+        super().__init__()
+        self.animator = animator
+        self.detector = detector
+
+    def forward(
+        self, batch: Batch, bend: Bend | None = None, *, shifts_only: bool = False
+    ) -> Learned:
+        """bend: known warps of the driving pictures, one each, to compare keypoints under.
+
+        shifts_only: animate as if every Jacobian were the identity.
+        """
+        source, driving, bent = self.points(batch, bend)
+        moving = [_upright(x) if shifts_only else x for x in (source, driving)]
+        result = self.animator(batch.source, *moving, batch.background, batch.optical)
+        return Learned(result, source, driving, bent)
+
+    def points(
+        self, batch: Batch, bend: Bend | None = None
+    ) -> tuple[Points, Points, Points | None]:
+        """Keypoints of source, driving and bent driving pictures."""
+        if self.detector is None:
+            assert batch.source_points is not None and batch.driving_points is not None
+            return batch.source_points, batch.driving_points, None
+        pictures = [self._shrunk(batch.source), self._shrunk(batch.driving)]
+        if bend is not None:
+            pictures.append(equivariance.bend_picture(bend, pictures[1]))
+        found = self.detector(torch.cat(pictures))
+        parts = zip(found.xy.chunk(len(pictures)), found.jacobian.chunk(len(pictures)), strict=True)
+        source, driving, *bent = (Points(*part) for part in parts)
+        return source, driving, bent[0] if bent else None
+
+    def _shrunk(self, picture: Tensor) -> Tensor:
+        """At the detector's size: bending is cheaper there."""
+        assert self.detector is not None
+        step = picture.shape[-1] // self.detector.size
+        return functional.avg_pool2d(picture, step) if step > 1 else picture
+
+
+def _upright(points: Points) -> Points:
+    return Points(points.xy, torch.eye(2, device=points.xy.device).expand_as(points.jacobian))
+
+
+def make(config: TrainConfig, start: WeightsFile | None) -> Learner:
+    """The networks at the start of a run; those of ``start`` keep their sizes and weights."""
+    sizes, reach = config.sizes, None
+    if config.keypoints == "learned":
+        reach = torch.full((config.detector.count,), config.start_reach)
+    animator = build.fast(sizes, reach) if start is None or start.animator is None else None
+    detector = None
+    if config.keypoints == "learned":
+        detector = start.detector if start is not None else None
+        detector = detector or build.detector(config.detector)
+    if animator is None:
+        assert start is not None and start.animator is not None
+        animator = start.animator
+        if sizes.optical and not animator.sizes.optical:
+            animator = build.with_optical(animator)
+    return Learner(animator, detector).to(memory_format=torch.channels_last)  # pyright: ignore
+
+
+def detector_sizes(config: TrainConfig, start: WeightsFile | None) -> DetectorSizes | None:
+    """Of the detector that ``make`` gives."""
+    if config.keypoints == "given":
+        return None
+    return (start.detector_sizes if start is not None else None) or config.detector
+
+
+def read_start(config: TrainConfig) -> WeightsFile | None:
+    """The weights that a run starts from, when it is told any."""
+    return weights.read_weights(config.start_from) if config.start_from is not None else None
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of that name; ``auto`` is the GPU where there is one."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def at_device(batch: Batch, device: torch.device) -> Batch:
+    """The same batch there."""
+
+    def moved(points: Points | None) -> Points | None:
+        return points and Points(points.xy.to(device), points.jacobian.to(device))
+
+    source, driving = (x.to(device, non_blocking=True) for x in (batch.source, batch.driving))
+    points = moved(batch.source_points), moved(batch.driving_points)
+    more = (x if x is None else x.to(device) for x in (batch.background, batch.optical))
+    return Batch(source, driving, *points, *more)

@@ -1,0 +1,121 @@
+"""Batch and result -> the number that training brings down, and its terms.
+
+Each term has its weight in ``LossWeights``; what has weight 0 is not computed where that saves
+time. With given keypoints of a face, lids, lips and what lies between them count more.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from hybridanim.networks import blocks, mouth_eye_masks
+from hybridanim.networks.blocks import Points
+from hybridanim.training import equivariance, losses
+from hybridanim.training.config import LossWeights
+from hybridanim.training.data.pairs import Batch, Layout
+from hybridanim.training.equivariance import Bend
+
+from . import flow_teacher
+from .adversary import Adversary
+from .flow_teacher import Taught
+from .learner import Learned
+
+_SEEN_PX = 128  # what the perceptual network sees at most
+
+
+class Objective:
+    """Batch and result -> loss and its terms."""
+
+    def __init__(
+        self,
+        weights: LossWeights,
+        layout: Layout | None,
+        network: Path | None,
+        *,
+        scales: int = 1,
+        device: torch.device | None = None,
+    ) -> None:
+        """layout: of given keypoints, or None; network, scales: of the perceptual term."""
+        self._weights, self._scales = weights, scales
+        self._watched = self._reach = self._openings = None
+        if layout is not None:
+            self._watched = torch.from_numpy(layout.watched).to(device)
+            self._reach = torch.from_numpy(layout.reach).to(device)
+            self._openings = mouth_eye_masks.rows().to(device)
+        use = weights.perceptual > 0 and network is not None
+        self._perceptual = losses.perceptual(network).to(device) if use and network else None
+        self.adversary: Adversary | None = None
+
+    def __call__(
+        self,
+        batch: Batch,
+        learned: Learned,
+        bend: Bend | None = None,
+        taught: Taught | None = None,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Weighted sum, and each term by the name of its weight."""
+        weights, truth, painted = self._weights, batch.driving, learned.result.painted
+        focus = self._focus(batch.driving_points, truth)
+        terms = {
+            "l1": losses.weighted_l1(painted.picture, truth, focus),
+            "gradient": losses.gradient_l1(painted.picture, truth, focus),
+            "warped_l1": losses.weighted_l1(painted.warped, truth, focus)
+            + losses.gradient_l1(painted.warped, truth, focus),
+            "paint_l1": losses.weighted_l1(painted.paint, truth, focus)
+            + losses.gradient_l1(painted.paint, truth, focus),
+            "alpha": painted.alpha.mean(),
+        }
+        if weights.needless:
+            terms["needless"] = losses.needless(painted.alpha, batch.source, truth)
+        if bend is not None and learned.bent is not None:
+            places, affines = equivariance.losses(bend, learned.driving, learned.bent)
+            terms |= {"equivariance": places, "equivariance_jacobian": affines}
+        if taught is not None:
+            terms["flow"] = flow_teacher.loss(learned.result.motion.flow, taught)
+        if self._perceptual is not None:
+            terms["perceptual"] = self._look(painted.picture, truth, batch.driving_points)
+        if self.adversary is not None:
+            terms |= self.adversary.judge(painted.picture, truth)
+        total = sum(getattr(weights, name) * term for name, term in terms.items())
+        assert isinstance(total, Tensor)
+        return total, terms
+
+    def _focus(self, points: Points | None, truth: Tensor) -> Tensor | None:
+        """(B, 1, S, S) what counts more in a face; of other objects nothing is known."""
+        if points is None or self._watched is None:
+            return None
+        assert self._reach is not None and self._openings is not None
+        weights, size = self._weights, truth.shape[-1]
+        focus = losses.emphasis(points, self._watched, self._reach, size, weights.emphasis)
+        if not weights.opened:
+            return focus
+        grid = blocks.grid_norm(size, size, truth)
+        opened = mouth_eye_masks.openings(points, self._openings, grid)
+        return focus + weights.opened * opened.amax(1, keepdim=True)
+
+    def _look(self, found: Tensor, truth: Tensor, points: Points | None) -> Tensor:
+        """Perceptual term: half of the batch whole, at 128 pixels; the other half's faces near."""
+        half, fold = max(1, len(found) // 2), truth.shape[-1] // _SEEN_PX
+        if fold <= 1 or points is None or half == len(found):
+            pictures = [_folded(x[:half], fold) for x in (found, truth)]
+        else:
+            near = (losses.near_face(x[half:], points.xy[half:], _SEEN_PX) for x in (found, truth))
+            whole = (_folded(x[:half], fold) for x in (found, truth))
+            pictures = [torch.cat(pair) for pair in zip(whole, near, strict=True)]
+        return self._at_scales(pictures[0], pictures[1])
+
+    def _at_scales(self, found: Tensor, truth: Tensor) -> Tensor:
+        """Mean of the perceptual term at this size, at half of it, ..."""
+        assert self._perceptual is not None
+        total = self._perceptual(found, truth)
+        for _ in range(self._scales - 1):
+            found, truth = _folded(found, 2), _folded(truth, 2)
+            total = total + self._perceptual(found, truth)
+        return total / self._scales
+
+
+def _folded(picture: Tensor, fold: int) -> Tensor:
+    return losses.functional.avg_pool2d(picture, fold) if fold > 1 else picture

@@ -1,0 +1,1 @@
+"""Training data: clips on disk -> cached keypoints -> batches of pairs."""

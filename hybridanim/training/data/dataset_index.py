@@ -1,0 +1,234 @@
+"""A folder as a person has it -> a list of its clips, whose they are, and which split each is in.
+
+Videos lie in the folder or one level down in a folder for each identity; a folder of pictures is a
+clip. Folders named train, val and test, or a table (CSV), say the split; else identities are drawn
+into splits by a seed. An identity is never in two splits. What cannot be used is listed with why.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hybridanim import io
+from hybridanim.errors import InputError
+
+VIDEOS = (".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".gif")
+TRAIN, VALIDATION, TEST = SPLITS = ("train", "val", "test")
+_SPLIT_NAMES = {"train": TRAIN, "val": VALIDATION, "validation": VALIDATION, "test": TEST}
+_LONE = "a picture by itself; frames of a clip belong in a folder of their own, portraits elsewhere"
+
+
+@dataclass(frozen=True, slots=True)
+class Footage:
+    """A video, a folder of pictures, or a portrait, as it lies in the user's folder."""
+
+    path: Path
+    name: str  # unique among its neighbours, fit for a file name
+    identity: str  # who or what is seen
+    label: str = ""
+    split: str = ""  # one of SPLITS, or "" while nothing has said
+    is_portrait: bool = False  # a single picture, moved by made-up motion
+
+
+def find(folder: Path, table: Path | None = None) -> tuple[list[Footage], dict[str, str]]:
+    """Every clip of a folder, and what was left out, name -> why.
+
+    table: CSV with a column file (or clip) and any of identity, label and split. Raises InputError
+    when the folder holds no clip, or the table contradicts itself.
+    """
+    if not folder.is_dir():
+        raise InputError(
+            f"--data {folder}: expected a folder of clips, found none there; check the path"
+        )
+    found: list[Footage] = []
+    left_out: dict[str, str] = {}
+    for path in _entries(folder):
+        split = _SPLIT_NAMES.get(path.name.lower(), "") if path.is_dir() else ""
+        if split:
+            inside = [_found_in(entry, left_out) for entry in _entries(path)]
+            found += [replace(one, split=split) for part in inside for one in part]
+        else:
+            found += _found_in(path, left_out)
+    found = _named_apart(found, folder)
+    if table is not None:
+        found = _told(found, read_table(table), folder)
+    if not found:
+        seen = "; ".join(f"{name}: {why}" for name, why in list(left_out.items())[:3])
+        raise InputError(
+            f"--data {folder}: expected videos ({' '.join(VIDEOS)}) or folders of pictures, found"
+            f" none{f' ({seen})' if seen else ''}; put clips there"
+        )
+    return found, left_out
+
+
+def portraits(folder: Path) -> list[Footage]:
+    """Every picture of a folder, each an identity of its own; InputError when there is none."""
+    paths = io.list_pictures(folder) if folder.is_dir() else []
+    if not paths:
+        raise InputError(
+            f"--portraits {folder}: expected a folder of pictures, found none; check the path"
+        )
+    named = [(path, re.sub(r"[^\w.~-]+", "_", path.stem)) for path in paths]
+    found = [
+        Footage(path, f"portrait-{name}", f"portrait {name}", split=TRAIN, is_portrait=True)
+        for path, name in named
+    ]
+    return _named_apart(found, folder)
+
+
+def split_by_identity(
+    footage: Iterable[Footage], held_out: tuple[float, float], seed: int
+) -> list[Footage]:
+    """The same with every split filled in.
+
+    held_out: share of the identities that validation and test get; at least one each where the
+    share is not zero and an identity is left to train on. Clips whose split is given stay in it
+    and take their identity's other clips along.
+    """
+    footage = list(footage)
+    given = _given_splits(footage)
+    free = sorted({one.identity for one in footage} - set(given), key=lambda who: _draw(seed, who))
+    chosen = dict(given)
+    for split, share in zip((VALIDATION, TEST), held_out, strict=True):
+        if split in given.values() or not share:
+            continue
+        count = min(max(1, round(share * (len(free) + len(given)))), len(free) - 1)
+        # the test split waits until there are enough people for training and validation
+        count = 0 if split == TEST and len(free) < 4 else max(0, count)
+        chosen |= dict.fromkeys(free[:count], split)
+        free = free[count:]
+    return [replace(one, split=chosen.get(one.identity, TRAIN)) for one in footage]
+
+
+def read_table(path: Path) -> dict[str, dict[str, str]]:
+    """File -> its row, by column, of a CSV; InputError when it is none or a value is unknown."""
+    where = f"--table {path}"
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(
+            f"{where}: expected a CSV file, got {error}; save the table as CSV in UTF-8"
+        ) from error
+    columns = [] if not rows else [name for name in rows[0] if name]
+    key = next((name for name in ("file", "clip") if name in columns), None)
+    if key is None or not {"identity", "label", "split"} & set(columns):
+        raise InputError(
+            f"{where}: expected the columns file (or clip) and identity, label or split, got"
+            f" {', '.join(columns) or 'no rows'}; name the columns in the first line"
+        )
+    for number, row in enumerate(rows, start=2):
+        split = row.get("split") or ""
+        if split and split not in _SPLIT_NAMES:
+            raise InputError(
+                f"{where}, line {number}: expected the split train, val or test, got {split!r};"
+                " correct it or leave it empty"
+            )
+    return {row[key]: row for row in rows if row[key]}
+
+
+def fingerprint(path: Path) -> str:
+    """What tells whether a file or a folder of files has changed: names, sizes, times."""
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    parts = [
+        f"{file.name} {state.st_size} {state.st_mtime_ns}"
+        for file in files
+        for state in (file.stat(),)
+    ]
+    return hashlib.sha256("\n".join([str(path.absolute()), *parts]).encode()).hexdigest()
+
+
+def _entries(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def _found_in(path: Path, left_out: dict[str, str]) -> list[Footage]:
+    """The clips that one entry of the folder is or holds."""
+    if path.is_file():
+        if path.suffix.lower() in VIDEOS:
+            return [_footage(path)]
+        if io.is_picture(path):
+            left_out[path.name] = _LONE
+        return []
+    if not os.access(path, os.R_OK | os.X_OK):
+        left_out[path.name] = "may not be read; check its permissions"
+        return []
+    inside = _entries(path)
+    videos = [entry for entry in inside if entry.suffix.lower() in VIDEOS and entry.is_file()]
+    pictures = io.list_pictures(path)
+    folders = [entry for entry in inside if entry.is_dir() and io.list_pictures(entry)]
+    if pictures and not videos:
+        return [_footage(path)]
+    if pictures:
+        left_out[path.name] = f"{len(pictures)} pictures beside videos: {_LONE}"
+    if not videos and not folders:
+        left_out[path.name] = "no video and no pictures in it"
+    return [_footage(entry, path.name) for entry in (*videos, *folders)]
+
+
+def _footage(path: Path, identity: str = "") -> Footage:
+    """``who__what`` names its identity; else the name is the identity."""
+    stem = path.stem if path.is_file() else path.name
+    name = f"{identity}__{stem}" if identity else stem
+    return Footage(path, re.sub(r"[^\w.~-]+", "_", name), identity or stem.split("__")[0])
+
+
+def _named_apart(found: list[Footage], folder: Path) -> list[Footage]:
+    """Names that occur twice (a.mp4 and a.mov) get a few letters of their path's hash."""
+    names = [one.name for one in found]
+    out = []
+    for one in found:
+        name = one.name
+        if names.count(name) > 1:
+            place = one.path.relative_to(folder).as_posix()
+            name += "-" + hashlib.sha256(place.encode()).hexdigest()[:6]
+        out.append(replace(one, name=name))
+    return out
+
+
+def _told(found: list[Footage], rows: dict[str, dict[str, str]], folder: Path) -> list[Footage]:
+    """What the table says of each clip, in place of what its name says."""
+    out = []
+    for one in found:
+        place = one.path.relative_to(folder)
+        names = (place.as_posix(), one.path.name, place.with_suffix("").as_posix(), one.path.stem)
+        row = next((rows[name] for name in names if name in rows), {})
+        split = _SPLIT_NAMES.get(row.get("split") or "", one.split)
+        identity, label = row.get("identity") or one.identity, row.get("label") or one.label
+        out.append(replace(one, identity=identity, label=label, split=split))
+    if found and not any(
+        one.path.name in rows
+        or one.path.stem in rows
+        or one.path.relative_to(folder).as_posix() in rows
+        for one in found
+    ):
+        raise InputError(
+            f"--table: expected rows for the clips of {folder}, got none that names one (the first"
+            f" names {next(iter(rows), '')!r}); write the files' names as they are"
+        )
+    return out
+
+
+def _given_splits(footage: list[Footage]) -> dict[str, str]:
+    given: dict[str, str] = {}
+    for one in footage:
+        before = given.get(one.identity, one.split)
+        if one.split and before != one.split:
+            raise InputError(
+                f"{one.identity}: expected all clips of an identity in one split, got {before} and"
+                f" {one.split} (by folder or table); move them together"
+            )
+        if one.split:
+            given[one.identity] = one.split
+    return given
+
+
+def _draw(seed: int, identity: str) -> str:
+    """Where an identity stands in the seed's order, whoever else is there."""
+    return hashlib.sha256(f"{seed} {identity}".encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""Training of the keypoint detector on the labels of a teacher."""

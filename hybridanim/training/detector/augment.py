@@ -1,0 +1,211 @@
+"""One training window: where it lies, how it is lit and spoilt, and what covers it.
+
+What happens at run time happens here: windows that are off by some of the head, turned heads,
+strange light, cheap cameras, hands before the face, a person in another place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from hybridanim import resampling
+from hybridanim.motion import keypoints
+from hybridanim.training.data.augment import draw_colour
+from hybridanim.types import Array, HeadBox
+
+from .config import WindowAugment
+
+_MIRROR = np.diag([-1.0, 1.0])
+_BORDERS = (cv2.BORDER_REPLICATE, cv2.BORDER_REFLECT_101, cv2.BORDER_CONSTANT)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A window of a square frame."""
+
+    matrix: Array  # (2, 3) float64, window normalised from frame normalised
+    is_flipped: bool
+
+
+def draw_view(
+    head: HeadBox, side_px: int, augment: WindowAugment, rng: np.random.Generator
+) -> View:
+    """A window of 2.5 heads round the head, off by what the augmentation allows.
+
+    head: in pixels of a frame of side_px; the head may end up shifted, scaled, rolled, sheared.
+    """
+    size = 2 * head.size_px / side_px
+    middle = (np.array(head.center_xy_px) + 0.5) * 2 / side_px - 1
+    is_usual = rng.random() < 0.7  # most windows are nearly right
+    by, turned, right, down = (
+        np.clip(rng.normal(0, 0.3, 4), -1, 1) if is_usual else rng.uniform(-1, 1, 4)
+    )
+    grow = augment.grow[1] ** by if by > 0 else augment.grow[0] ** -by
+    turn_deg = turned * augment.roll_deg
+    if augment.roll_deg:
+        turn_deg -= rng.uniform(0, 1) * head.roll_deg
+    a = np.deg2rad(turn_deg)
+    turn = np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]])
+    bend = np.eye(2) + rng.uniform(-1, 1, (2, 2)) * augment.shear
+    linear = turn @ bend * (2 / (keypoints.CROP_HEADS * size * grow))
+    is_flipped = bool(rng.random() < augment.flip)
+    if is_flipped:
+        linear = linear @ _MIRROR
+    shift = np.array([right, down]) * augment.shift_heads * 2 / keypoints.CROP_HEADS
+    place = np.array([0, -2 * keypoints.CROP_RISE]) + shift
+    return View(np.column_stack([linear, place - linear @ middle]), is_flipped)
+
+
+def seen_rows(rows: Array, view: View, mirror: Array) -> Array:
+    """Keypoints (K, 6) of the frame in the window: exact."""
+    linear, shift = view.matrix[:, :2], view.matrix[:, 2]
+    xy = rows[:, :2] @ linear.T + shift
+    jacobian = linear @ rows[:, 2:6].reshape(-1, 2, 2)
+    if view.is_flipped:  # a mirrored picture mirrors the canonical face, too
+        xy, jacobian = xy[mirror], (jacobian @ _MIRROR)[mirror]
+    return np.concatenate([xy, jacobian.reshape(-1, 4)], 1).astype(np.float32)
+
+
+def cut(frame: Array, view: View, size: int, border: int = cv2.BORDER_REPLICATE) -> Array:
+    """(size, size, 3) uint8 of a square frame in the view, without aliasing."""
+    side = frame.shape[0]
+    linear = view.matrix[:, :2] * (size / side)  # window pixels from frame pixels
+    scale = float(np.sqrt(abs(np.linalg.det(linear))))
+    part, left = resampling.halved(frame, min(1.0, scale))
+    if left < 0.95:
+        part = resampling.softened(part, max(0.5, left))
+    inner = part.shape[0]
+    # pixel = (norm + 1) side / 2 - 1/2 in either picture
+    small = view.matrix[:, :2] * (size / inner)
+    centre = np.full(2, inner / 2 - 0.5)
+    shift = size / 2 * (view.matrix[:, 2] + 1) - 0.5 - small @ centre
+    return cv2.warpAffine(
+        part,
+        np.column_stack([small, shift]),
+        (size, size),
+        flags=cv2.INTER_LINEAR,
+        borderMode=border,
+        borderValue=(128, 128, 128),
+    )
+
+
+def behind(frame: Array, view: View, window: Array, other: Array, kind: float) -> Array:
+    """What lies beyond the frame: its repeated border, its mirror image, or another picture.
+
+    kind: in [0, 1), the draw that decides; window: with the repeated border.
+    """
+    if kind < 0.45:
+        return window
+    if kind < 0.6:
+        return cut(frame, view, len(window), _BORDERS[1])
+    inside = cut(np.full_like(frame, 255), view, len(window), _BORDERS[2])  # grey is outside
+    inside = np.clip((inside.astype(np.float32) - 128) / 127, 0, 1)
+    mixed = other + inside * (window.astype(np.float32) - other)
+    return np.clip(mixed + 0.5, 0, 255).astype(np.uint8)
+
+
+def covered(window: Array, other: Array, rng: np.random.Generator, most: int = 2) -> Array:
+    """Something before the face: a hand-like shape in its own colour, or a piece of a picture."""
+    size = len(window)
+    out = window
+    for _ in range(rng.integers(1, most + 1)):
+        mask = np.zeros((size, size), np.uint8)
+        middle = rng.normal(0.5, 0.2, 2) * size
+        axes = np.exp(rng.uniform(np.log(0.04), np.log(0.2), 2)) * size
+        angle = rng.uniform(0, 180)
+        cv2.ellipse(mask, (tuple(middle), tuple(2 * axes), angle), 255, -1)
+        for _ in range(rng.integers(0, 5)):  # fingers
+            way = np.deg2rad(angle + rng.normal(0, 40))
+            end = middle + rng.uniform(1, 2.2) * axes.max() * np.array([np.cos(way), np.sin(way)])
+            points = [tuple(int(v) for v in p) for p in (middle, end)]
+            cv2.line(mask, points[0], points[1], 255, max(2, int(0.05 * size)))
+        soft = cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.4, 1.5))[..., None] / np.float32(255)
+        out = out + soft * (_cover_texture(window, other, rng) - out)
+    return np.clip(out + 0.5, 0, 255).astype(np.uint8)
+
+
+def _cover_texture(window: Array, other: Array, rng: np.random.Generator) -> Array:
+    """(S, S, 3) float32: the face's own colour, unevenly lit, or the other picture."""
+    if rng.random() < 0.4:
+        return other.astype(np.float32)
+    size = len(window)
+    y, x = rng.integers(int(0.4 * size), int(0.7 * size), 2)
+    skin = window[y - 3 : y + 4, x - 3 : x + 4].mean((0, 1)) * rng.uniform(0.75, 1.2)
+    waves = cv2.resize(rng.normal(0, 14, (6, 6)).astype(np.float32), (size, size))
+    return (skin + waves[..., None]).astype(np.float32)
+
+
+def hidden(window: Array, other: Array) -> Array:
+    """The face's whole region replaced: the other picture's far corner, blown up."""
+    size = len(window)
+    corner = other[: size // 3, : size // 3]
+    patch = cv2.resize(corner, (size, size), interpolation=cv2.INTER_LINEAR)
+    mask = np.zeros((size, size), np.float32)
+    cv2.ellipse(mask, (size // 2, size // 2), (int(0.42 * size), int(0.5 * size)), 0, 0, 360, 1, -1)
+    mask = cv2.GaussianBlur(mask, (0, 0), 3)[..., None]
+    return (window + mask * (patch.astype(np.float32) - window)).astype(np.uint8)
+
+
+def recoloured(window: Array, augment: WindowAugment, rng: np.random.Generator) -> Array:
+    """uint8 to float32 in [0, 1] in other light and colours; grey now and then."""
+    if not augment.colour:
+        return window.astype(np.float32) / 255
+    found = cv2.transform(window.astype(np.float32) / 255, draw_colour(augment.colour, rng))
+    if rng.random() < 0.1:
+        found = np.repeat(found @ np.array([0.299, 0.587, 0.114], np.float32)[:, None], 3, 1)
+        found = found.reshape(window.shape)
+    found = np.clip(found, 0, 1)
+    if rng.random() < 0.4:
+        found = found ** np.float32(np.exp(rng.uniform(-0.6, 0.6)))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Spoil:
+    """One draw of how a camera and a codec spoil a picture; the same for near frames."""
+
+    blur_px: float
+    shrink: float
+    slope: Array  # (2,) of the light, per half window
+    quality: int  # of JPEG; 0: none
+    noise: float
+
+
+def draw_spoil(augment: WindowAugment, rng: np.random.Generator) -> Spoil:
+    """Mostly one or two of the faults at a time."""
+    if rng.random() >= augment.spoil:
+        return Spoil(0, 1, np.zeros(2), 0, 0)
+    has = rng.random(5) < 0.35
+    return Spoil(
+        float(has[0] * rng.uniform(0.4, 1.4)),
+        float(np.exp(has[1] * rng.uniform(0, 1.1))),
+        has[2] * rng.normal(0, 0.3, 2),
+        int(has[3] * rng.integers(15, 80)),
+        float(has[4] * rng.uniform(0.005, 0.06)),
+    )
+
+
+def spoiled(window: Array, spoil: Spoil, rng: np.random.Generator) -> Array:
+    """float32 in [0, 1] with these faults; the noise is new every time."""
+    size = len(window)
+    if spoil.slope.any():
+        x = np.linspace(-1, 1, size, dtype=np.float32)
+        light = 1 + spoil.slope[0] * x[None] + spoil.slope[1] * x[:, None]
+        window = np.clip(window * np.maximum(light, 0.2)[..., None].astype(np.float32), 0, 1)
+    if spoil.shrink > 1:
+        less = max(24, round(size / spoil.shrink))
+        window = cv2.resize(window, (less, less), interpolation=cv2.INTER_AREA)
+        window = cv2.resize(window, (size, size), interpolation=cv2.INTER_LINEAR)
+    if spoil.blur_px:
+        window = cv2.GaussianBlur(window, (0, 0), spoil.blur_px)
+    if spoil.noise:
+        window = window + rng.standard_normal(window.shape, np.float32) * np.float32(spoil.noise)
+        window = np.clip(window, 0, 1)
+    if spoil.quality:
+        coded = (255 * window + 0.5).astype(np.uint8)
+        _, data = cv2.imencode(".jpg", coded, [cv2.IMWRITE_JPEG_QUALITY, spoil.quality])
+        window = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.float32) / 255
+    return window

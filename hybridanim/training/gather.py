@@ -1,0 +1,196 @@
+"""TrainJob -> the prepared, cleaned and split data of a run, as listings that training reads.
+
+Decides what kind of thing moves and which tracker is trained for, lists what was left out
+(``data/left_out.txt``), and writes one listing a split. Of one identity alone nothing can be held
+out: then validation shows training clips, and says so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from hybridanim.errors import InputError
+
+from . import plan
+from .data import dataset_index, prepare
+from .data.cache import DETECTED, TRACKED
+from .data.clip_quality import Wants
+from .data.dataset_index import TEST, TRAIN, VALIDATION, Footage
+from .data.keypoint_sets import SetsWanted
+from .data.making import Outcome, Recipe
+from .job import TrainJob
+
+Say = Callable[[str], None]
+_SHOWN = 12  # lines about clips that were left out; all of them are in the file
+_FOLDER = "data"  # of listings, in the folder of the run
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The data of a run."""
+
+    kind: str
+    tracker: str
+    listings: dict[str, Path]
+    footage: tuple[Footage, ...] = ()
+    recipe: Recipe = field(default_factory=Recipe)
+
+
+def cache_of(job: TrainJob) -> Path:
+    """Where the frames are kept."""
+    return job.cache or job.out / "cache"
+
+
+def gather(job: TrainJob, say: Say, show: prepare.Report) -> Gathered:
+    """Find, look through, cache and split the clips.
+
+    say: takes sentences; show: clips done, of how many, which. Raises InputError when nothing of
+    use is found.
+    """
+    footage, skipped = dataset_index.find(job.data, job.table)
+    kind, tracker = _decided(job, footage)
+    say(f"{len(footage)} clips in {job.data}: {kind}s, for the {tracker} tracker.")
+    recipe = _recipe(job, kind, tracker)
+    outcomes = _made(job, footage, recipe, show)
+    if job.portraits is not None:
+        outcomes += _made(job, dataset_index.portraits(job.portraits), recipe, show)
+    held_out = job.held_out
+    if job.validation is not None:
+        others, more = dataset_index.find(job.validation)
+        skipped |= more
+        found = _made(job, others, recipe, show)
+        outcomes = [*_placed(outcomes, TRAIN), *_placed(found, VALIDATION)]
+        held_out = (0.0, 0.0)
+    lines = [f"{name}: {why}" for name, why in skipped.items()]
+    lines += prepare.left_out(outcomes)
+    _say_left_out(lines, job.out / _FOLDER, say)
+    split = prepare.split(outcomes, held_out, job.seed)
+    listings = prepare.write_listings(split, cache_of(job), job.out / _FOLDER)
+    listings = _complete(listings, lines, job, say)
+    _say_splits(split, say)
+    footages = tuple(one.footage for one in split)
+    gathered = Gathered(kind, tracker, listings, footages, recipe)
+    _remember(gathered, job.out / _FOLDER)
+    return gathered
+
+
+def read(job: TrainJob) -> Gathered:
+    """What another process of the same run has gathered."""
+    table = json.loads((job.out / _FOLDER / "run.json").read_text(encoding="utf-8"))
+    listings = {name: Path(path) for name, path in table["listings"].items()}
+    return Gathered(table["kind"], table["tracker"], listings)
+
+
+def add_detections(
+    job: TrainJob, gathered: Gathered, detector: Path, show: prepare.Report
+) -> Gathered:
+    """The same with the keypoints that a detector finds; clips without any are left out."""
+    sets = replace(
+        gathered.recipe.sets, names=(*gathered.recipe.sets.names, DETECTED), detector=detector
+    )
+    recipe = replace(gathered.recipe, sets=sets)
+    outcomes = _made(job, list(gathered.footage), recipe, show)
+    useful = [outcome for outcome in outcomes if outcome.clips]
+    if not useful:
+        raise InputError(
+            f"--tracker {gathered.tracker}: expected a detector that finds faces in these clips,"
+            f" got one that finds none ({detector.name}); train it for longer (--time-budget), with"
+            " --overwrite"
+        )
+    listings = prepare.write_listings(useful, cache_of(job), job.out / _FOLDER)
+    listings = _complete(listings, prepare.left_out(outcomes), job, lambda line: None)
+    gathered = replace(gathered, listings=listings, recipe=recipe)
+    _remember(gathered, job.out / _FOLDER)
+    return gathered
+
+
+def _decided(job: TrainJob, footage: list[Footage]) -> tuple[str, str]:
+    """What moves, and the tracker that is trained for."""
+    kind = job.kind
+    if kind == "auto":
+        kind = "face" if prepare.show_faces(footage) else "object"
+    tracker = job.tracker
+    if tracker == "auto":
+        tracker = "classical" if kind == "face" else "learned"
+    if kind == "object" and tracker != "learned":
+        raise InputError(
+            f"--tracker {tracker}: expected clips of faces, found few faces in {job.data}; give"
+            " --tracker learned, or --kind face if they are faces"
+        )
+    return kind, tracker
+
+
+def _recipe(job: TrainJob, kind: str, tracker: str) -> Recipe:
+    square = job.square
+    if square == "auto":
+        square = "face" if kind == "face" else "middle"
+    names: tuple[str, ...] = ()
+    if kind == "face":
+        chosen = plan.renderer_sets(tracker, has_teacher=job.teacher is not None)
+        # the tracker also says where body and background go, whoever places the keypoints
+        names = tuple(name for name in (*chosen, TRACKED) if name != DETECTED)
+        names = tuple(dict.fromkeys(names))
+    wants = Wants(square, least_px=max(32, job.size // 2))
+    return Recipe(job.size, job.frames, wants, SetsWanted(names, job.teacher))
+
+
+def _made(
+    job: TrainJob, footage: list[Footage], recipe: Recipe, show: prepare.Report
+) -> list[Outcome]:
+    workers = job.workers or prepare.processors()
+    return prepare.prepare(footage, cache_of(job), recipe, workers=workers, report=show)
+
+
+def _placed(outcomes: list[Outcome], split: str) -> list[Outcome]:
+    return [replace(one, footage=replace(one.footage, split=split)) for one in outcomes]
+
+
+def _complete(
+    listings: dict[str, Path], left_out: list[str], job: TrainJob, say: Say
+) -> dict[str, Path]:
+    """Listings for training and validation; InputError when there is nothing to train on."""
+    if TRAIN not in listings:
+        raise InputError(
+            f"--data {job.data}: expected clips that move, found none of use"
+            f" ({'; '.join(left_out[:3]) or 'all are held out'}); see docs/training.md for what"
+            " clips should be like"
+        )
+    if VALIDATION not in listings:
+        say(
+            "No clips are held out for validation (one identity, or --held-out 0): validation shows"
+            " training clips, and says nothing about others. --validation DIR gives some."
+        )
+        listings = {**listings, VALIDATION: listings[TRAIN]}
+    return listings
+
+
+def _remember(gathered: Gathered, folder: Path) -> None:
+    listings = {name: str(path) for name, path in gathered.listings.items()}
+    table = {"kind": gathered.kind, "tracker": gathered.tracker, "listings": listings}
+    (folder / "run.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+
+
+def _say_left_out(lines: list[str], folder: Path, say: Say) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "left_out.txt"
+    file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    for line in lines[:_SHOWN]:
+        say(f"  left out: {line}")
+    if len(lines) > _SHOWN:
+        say(f"  and {len(lines) - _SHOWN} more: {file}")
+
+
+def _say_splits(split: list[Outcome], say: Say) -> None:
+    parts = []
+    for name in (TRAIN, VALIDATION, TEST):
+        mine = [one for one in split if one.footage.split == name]
+        if mine:
+            people = len({one.footage.identity for one in mine})
+            parts.append(f"{name}: {sum(len(one.clips) for one in mine)} parts of {people}")
+    labels = Counter(one.footage.label for one in split if one.footage.label)
+    shown = f" Labels: {', '.join(f'{k} {n}' for k, n in labels.most_common(8))}." if labels else ""
+    say(f"Identities, {'; '.join(parts)}.{shown}")

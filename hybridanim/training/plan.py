@@ -1,0 +1,193 @@
+"""TrainJob and prepared clips -> TrainConfig: which keypoint sets, what curriculum, which networks.
+
+faces, classical   the renderer on tracked + fitted anchors, and on taught ones with a teacher
+faces, learned     a detector distilled from the teacher (or the fitted anchors), the renderer
+                   on what it detects
+faces, hybrid      the same, and on tracked anchors
+objects            detector and renderer together, without any labels
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import typing
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hybridanim import schema
+from hybridanim.errors import InputError
+from hybridanim.face.mesh_network import MESH_FILE
+
+from .data.cache import DETECTED, FITTED, TAUGHT, TRACKED
+from .job import TrainJob, seconds
+
+if TYPE_CHECKING:
+    from .config import TrainConfig
+
+SQUEEZENET = "squeezenet_v1.0.safetensors"
+DISTILL_SHARE = 0.3  # of the time, for the detector, where one is distilled
+_OWN_OPTIONS = ("out", "cache", "validation", "seed", "threads", "start_from", "perceptual_network")
+
+
+def renderer_sets(tracker: str, *, has_teacher: bool) -> tuple[str, ...]:
+    """The keypoint sets that a face's renderer is trained with."""
+    exact = TAUGHT if has_teacher else FITTED
+    if tracker == "learned":
+        return (DETECTED, exact)
+    if tracker == "hybrid":
+        return (DETECTED, TRACKED, exact)
+    return (FITTED, TRACKED, TAUGHT) if has_teacher else (FITTED, TRACKED)
+
+
+def validation_sets(tracker: str) -> tuple[str, ...]:
+    """Those that the tracker gives at run time; the first one decides which weights are best."""
+    return (TRACKED, FITTED) if tracker == "classical" else (DETECTED,)
+
+
+def teaching_set(*, has_teacher: bool) -> str:
+    """What a detector is distilled from."""
+    return TAUGHT if has_teacher else FITTED
+
+
+def config(job: TrainJob, kind: str, tracker: str) -> TrainConfig:
+    """The settings of the run, without its places; the file's win over the defaults here.
+
+    Raises InputError for what does not go together.
+    """
+    from .config import TrainConfig, face_settings, object_settings
+
+    given = read_settings(job.config)
+    chosen: dict[str, Any] = {"steps": job.steps, "time_budget_s": seconds(job.time_budget)}
+    if kind == "object":
+        chosen |= object_settings(job.size)
+    else:
+        chosen |= face_settings()
+        chosen["sets"] = renderer_sets(tracker, has_teacher=job.teacher is not None)
+        chosen["validation_sets"] = validation_sets(tracker)
+    chosen |= curriculum(job.size)
+    return replace(
+        _updated(replace(TrainConfig(), **chosen), given, f"--config {job.config}"),
+        perceptual_network=perceptual(job),
+        start_from=start(job, kind),
+        seed=job.seed,
+    )
+
+
+def _updated(settings: Any, table: dict[str, Any], where: str) -> Any:
+    """The dataclass with what the table says in place of its own values, section by section."""
+    hints = typing.get_type_hints(type(settings))
+    out: dict[str, Any] = {}
+    for name, value in table.items():
+        name = name.replace("-", "_")
+        if name not in hints:
+            schema.refuse_unknown(name, list(hints), where)
+        before = getattr(settings, name)
+        if dataclasses.is_dataclass(before) and isinstance(value, dict):
+            out[name] = _updated(before, value, f"{where} [{name}]")
+        else:
+            out[name] = schema.fit(value, hints[name], f"{where}: {name}")
+    return replace(settings, **out)
+
+
+def check(job: TrainJob) -> None:
+    """InputError for what can be told before the data is looked at."""
+    check_teacher(job.teacher)
+    perceptual(job)
+    start(job, None if job.kind == "auto" else job.kind)
+    if job.config is not None:
+        from .config import TrainConfig
+
+        _updated(TrainConfig(), read_settings(job.config), f"--config {job.config}")
+
+
+def curriculum(size: int) -> dict[str, Any]:
+    """Half the size first, in larger batches; small pictures all at once."""
+    from .config import Phase
+
+    if size < 128:
+        phases = (Phase(size, 32, 1.0),)
+    else:
+        phases = (Phase(size // 64 * 32, 16, 0.65), Phase(size, 8, 0.35))
+    return {"phases": phases, "validation_sizes": (phases[0].size, size)}
+
+
+def read_settings(path: Path | None) -> dict[str, Any]:
+    """The table of a settings file; InputError when it is none, or sets what an option says."""
+    if path is None:
+        return {}
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(
+            f"--config {path}: expected a TOML file of training settings, got {error}; see"
+            " docs/training.md"
+        ) from error
+    table = {name.replace("-", "_"): value for name, value in table.items()}
+    clash = next((name for name in _OWN_OPTIONS if name in table), None)
+    if clash is not None:
+        flag = "perceptual" if clash == "perceptual_network" else clash.replace("_", "-")
+        raise InputError(
+            f"--config {path}: expected settings that have no option, got {clash!r}; give --{flag}"
+        )
+    return table
+
+
+def perceptual(job: TrainJob) -> Path | None:
+    """The network of the perceptual loss, or None."""
+    if job.perceptual == "auto":
+        file = None if job.teacher is None else job.teacher / SQUEEZENET
+        return file if file is not None and file.is_file() else None
+    if job.perceptual == "none":
+        return None
+    file = Path(job.perceptual)
+    if job.perceptual != "vgg19" and not file.is_file():
+        raise InputError(
+            f"--perceptual: expected a file, vgg19, none or auto, got {job.perceptual}; check the"
+            " path"
+        )
+    return file
+
+
+def start(job: TrainJob, kind: str | None) -> Path | None:
+    """The weights to start from, or None; kind: what they must be for, if that is known yet."""
+    if job.start_from == "none":
+        return None
+    file = Path(job.start_from)
+    if job.start_from == "fast":
+        from hybridanim.networks.shipped import WEIGHTS
+
+        file = WEIGHTS
+    from hybridanim.networks.weights import read_header
+
+    if not file.is_file():
+        raise InputError(
+            f"--start-from: expected none, fast or a weights file, got {job.start_from}; check the"
+            " path"
+        )
+    found = read_header(file).kind
+    if kind not in (None, found):
+        raise InputError(
+            f"--start-from {file.name}: expected weights for --kind {kind}, got some for {found};"
+            " give others, or none"
+        )
+    return file
+
+
+def check_teacher(folder: Path | None) -> None:
+    """InputError when there is no landmark network in the folder, or nothing to run it."""
+    if folder is None:
+        return
+    if not (folder / MESH_FILE).is_file():
+        raise InputError(
+            f"--teacher {folder}: expected a folder with {MESH_FILE}, found none; give the folder"
+            " of the landmark networks"
+        )
+    import importlib.util
+
+    if importlib.util.find_spec("openvino") is None:
+        raise InputError(
+            "--teacher: expected the package openvino to run its networks, found none; pip install"
+            " openvino"
+        )

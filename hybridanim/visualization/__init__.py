@@ -1,0 +1,1 @@
+"""Pictures, videos and reports of what every stage saw."""

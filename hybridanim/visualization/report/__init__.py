@@ -1,0 +1,1 @@
+"""The debug folder's report.html: page, findings, plots, style."""

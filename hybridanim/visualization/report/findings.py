@@ -1,0 +1,142 @@
+"""Summary of a run -> what happened in plain sentences, and what to try about what went badly.
+
+Thresholds are judgements: each is where a person looking at the result starts to notice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from typing import NamedTuple
+
+from hybridanim.visualization.run_statistics import Summary
+
+from .plots import clock
+
+ADVICE = {
+    "stopped": "The files here hold the frames up to there.",
+    "lost": "Watch `1_skin.mp4` around these times. If the mask misses the face, learn its colour "
+    "first with `python -m calibration.skin` and pass the profile with `--profile`, or try "
+    "`--cloud fixed`; to leave the stretch out, use `--start` and `--end`.",
+    "slow": "The result is right, it only takes longer than the video lasts. Part of it is the "
+    "coding of the debug videos beside the stages: measure without `--debug`. Then try a smaller "
+    "`--size`, or `--interpolation linear`.",
+    "few_features": "Blurred or very even faces give few corners. More light or a sharper video "
+    "helps; `python -m calibration.tracker` finds better tracker settings for a clip.",
+    "churn": "Features are lost and found again quickly: fast motion, blur or heavy compression. "
+    "A larger `--window-px` holds them longer; `--smooth` nearer 1 hides the tremble.",
+    "doubt": "Compare `2_tracks.mp4` with the driver. A driver who fills more of the picture, "
+    "looks into the camera at first and is evenly lit is followed best.",
+    "turn": "A flat picture shows nothing behind the cheek, so strong turns stretch. Choose a "
+    "quieter part with `--start` and `--end`, or less motion with `--scale 0.7`.",
+    "hand": "Motion under a hand is guessed from the rest of the face. If the mouth jumps there, "
+    "raise `--smooth`.",
+    "held": "While the motion is held, the picture stands still or drifts back to rest.",
+    "frozen": "The skin colour was too unsure to learn from, often because the light changed or "
+    "the background has skin's colour. A profile (`--profile`) gives it a firm start.",
+    "little_skin": "The driver is small in the picture, or the mask misses skin. Crop the driving "
+    "video nearer to the head.",
+    "hidden": "Much of the picture has to be painted anew. Less motion (`--scale 0.7`) keeps more "
+    "of the original.",
+}
+
+
+class Finding(NamedTuple):
+    """Something to look at, and what to try."""
+
+    key: str
+    words: str
+    advice: str
+
+
+def percent(share: float) -> str:
+    """A share as a percentage that is 0 or 100 only when it is exact."""
+    value = 100 * share
+    if 0 < value < 1 or 99 < value < 100:
+        return f"{min(max(value, 0.1), 99.9):.1f}\N{NO-BREAK SPACE}%"
+    return f"{value:.0f}\N{NO-BREAK SPACE}%"
+
+
+def sentences(summary: Summary) -> list[str]:
+    """The run in a few sentences, as HTML text."""
+    if not summary.frames:
+        return ["No frame was processed."]
+    total = summary.median_ms.get("total", 0.0)
+    pace = ""
+    if summary.driving_fps > 0 and summary.stage_fps > 0:
+        ratio = summary.stage_fps / summary.driving_fps
+        times = f"{ratio:.1f} times as fast as" if ratio >= 1 else f"{ratio:.2f} of the speed of"
+        pace = f", {times} the driving video ({summary.driving_fps:.4g} frames a second)"
+    out = [
+        f"{summary.frames:,} frames, {summary.duration_s:.1f} s. The stages took {total:.1f} ms "
+        f"for a typical frame{pace}. {_slowest(summary)}"
+    ]
+    if not summary.lost_frames:
+        out.append("The head was followed in every frame.")
+    else:
+        times = "once" if summary.losses == 1 else f"{summary.losses} times"
+        share = percent(summary.lost_frames / summary.frames)
+        why = next(iter(summary.lost_reasons), "")
+        most = "because" if len(summary.lost_reasons) == 1 else "mostly because"
+        out.append(
+            f"The head was lost {times}, for {summary.lost_frames:,} frames ({share}), {most}: "
+            f"{escape(why)}."
+        )
+    return out
+
+
+def _slowest(summary: Summary) -> str:
+    if not summary.stages or not summary.sums_ms.get("total"):
+        return ""
+    name = max(summary.stages, key=lambda stage: summary.sums_ms.get(stage, 0.0))
+    share = summary.sums_ms[name] / summary.sums_ms["total"]
+    return f"Most of it goes into {escape(name)} ({percent(share)})."
+
+
+def findings(summary: Summary, advice: Mapping[str, str] | None = None) -> list[Finding]:
+    """What stood out, worst first; ``advice`` replaces texts of ``ADVICE`` by key."""
+    texts = {**ADVICE, **(advice or {})}
+    found = {key: words for key, words in _checks(summary) if words}
+    return [Finding(key, words, texts.get(key, "")) for key, words in found.items()]
+
+
+def _checks(summary: Summary):
+    """(key, words) of every check, the words empty where all is well."""
+    if not summary.frames:
+        return
+    mean, frames = summary.mean, summary.frames
+    seen = max(1e-9, 1 - summary.lost_frames / frames)
+    lost = summary.lost_frames / frames
+    yield "stopped", f"The run stopped early: {summary.stopped}" if summary.stopped else ""
+    yield "lost", f"The head was lost in {percent(lost)} of the frames." if lost > 0.01 else ""
+    alive = mean.get("tracks_alive", 0.0) / seen
+    yield (
+        "few_features",
+        f"Only {alive:.0f} features were followed on average." if alive < 25 else "",
+    )
+    churn = mean.get("tracks_dropped", 0.0) / max(mean.get("tracks_alive", 0.0), 1)
+    words = f"{percent(churn)} of the features are dropped in every frame."
+    yield "churn", words if churn > 0.12 else ""
+    sure = mean.get("tracks_confidence", 0.0) / seen
+    yield "doubt", f"The tracking was unsure: {sure:.2f} on average." if sure < 0.4 else ""
+    axis, angle, time_s = summary.largest_turn
+    words = f"The head turns far: {axis} {angle:+.0f}° at {clock(time_s, fine=True)}."
+    yield "turn", words if abs(angle) > 35 else ""
+    held = mean.get("is_held", 0.0)
+    words = f"The motion was held in {percent(held)} of the frames."
+    yield "held", words if held > max(0.05, 1.5 * lost) else ""
+    hand = mean.get("is_hand_before_face", 0.0)
+    words = f"A hand was before the face in {percent(hand)} of the frames."
+    yield "hand", words if hand > 0.02 else ""
+    frozen = mean.get("is_cloud_frozen", 0.0)
+    words = f"Learning the skin's colour was paused in {percent(frozen)} of the frames."
+    yield "frozen", words if frozen > 0.5 else ""
+    skin = mean.get("skin_share", 0.0) / seen
+    words = f"Skin covers only {percent(skin)} of the picture."
+    yield "little_skin", words if 0 < skin < 0.01 else ""  # none at all: the tracker needs none
+    hidden = mean.get("occluded_share", 0.0)
+    words = f"{percent(hidden)} of the result shows what the source hides."
+    yield "hidden", words if hidden > 0.2 else ""
+    is_slow = 0 < summary.stage_fps < summary.driving_fps
+    words = f"Slower than the video: {summary.stage_fps:.1f} frames a second."
+    yield "slow", words if is_slow else ""

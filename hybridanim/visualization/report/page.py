@@ -1,0 +1,283 @@
+"""Summary, series and thumbnails of a run -> report.html, one file that needs nothing else.
+
+What a person wants first comes first: how it went in words, what to do about what went badly, the
+moments worth seeing, then plots over time, where the time went, and the settings. ``report`` makes
+the text, ``write_report`` puts it into a file.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hybridanim.types import Array
+from hybridanim.visualization.run_statistics import Series, Summary
+from hybridanim.visualization.thumbnails import Thumbnail
+
+from . import findings
+from .plots import Timeline, clock, event_plot, line_plot, stack_plot
+from .style import SCRIPT, STYLE
+
+OPTICAL = "3_optical_flow.mp4"  # only of a renderer that looks at it
+FILES_BESIDE = {
+    "overview.mp4": "all stages side by side",
+    "1_skin.mp4": "skin and blobs",
+    "2_tracks.mp4": "head and features",
+    "3_keypoints.mp4": "keypoints, seen and to reach",
+    OPTICAL: "all of the driver that is seen to move",
+    "4_flow.mp4": "motion in colour",
+    "4_grid.mp4": "motion as a rubber sheet",
+    "4_occlusion.mp4": "hidden places",
+    "5_result.mp4": "driver and result",
+    "frames.csv": "every number of every frame",
+    "config.json": "settings and versions",
+}
+SHADED = (
+    '<p class="soft">Shaded: the head was lost. Point at a plot to read its values at that time in '
+    "all of them.</p>"
+)
+
+
+def write_report(
+    path: str | Path, summary: Summary, series: Series, thumbnails: Sequence[Thumbnail], **more: Any
+) -> None:
+    """Write ``report(...)`` to a file; the keywords are the same."""
+    Path(path).write_text(report(summary, series, thumbnails, **more), encoding="utf-8")
+
+
+def report(
+    summary: Summary,
+    series: Series,
+    thumbnails: Sequence[Thumbnail],
+    *,
+    settings: Mapping[str, Any],
+    versions: Mapping[str, str],
+    advice: Mapping[str, str] | None = None,
+    title: str = "",
+    has_optical: bool = False,
+) -> str:
+    """The page, as HTML. ``advice`` replaces texts of ``report_findings.ADVICE`` by key.
+
+    has_optical: whether a video of the optical flow lies beside it.
+    """
+    time = Timeline(
+        series["time_s"], float(series["time_s"][:1].sum()) + summary.duration_s, series["is_lost"]
+    )
+    figures, lines = _plots(summary, series, time)
+    data = {
+        "start": time.start_s,
+        "end": time.end_s,
+        "time": np.round(time.time_s, 3).tolist(),
+        "plots": lines,
+    }
+    title = title or "How the animation went"
+    body = "".join(
+        (
+            f"<header><h1>{escape(title)}</h1>",
+            "".join(f'<p class="lead">{s}</p>' for s in findings.sentences(summary)),
+            _cards(summary),
+            "</header>",
+            _section("What to look at", _findings(summary, advice or {})),
+            _section("Moments", _moments(thumbnails)) if thumbnails else "",
+            _section("Over time", f'{SHADED}<div class="plots">{figures}</div>'),
+            _section("Where the time goes", _times(summary)),
+            _section("When the head was lost", _losses(summary)) if summary.losses else "",
+            _section("How it was made", _made(settings, versions, has_optical)),
+        )
+    )
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><main>{body}</main>"
+        f'<script type="application/json" id="series">{_safe_json(data)}</script>'
+        f"<script>{SCRIPT}</script></body></html>\n"
+    )
+
+
+def _safe_json(value: Any) -> str:
+    """JSON that cannot end the script element it stands in."""
+    return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _section(title: str, inside: str) -> str:
+    return f"<section><h2>{escape(title)}</h2>{inside}</section>" if inside else ""
+
+
+def _cards(summary: Summary) -> str:
+    found = 1 - summary.lost_frames / max(summary.frames, 1)
+    axis, angle, _ = summary.largest_turn
+    hands = round(summary.mean.get("is_hand_before_face", 0.0) * summary.frames)
+    cards = (
+        (f"{summary.frames:,}", f"frames, {summary.duration_s:.1f} s"),
+        (f"{summary.stage_fps:.0f}", "frames a second, stages alone"),
+        (findings.percent(found), "of the frames with the head found"),
+        (f"{abs(angle):.0f}°", f"largest head turn ({axis})"),
+        (f"{hands:,}", "frames with a hand before the face"),
+    )
+    items = "".join(f"<li><b>{escape(b)}</b><span>{escape(s)}</span></li>" for b, s in cards)
+    return f'<ul class="cards">{items}</ul>'
+
+
+def _findings(summary: Summary, advice: Mapping[str, str]) -> str:
+    found = findings.findings(summary, advice)
+    if not found:
+        words = "Nothing stood out: the head was followed throughout, and in time."
+        return f'<ul class="findings"><li class="good">{words}</li></ul>'
+    items = "".join(
+        f"<li><strong>{escape(f.words)}</strong>{_with_code(f.advice)}</li>" for f in found
+    )
+    return f'<ul class="findings">{items}</ul>'
+
+
+def _with_code(words: str) -> str:
+    """Escaped text, with `back-quoted` parts set as code."""
+    parts = escape(words).split("`")
+    return "".join(f"<code>{p}</code>" if k % 2 else p for k, p in enumerate(parts))
+
+
+def _moments(thumbnails: Sequence[Thumbnail]) -> str:
+    figures = ""
+    for moment in thumbnails:
+        data = base64.b64encode(moment.jpeg).decode()
+        when = f"{clock(moment.time_s, fine=True)}, frame {moment.index}"
+        what = moment.caption[:1].upper() + moment.caption[1:]
+        words = f"<b>{escape(what)}</b><span>{when}</span>" if what else f"<span>{when}</span>"
+        alt = escape(f"Driver and result at {when}. {what}".strip())
+        figures += (
+            f'<figure><img loading="lazy" alt="{alt}" src="data:image/jpeg;base64,{data}">'
+            f"<figcaption>{words}</figcaption></figure>"
+        )
+    return f'<div class="moments">{figures}</div>'
+
+
+def _plots(summary: Summary, series: Series, time: Timeline) -> tuple[str, list[list[list[float]]]]:
+    """All figures, and per figure the values of its lines, for reading off."""
+    if not len(time.time_s):
+        return "", []
+    angles = {name: series[f"{name}_deg"] for name in ("yaw", "pitch", "roll")}
+    counts = {name: series[f"tracks_{name}"] for name in ("alive", "new", "dropped")}
+    sure = {
+        name: series[f"{name}_confidence"]
+        for name in ("tracks", "landmarks", "rotation", "keypoints")
+    }
+    shares = {
+        "skin of the picture": 100 * series["skin_share"],
+        "to paint of the result": 100 * series["occluded_share"],
+    }
+    times = {name: series[f"{name}_ms"] for name in summary.stages}
+    lanes = {
+        "head lost": series["is_lost"],
+        "motion held": series["is_held"],
+        "hand before face": series["is_hand_before_face"],
+        "learning paused": series["is_cloud_frozen"],
+    }
+    frame_ms = 1000 / summary.driving_fps if summary.driving_fps > 0 else 0.0
+    limit = (frame_ms, f"one frame of the driver, {frame_ms:.1f} ms") if frame_ms else None
+    figures = (
+        event_plot("What happened when", lanes, time),
+        line_plot("Head rotation", "degrees", angles, time, least_span=10, is_gap=time.is_lost),
+        line_plot("Features", "a frame", counts, time, limits=(0, max(10, counts["alive"].max()))),
+        line_plot("Confidence", "0 to 1", sure, time, limits=(0, 1)),
+        stack_plot("Time of each stage", "ms", times, time, limit=limit),
+        line_plot("Areas", "% of all pixels", shares, time, limits=(0, _most(shares))),
+    )
+    lines = [[_rounded(v) for v in c.values()] for c in ({}, angles, counts, sure, times, shares)]
+    return "".join(figures), lines
+
+
+def _most(columns: Mapping[str, Array]) -> float:
+    return max(1.0, *(float(values.max()) for values in columns.values()))
+
+
+def _rounded(values: Array) -> list[float]:
+    return [float(f"{value:.3g}") for value in values]
+
+
+def _times(summary: Summary) -> str:
+    total = max(summary.sums_ms.get("total", 0.0), 1e-9)
+    rows = ""
+    for k, name in enumerate((*summary.stages, "total")):
+        share = summary.sums_ms.get(name, 0.0) / total
+        bar = (
+            f'<i class="line-{k}" style="width:{100 * share:.1f}%"></i>' if name != "total" else ""
+        )
+        rows += (
+            f'<tr><th scope="row">{escape(name)}</th>'
+            f'<td class="number">{summary.median_ms.get(name, 0.0):.1f}</td>'
+            f'<td class="number">{summary.slow_ms.get(name, 0.0):.1f}</td>'
+            f'<td class="number">{100 * share:.0f} %</td><td class="bar">{bar}</td></tr>'
+        )
+    head = "".join(
+        f'<th scope="col"{css}>{words}</th>'
+        for words, css in (
+            ("stage", ""),
+            ("median, ms", ' class="number"'),
+            ("95 % are faster than, ms", ' class="number"'),
+            ("share", ' class="number"'),
+            ("", ' class="bar" aria-hidden="true"'),
+        )
+    )
+    caption = (
+        "Time of each stage for one frame, without reading, drawing and writing. Coding the debug "
+        "videos beside the stages slows them; a run without them is faster."
+    )
+    return (
+        f'<div class="panel"><table><caption>{caption}</caption><thead><tr>{head}</tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _losses(summary: Summary) -> str:
+    rows = "".join(
+        f"<tr><td>{clock(s.start_s, fine=True)}</td><td>{clock(s.end_s, fine=True)}</td>"
+        f'<td class="number">{s.frames}</td><td>{escape(s.reason)}</td></tr>'
+        for s in summary.longest_losses
+    )
+    shown = len(summary.longest_losses)
+    which = "every loss" if shown == summary.losses else f"the {shown} longest of {summary.losses}"
+    return (
+        f'<div class="panel"><table><caption>From when to when, {which}.</caption><thead><tr>'
+        '<th scope="col">from</th><th scope="col">to</th><th scope="col" class="number">frames</th>'
+        f'<th scope="col">why</th></tr></thead><tbody>{rows}</tbody></table></div>'
+    )
+
+
+def _made(settings: Mapping[str, Any], versions: Mapping[str, str], has_optical: bool) -> str:
+    links = "".join(
+        f'<li><a href="{name}">{name}</a> <span class="soft">{words}</span></li>'
+        for name, words in FILES_BESIDE.items()
+        if has_optical or name != OPTICAL
+    )
+    return (
+        f'<div class="panel"><p>Beside this page, in the same folder:</p><ul>{links}</ul>'
+        f"{_table('Settings', settings)}{_table('Versions', versions)}</div>"
+    )
+
+
+def _table(title: str, values: Mapping[str, Any]) -> str:
+    """A folded table; a mapping inside becomes a group of rows."""
+    if not values:
+        return ""
+    rows = ""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            rows += (
+                f'<tr class="group"><th scope="rowgroup" colspan="2">{escape(str(key))}</th></tr>'
+            )
+            pairs = value.items()
+        else:
+            pairs = [(key, value)]
+        rows += "".join(
+            f'<tr><th scope="row">{escape(str(k))}</th><td><code>{escape(str(v))}</code></td></tr>'
+            for k, v in pairs
+        )
+    return (
+        f"<details><summary>{title}</summary><table><caption>{title} of this run, resolved."
+        f"</caption><tbody>{rows}</tbody></table></details>"
+    )

@@ -1,0 +1,88 @@
+"""A few small pictures of a run of any length: evenly spaced ones, and the moments that tell most.
+
+A row of numbers of every frame in; at most ``MOST`` spaced JPEGs and one per kind of moment kept.
+The picture is asked for only when it is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import cv2
+
+from hybridanim.types import Array
+
+from .run_statistics import Row
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """One moment: driver beside result."""
+
+    caption: str  # what it shows
+    time_s: float
+    index: int
+    jpeg: bytes
+
+
+class Thumbnails:
+    """Keeps pictures as JPEG; when there are too many spaced ones, every second goes."""
+
+    MOST = 8
+
+    def __init__(self) -> None:
+        self._spaced: list[Thumbnail] = []
+        self._stride = 1
+        self._moments: dict[str, tuple[float, Thumbnail]] = {}
+        self._frames = 0
+
+    def add(self, row: Row, picture: Callable[[], Array]) -> None:
+        """See a frame, keep it if it is one of the spaced ones or the most telling of its kind."""
+        kinds = list(self._telling(row))
+        is_spaced = self._frames % self._stride == 0
+        self._frames += 1
+        if not kinds and not is_spaced:
+            return
+        jpeg = _jpeg(picture())
+        time_s, index = float(row["time_s"]), int(row["index"])
+        for kind, worth, words in kinds:
+            self._moments[kind] = (worth, Thumbnail(words, time_s, index, jpeg))
+        if is_spaced:
+            self._spaced.append(Thumbnail("", time_s, index, jpeg))
+        if len(self._spaced) > self.MOST:
+            self._spaced = self._spaced[::2]
+            self._stride *= 2
+
+    def _telling(self, row: Row) -> Iterator[tuple[str, float, str]]:
+        """(kind, worth, words) of each kind of moment that this frame shows better than before."""
+        turn = max(("yaw", "pitch", "roll"), key=lambda axis: abs(float(row[f"{axis}_deg"])))
+        angle = float(row[f"{turn}_deg"])
+        if row["lost"]:
+            yield from self._better("lost", 1, f"first loss: {row['lost']}")
+            return
+        # a record counts from the next quarter of a degree: a slow turn is not coded every frame
+        yield from self._better(
+            "turn", float(int(abs(angle))), f"largest turn: {turn} {angle:+.0f}°"
+        )
+        if row["is_hand_before_face"]:
+            yield from self._better("hand", 1, "first hand before the face")
+        doubt = 1 - float(row["tracks_confidence"])
+        yield from self._better("doubt", doubt // 0.1, f"least confidence: {1 - doubt:.2f}")
+
+    def _better(self, kind: str, worth: float, words: str) -> Iterator[tuple[str, float, str]]:
+        if worth > self._moments.get(kind, (0.0, None))[0]:
+            yield kind, worth, words
+
+    @property
+    def pictures(self) -> list[Thumbnail]:
+        """In time order; a moment stands for the spaced picture of the same frame."""
+        moments = [thumbnail for _, thumbnail in self._moments.values()]
+        taken = {thumbnail.index for thumbnail in moments}
+        rest = [thumbnail for thumbnail in self._spaced if thumbnail.index not in taken]
+        return sorted([*moments, *rest], key=lambda thumbnail: thumbnail.index)
+
+
+def _jpeg(image: Array) -> bytes:
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 82])[1].tobytes()

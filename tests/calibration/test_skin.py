@@ -1,0 +1,58 @@
+"""The skin calibration learns the astronaut's skin and says clearly what it cannot use."""
+
+import cv2
+import numpy as np
+import pytest
+from skimage import data
+
+from calibration import skin
+from hybridanim.io import read_picture, write_picture
+from hybridanim.profiles import load_profile
+from hybridanim.segmentation import skin_model as skin_cloud
+
+
+@pytest.fixture
+def astronaut(tmp_path):
+    path = tmp_path / "astronaut.png"
+    write_picture(path, data.astronaut())
+    return path
+
+
+def test_profile_explains_the_face_it_was_learned_from(astronaut, tmp_path):
+    output, preview = tmp_path / "profile.toml", tmp_path / "preview.png"
+    assert skin.main([str(astronaut), "--output", str(output), "--preview", str(preview)]) == 0
+    profile = load_profile(output)
+    assert profile.origin.source == "astronaut.png"
+    assert len(profile.origin.source_sha256) == 64
+    generic = skin_cloud.generic_cloud()
+    cloud = skin_cloud.Cloud(skin_cloud.histogram_of_profile(profile), generic.other, 1.0)
+    yuv = cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2YUV)
+    likely = skin_cloud.probability(yuv, cloud.table())
+    assert np.median(likely[100:160, 200:250]) > 200  # cheeks, nose, chin
+    assert np.median(likely[300:500, 100:160]) < 60  # the suit
+    height, width = read_picture(preview).shape[:2]
+    assert (height, width) == (480, 3 * 480)
+
+
+def test_a_clip_is_read_too(astronaut, tmp_path):
+    frames = tmp_path / "clip"
+    frames.mkdir()
+    for i in range(3):
+        write_picture(frames / f"{i}.png", np.roll(data.astronaut(), 5 * i, axis=1))
+    output = tmp_path / "clip.toml"
+    assert skin.main([str(frames), "--output", str(output)]) == 0
+    assert load_profile(output).origin.source == "clip"
+
+
+@pytest.mark.parametrize("kind", ["missing", "text", "no face", "no folder"])
+def test_what_cannot_be_used_is_one_line_and_exit_2(kind, astronaut, tmp_path, capsys):
+    output, path = tmp_path / "p.toml", tmp_path / "input.png"
+    if kind == "text":
+        path.write_text("hello")
+    elif kind == "no face":
+        write_picture(path, data.coffee())
+    elif kind == "no folder":
+        path, output = astronaut, tmp_path / "no" / "p.toml"
+    assert skin.main([str(path), "--output", str(output)]) == 2
+    assert capsys.readouterr().err.startswith("error: ")
+    assert not output.exists()

@@ -1,0 +1,43 @@
+"""Stage 3 over time: a head that no head can look like is not passed on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hybridanim.config import KeypointsConfig
+from hybridanim.motion import sparse
+from hybridanim.types import Frame
+from tests.tracking.test_scene import CROP, SIZE, keypoints, source, tracks_of
+
+__all__ = ["source"]  # the fixture
+
+
+def step_with(source, wide: float, tall: float, confidence: float):
+    """The motion of a head that has become so much wider and taller since the first frame."""
+    image = np.zeros((SIZE, SIZE, 3), np.uint8)
+    config, state = KeypointsConfig(smooth=0), sparse.FollowState(crop=CROP)
+    state, _ = sparse.step(state, Frame(image), tracks_of(keypoints(), None), source, config, None)
+    stretched = np.array([[wide, 0, 160 * (1 - wide)], [0, tall, 120 * (1 - tall)]])
+    tracks = tracks_of(keypoints(stretched.astype(np.float32)), None)
+    tracks = replace(tracks, confidence_overall=confidence)
+    return sparse.step(state, Frame(image, 1, 0.04), tracks, source, config, None)[1]
+
+
+@pytest.mark.parametrize(
+    ("wide", "tall", "confidence", "is_held"),
+    [
+        (1.0, 0.5, 0.5, True),  # crushed behind a hand
+        (1.0, 2.0, 0.9, True),
+        (1.0, 1.3, 0.1, True),
+        (0.72, 1.0, 0.8, False),  # turned by 45 degrees
+        (1.6, 1.6, 0.3, False),  # came nearer
+    ],
+)
+def test_a_crushed_head_is_held(source, wide, tall, confidence, is_held):
+    motion = step_with(source, wide, tall, confidence)
+    assert motion.is_held == is_held
+    if is_held:
+        np.testing.assert_allclose(motion.target.xy_norm, source.keypoints.xy_norm, atol=0.02)

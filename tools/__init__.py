@@ -1,0 +1,1 @@
+"""Makers of this repository's own test data and pictures."""

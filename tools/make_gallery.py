@@ -1,0 +1,88 @@
+"""Draw docs/gallery.md anew: many kinds of sources, moved by both renderers, easy to failing.
+
+``python -m tools.make_gallery`` writes gallery.md and pictures/gallery/*.jpg into docs; what is
+in it is the table tools/gallery/rows.toml. ``--weights FILE`` shows another learned renderer.
+``--driver CLIP`` moves all the sources by a clip of your own, of which only keypoints are shown.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from .gallery import drawing, page, portraits
+from .gallery.page import Entry
+
+ROOT = Path(__file__).parents[1]
+
+
+def make(
+    out: Path,
+    entries: Sequence[Entry],
+    *,
+    weights: Path | None = None,
+    with_pixels: bool = True,
+    size: int = 256,
+    cell_px: int = 120,
+) -> dict[str, Path]:
+    """Draw every entry's row below ``out``; the pictures by the entries' names.
+
+    with_pixels: show the drivers themselves, otherwise only their keypoints. size: side of the
+    results in pixels; cell_px: of a cell of the rows.
+    """
+    folder = out / page.PICTURES
+    folder.mkdir(parents=True, exist_ok=True)
+    renderers = drawing.Renderers(size, weights)
+    found: dict[str, Path] = {}
+    for driver in dict.fromkeys(entry.driver for entry in entries):
+        group = [entry for entry in entries if entry.driver == driver]
+        sources = [portraits.picture(entry.source) for entry in group]
+        times = [entry.times_s for entry in group]
+        rows = drawing.rows(renderers, driver, sources, times, with_pixels=with_pixels)
+        for entry, row in zip(group, rows, strict=True):
+            if row.refusal:
+                print(f"{entry.name}: {row.refusal}")
+                continue
+            found[entry.name] = folder / f"{entry.name}.jpg"
+            picture = Image.fromarray(drawing.picture(row, cell_px))
+            picture.save(found[entry.name], quality=85, optimize=True)
+            print(found[entry.name])
+    return found
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line: draw the gallery."""
+    parser = argparse.ArgumentParser(description="Draw the gallery anew.")
+    parser.add_argument("--out", type=Path, help="folder of gallery.md; docs without --driver")
+    parser.add_argument("--weights", type=Path, help="weights of the learned renderer")
+    parser.add_argument("--driver", type=Path, help="a clip of your own, in place of all drivers")
+    parser.add_argument("--only", nargs="+", help="draw these rows anew, and leave the page")
+    parser.add_argument("--text", action="store_true", help="only write the page anew")
+    given = parser.parse_args(arguments)
+    if given.driver is not None and not given.driver.exists():
+        parser.error(f"--driver: expected a video, got {given.driver}; check the name")
+    entries = page.entries()
+    if given.driver is not None:
+        entries = page.entries_of_driver(given.driver, portraits.names())
+    names = [entry.name for entry in entries]
+    unknown = sorted(set(given.only or ()) - set(names))
+    if unknown:
+        parser.error(f"--only: expected names of rows, got {', '.join(unknown)}; there are {names}")
+    out = given.out or (ROOT / "docs" if given.driver is None else Path("out/gallery"))
+    chosen = [entry for entry in entries if not given.only or entry.name in given.only]
+    if not given.text:
+        make(out, chosen, weights=given.weights, with_pixels=given.driver is None)
+    places = {name: out / page.PICTURES / f"{name}.jpg" for name in names}
+    pictures = {name: path for name, path in places.items() if path.exists()}
+    if not given.only:
+        text = page.text(entries, pictures, given.weights)
+        (out / "gallery.md").write_text(text, encoding="utf-8")
+    size = sum(path.stat().st_size for path in pictures.values())
+    print(f"{out}: {len(pictures)} rows, {size / 1e6:.2f} MB of pictures")
+
+
+if __name__ == "__main__":
+    main()
