@@ -1,9 +1,66 @@
-"""Where this package's own files lie."""
+"""The package's own files, and files that appear whole or not at all."""
 
 from __future__ import annotations
 
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 PACKAGE = Path(__file__).resolve().parent
 WEIGHTS = PACKAGE / "weights"
 EXAMPLE_DRIVING = PACKAGE / "assets" / "driving.mp4"
+
+_MOST_NAME = 32  # characters of the target's name in that of its part, so that it is never too long
+
+
+@contextmanager
+def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
+    """An open binary file that takes the place of ``path`` when the block ends without an error.
+
+    Until then it lies beside ``path`` under a random name that nobody else has; after an error it
+    is gone and ``path`` is as it was. Raises OSError where the folder cannot be written.
+    """
+    part = part_file(path)
+    try:
+        with open(part, "wb") as file:
+            yield file
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def part_file(path: str | Path, suffix: str = ".part") -> Path:
+    """A new empty file beside ``path``, with the usual permissions and a random name."""
+    number, name = tempfile.mkstemp(**_beside(path, suffix))
+    os.close(number)
+    os.chmod(name, 0o666 & ~_umask())
+    return Path(name)
+
+
+def part_folder(path: str | Path, suffix: str = ".part") -> Path:
+    """A new empty folder beside ``path``, with the usual permissions and a random name."""
+    name = tempfile.mkdtemp(**_beside(path, suffix))
+    os.chmod(name, 0o777 & ~_umask())
+    return Path(name)
+
+
+def sha256(path: str | Path) -> str:
+    """Hex digest of one file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _beside(path: str | Path, suffix: str) -> dict[str, str]:
+    path = Path(path).absolute()
+    return {"dir": str(path.parent), "prefix": f".{path.name[:_MOST_NAME]}.", "suffix": suffix}
+
+
+def _umask() -> int:
+    """The process's own; there is no way to read it but to set it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

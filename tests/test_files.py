@@ -1,0 +1,52 @@
+"""Files that appear whole or not at all."""
+
+import hashlib
+import os
+
+import pytest
+
+from hybridanim import files
+
+
+def test_a_file_appears_whole(tmp_path):
+    path = tmp_path / "a.bin"
+    with files.atomic_write(path) as file:
+        file.write(b"new")
+        assert not path.exists()
+    assert path.read_bytes() == b"new"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.bin"]
+    assert files.sha256(path) == hashlib.sha256(b"new").hexdigest()
+
+
+def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+    with pytest.raises(ZeroDivisionError), files.atomic_write(path) as file:
+        file.write(b"half")
+        raise ZeroDivisionError
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_parts_are_new_and_named_at_random(tmp_path):
+    name = "n" * 250  # the longest that file systems take is 255 bytes
+    parts = {files.part_file(tmp_path / name) for _ in range(3)}
+    parts |= {files.part_folder(tmp_path / name) for _ in range(3)}
+    assert len(parts) == 6 and all(part.parent == tmp_path for part in parts)
+
+
+def test_permissions_are_the_usual_ones(tmp_path):
+    before = os.umask(0o027)
+    try:
+        with files.atomic_write(tmp_path / "a") as file:
+            file.write(b"")
+        folder = files.part_folder(tmp_path / "b")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o640
+    assert folder.stat().st_mode & 0o777 == 0o750
+
+
+def test_the_packages_own_files_are_there():
+    assert files.EXAMPLE_DRIVING.is_file()
+    assert len(list(files.WEIGHTS.glob("*.safetensors"))) >= 4
