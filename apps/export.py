@@ -13,9 +13,7 @@ import tyro
 from hybridanim import __version__
 from hybridanim.errors import InputError
 from hybridanim.io import provenance
-from hybridanim.networks import shipped
-from hybridanim.networks.weights import read_header
-from hybridanim.runtime import detector
+from hybridanim.networks.weights import DETECTOR, RENDERER, read_header
 
 from .terminal import PROGRAM, listen, make_folder
 
@@ -78,8 +76,8 @@ def _weights_files(given: Path | None) -> list[Path]:
     """That file, or those of the repository that are there."""
     if given is not None:
         return [given]
-    read_header(shipped.WEIGHTS)  # says what to do when it is missing
-    return [path for path in (shipped.WEIGHTS, detector.WEIGHTS) if path.is_file()]
+    read_header(RENDERER.path)  # says what to do when it is missing
+    return [path for path in (RENDERER.path, DETECTOR.path) if path.is_file()]
 
 
 def _refuse_to_replace(job: ExportJob, paths: list[Path]) -> None:

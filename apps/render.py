@@ -25,9 +25,7 @@ from hybridanim.profiles import load_profiles
 from hybridanim.rendering.output_frame import Composer
 from hybridanim.types import Array, FaceBox, Source
 from hybridanim.visualization.debug_writer import DebugWriter
-from stages import build as parts
 from stages.pipeline import Pipeline, build
-from stages.resting import rest_at
 
 from .guards import DebugOutputs, refuse_clashes, undisturbed
 from .streaming import animated, shared_processors, sharing
@@ -68,7 +66,7 @@ def render(
     with ExitStack() as quiet, ExitStack() as stack:
         reader = stack.enter_context(io.open_source(driving_path, job.start, job.end))
         view = views.view_of_faces(_faces(glances), reader.height, reader.width)
-        pipeline.view = view
+        pipeline.set_view(view)
         _set_reference(pipeline, job, chosen, summary)
         composer = Composer(job, source)
         sink = stack.enter_context(_open_sink(job, reader, composer, driving_path, record))
@@ -101,8 +99,8 @@ def render(
         summary.has_debug = job.debug is not None and not debug.failure
         warnings = reader.warning, sink.warning, debug.failure
         summary.notes += [warning for warning in warnings if warning]
-        for about in parts.networks_of(pipeline.detector, pipeline.generate):
-            summary.notes += about.notes
+        for info in pipeline.runtime_info:
+            summary.notes += info.notes
         _note_losses(summary)
         provenance.write_sidecar(sink.path, record)
     return summary
@@ -186,9 +184,7 @@ def _set_reference(
             f"--reference {job.reference}: expected a frame with a clear face, found none"
             " there; choose another frame, or auto"
         )
-    if glance is not None and glance.is_clear and picture is not None:
-        assert pipeline.view is not None
-        rest_at(pipeline, driver_scan.as_reference(glance, pipeline.view), picture)
+    if glance is not None and pipeline.set_reference(picture, glance):
         summary.notes.append(f"Reference: frame {glance.index} ({glance.time_s:.2f} s).")
 
 

@@ -17,8 +17,8 @@ import cv2
 
 from hybridanim.config import PipelineConfig
 from hybridanim.types import Frame, Results
-from stages import build
-from stages.pipeline import Followed, Pipeline, Stage
+from stages.build import Renderer, uses_networks
+from stages.pipeline import Followed, Pipeline
 
 from .overlap import overlapped
 
@@ -27,7 +27,7 @@ Seen = tuple[Frame, Followed]  # the frame as it was read, and what stages 1 to 
 
 def sharing(config: PipelineConfig) -> PipelineConfig:
     """The config with networks that leave room for another one at the same time."""
-    if config.networks.threads or config.render.renderer != "learned":
+    if config.networks.threads or not uses_networks(config):
         return config
     threads = max(1, (os.cpu_count() or 1) // 2)
     return replace(config, networks=replace(config.networks, threads=threads))
@@ -43,7 +43,7 @@ def animated(pipeline: Pipeline, frames: Iterable[Frame]) -> Generator[tuple[Fra
         return seen[0], pipeline.render(seen[1])
 
     renderers: list[Callable[[Seen], tuple[Frame, Results]]] = [render]
-    if pipeline.config.render.renderer == "learned":
+    if uses_networks(pipeline.config):
         renderers.append(_second_renderer(pipeline))
     return overlapped(frames, [follow], renderers)
 
@@ -52,8 +52,8 @@ def _second_renderer(pipeline: Pipeline) -> Callable[[Seen], tuple[Frame, Result
     """Loaded in its own thread with its first frame, so that no other frame waits for it."""
 
     @cache
-    def own() -> tuple[Stage, Stage]:
-        return build.renderers(pipeline.config)
+    def own() -> Renderer:
+        return pipeline.new_renderer()
 
     def render(seen: Seen) -> tuple[Frame, Results]:
         return seen[0], pipeline.render(seen[1], own())

@@ -34,7 +34,7 @@ from hybridanim.errors import InputError
 from hybridanim.evaluation.face_evaluator import Judge
 from hybridanim.evaluation.scores import Judges, pooled
 from hybridanim.geometry import crop_image
-from hybridanim.networks import shipped
+from hybridanim.networks import weights as weights_files
 from hybridanim.training.animator import export
 from hybridanim.training.animator.trainer import CHECKPOINT, Trainer
 from hybridanim.training.config import Phase, TrainConfig
@@ -179,7 +179,7 @@ def costs(weights: Path, net: Published) -> dict[str, dict[str, float]]:
     ``source`` is what is needed once a source, ``frame`` what every frame costs after that. The
     published program encodes the source anew for every frame: it does both each time.
     """
-    animator = shipped.load_net(weights).to(memory_format=torch.channels_last)  # pyright: ignore
+    animator = weights_files.read_animator(weights).to(memory_format=torch.channels_last)  # pyright: ignore
     picture = torch.rand(1, 3, SIZE, SIZE).contiguous(memory_format=torch.channels_last)
     count = len(animator.motion.log_reach)
     given, generator = [given_points(count, 1) for _ in range(2)], net.generator

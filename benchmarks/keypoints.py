@@ -17,9 +17,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from hybridanim.config import RuntimeConfig
 from hybridanim.face import aligner
 from hybridanim.face.mesh_network import frames_of
-from hybridanim.runtime.detector import load_detector
+from hybridanim.runtime import networks
 from hybridanim.training.data import tracked
 from hybridanim.training.data.cache import anchors_of
 from hybridanim.training.detector import validation as measure
@@ -94,7 +95,7 @@ def main() -> None:
     """Read the clips one by one, measure, print."""
     options = _arguments()
     cv2.setNumThreads(1)
-    detector = load_detector(options.weights, threads=1)
+    detector = networks.detector(options.weights, RuntimeConfig("torch", "f32"))
     scores: dict[str, dict[str, dict[str, float]]] = {}
     for clip in sorted(options.data.glob("*.mp4")):
         frames = list(frames_of(clip))[: options.frames or None]

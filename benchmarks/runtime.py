@@ -23,10 +23,9 @@ import torch
 
 from hybridanim import geometry
 from hybridanim.config import RuntimeConfig
-from hybridanim.networks import shipped
-from hybridanim.networks.weights import read_weights
+from hybridanim.networks.weights import DETECTOR, RENDERER, read_weights
 from hybridanim.rendering.learned import Compositor
-from hybridanim.runtime import detector, networks, sample_inputs
+from hybridanim.runtime import networks, sample_inputs
 from hybridanim.runtime.torch_backend import TorchAnimator, TorchDetector
 
 from .speed import machine, summary
@@ -37,7 +36,7 @@ _WARM_UP, _THREADS = 10, 2
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", type=Path, help="where the figures are written")
-    parser.add_argument("--weights", type=Path, default=shipped.WEIGHTS)
+    parser.add_argument("--weights", type=Path, default=RENDERER.path)
     parser.add_argument("--frames", type=int, default=60)
     given = parser.parse_args()
     torch.set_num_threads(_THREADS)
@@ -68,20 +67,20 @@ def animators(weights: Path, frames: int) -> dict[str, Any]:
             "move": timed(
                 lambda nets=nets, at=encoded: nets.move(at, sample.source, sample.target), frames
             ),
-            "paint": timed(lambda nets=nets, at=encoded, m=moved: nets.paint(at, m), frames),
+            "paint": timed(lambda nets=nets, m=moved: nets.paint(m.features), frames),
             "levels": round(float(np.abs(picture_of(nets, sample) - wanted).mean()), 3),
         }
     return found
 
 
 def detectors(frames: int) -> dict[str, Any]:
-    net = read_weights(detector.WEIGHTS).detector
+    net = read_weights(DETECTOR.path).detector
     assert net is not None
     picture = sample_inputs.batch(sample_inputs.checks(net.size, 1)[1].picture)
     reference = TorchDetector(net, bf16=False)
     wanted = reference(picture)[0]
     found = {}
-    for name, run in runs("detector", detector.WEIGHTS, reference, TorchDetector(net, bf16=True)):
+    for name, run in runs("detector", DETECTOR.path, reference, TorchDetector(net, bf16=True)):
         off = np.abs(run(picture)[0] - wanted).mean()
         found[name] = {
             "detect": timed(lambda run=run: run(picture), frames),
@@ -92,13 +91,13 @@ def detectors(frames: int) -> dict[str, Any]:
 
 def runs(part: str, weights: Path, *by_torch: Any) -> list[tuple[str, Any]]:
     """Every runtime and precision, exported anew."""
-    out = [(f"torch {nets.about.precision}", nets) for nets in by_torch]
+    out = [(f"torch {nets.runtime_info.precision}", nets) for nets in by_torch]
     with tempfile.TemporaryDirectory() as folder:
         for precision in ("f32", "bf16", "int8"):
             config = RuntimeConfig("openvino", precision, Path(folder))
             load = networks.animator if part == "animator" else networks.detector
             nets: Any = load(weights, config)
-            name = f"{nets.about.runtime} {precision}"
+            name = f"{nets.runtime_info.runtime} {precision}"
             out.append((name, nets if part == "animator" else nets._network))
     return out
 
@@ -107,7 +106,7 @@ def picture_of(nets: Any, sample: sample_inputs.Sample) -> np.ndarray:
     """The blended picture as float32."""
     encoded = nets.encode(sample.picture)
     moved = nets.move(encoded, sample.source, sample.target)
-    paint, alpha = nets.paint(encoded, moved)
+    paint, alpha = nets.paint(moved.features)
     grid = geometry.resize_grid(moved.flow, len(paint))
     still = geometry.warp(sample.picture, grid, cv2.INTER_LINEAR)
     return alpha[..., None] * paint + (1 - alpha[..., None]) * still

@@ -17,9 +17,8 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from hybridanim.networks import shipped
 from hybridanim.networks.blocks import Points
-from hybridanim.networks.weights import read_weights
+from hybridanim.networks.weights import read_animator, read_weights
 from hybridanim.runtime import detector as detectors
 
 from . import first_order_model as published
@@ -52,7 +51,7 @@ def reference() -> dict[str, Any]:
 
 def gflop() -> dict[str, float]:
     """Of one frame, or of one source for ``encode``."""
-    net = shipped.load_net()
+    net = read_animator()
     side = net.sizes.picture_px
     count = len(net.motion.log_reach)
     picture = torch.rand(1, 3, side, side)

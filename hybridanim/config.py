@@ -118,7 +118,7 @@ class DenseConfig:
 class RenderConfig:
     """Stage 5: warp the source, paint what it never showed, composite."""
 
-    renderer: Literal["warp", "learned"] = "warp"
+    renderer: str = "warp"
     """warp moves the source's own pixels; learned also paints what the source never showed."""
     weights: Path | None = None
     """Weights of one's own, a .safetensors file of the trainer: detector, renderer or both."""
@@ -142,7 +142,7 @@ class RuntimeConfig:
     runtime: Literal["auto", "openvino", "torch"] = "auto"
     """What runs the learned networks; auto is OpenVINO where it is installed, else torch."""
     precision: Literal["auto", "int8", "bf16", "f32"] = "auto"
-    """Of OpenVINO's networks; auto is the fastest one here whose pictures hold."""
+    """Of the networks; auto is the fastest one here whose pictures hold. Torch has no int8."""
     cache: Path | None = None
     """Folder that keeps the compiled networks; without it, the system's folder for caches."""
     threads: int = 0
@@ -156,7 +156,7 @@ class RuntimeConfig:
 class PipelineConfig:
     """Everything that decides what the pipeline does to a source and a stream of frames."""
 
-    tracker: Literal["classical", "learned", "hybrid"] = "classical"
+    tracker: str = "classical"
     """classical: skin, corners, landmarks; learned: a network's keypoints; hybrid: both."""
     face: int = 0
     """Which face of the source when there are several: 0 is the largest, 1 the next."""

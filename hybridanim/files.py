@@ -35,7 +35,8 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
 
 def part_file(path: str | Path, suffix: str = ".part") -> Path:
     """A new empty file beside ``path``, with the usual permissions and a random name."""
-    number, name = tempfile.mkstemp(**_beside(path, suffix))
+    folder, prefix = _beside(path)
+    number, name = tempfile.mkstemp(suffix, prefix, folder)
     os.close(number)
     os.chmod(name, 0o666 & ~_umask())
     return Path(name)
@@ -43,7 +44,8 @@ def part_file(path: str | Path, suffix: str = ".part") -> Path:
 
 def part_folder(path: str | Path, suffix: str = ".part") -> Path:
     """A new empty folder beside ``path``, with the usual permissions and a random name."""
-    name = tempfile.mkdtemp(**_beside(path, suffix))
+    folder, prefix = _beside(path)
+    name = tempfile.mkdtemp(suffix, prefix, folder)
     os.chmod(name, 0o777 & ~_umask())
     return Path(name)
 
@@ -54,9 +56,10 @@ def sha256(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _beside(path: str | Path, suffix: str) -> dict[str, str]:
+def _beside(path: str | Path) -> tuple[Path, str]:
+    """Folder of a path, and how the names of its parts begin."""
     path = Path(path).absolute()
-    return {"dir": str(path.parent), "prefix": f".{path.name[:_MOST_NAME]}.", "suffix": suffix}
+    return path.parent, f".{path.name[:_MOST_NAME]}."
 
 
 def _umask() -> int:

@@ -12,6 +12,7 @@ Pictures are RGB everywhere.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -246,13 +247,24 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class LearnedFeatures:
+    """Stage 4 of the learned renderer: all that its generator reads, of source and motion.
+
+    Maps by the networks' own names, each (1, C, h, w) float32 but for the flow, (1, h, w, 2).
+    """
+
+    source: Mapping[str, Array]  # the encoded source
+    motion: Mapping[str, Array]  # flow, occlusion and features of this frame
+
+
+@dataclass(frozen=True, slots=True)
 class DenseMotion:
     """Stage 4: for every cell of the output, where in the source it comes from."""
 
     grid_norm: Array  # (h, w, 2) float32, absolute source position of each cell (backward flow)
     occlusion: Array  # (h, w) float32 in [0, 1], 1 = the source shows it, 0 = must be painted
     weights: Array | None = None  # (K+1, h, w) float32, share of each local map; 0 = background
-    features: Any = None  # what a learned generator reads beside the flow; its own type
+    features: LearnedFeatures | None = None  # what a learned generator reads beside the flow
     background: Array | None = None  # (2, 3) float32 source <- output, norm; None = it stands
 
     def __post_init__(self) -> None:

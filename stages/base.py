@@ -1,4 +1,4 @@
-"""What every stage owes (Stage), and how a run times and keeps them (Run)."""
+"""What every stage owes (Stage), and how a run times them (Run)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from hybridanim.runtime.base import RuntimeInfo
 from hybridanim.types import Array
 
 
@@ -14,12 +15,20 @@ class Stage:
     """One numbered step: typed values in, exactly one typed value out.
 
     A subclass sets ``name`` and implements ``__call__`` and ``draw``; state lives in its fields
-    and ``reset`` makes it as new.
+    and ``reset`` makes it as new. What it can do is told by its constructor's arguments.
     """
 
     name: str = ""
-    _config: Any  # the stage's own dataclass of settings
     __call__: Callable[..., Any]  # each stage has its own inputs
+
+    def __init__(self, config: Any) -> None:
+        """config: the stage's own dataclass of settings."""
+        self._config = config
+
+    @property
+    def runtime_info(self) -> RuntimeInfo | None:
+        """Where its networks run; None for a stage without one."""
+        return None
 
     def draw(self, canvas: Array, output: Any) -> Array:
         """Show ``output`` on a copy of ``canvas``, (H, W, 3) uint8 RGB; never on the fast path."""

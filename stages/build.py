@@ -1,13 +1,16 @@
-"""PipelineConfig -> the parts that its options choose: detector, stages 1 and 2, stages 4 and 5.
+"""PipelineConfig -> the stages that its options choose; the registry of renderers.
 
 ``--weights`` names one file that may hold a keypoint detector, a renderer, or both; what it does
-not hold comes from the repository's own weights. Networks are loaded only where they run.
+not hold comes from the package's own weights. Its header is read once; networks are loaded only
+where they run.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple, TypeVar
 
 from hybridanim.config import PipelineConfig
 from hybridanim.errors import InputError
@@ -15,52 +18,45 @@ from hybridanim.face.aligner import Aligner
 from hybridanim.face.anchors import ANCHORS
 from hybridanim.networks.weights import Header, read_header
 from hybridanim.profiles import Profiles
+from hybridanim.tracking.base import TrackerParts
 from hybridanim.tracking.detection import Detector
+from hybridanim.tracking.registry import TRACKERS
 
 from .base import Stage
 from .s1_segment import NoSkin, Segment
-from .s2_track import HeadTrack, HybridTrack, LearnedTrack, Track
+from .s2_track import Track
+from .s3_keypoints import Keypoints
 from .s4_motion import Dense, LearnedDense
 from .s5_generate import Generate, LearnedGenerate
 
-if TYPE_CHECKING:
-    from hybridanim.runtime.networks import About
+_T = TypeVar("_T")
 
 
-def detector_of(config: PipelineConfig) -> Detector | None:
-    """The keypoint detector, or None for the classical tracker; InputError for unfit weights."""
-    header = _header(config)
-    if config.tracker == "classical":
-        return None
-    from hybridanim.runtime import networks  # where they run, they import OpenVINO or torch
+class Renderer(NamedTuple):
+    """Stages 4 and 5, which belong together."""
 
-    own = header is not None and header.detector is not None
-    return networks.detector(config.render.weights if own else None, config.networks)
+    dense: Dense
+    generate: Generate
 
 
-def trackers(
-    config: PipelineConfig, profiles: Profiles, aligner: Aligner, detector: Detector | None
-) -> tuple[Stage, HeadTrack]:
-    """Stages 1 and 2."""
-    track: HeadTrack
-    if detector is None or config.tracker == "classical":
-        segment = Segment(config.segment, profiles.skin)
-        track = Track(config.track, profiles, aligner)
-    elif config.tracker == "hybrid":
-        segment, track = NoSkin(config.tracker), HybridTrack(detector, config.track, profiles)
-    else:
-        segment, track = NoSkin(config.tracker), LearnedTrack(detector, profiles)
-    track.has_behind = config.keypoints.moves_background
-    return segment, track
+@dataclass(frozen=True)
+class RendererEntry:
+    """How a renderer is built, and what it needs."""
+
+    build: Callable[[PipelineConfig, Header | None], Renderer]  # header: of ``--weights``
+    uses_networks: bool = False  # two of them at a time pay on several processors
 
 
-def renderers(config: PipelineConfig) -> tuple[Stage, Stage]:
-    """Stages 4 and 5: in closed form, or the two halves of the learned renderer."""
-    if config.render.renderer == "warp":
-        return Dense(config.dense), Generate(config.render)
-    from hybridanim.rendering import learned as learned_rendering  # the warp does without networks
+def warp_renderer(config: PipelineConfig, header: Header | None) -> Renderer:
+    """Stages 4 and 5 in closed form."""
+    return Renderer(Dense(config.dense), Generate(config.render))
 
-    header = _header(config)
+
+def learned_renderer(config: PipelineConfig, header: Header | None) -> Renderer:
+    """Stages 4 and 5 by the dense motion network and the generator of a weights file."""
+    from hybridanim.rendering.learned import LearnedRenderer  # with the runtime: OpenVINO or torch
+    from hybridanim.runtime import networks
+
     own: Path | None = None
     if header is not None and header.sizes is not None:
         own = config.render.weights
@@ -69,52 +65,106 @@ def renderers(config: PipelineConfig) -> tuple[Stage, Stage]:
             f"--weights {config.render.weights}: expected a renderer for this kind of object, got"
             " a detector alone; add --renderer warp, or train the renderer as well"
         )
-    pin_border = config.render.pin_border if config.render.paste_back else 0.0
-    learned = learned_rendering.load(own, runtime=config.networks, pin_border=pin_border)
-    return LearnedDense(learned), LearnedGenerate(learned)
+    nets = networks.animator(own, config.networks, header if own else None)
+    renderer = LearnedRenderer(nets)
+    return Renderer(LearnedDense(config.dense, renderer), LearnedGenerate(config.render, renderer))
 
 
-def sees_optical(config: PipelineConfig, dense: Stage) -> bool:
-    """Whether stage 4 looks at the driver's optical flow, and may."""
-    return config.keypoints.optical_flow == "auto" and getattr(dense, "has_optical", False)
+RENDERERS: dict[str, RendererEntry] = {
+    "warp": RendererEntry(warp_renderer),
+    "learned": RendererEntry(learned_renderer, uses_networks=True),
+}
 
 
-def networks_of(*parts: object) -> list[About]:
-    """What runs the learned networks among a pipeline's parts, and why not something else."""
-    found = [getattr(part, "about", None) for part in parts]
-    return [about for about in found if about is not None]
+class Builder:
+    """Builds the stages of one config; reads the header of ``--weights`` once."""
+
+    def __init__(self, config: PipelineConfig) -> None:
+        """Raise InputError for an unknown tracker or renderer, or weights without a use."""
+        self.config = config
+        self.tracker = _chosen("--tracker", config.tracker, TRACKERS)
+        self._renderer = _chosen("--renderer", config.render.renderer, RENDERERS)
+        self._header = self._read_header()
+
+    def detector(self) -> Detector | None:
+        """The keypoint detector, None for a tracker without one; InputError for unfit weights."""
+        if not self.tracker.uses_detector:
+            return None
+        from hybridanim.runtime import networks  # OpenVINO or torch
+
+        own = self._header is not None and self._header.detector is not None
+        weights = self.config.render.weights if own else None
+        return networks.detector(weights, self.config.networks, self._header if own else None)
+
+    def front(
+        self, profiles: Profiles, aligner: Aligner, detector: Detector | None
+    ) -> tuple[Stage, Track]:
+        """Stages 1 and 2."""
+        config, tracker = self.config, self.tracker
+        parts = TrackerParts(config.track, profiles, aligner, detector)
+        segment: Stage = NoSkin(config.segment, config.tracker)
+        if tracker.uses_skin:
+            segment = Segment(config.segment, profiles.skin)
+        moves = config.keypoints.moves_background
+        return segment, Track(tracker.build(parts), track_background=moves)
+
+    def keypoints(self, dense: Dense) -> Keypoints:
+        """Stage 3: with the driver's optical flow where stage 4 uses it."""
+        config = self.config.keypoints
+        if not dense.uses_optical_flow:
+            config = replace(config, optical_flow="off")
+        return Keypoints(config)
+
+    def renderer(self) -> Renderer:
+        """Stages 4 and 5, new ones at each call."""
+        return self._renderer.build(self.config, self._header)
+
+    def _read_header(self) -> Header | None:
+        """What ``--weights`` holds; InputError when the other options leave it no use."""
+        path = self.config.render.weights
+        if path is None:
+            return None
+        header = read_header(path)
+        self._refuse_unfit(header, f"--weights {path}")
+        uses_detector = header.detector is not None and self.tracker.uses_detector
+        if not uses_detector and (header.sizes is None or not self._renderer.uses_networks):
+            part, option = ("renderer", "--renderer learned")
+            if header.detector is not None:
+                part, option = ("detector", "--tracker learned")
+            raise InputError(
+                f"--weights {path}: expected an option that uses its {part}, got none; add {option}"
+            )
+        return header
+
+    def _refuse_unfit(self, header: Header, option: str) -> None:
+        if header.kind == "object" and not self.tracker.uses_detector:
+            raise InputError(
+                f"{option}: expected a learned tracker for weights of an object, got --tracker"
+                f" {self.config.tracker}, which follows faces; add --tracker learned or --tracker"
+                " hybrid"
+            )
+        if header.kind == "object" and header.detector is None:
+            raise InputError(
+                f"{option}: expected a keypoint detector for this kind of object, got a renderer"
+                " alone; give the file that the trainer exported with its detector"
+            )
+        known = header.detector is None or header.detector.get("count") == len(ANCHORS)
+        if header.window == "head" and not known:
+            raise InputError(
+                f"{option}: expected a detector of the {len(ANCHORS)} anchors of a face, got one"
+                " of other keypoints; train it on whole frames, as for objects"
+            )
 
 
-def _header(config: PipelineConfig) -> Header | None:
-    """What ``--weights`` holds; InputError when the other options leave it no use."""
-    path = config.render.weights
-    if path is None:
-        return None
-    header = read_header(path)
-    if header.kind == "object" and config.tracker == "classical":
+def uses_networks(config: PipelineConfig) -> bool:
+    """Whether the config's renderer runs networks, so that two of them at a time pay."""
+    return _chosen("--renderer", config.render.renderer, RENDERERS).uses_networks
+
+
+def _chosen(option: str, name: str, registry: Mapping[str, _T]) -> _T:
+    """The registry's entry; InputError that lists the names."""
+    if name not in registry:
         raise InputError(
-            f"--weights {path}: expected a learned tracker for weights of an object, got --tracker"
-            " classical, which follows faces; add --tracker learned or --tracker hybrid"
+            f"{option}: expected one of {', '.join(registry)}, got {name!r}; correct the name"
         )
-    if header.kind == "object" and header.detector is None:
-        raise InputError(
-            f"--weights {path}: expected a keypoint detector for this kind of object, got a"
-            " renderer alone; give the file that the trainer exported with its detector"
-        )
-    known = header.detector is None or header.detector.get("count") == len(ANCHORS)
-    if header.window == "head" and not known:
-        raise InputError(
-            f"--weights {path}: expected a detector of the {len(ANCHORS)} anchors of a face, got"
-            " one of other keypoints; train it on whole frames, as for objects"
-        )
-    is_used = (header.detector is not None and config.tracker != "classical") or (
-        header.sizes is not None and config.render.renderer == "learned"
-    )
-    if not is_used:
-        part, option = ("renderer", "--renderer learned")
-        if header.detector is not None:
-            part, option = ("detector", "--tracker learned")
-        raise InputError(
-            f"--weights {path}: expected an option that uses its {part}, got none; add {option}"
-        )
-    return header
+    return registry[name]

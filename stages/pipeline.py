@@ -8,6 +8,7 @@ pipeline.last                          # the typed result of each stage for the 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import isfinite
 from typing import Any, NamedTuple
 
@@ -16,18 +17,30 @@ import numpy as np
 from hybridanim.config import PipelineConfig, pipeline_config
 from hybridanim.errors import InputError
 from hybridanim.face import aligner
-from hybridanim.face.aligner import MEAN_SHAPE
-from hybridanim.motion import reference
+from hybridanim.motion.reference import Reference, pictured
 from hybridanim.prepare import driver_scan, source, view
 from hybridanim.profiles import Profiles
+from hybridanim.runtime.base import RuntimeInfo
+from hybridanim.runtime.detector import LearnedDetector
 from hybridanim.tracking.detection import Detector
-from hybridanim.types import Array, Frame, Picture, Results, SkinMask, Source, SparseMotion, Tracks
+from hybridanim.types import (
+    Array,
+    Crop,
+    Frame,
+    Picture,
+    Results,
+    SkinMask,
+    Source,
+    SparseMotion,
+    Tracks,
+)
 
-from . import build as parts
 from .base import Run, Stage
-from .s3_keypoints import Keypoints
+from .build import Builder, Renderer
 
-__all__ = ["Followed", "Pipeline", "Run", "Stage", "build"]
+__all__ = ["Followed", "Pipeline", "build"]
+
+Glance = driver_scan.Glance | driver_scan.ObjectGlance
 
 
 def build(
@@ -41,7 +54,7 @@ def build(
 
 
 class Followed(NamedTuple):
-    """What stages 1 to 3 say of one frame, for ``Pipeline.render`` to go on from."""
+    """Results of stages 1 to 3 for one frame, for ``Pipeline.render`` to go on from."""
 
     source: Source
     frame: Frame
@@ -62,16 +75,17 @@ class Pipeline:
         self, config: PipelineConfig, profiles: Profiles, detector: Detector | None = None
     ) -> None:
         """See ``build``."""
+        builder = Builder(config)
         self.config, self.profiles = config, profiles
         self.aligner = aligner.load()
-        self.detector = detector or parts.detector_of(config)
-        self.segment, self.track = parts.trackers(config, profiles, self.aligner, self.detector)
-        self.keypoints = Keypoints(config.keypoints)
-        self.dense, self.generate = parts.renderers(config)
-        self.keypoints.has_optical = parts.sees_optical(config, self.dense)
-        self.source: Source | None = None
-        self.view: view.View | None = None  # None: chosen from the first frame
+        self.detector = detector or builder.detector()
+        self.segment, self.track = builder.front(profiles, self.aligner, self.detector)
+        self._builder, self._renderer = builder, builder.renderer()
+        self.keypoints = builder.keypoints(self._renderer.dense)
         self.last: Results | None = None
+        self._source: Source | None = None
+        self._view: view.View | None = None  # None: chosen from the first frame
+        self._reference: tuple[Glance, Array] | None = None  # until the view is known
         self._run, self._index = Run(), 0
         self._shape: tuple[int, ...] = ()  # of the first frame; () before it
 
@@ -91,21 +105,79 @@ class Pipeline:
     @property
     def stages(self) -> tuple[Stage, ...]:
         """All five, in order."""
-        return self.segment, self.track, self.keypoints, self.dense, self.generate
+        return self.segment, self.track, self.keypoints, *self._renderer
 
-    def set_source(self, picture: Array) -> Source:
-        """Prepare the picture to animate, (H, W, 3) uint8 RGB; InputError when it has no face."""
+    @property
+    def renderer(self) -> Renderer:
+        """Stages 4 and 5."""
+        return self._renderer
+
+    @property
+    def source(self) -> Source | None:
+        """The picture to animate, prepared; None before ``set_source``."""
+        return self._source
+
+    @property
+    def view(self) -> view.View | None:
+        """The part of the driving frames that stages 1 to 3 work on; None before the first."""
+        return self._view
+
+    @property
+    def runtime_info(self) -> list[RuntimeInfo]:
+        """Where the learned networks run, and why not elsewhere; one for each network."""
+        detector = self.detector
+        found = [detector.runtime_info] if isinstance(detector, LearnedDetector) else []
+        found.append(self._renderer.generate.runtime_info)
+        return [info for info in found if info is not None]
+
+    def set_source(self, picture: Array, *, crop: str | None = None) -> Source:
+        """Prepare the picture to animate, (H, W, 3) uint8 RGB; InputError when it has no face.
+
+        crop: as the option of that name, in its place.
+        """
         _expect_picture("source", picture)
-        self.source = source.prepare(
-            picture, self.config, self.profiles, self.aligner, self.detector
-        )
-        return self.source
+        config = self.config if crop is None else replace(self.config, crop=crop)
+        self._source = source.prepare(picture, config, self.profiles, self.aligner, self.detector)
+        return self._source
+
+    def use_source(self, prepared: Source) -> None:
+        """Animate a source that ``set_source`` has prepared, here or in another pipeline."""
+        self._source = prepared
+
+    def set_view(self, chosen: view.View | None) -> None:
+        """Work on this part of the driving frames; before the first frame. None = all of it."""
+        self._view = chosen
+        self._apply_reference()
+
+    def set_driving_crop(self, crop: Crop) -> None:
+        """Fix the square of normalised driving coordinates, in pixels of the view; before the
+        first frame. Without it, the square lies round the first frame's head.
+        """
+        self.keypoints.set_crop(crop)
+
+    def use_renderer(self, renderer: Renderer) -> None:
+        """Render later frames by other stages 4 and 5: of ``new_renderer``, or ones kept."""
+        self._renderer = renderer
+        self.follow_optical_flow(renderer.dense.uses_optical_flow)
+
+    def follow_optical_flow(self, is_used: bool) -> None:
+        """Compute the driver's optical flow from now on, for whatever renderer; or no more.
+
+        Without effect where the config's ``optical_flow`` is off.
+        """
+        if self.config.keypoints.optical_flow == "auto":
+            self.keypoints.adjust(optical_flow="auto" if is_used else "off")
+
+    def new_renderer(self) -> Renderer:
+        """Stages 4 and 5 of this pipeline's config once more, for another thread."""
+        return self._builder.renderer()
 
     def animate(self, image: Array, time_s: float | None = None) -> Array:
         """The source moved like this driving frame, (S, S, 3) uint8 RGB.
 
         image: (H, W, 3) uint8 RGB, all of one size. time_s: its time in the video; without it
-        frames count as 1/30 s apart. The first frame with a head is the reference.
+        frames count as 1/30 s apart. The first frame with a head is the reference, unless
+        ``set_reference`` gave another.
         """
         return self.step(self.frame(image, time_s)).image
 
@@ -120,10 +192,11 @@ class Pipeline:
         if time_s is not None and not isfinite(time_s):
             raise InputError(f"time_s: expected seconds, got {time_s}; leave it out if unknown")
         self._shape = image.shape
-        if self.view is None:
-            self.view = view.whole_view(*image.shape[:2])
+        if self._view is None:
+            self.set_view(view.whole_view(*image.shape[:2]))
+        assert self._view is not None
         index, self._index = self._index, self._index + 1
-        return Frame(self.view(image), index, index / 30 if time_s is None else time_s)
+        return Frame(self._view(image), index, index / 30 if time_s is None else time_s)
 
     def step(self, frame: Frame) -> Picture:
         """Run the five stages on one frame."""
@@ -138,11 +211,11 @@ class Pipeline:
         points = go(self.keypoints, frame, tracks, source)
         return Followed(source, frame, mask, tracks, points, go.times_of(*self.stages[:3]))
 
-    def render(self, followed: Followed, by: tuple[Stage, Stage] | None = None) -> Results:
-        """Stages 4 and 5 of a followed frame; by: others than the pipeline's, for a 2nd thread."""
+    def render(self, followed: Followed, renderer: Renderer | None = None) -> Results:
+        """Stages 4 and 5 of a followed frame; renderer: those of another thread."""
         source, frame, mask, tracks, points, times_ms = followed
-        dense, generate = by or (self.dense, self.generate)
-        go = self._run if by is None else Run()
+        dense, generate = renderer or self._renderer
+        go = self._run if renderer is None else Run()
         motion = go(dense, source, points)
         picture = go(generate, source, motion)
         times_ms = times_ms | go.times_of(dense, generate)
@@ -153,31 +226,61 @@ class Pipeline:
         frame = self.frame(image, time_s)
         return self.track(frame, self.segment(frame))
 
-    def glance(
-        self, image: Array, index: int, time_s: float
-    ) -> driver_scan.Glance | driver_scan.ObjectGlance | None:
-        """What one picture of the driver shows, before the run; None when there is no face."""
+    def glance(self, image: Array, index: int = 0, time_s: float = 0.0) -> Glance | None:
+        """Detect the face, or object, of one driving picture; None when there is none.
+
+        Independent of the frames that the pipeline has followed.
+        """
         if self.detector is not None and self.detector.window != "head":
             return driver_scan.glance_at_object(image, index, time_s, self.detector)
         return driver_scan.glance(image, index, time_s, self.aligner, self.detector)
 
-    def set_reference(self, tracks: Tracks | None) -> None:
-        """Measure relative motion from these tracks (without flow); None = from the first frame."""
-        found = None if tracks is None else reference.reference_of(tracks, MEAN_SHAPE)
-        self.keypoints.set_reference(found)
+    def set_reference(self, image: Array | None, seen: Glance | Reference | None = None) -> bool:
+        """Choose the driving pose that means "no motion"; whether it could be taken.
+
+        image: the driving picture of that pose, (H, W, 3) uint8 RGB of the frames' size; it may
+        come at any time before or between frames. seen: what ``glance`` found in it, where that is
+        known already; or, without an image, a Reference of this pipeline's own tracks. Both None:
+        the first frame is the reference again. False, and nothing changes, when the picture shows
+        no clear face.
+        """
+        if isinstance(seen, Reference) or image is None:
+            assert seen is None or isinstance(seen, Reference)
+            self._reference = None
+            self.keypoints.set_reference(seen)
+            return True
+        _expect_picture("reference", image)
+        seen = seen or self.glance(image)
+        if seen is None or not seen.is_clear:
+            return False
+        self._reference = seen, image
+        self._apply_reference()
+        return True
 
     def reset(self) -> None:
         """Forget the driver; the source stays."""
         for stage in self.stages:
             stage.reset()
-        self._index, self.last, self.view, self._shape = 0, None, None, ()
+        self._index, self.last, self._view, self._shape = 0, None, None, ()
+        self._reference = None
+
+    def _apply_reference(self) -> None:
+        """Hand a chosen reference to the stages, in pixels of the view, once that is known."""
+        if self._reference is None or self._view is None:
+            return
+        (seen, image), self._reference = self._reference, None
+        small = self._view(image)
+        reference = driver_scan.as_reference(seen, self._view)
+        self.keypoints.set_reference(pictured(reference, small))
+        if reference.head is not None:
+            self.track.set_reference_image(small, reference.head)
 
     def _ready(self) -> Source:
-        if self.source is None:
+        if self._source is None:
             raise InputError(
                 "animate: expected a source first, got none; call set_source(picture) before"
             )
-        return self.source
+        return self._source
 
 
 def _expect_picture(what: str, picture: Any) -> None:

@@ -6,7 +6,7 @@ from hybridanim.config import SegmentConfig
 from hybridanim.profiles import SkinProfile
 from hybridanim.segmentation import video
 from hybridanim.types import Array, Frame, SkinMask
-from hybridanim.visualization import stages as draw
+from hybridanim.visualization import stages
 
 from .base import Stage
 
@@ -17,7 +17,8 @@ class Segment(Stage):
     name = "skin"
 
     def __init__(self, config: SegmentConfig, profile: SkinProfile | None) -> None:
-        self._config, self._profile = config, profile
+        super().__init__(config)
+        self._profile = profile
         self.reset()
 
     def __call__(self, frame: Frame) -> SkinMask:
@@ -27,7 +28,7 @@ class Segment(Stage):
 
     def draw(self, canvas: Array, output: SkinMask) -> Array:
         """Tinted skin with labelled blobs, on the driving frame."""
-        return draw.skin(canvas, output)
+        return stages.skin(canvas, output)
 
     def reset(self) -> None:
         """Forget the person's colours and places."""
@@ -35,17 +36,19 @@ class Segment(Stage):
 
 
 class NoSkin(Stage):
-    """Stage 1 where the tracker does without it: says so, and costs nothing."""
+    """Stage 1 for a tracker that does not use skin: an empty mask, at no cost."""
 
     name = "skin"
 
-    def __init__(self, tracker: str) -> None:
-        self._why = f"{tracker} tracker"
+    def __init__(self, config: SegmentConfig, tracker: str) -> None:
+        """tracker: the name that is given as the reason."""
+        super().__init__(config)
+        self._reason = f"{tracker} tracker"
 
     def __call__(self, frame: Frame) -> SkinMask:
-        """No skin."""
-        return SkinMask(np.zeros(frame.image.shape[:2], np.uint8), unused=self._why)
+        """Return an empty mask."""
+        return SkinMask(np.zeros(frame.image.shape[:2], np.uint8), unused=self._reason)
 
     def draw(self, canvas: Array, output: SkinMask) -> Array:
         """The driving frame, with the reason."""
-        return draw.skin(canvas, output)
+        return stages.skin(canvas, output)

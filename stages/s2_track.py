@@ -1,112 +1,62 @@
 """Frame, SkinMask -> Tracks.  Follows head, features, body and background (docs/tracking.md)."""
 
 from dataclasses import replace
+from typing import Any
 
-from hybridanim.config import TrackConfig
-from hybridanim.face.aligner import Aligner
-from hybridanim.profiles import Profiles
-from hybridanim.tracking import classical, hybrid, learned, scene
-from hybridanim.tracking.detection import Detector
+from hybridanim.tracking import scene
+from hybridanim.tracking.base import Tracker
 from hybridanim.types import Array, Frame, HeadBox, SkinMask, Surroundings, Tracks
-from hybridanim.visualization import stages as draw
+from hybridanim.visualization import stages
 
 from .base import Stage
 
 
-class HeadTrack(Stage):
-    """What every tracker has: trails to draw, and what is beside the head."""
+class Track(Stage):
+    """Stage 2: any tracker of the registry, and body and background beside the head."""
 
     name = "tracks"
-    has_behind = True  # whether the background is followed as well
 
-    def reset(self) -> None:
-        """Forget the head; the next frame is the reference."""
-        self._around = scene.AroundState()
-        self._resting: tuple[Array, HeadBox] | None = None  # the driver at rest
-        self._rests: Surroundings | None = None  # body and background there
-        self._trails: dict = {}
-
-    def draw(self, canvas: Array, output: Tracks) -> Array:
-        """Head box, axes, landmarks and features with trails, on the driving frame."""
-        self._trails = draw.extend_trails(self._trails, output)
-        return draw.tracks(canvas, output, self._trails)
-
-    def set_resting(self, image: Array, head: HeadBox | None) -> None:
-        """The driver at rest, (H, W, 3) uint8 RGB as frames are; before the first frame."""
-        self._resting = None if head is None else (image, head)
-
-    def _beside(self, frame: Frame, tracks: Tracks) -> Tracks:
-        self._around, tracks = scene.observed(
-            self._around, frame, tracks, has_behind=self.has_behind
-        )
-        if self._resting is not None and tracks.around is not None and tracks.head is not None:
-            self._rests = scene.elsewhere(self._around, *self._resting, tracks.head)
-            self._resting = None
-        return replace(tracks, resting=self._rests)
-
-
-class Track(HeadTrack):
-    """Stage 2."""
-
-    def __init__(self, config: TrackConfig, profiles: Profiles, aligner: Aligner | None) -> None:
-        self._config, self._profiles, self._aligner = config, profiles, aligner
+    def __init__(self, tracker: Tracker, *, track_background: bool = True) -> None:
+        """track_background: follow the background's corners too, not the body's alone."""
+        self._tracker, self._track_background = tracker, track_background
         self.reset()
 
     def __call__(self, frame: Frame, mask: SkinMask) -> Tracks:
         """Track the next frame of the driving video."""
-        profiles = self._profiles
-        self._state, tracks = classical.step(
-            self._state,
-            frame,
-            mask,
-            self._config,
-            profiles.tracker,
-            camera=profiles.camera,
-            aligner=self._aligner,
-        )
-        return self._beside(frame, tracks)
+        self._state, tracks = self._tracker.step(self._state, frame, mask)
+        return self._with_scene(frame, tracks)
+
+    def draw(self, canvas: Array, output: Tracks) -> Array:
+        """Head box, axes, landmarks and features with trails, on the driving frame."""
+        self._trails = stages.extend_trails(self._trails, output)
+        return stages.tracks(canvas, output, self._trails)
 
     def reset(self) -> None:
         """Forget the head; the next frame is the reference."""
-        super().reset()
-        self._state = classical.initial_state()
+        self._state = self._tracker.initial_state()
+        self._scene = scene.AroundState()
+        self._reference_image: tuple[Array, HeadBox] | None = None  # until the scene is seen in it
+        self._reference_scene: Surroundings | None = None
+        self._trails: dict = {}
 
+    def adjust(self, **settings: Any) -> None:
+        """Change settings of the tracker between two frames; what it follows stays."""
+        self._tracker = self._tracker.adjusted(**settings)
 
-class LearnedTrack(HeadTrack):
-    """Stage 2 by a detector's keypoints in every frame."""
+    def set_reference_image(self, image: Array, head: HeadBox) -> None:
+        """Tell where the driver has no motion: body and background are looked for in that picture.
 
-    def __init__(self, detector: Detector, profiles: Profiles) -> None:
-        self._detector, self._profiles = detector, profiles
-        self.reset()
+        image: (H, W, 3) uint8 RGB, of the size of the frames; head: in its pixels.
+        """
+        self._reference_image = image, head
 
-    def __call__(self, frame: Frame, mask: SkinMask) -> Tracks:
-        """Find the keypoints of the next frame of the driving video."""
-        self._state, tracks = learned.step(
-            self._state, frame, self._detector, self._profiles.camera
+    def _with_scene(self, frame: Frame, tracks: Tracks) -> Tracks:
+        self._scene, tracks = scene.observed(
+            self._scene, frame, tracks, has_behind=self._track_background
         )
-        return self._beside(frame, tracks)
-
-    def reset(self) -> None:
-        """Forget the head; the next frame is the reference."""
-        super().reset()
-        self._state = learned.initial_state()
-
-
-class HybridTrack(HeadTrack):
-    """Stage 2 by a detector's keypoints now and then, carried by optical flow in between."""
-
-    def __init__(self, detector: Detector, config: TrackConfig, profiles: Profiles) -> None:
-        self._detector, self._config, self._profiles = detector, config, profiles
-        self.reset()
-
-    def __call__(self, frame: Frame, mask: SkinMask) -> Tracks:
-        """Find or carry the keypoints of the next frame of the driving video."""
-        self._state, tracks = hybrid.step(
-            self._state, frame, self._detector, self._config, self._profiles.camera
-        )
-        return self._beside(frame, tracks)
-
-    def reset(self) -> None:
-        """Forget the head; the next frame is the reference."""
-        super().reset()
-        self._state = hybrid.initial_state()
+        if self._reference_image is not None and tracks.around and tracks.head is not None:
+            self._reference_scene = scene.elsewhere(
+                self._scene, *self._reference_image, tracks.head
+            )
+            self._reference_image = None
+        return replace(tracks, resting=self._reference_scene)

@@ -17,18 +17,24 @@ from .base import Stage
 
 if TYPE_CHECKING:
     from hybridanim.rendering.learned import LearnedRenderer
+    from hybridanim.runtime.base import RuntimeInfo
 
 
 _REACH_OBJECT = 0.2  # one sigma of an object's keypoint, in halves of the square
 
 
 class Dense(Stage):
-    """Stage 4."""
+    """Stage 4 in closed form."""
 
     name = "motion"
 
     def __init__(self, config: DenseConfig) -> None:
-        self._config = config
+        super().__init__(config)
+
+    @property
+    def uses_optical_flow(self) -> bool:
+        """Whether it reads ``SparseMotion.optical``."""
+        return False
 
     def __call__(self, source: Source, points: SparseMotion) -> DenseMotion:
         """The backward flow and the occlusion map for this frame."""
@@ -53,13 +59,20 @@ class Dense(Stage):
 class LearnedDense(Dense):
     """Stage 4 by the dense motion network, which starts from the same closed form."""
 
-    def __init__(self, renderer: LearnedRenderer) -> None:
-        self._renderer, self.has_optical = renderer, renderer.has_optical
-        self._source: Source | None = None
+    def __init__(self, config: DenseConfig, renderer: LearnedRenderer) -> None:
+        super().__init__(config)
+        self._renderer = renderer
+
+    @property
+    def uses_optical_flow(self) -> bool:
+        """Whether the network takes the driver's optical flow as an input."""
+        return self._renderer.has_optical
+
+    @property
+    def runtime_info(self) -> RuntimeInfo:
+        """Where the networks run."""
+        return self._renderer.runtime_info
 
     def __call__(self, source: Source, points: SparseMotion) -> DenseMotion:
-        """The network's flow and occlusion map; a new source is encoded when it first comes."""
-        if source is not self._source:
-            self._renderer.set_source(source)
-            self._source = source
-        return self._renderer.move(points.target, points.background, points.optical)
+        """The network's flow and occlusion map, and what its generator reads beside them."""
+        return self._renderer.move(source, points.target, points.background, points.optical)

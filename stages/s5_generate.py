@@ -7,21 +7,22 @@ from typing import TYPE_CHECKING
 from hybridanim.config import RenderConfig
 from hybridanim.rendering import warp
 from hybridanim.types import Array, DenseMotion, Picture, Source
-from hybridanim.visualization import stages as draw
+from hybridanim.visualization import stages
 
 from .base import Stage
 
 if TYPE_CHECKING:
     from hybridanim.rendering.learned import LearnedRenderer
+    from hybridanim.runtime.base import RuntimeInfo
 
 
 class Generate(Stage):
-    """Stage 5."""
+    """Stage 5 by the warp renderer."""
 
     name = "render"
 
     def __init__(self, config: RenderConfig) -> None:
-        self._config = config
+        super().__init__(config)
         self._source: Source | None = None
 
     def __call__(self, source: Source, motion: DenseMotion) -> Picture:
@@ -32,21 +33,27 @@ class Generate(Stage):
 
     def draw(self, canvas: Array, output: Picture) -> Array:
         """The result itself."""
-        return draw.picture(canvas, output)
+        return stages.picture(canvas, output)
+
+    def adjust(self, **settings: object) -> None:
+        """Change settings between two frames; the source is prepared anew."""
+        super().adjust(**settings)
+        self._source = None
 
 
-class LearnedGenerate(Stage):
+class LearnedGenerate(Generate):
     """Stage 5 by the generator: it paints mouth, lids and hidden places over the moved source."""
 
-    name = "render"
+    def __init__(self, config: RenderConfig, renderer: LearnedRenderer) -> None:
+        super().__init__(config)
+        self._renderer = renderer
 
-    def __init__(self, renderer: LearnedRenderer) -> None:
-        self._renderer, self.about = renderer, renderer.about
+    @property
+    def runtime_info(self) -> RuntimeInfo:
+        """Where the networks run."""
+        return self._renderer.runtime_info
 
     def __call__(self, source: Source, motion: DenseMotion) -> Picture:
-        """Render one frame of a motion that the learned stage 4 gave."""
-        return Picture(self._renderer.paint(motion))
-
-    def draw(self, canvas: Array, output: Picture) -> Array:
-        """The result itself."""
-        return draw.picture(canvas, output)
+        """Render one frame of a motion that a learned stage 4 gave."""
+        pin_border = self._config.pin_border if self._config.paste_back else 0.0
+        return Picture(self._renderer.paint(source, motion, pin_border))

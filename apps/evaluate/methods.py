@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 from hybridanim.config import pipeline_config
-from hybridanim.prepare import driver_scan
 from hybridanim.prepare import view as views
 from hybridanim.types import Array, Crop, Frame, Source
 from stages.pipeline import Followed, Pipeline, build
-from stages.resting import rest_at
 
 from .job import EvaluateJob, Method
 
@@ -36,13 +34,12 @@ class Ways:
         for group in self._pipelines.values():
             leader, *others = group.values()
             leader.reset()
-            leader.config = replace(leader.config, crop=crop)
-            leader.set_source(picture)
+            source = leader.set_source(picture, crop=crop)
             for pipeline in others:
-                pipeline.source = leader.source
-            if self.source is None and leader.source is not None:
-                self.source = leader.source
-                square = leader.source.crop  # the same part for every tracker's eyes
+                pipeline.use_source(source)
+            if self.source is None:
+                self.source = source
+                square = source.crop  # the same part for every tracker's eyes
                 crop = f"{square.x_px},{square.y_px},{square.side_px},{square.side_px}"
         return self.source
 
@@ -52,9 +49,9 @@ class Ways:
         crop: in the driver's own pixels, as the view.
         """
         for leader in self._leaders():
-            leader.view = view
+            leader.set_view(view)
             if crop is not None:
-                leader.keypoints.set_crop(_in_view(crop, view))
+                leader.set_driving_crop(_in_view(crop, view))
 
     def refer_to(self, start: Frame) -> None:
         """Measure relative motion from this driving frame; after ``frame``.
@@ -62,10 +59,7 @@ class Ways:
         Each tracker sees it with its own eyes; one that sees no face there takes its first frame.
         """
         for leader in self._leaders():
-            seen = leader.glance(start.image, start.index, start.time_s)
-            if seen is not None and seen.is_clear:
-                view = leader.view or views.whole_view(*start.image.shape[:2])
-                rest_at(leader, driver_scan.as_reference(seen, view), start.image)
+            leader.set_reference(start.image)
 
     def follow(self, image: Array, time_s: float) -> dict[str, Followed]:
         """What each tracker says of the next driving frame."""
@@ -105,8 +99,10 @@ class Ways:
             key = (method.tracker, str(method.weights) if method.has_own_tracker else "")
             groups.setdefault(key, {})[method] = build(pipeline_config(options))
         for group in groups.values():  # the first one follows for all
-            stages = [pipeline.keypoints for pipeline in group.values()]
-            stages[0].has_optical = any(stage.has_optical for stage in stages)
+            leader = next(iter(group.values()))
+            leader.follow_optical_flow(
+                any(pipeline.renderer.dense.uses_optical_flow for pipeline in group.values())
+            )
         return groups
 
 

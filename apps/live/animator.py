@@ -45,7 +45,8 @@ class Animator:
         """Go on with another of the sources; those that are not there are left alone."""
         if 0 <= number < len(self._sources):
             self._number = number
-            self.pipeline.source = (self._halves if self._is_half else self._sources)[number]
+            prepared = self._halves if self._is_half else self._sources
+            self.pipeline.use_source(prepared[number])
 
     def still(self) -> Array:
         """What an output gets before the first shot: the source as it is."""
@@ -63,7 +64,7 @@ class Animator:
         self.pipeline.last = results
         source = self._sources[self._number]
         if self._keeper.look(results.tracks, source, frame.time_s) is not None:
-            self.pipeline.keypoints.set_reference(self._keeper.pictured(frame.image))
+            self.pipeline.set_reference(None, self._keeper.pictured(frame.image))
         self._hint = hint(results.tracks, source, self._hint)
         composed = self._composers[self._number](sized(results.picture.image, source), image)
         self._rescale(self._viewing.look(results.tracks))
@@ -76,7 +77,7 @@ class Animator:
             self._keeper.settle()
             last = self.pipeline.last
             if self._keeper.take(last.tracks):
-                self.pipeline.keypoints.set_reference(self._keeper.pictured(last.frame.image))
+                self.pipeline.set_reference(None, self._keeper.pictured(last.frame.image))
         elif action.verb == "source":
             self.use_source(action.number)
         elif action.verb == "next":
@@ -110,11 +111,11 @@ class Animator:
         self._viewing.begin(image)
         self._keeper.forget()
         self.pipeline.reset()
-        self.pipeline.view = self._viewing.view()
+        self.pipeline.set_view(self._viewing.view())
 
     def _rescale(self, ratio: float) -> None:
         """Go on in a working picture that is ``ratio`` times as large, with the same reference."""
         if ratio != 1:
             self.pipeline.reset()
-            self.pipeline.view = self._viewing.view()
-            self.pipeline.keypoints.set_reference(self._keeper.rescale(ratio))
+            self.pipeline.set_view(self._viewing.view())
+            self.pipeline.set_reference(None, self._keeper.rescale(ratio))

@@ -9,8 +9,8 @@ import numpy as np
 
 from hybridanim.live.quality import LARGE_PX, Quality
 from hybridanim.types import Array, Source
+from stages.build import Renderer
 from stages.pipeline import Pipeline
-from stages.s2_track import HybridTrack
 from stages.s4_motion import Dense
 from stages.s5_generate import Generate
 
@@ -20,21 +20,17 @@ class Levels:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline, self._config = pipeline, pipeline.config
-        self._best = pipeline.dense, pipeline.generate
-        self._has_optical = pipeline.keypoints.has_optical
+        self._best = pipeline.renderer
         quick = replace(self._config.render, renderer="warp", interpolation="linear")
-        self._quick = Dense(self._config.dense), Generate(quick)
+        self._quick = Renderer(Dense(self._config.dense), Generate(quick))
 
     def use(self, quality: Quality) -> None:
         """Work at that level from the next frame on."""
         track = self._pipeline.track
-        if isinstance(track, HybridTrack):
-            every = self._config.track.anchor_every * quality.anchor_every
-            track.adjust(anchor_every=every)
+        track.adjust(anchor_every=self._config.track.anchor_every * quality.anchor_every)
         is_warp = self._config.render.renderer == "warp"
         is_quick = quality.is_warp or (is_warp and quality.is_quick)
-        self._pipeline.dense, self._pipeline.generate = self._quick if is_quick else self._best
-        self._pipeline.keypoints.has_optical = self._has_optical and not is_quick
+        self._pipeline.use_renderer(self._quick if is_quick else self._best)
 
 
 def halved(source: Source) -> Source:

@@ -24,16 +24,16 @@ def detector_of(job: TrainJob, data: Gathered, say: Say) -> Path | None:
     """Weights of the faces' detector: distilled from the teacher, or the program's own."""
     if data.kind != "face" or data.tracker == "classical":
         return None
-    from hybridanim.runtime.detector import WEIGHTS
+    from hybridanim.networks.weights import DETECTOR
 
     if not distils(job, data):
-        if not WEIGHTS.is_file():
+        if not DETECTOR.path.is_file():
             raise InputError(
-                f"--tracker {data.tracker}: expected the program's detector at {WEIGHTS}, found"
-                " none; restore it, or give --teacher DIR to train one"
+                f"--tracker {data.tracker}: expected the shipped detector at {DETECTOR.path},"
+                " found none; restore it, or give --teacher DIR to train one"
             )
-        say(f"Keypoints come from {WEIGHTS.name}; --teacher DIR would train a detector.")
-        return WEIGHTS
+        say(f"Keypoints come from {DETECTOR.path.name}; --teacher DIR would train a detector.")
+        return DETECTOR.path
     from hybridanim.training.detector.config import DistillConfig
     from hybridanim.training.detector.trainer import distill
 

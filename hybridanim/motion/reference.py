@@ -1,7 +1,7 @@
-"""The driver at rest: what relative motion is measured from, and what a head can look like.
+"""The reference frame of relative motion, and a plausibility check of head poses.
 
-Tracks of one frame -> Reference; Reference and the first frame -> keypoints at rest in the fixed
-driving crop, body included.
+Tracks of one frame -> Reference; Reference and the first frame -> ReferencePose, complete in the
+fixed driving crop.
 """
 
 from __future__ import annotations
@@ -10,24 +10,34 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hybridanim.face.anchors import PINNED
+from hybridanim.face.anchors import FREE, PINNED
 from hybridanim.types import Array, Crop, HeadBox, Keypoints, Surroundings, Tracks
 
-from . import body, flow_transfer, transfer
-from . import keypoints as sparse_motion
+from . import body, flow_transfer, keypoints, transfer
 
 _STRETCH, _STRETCH_SURE = 1.2, 0.5  # of a head since the first frame; unsure, and in addition sure
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A driver at "no motion": what relative motion is measured from."""
+    """A driving frame that means "no motion", in its own crop."""
 
-    keypoints: Keypoints  # in the driving crop
-    head: HeadBox | None  # driving pixels; None = keypoints of something without a head
+    keypoints: Keypoints  # in the crop
+    head: HeadBox | None  # driving pixels; None = keypoints of an object without a head
     crop: Crop
     around: Surroundings | None = None  # of the same run, to tell where the body was
     picture: Array | None = None  # (S, S) uint8 grey of the crop, for the optical flow since then
+
+
+@dataclass(frozen=True)
+class ReferencePose:
+    """A reference complete in the fixed driving crop: all that relative motion is measured from."""
+
+    reference: Reference
+    keypoints: Keypoints  # in the fixed crop, the body included where it is tracked
+    is_face: bool
+    around: Surroundings | None  # corners of body and background in the reference's picture
+    background: Array | None  # (2, 3) norm, reference <- first frame; None = not known
 
 
 def reference_of(
@@ -38,12 +48,12 @@ def reference_of(
         return None
     if tracks.keypoints is not None and tracks.keypoints_crop is not None:
         own = tracks.keypoints_crop
-        points = sparse_motion.in_crop(tracks.keypoints, own, crop or own)
+        points = keypoints.in_crop(tracks.keypoints, own, crop or own)
         return Reference(points, tracks.head, crop or own, tracks.around)
     if tracks.head is None:
         return None
-    crop = crop or sparse_motion.crop_around(tracks.head)
-    points = sparse_motion.rest(tracks.head, tracks.landmarks_xy_px, mean_shape, crop)
+    crop = crop or keypoints.crop_around(tracks.head)
+    points = keypoints.rest(tracks.head, tracks.landmarks_xy_px, mean_shape, crop)
     return Reference(points, tracks.head, crop, tracks.around)
 
 
@@ -71,26 +81,42 @@ def is_plausible(driving: Keypoints, pose: Keypoints, tracks: Tracks) -> bool:
     return bool(longest < (_STRETCH + _STRETCH_SURE * trust) * shortest)
 
 
-def within(reference: Reference, crop: Crop) -> Keypoints:
-    """The reference's keypoints in another crop of the same picture."""
-    return sparse_motion.in_crop(reference.keypoints, reference.crop, crop)
+def context_of(
+    first: Reference, around: Surroundings
+) -> tuple[Keypoints, HeadBox, Surroundings, Crop]:
+    """What ``body`` compares a frame with: the first frame's keypoints and head, and the corners.
+
+    around: corners of body and background of the frame in question. first: one with a head.
+    """
+    assert first.head is not None
+    return first.keypoints, first.head, around, first.crop
 
 
-def beside_at_rest(reference: Reference, first: Reference, tracks: Tracks) -> Surroundings | None:
-    """Body and background of the reference frame; None where nobody looked."""
-    return None if reference is first else reference.around or tracks.resting
+def completed(
+    known: ReferencePose | None, reference: Reference, first: Reference, tracks: Tracks
+) -> ReferencePose:
+    """The reference pose, computed once for a reference and the corners seen in its picture."""
+    is_first = reference is first
+    around = None if is_first else reference.around or tracks.resting
+    if known is not None and known.reference is reference and known.around is around:
+        return known
+    points = keypoints.in_crop(reference.keypoints, reference.crop, first.crop)
+    is_face = reference.head is not None and len(points.xy_norm) == len(FREE)
+    background = None
+    if around is not None and first.head is not None:
+        background = body.background(points, *context_of(first, around))
+    if is_face and tracks.around is not None and not is_first and first.head is not None:
+        if around is not None:
+            points = body.with_body(points, *context_of(first, around))
+        else:
+            points = _with_first_body(points, first)
+    return ReferencePose(reference, points, is_face, around, background)
 
 
-def at_rest(reference: Reference, first: Reference, tracks: Tracks) -> Keypoints:
-    """The reference in the fixed crop; a followed body rests as it was then, or at first."""
-    found = within(reference, first.crop)
-    if tracks.around is None or reference is first or first.head is None:
-        return found
-    around = beside_at_rest(reference, first, tracks)
-    if around is not None:
-        return body.with_body(found, first.keypoints, first.head, around, first.crop)
+def _with_first_body(points: Keypoints, first: Reference) -> Keypoints:
+    """The head's keypoints of one frame with the first frame's neck and shoulders."""
     return Keypoints(
-        np.where(PINNED[:, None], found.xy_norm, first.keypoints.xy_norm),
-        np.where(PINNED[:, None, None], found.jacobian, first.keypoints.jacobian),
-        found.confidence,
+        np.where(PINNED[:, None], points.xy_norm, first.keypoints.xy_norm),
+        np.where(PINNED[:, None, None], points.jacobian, first.keypoints.jacobian),
+        points.confidence,
     )

@@ -1,8 +1,9 @@
-"""Tracks -> SparseMotion, frame after frame: the anchors, smoothed, and transferred to the source.
+"""Stage 3 over time: Tracks -> SparseMotion, in three steps over a state.
 
-step(state, ...) -> (state, motion). The first frame with a head places the anchors in the driver;
-later ones carry them, unless the tracks bring keypoints of their own. While the head is lost the
-motion relaxes to rest, and eases back when it returns, so nothing jumps.
+step(state, ...) -> (state, motion). ``observe`` gives the driver's keypoints in a fixed crop: the
+anchors of the first frame carried by the tracks, or the tracks' own keypoints. ``retarget``
+transfers their change since the reference pose to the source. ``stabilise`` blends back in after a
+loss; while no head is tracked the motion relaxes to the source's own pose, so nothing jumps.
 """
 
 from __future__ import annotations
@@ -19,108 +20,162 @@ from hybridanim.types import Array, Crop, Frame, Keypoints, Source, SparseMotion
 
 from . import body, keypoints, transfer
 from . import reference as references
-from .reference import Reference, pictured, reference_of
+from .reference import Reference, ReferencePose
 
-_RELAX_S = 0.8  # time constant of going to rest while lost
-_EASE_S = 0.25  # time constant of coming back
-_STANDS_NORM = 1e-4  # a background that moves less stands
+_RELAX_S = 0.8  # time constant of the return to the source's pose while no head is tracked
+_EASE_S = 0.25  # time constant of the return to the driver's motion afterwards
+_STILL_NORM = 1e-4  # a background that moves less is taken as still
 
 
-def _still() -> Array:
+def _identity() -> Array:
     return np.eye(2, 3, dtype=np.float32)
 
 
 @dataclass(frozen=True)
-class FollowState:
-    """What stage 3 remembers."""
+class SparseState:
+    """What stage 3 keeps between frames."""
 
     crop: Crop | None = None  # fixed from outside; None = round the head of the first frame
+    reference: Reference | None = None  # given from outside; None = the first frame
     first: Reference | None = None  # the frame that the tracks are registered to
-    reference: Reference | None = None  # given from outside, or the first
-    rest: tuple[Reference, Keypoints] | None = None  # that reference in the fixed crop
+    pose: ReferencePose | None = None  # the reference, complete in the fixed crop
     filter: OneEuroState | None = None
-    target: Keypoints | None = None  # the last answer, in the source
-    background: Array = field(default_factory=_still)  # (2, 3) norm, the driver's, now <- first
-    behind: Array | None = None  # (2, 3) source <- target, as last given
+    driver_background: Array = field(default_factory=_identity)  # (2, 3) norm, now <- first
+    target: Keypoints | None = None  # the last result, in the source's crop
+    background: Array | None = None  # (2, 3) norm source <- target, of the last result
     time_s: float = 0.0
-    away: float = 0.0  # 1 = was lost until now, 0 = long back
+    away: float = 0.0  # 1 = no head was tracked until now, 0 = tracked for long
+
+
+@dataclass(frozen=True)
+class Observation:
+    """The driver of one frame, smoothed, in the fixed crop."""
+
+    keypoints: Keypoints
+    background: Array  # (2, 3) float32 norm, how the driver's background moved, now <- first
+    has_body: bool  # whether neck and shoulders come from the body's own corners
 
 
 def step(
-    state: FollowState,
+    state: SparseState,
     frame: Frame,
     tracks: Tracks,
     source: Source,
     config: KeypointsConfig,
     mean_shape: Array | None,
-) -> tuple[FollowState, SparseMotion]:
-    """The next frame's motion for this source.
+) -> tuple[SparseState, SparseMotion]:
+    """Compute the next frame's motion for this source.
 
     mean_shape: (L, 2) of the aligner, or None when it is not in use.
     """
+    state, seen = observe(state, frame, tracks, config, mean_shape)
+    if seen is None:
+        return _relax(state, frame, source)
+    target, background = retarget(state, seen, source, config)
+    return stabilise(state, frame, seen, target, background)
+
+
+def observe(
+    state: SparseState,
+    frame: Frame,
+    tracks: Tracks,
+    config: KeypointsConfig,
+    mean_shape: Array | None,
+) -> tuple[SparseState, Observation | None]:
+    """The driver's keypoints in the fixed crop; None when nothing plausible is tracked."""
     if not references.shows_something(tracks):
-        return _held(state, frame, source)
-    first = state.first or pictured(reference_of(tracks, mean_shape, state.crop), frame.image)
-    if first is None:
-        return _held(state, frame, source)
-    reference = state.reference or first
-    state = replace(state, first=first, reference=reference)
-    driving = _seen(tracks, first)
-    if driving is None:
-        return _held(state, frame, source)
-    is_face = reference.head is not None and len(driving.xy_norm) == len(FREE)
-    if state.rest is None or state.rest[0] is not reference:
-        state = replace(state, rest=(reference, _rest(reference, first, tracks, is_face=is_face)))
-    assert state.rest is not None
-    resting = state.rest[1]
-    poses = first.keypoints, resting
-    if is_face and not any(references.is_plausible(driving, pose, tracks) for pose in poses):
-        return _held(state, frame, source)
-    has_body = is_face and first.head is not None and tracks.around is not None
-    if has_body:
-        assert first.head is not None and tracks.around is not None
-        beside = first.keypoints, first.head, tracks.around, first.crop
-        driving = body.with_body(driving, *beside)
-        if config.moves_background:
-            behind = body.background(driving, *beside)
-            state = replace(state, background=state.background if behind is None else behind)
-    state, driving, background = _smoothed(state, driving, frame.time_s, config.smooth)
-    ratio = _size_ratio(source, reference, first.crop)
-    behind = None
-    if config.moves_background:
-        behind = _behind(background, config, reference, first, tracks, ratio)
+        return state, None
+    first = state.first or references.pictured(
+        references.reference_of(tracks, mean_shape, state.crop), frame.image
+    )
+    points = first and _in_fixed_crop(tracks, first)
+    if first is None or points is None:
+        return replace(state, first=first), None
+    pose = references.completed(state.pose, state.reference or first, first, tracks)
+    state = replace(state, first=first, pose=pose)
+    if pose.is_face and not any(
+        references.is_plausible(points, one, tracks) for one in (first.keypoints, pose.keypoints)
+    ):
+        return state, None
+    around = tracks.around if pose.is_face and first.head is not None else None
+    if around is not None:
+        context = references.context_of(first, around)
+        points = body.with_body(points, *context)
+        moved = body.background(points, *context) if config.moves_background else None
+        if moved is not None:
+            state = replace(state, driver_background=moved)
+    state, points, moved = _smoothed(state, points, frame.time_s, config.smooth)
+    return state, Observation(points, moved, around is not None)
+
+
+def retarget(
+    state: SparseState, seen: Observation, source: Source, config: KeypointsConfig
+) -> tuple[Keypoints, Array | None]:
+    """Where the source's keypoints go, and (2, 3) source <- target of its background or None.
+
+    Absolute motion takes the driver's keypoints, relative motion their change since the reference
+    pose (Siarohin et al., NeurIPS 2019, equation 12 and its Jacobians).
+    """
+    pose, first = state.pose, state.first
+    assert pose is not None and first is not None
+    ratio = _size_ratio(source, pose.reference, first.crop)
     if config.motion == "absolute":
-        target = transfer.absolute(driving, config.scale, source.keypoints)
+        target = transfer.absolute(seen.keypoints, config.scale, source.keypoints)
     else:
         target = transfer.relative(
-            driving,
-            resting,
+            seen.keypoints,
+            pose.keypoints,
             source.keypoints,
             head_ratio=ratio,
             strength=config.scale,
-            free=FREE if is_face else None,
+            free=FREE if pose.is_face else None,
         )
-    if is_face:
-        target = _settled(target, source, has_body=has_body)
+    if pose.is_face:
+        target = _limited(target, source, has_body=seen.has_body)
+    if not config.moves_background:
+        return target, None
+    return target, _source_background(seen.background, config, pose, ratio)
+
+
+def stabilise(
+    state: SparseState,
+    frame: Frame,
+    seen: Observation,
+    target: Keypoints,
+    background: Array | None,
+) -> tuple[SparseState, SparseMotion]:
+    """Blend from the last result to this one for a while after no head was tracked."""
     if state.away > 0.01 and state.target is not None:
         step_s = max(0.0, frame.time_s - state.time_s)
         away = state.away * float(np.exp(-step_s / _EASE_S))
         target = mixed(target, state.target, away)
-        behind = _mixed_affine(behind, state.behind, away)
+        background = _mixed_affine(background, state.background, away)
         state = replace(state, away=away)
-    state = replace(state, target=target, behind=behind, time_s=frame.time_s)
-    return state, SparseMotion(driving, target, first.crop, background=state.behind)
+    state = replace(state, target=target, background=background, time_s=frame.time_s)
+    assert state.first is not None
+    motion = SparseMotion(seen.keypoints, target, state.first.crop, background=background)
+    return state, motion
 
 
-def _rest(reference: Reference, first: Reference, tracks: Tracks, *, is_face: bool) -> Keypoints:
-    """The reference in the fixed crop, with the body of a face; once a reference."""
-    if is_face:
-        return references.at_rest(reference, first, tracks)
-    return references.within(reference, first.crop)
+def _relax(state: SparseState, frame: Frame, source: Source) -> tuple[SparseState, SparseMotion]:
+    """While no head is tracked: from the last motion slowly to the source's own pose."""
+    step_s = max(0.0, frame.time_s - state.time_s)
+    target = source.keypoints
+    background = state.background
+    if state.target is not None:
+        share = 1 - float(np.exp(-step_s / _RELAX_S))
+        target = mixed(state.target, target, share)
+        background = _mixed_affine(background, None, share)
+    crop = state.first.crop if state.first else source.crop
+    driving = state.first.keypoints if state.first else source.keypoints
+    state = replace(
+        state, target=target, background=background, time_s=frame.time_s, away=1.0, filter=None
+    )
+    return state, SparseMotion(driving, target, crop, is_held=True, background=background)
 
 
-def _seen(tracks: Tracks, first: Reference) -> Keypoints | None:
-    """The keypoints of this frame in the fixed crop: the tracks' own, or the first ones carried."""
+def _in_fixed_crop(tracks: Tracks, first: Reference) -> Keypoints | None:
+    """Keypoints of this frame: the tracks' own, or the first frame's carried by the tracks."""
     if tracks.keypoints is not None and tracks.keypoints_crop is not None:
         return keypoints.in_crop(tracks.keypoints, tracks.keypoints_crop, first.crop)
     if first.head is None:
@@ -142,44 +197,35 @@ def mixed(a: Keypoints, b: Keypoints, share_b: float) -> Keypoints:
     )
 
 
-def _behind(
-    background: Array,
-    config: KeypointsConfig,
-    reference: Reference,
-    first: Reference,
-    tracks: Tracks,
-    head_ratio: float,
-) -> Array | None:
-    """(2, 3) float32 source <- target of what is behind the source; None where it stands.
-
-    background: (2, 3) norm, how the driver's has moved since the first frame.
-    """
-    moved = geometry.homogeneous(background)
-    if config.motion == "relative":
-        around = references.beside_at_rest(reference, first, tracks)
-        if around is not None and first.head is not None:
-            seen = references.within(reference, first.crop)
-            rest = body.background(seen, first.keypoints, first.head, around, first.crop)
-            if rest is not None:
-                moved = moved @ np.linalg.inv(geometry.homogeneous(rest))
-        moved[:2, 2] *= head_ratio
-    moved = np.eye(3) + min(config.scale, 1.0) * (moved - np.eye(3))
-    if np.allclose(moved, np.eye(3), atol=_STANDS_NORM):
-        return None
-    return np.linalg.inv(moved)[:2].astype(np.float32)
-
-
 def _mixed_affine(a: Array | None, b: Array | None, share_b: float) -> Array | None:
     """An affine (2, 3) between two, linearly; None is the identity."""
     if a is None and b is None:
         return None
-    first, second = (_still() if one is None else one for one in (a, b))
+    first, second = (_identity() if one is None else one for one in (a, b))
     found = ((1 - share_b) * first + share_b * second).astype(np.float32)
-    return None if np.allclose(found, _still(), atol=_STANDS_NORM) else found
+    return None if np.allclose(found, _identity(), atol=_STILL_NORM) else found
 
 
-def _settled(target: Keypoints, source: Source, *, has_body: bool) -> Keypoints:
-    """The head kept in the square; a body that is not followed led by it."""
+def _source_background(
+    moved: Array, config: KeypointsConfig, pose: ReferencePose, head_ratio: float
+) -> Array | None:
+    """(2, 3) float32 source <- target of the source's background; None where it is still.
+
+    moved: (2, 3) norm, how the driver's background has moved since the first frame.
+    """
+    total = geometry.homogeneous(moved)
+    if config.motion == "relative":
+        if pose.background is not None:
+            total = total @ np.linalg.inv(geometry.homogeneous(pose.background))
+        total[:2, 2] *= head_ratio
+    total = np.eye(3) + min(config.scale, 1.0) * (total - np.eye(3))
+    if np.allclose(total, np.eye(3), atol=_STILL_NORM):
+        return None
+    return np.linalg.inv(total)[:2].astype(np.float32)
+
+
+def _limited(target: Keypoints, source: Source, *, has_body: bool) -> Keypoints:
+    """Clamp head motion to the crop. Without body tracks, neck and shoulders follow the head."""
     center_px = np.array([source.head.center_xy_px])
     center = geometry.norm_from_px(center_px, source.crop)[0].astype(np.float64)
     size = geometry.head_norm(source.head, source.crop)
@@ -189,39 +235,24 @@ def _settled(target: Keypoints, source: Source, *, has_body: bool) -> Keypoints:
     return target if has_body else transfer.led(source.keypoints, target, FOLLOW)
 
 
-def _held(state: FollowState, frame: Frame, source: Source) -> tuple[FollowState, SparseMotion]:
-    """While no head is tracked: from the last motion slowly to rest."""
-    step_s = max(0.0, frame.time_s - state.time_s)
-    target = source.keypoints
-    behind = state.behind
-    if state.target is not None:
-        share = 1 - float(np.exp(-step_s / _RELAX_S))
-        target = mixed(state.target, target, share)
-        behind = _mixed_affine(behind, None, share)
-    crop = state.first.crop if state.first else source.crop
-    driving = state.first.keypoints if state.first else source.keypoints
-    state = replace(state, target=target, behind=behind, time_s=frame.time_s, away=1.0, filter=None)
-    return state, SparseMotion(driving, target, crop, is_held=True, background=behind)
-
-
 def _smoothed(
-    state: FollowState, driving: Keypoints, time_s: float, amount: float
-) -> tuple[FollowState, Keypoints, Array]:
-    """Keypoints and the background's affine, filtered together."""
-    behind = state.background
+    state: SparseState, points: Keypoints, time_s: float, amount: float
+) -> tuple[SparseState, Keypoints, Array]:
+    """Keypoints and the background's affine, low-pass filtered together (One-Euro)."""
+    moved = state.driver_background
     if amount <= 0:
-        return state, driving, behind
-    count = len(driving.xy_norm)
-    value = np.concatenate([driving.xy_norm, driving.jacobian.reshape(count, 4)], 1)
-    value = np.vstack([value, [*behind[:, 2], *behind[:, :2].ravel()]])
-    # 0.5 gives 2.5 Hz at rest; half a crop a second (a brisk nod) adds 8 Hz
+        return state, points, moved
+    count = len(points.xy_norm)
+    value = np.concatenate([points.xy_norm, points.jacobian.reshape(count, 4)], 1)
+    value = np.vstack([value, [*moved[:, 2], *moved[:, :2].ravel()]])
+    # 0.5 gives 2.5 Hz for a still head; half a crop a second (a brisk nod) adds 8 Hz
     filter_state, value = one_euro_step(
         state.filter, value, time_s, min_cutoff_hz=20 * 0.0156**amount, beta=16.0
     )
     xy, linear = value[:, :2], value[:, 2:].reshape(-1, 2, 2)
-    behind = np.column_stack([linear[-1], xy[-1]])
+    moved = np.column_stack([linear[-1], xy[-1]])
     xy, linear = (np.ascontiguousarray(part[:-1], np.float32) for part in (xy, linear))
-    return replace(state, filter=filter_state), Keypoints(xy, linear, driving.confidence), behind
+    return replace(state, filter=filter_state), Keypoints(xy, linear, points.confidence), moved
 
 
 def _size_ratio(source: Source, reference: Reference, crop: Crop) -> float:
@@ -235,6 +266,6 @@ def _size_ratio(source: Source, reference: Reference, crop: Crop) -> float:
 
 
 def _spread_norm(points: Keypoints) -> float:
-    """Root of the keypoints' mean squared distance from their middle."""
+    """Root mean squared distance of the keypoints from their mean."""
     offset = points.xy_norm - points.xy_norm.mean(0)
     return float(np.sqrt((offset**2).sum(1).mean()))

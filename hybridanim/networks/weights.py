@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from safetensors import SafetensorError, safe_open
 
+from hybridanim import files
 from hybridanim.errors import InputError
 from hybridanim.types import Array
 
@@ -28,6 +29,33 @@ if TYPE_CHECKING:
 Kind = Literal["face", "object"]
 Window = Literal["head", "frame"]
 FORMAT = "weights-1"
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """A weights file of this package, and what its bytes must be."""
+
+    path: Path
+    sha256: str
+
+    def checked(self) -> Path:
+        """The path; InputError when the file is there but is not what was shipped."""
+        if self.path.is_file() and (found := files.sha256(self.path)) != self.sha256:
+            raise InputError(
+                f"{self.path.name}: expected sha256 {self.sha256[:12]}, got {found[:12]}; fetch the"
+                " file again, it is damaged or of another version"
+            )
+        return self.path
+
+
+RENDERER = Shipped(
+    files.WEIGHTS / "renderer_fast.safetensors",
+    "ad0ba14101163321eb8e1418631c4ebfb1a1fd9b5c1fd8dccd236750d404b520",
+)
+DETECTOR = Shipped(
+    files.WEIGHTS / "detector_fast.safetensors",
+    "b965311c0d97299d72d3d9ae44fd9e18eaa55986c44195a030528c9d7a863bf8",
+)
 _RENDERER = "fast-1"  # a renderer for faces alone, names without a prefix
 _DETECTOR, _ANIMATOR = "detector.", "animator."
 
@@ -145,6 +173,21 @@ def read_weights(path: str | Path) -> WeightsFile:
     )
 
 
+def read_animator(path: str | Path | None = None) -> Animator:
+    """Dense motion network and generator of a weights file, or the shipped ones, strictly.
+
+    Raises InputError when the file is missing, damaged, or has none.
+    """
+    file = RENDERER.checked() if path is None else Path(path)
+    found = read_weights(file)
+    if found.animator is None:
+        raise InputError(
+            f"renderer weights: expected an animator in {file}, got a file without one; give one"
+            " that the trainer exported"
+        )
+    return found.animator
+
+
 def write_weights(
     path: str | Path,
     *,
@@ -174,9 +217,8 @@ def write_weights(
             "weights: expected an animator, or a detector with its sizes, got neither; give one"
         )
     data = save(tensors, table)
-    part = Path(path).with_suffix(".part")
-    part.write_bytes(data)
-    part.replace(path)
+    with files.atomic_write(path) as file:
+        file.write(data)
     return hashlib.sha256(data).hexdigest()
 
 

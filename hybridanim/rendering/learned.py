@@ -2,94 +2,100 @@
 
 The networks see a small square whatever the size of the source; their flow moves the source's own
 pixels at full resolution, and their paint and alpha, which are soft, are enlarged. Torch or
-OpenVINO is behind ``networks``; nothing here imports either.
+OpenVINO is behind ``runtime.networks``; nothing here imports either.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 
 import cv2
 import numpy as np
 
 from hybridanim import geometry
-from hybridanim.config import RuntimeConfig
 from hybridanim.errors import InputError
-from hybridanim.runtime import networks
-from hybridanim.runtime.networks import AnimatorNetworks
+from hybridanim.runtime.base import AnimatorNetworks, RuntimeInfo
 from hybridanim.types import Array, DenseMotion, Keypoints, OpticalFlow, Source
 
 
 class LearnedRenderer:
-    """Holds the networks and the encoded source."""
+    """Stages 4 and 5 by the learned networks; ``paint`` needs nothing that ``move`` left behind.
 
-    def __init__(self, nets: AnimatorNetworks, *, pin_border: float = 0.0) -> None:
-        """pin_border: share of the side over which the result becomes the source at its border,
-        so that a crop can be pasted back.
-        """
-        self._nets, self._pin_border = nets, pin_border
-        self._source: Source | None = None
+    What depends on the source alone is prepared when a source first comes and kept until another
+    one does.
+    """
+
+    def __init__(self, nets: AnimatorNetworks) -> None:
+        """nets: of ``runtime.networks.animator``."""
+        self._nets = nets
+        self._encoded: tuple[Source, Mapping[str, Array]] | None = None
+        self._compositor: tuple[Source, Compositor] | None = None
 
     @property
-    def about(self) -> networks.About:
+    def runtime_info(self) -> RuntimeInfo:
         """What runs the networks, and why not something else."""
-        return self._nets.about
-
-    def set_source(self, source: Source) -> None:
-        """Encode the picture; once per source."""
-        whole = geometry.whole(source.image)
-        self._encoded = self._nets.encode(
-            geometry.crop_image(source.image, whole, self._nets.side_px)
-        )
-        self._source, self._composite = source, Compositor(source.image)
+        return self._nets.runtime_info
 
     @property
     def has_optical(self) -> bool:
-        """Whether the networks look at the driver's optical flow."""
+        """Whether the networks take the driver's optical flow as an input."""
         return self._nets.has_optical
 
     def animate(
         self,
+        source: Source,
         target: Keypoints,
         background: Array | None = None,
         optical: OpticalFlow | None = None,
     ) -> tuple[DenseMotion, Array]:
         """One frame: the motion on a coarse grid and the picture, (S, S, 3) uint8 RGB.
 
-        target: where the source's keypoints go, in the source's crop. background: (2, 3) source <-
-        target of what is behind, None where it stands. optical: of the driver, or None. Raises
-        InputError before ``set_source``.
+        Arguments as ``move``.
         """
-        motion = self.move(target, background, optical)
-        return motion, self.paint(motion)
+        motion = self.move(source, target, background, optical)
+        return motion, self.paint(source, motion)
 
     def move(
         self,
+        source: Source,
         target: Keypoints,
         background: Array | None = None,
         optical: OpticalFlow | None = None,
     ) -> DenseMotion:
-        """Stage 4 of one frame: the motion, which also carries what ``paint`` needs of it."""
-        if self._source is None:
-            raise InputError("renderer: expected a source, got none; call set_source first")
-        points = self._source.keypoints, target
-        moved = self._nets.move(self._encoded, *points, background, optical)
+        """Stage 4 of one frame: the motion, which also carries what ``paint`` needs of it.
+
+        target: where the source's keypoints go, in the source's crop. background: (2, 3) source <-
+        target of the background, None where it does not move. optical: the driver's, or None.
+        """
+        if self._encoded is None or self._encoded[0] is not source:
+            whole = geometry.whole(source.image)
+            picture = geometry.crop_image(source.image, whole, self._nets.side_px)
+            self._encoded = source, self._nets.encode(picture)
+        encoded = self._encoded[1]
+        moved = self._nets.move(encoded, source.keypoints, target, background, optical)
         return DenseMotion(
-            moved.flow, moved.occlusion, moved.masks, features=moved, background=background
+            moved.flow, moved.occlusion, moved.masks, features=moved.features, background=background
         )
 
-    def paint(self, motion: DenseMotion) -> Array:
-        """Stage 5 of one frame: (S, S, 3) uint8 RGB of a motion that ``move`` gave."""
-        if self._source is None or motion.features is None:
+    def paint(self, source: Source, motion: DenseMotion, pin_border: float = 0.0) -> Array:
+        """Stage 5 of one frame: (S, S, 3) uint8 RGB of a motion that ``move`` gave.
+
+        pin_border: share of the side over which the result becomes the source at its border, so
+        that a crop can be pasted back. Raises InputError for a motion without features, which the
+        closed form gives.
+        """
+        if motion.features is None:
             raise InputError("renderer: expected a motion of its own, got another; call move first")
-        paint, alpha = self._nets.paint(self._encoded, motion.features)
+        if self._compositor is None or self._compositor[0] is not source:
+            self._compositor = source, Compositor(source.image)
+        paint, alpha = self._nets.paint(motion.features)
         flow = motion.grid_norm
-        if self._pin_border > 0:
+        if pin_border > 0:
             still = geometry.grid_norm(*flow.shape[:2])
-            flow = still + (flow - still) * pinned(len(flow), self._pin_border)[..., None]
-            alpha = alpha * pinned(len(alpha), self._pin_border)
-        return self._composite(flow, paint, alpha)
+            flow = still + (flow - still) * pinned(len(flow), pin_border)[..., None]
+            alpha = alpha * pinned(len(alpha), pin_border)
+        return self._compositor[1](flow, paint, alpha)
 
 
 class Compositor:
@@ -131,14 +137,3 @@ def pinned(side: int, share: float) -> Array:
     t = np.clip(np.minimum(at, side - 1 - at) / max(1.0, share * side), 0, 1)
     ramp = t * t * (3 - 2 * t)
     return np.outer(ramp, ramp).astype(np.float32)
-
-
-def load(
-    path: str | Path | None = None,
-    *,
-    runtime: RuntimeConfig | None = None,
-    pin_border: float = 0.0,
-) -> LearnedRenderer:
-    """A renderer with the weights of the repository, or of another file."""
-    nets = networks.animator(Path(path) if path else None, runtime)
-    return LearnedRenderer(nets, pin_border=pin_border)

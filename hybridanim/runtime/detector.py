@@ -2,31 +2,29 @@
 
 The window is a square of the picture: 2.5 heads round a head for faces (``crop_around``), the whole
 frame for objects. Keypoints are in the window's normalised coordinates, Jacobians map the canonical
-face to it, exactly as those of ``sparse_motion.rest``. Torch is imported only when weights are
-loaded into it: any callable that runs the network will do.
+face to it, exactly as those of ``motion.keypoints.rest``. Any callable that runs the network will
+do; ``networks.detector`` loads one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from hybridanim import files, geometry, resampling
+from hybridanim import geometry, resampling
 from hybridanim.errors import InputError
 from hybridanim.face.aligner import MEAN_SHAPE, similarity_between
 from hybridanim.face.anchors import HAS_LANDMARKS, landmark_average
 from hybridanim.types import Array, Crop, HeadBox, Keypoints
 
 if TYPE_CHECKING:
-    from hybridanim.networks.keypoint_detector import KeypointDetector
     from hybridanim.networks.weights import Window
 
-WEIGHTS = files.WEIGHTS / "detector_fast.safetensors"
-WEIGHTS_SHA256 = "b965311c0d97299d72d3d9ae44fd9e18eaa55986c44195a030528c9d7a863bf8"
+    from .base import RuntimeInfo
+
 CELLS_BASE = 0.8  # a heatmap's width where the place is certain, in cells
 _DOUBT = 0.04  # an expected error of this share of the canonical face halves the confidence
 
@@ -39,7 +37,8 @@ class LearnedDetector:
 
     def __init__(self, network: Network, *, count: int, size: int, window: Window) -> None:
         """count: K; size: pixels of a side that the network sees; window: "head" or "frame"."""
-        self._network, self.about = network, getattr(network, "about", None)
+        self._network = network
+        self.runtime_info: RuntimeInfo | None = getattr(network, "runtime_info", None)
         self.count, self.size, self.window = count, size, window
 
     def __call__(self, image: Array, window: Crop) -> Keypoints:
@@ -115,49 +114,3 @@ def head_of_places(xy_px: Array) -> HeadBox:
     size_px = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     roll_deg = float(np.rad2deg(np.arctan2(matrix[1, 0], matrix[0, 0])))
     return HeadBox((float(matrix[0, 2]), float(matrix[1, 2])), size_px, roll_deg)
-
-
-def load_detector(path: str | Path | None = None, threads: int = 0) -> LearnedDetector:
-    """The detector of the repository's weights, or of another file, run by torch.
-
-    threads: of torch, 0 leaves them. Raises InputError when the file is missing, damaged, of
-    another version, or holds no detector.
-    """
-    import torch
-
-    from hybridanim.networks.weights import read_weights
-
-    file = Path(path) if path else WEIGHTS
-    found = read_weights(file)
-    if path is None and found.sha256 != WEIGHTS_SHA256:
-        raise InputError(
-            f"detector weights: expected sha256 {WEIGHTS_SHA256[:12]}, got {found.sha256[:12]};"
-            " fetch the file again, it is damaged or of another version"
-        )
-    if found.detector is None or found.detector_sizes is None:
-        raise InputError(
-            f"detector weights: expected a keypoint detector in {file}, got a file without one;"
-            " give one that the trainer exported with its detector"
-        )
-    if threads:
-        torch.set_num_threads(threads)
-    sizes = found.detector_sizes
-    return LearnedDetector(
-        torch_network(found.detector), count=sizes.count, size=sizes.size, window=found.window
-    )
-
-
-def torch_network(net: KeypointDetector, bf16: bool = False) -> Network:
-    """The network as a function of numpy arrays; bf16: convolutions in bfloat16."""
-    import torch
-
-    from hybridanim.networks.blocks import folded
-
-    ready = folded(net.eval()).requires_grad_(False).to(memory_format=torch.channels_last)  # pyright: ignore
-
-    def run(picture: Array) -> tuple[Array, Array, Array]:
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            found = ready.detect(torch.from_numpy(picture))
-        return found.points.xy.numpy(), found.points.jacobian.numpy(), found.spread.numpy()
-
-    return run

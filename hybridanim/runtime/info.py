@@ -12,9 +12,9 @@ from pathlib import Path
 
 from hybridanim.config import RuntimeConfig
 from hybridanim.errors import InputError
-from hybridanim.networks import shipped
+from hybridanim.networks.weights import DETECTOR, RENDERER
 
-from . import cache, detector, networks
+from . import cache, networks
 
 _FEATURES = {  # of /proc/cpuinfo: what it is good for
     "avx2": "eight floats at once",
@@ -45,20 +45,20 @@ def _features() -> str:
 def _runtimes(config: RuntimeConfig) -> list[str]:
     lines = []
     loads = (
-        ("renderer", shipped.WEIGHTS, networks.animator),
-        ("detector", detector.WEIGHTS, networks.detector),
+        ("renderer", RENDERER.path, networks.animator),
+        ("detector", DETECTOR.path, networks.detector),
     )
     for name, path, load in loads:
         if not path.is_file():
             lines.append(f"Network {name}: {path} is missing; git checkout weights")
             continue
         try:
-            about = load(None, config).about
+            info = load(None, config).runtime_info
         except InputError as error:
             lines.append(f"Network {name}: {error}")
             continue
-        lines.append(f"Network {name}: {about}")
-        lines += [f"  {note}" for note in (about.notes if about else ())]
+        lines.append(f"Network {name}: {info}")
+        lines += [f"  {note}" for note in (info.notes if info else ())]
     if importlib.util.find_spec("openvino") is None:
         lines.append("OpenVINO is missing, torch is half as fast: pip install -r requirements.txt")
     return lines

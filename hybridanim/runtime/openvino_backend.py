@@ -1,6 +1,6 @@
 """The learned networks run by OpenVINO, from graphs that are exported once and kept compiled.
 
-Weights file -> ``OpenVinoAnimator`` or ``OpenVinoDetector``, numpy in and out (``networks``).
+Weights file -> ``OpenVinoAnimator`` or ``OpenVinoDetector``, numpy in and out (``base``).
 Only an export imports torch; every export is checked against the network in float32, and a
 precision that fails the check gives way to the next one.
 """
@@ -8,6 +8,7 @@ precision that fails the check gives way to the next one.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,10 @@ import numpy as np
 
 from hybridanim import files
 from hybridanim.config import RuntimeConfig
-from hybridanim.types import Array, Keypoints, OpticalFlow
+from hybridanim.types import Array, Keypoints, LearnedFeatures, OpticalFlow
 
 from . import cache
-from .networks import About, Moved, optical_input, sha256
+from .base import Moved, RuntimeInfo, optical_input
 
 _STILL = np.eye(2, 3, dtype=np.float32)
 MOST_THREADS = 8  # more only wait for each other on graphs as small as these
@@ -41,8 +42,8 @@ def load(part: str, path: Path, config: RuntimeConfig, notes: list[str]) -> Any 
     for precision in precisions(core, part, config.precision):
         compiled, is_cached = _compiled(core, part, path, precision, config, notes)
         if compiled is not None:
-            about = About("openvino", precision, is_cached, tuple(notes))
-            return (OpenVinoAnimator if part == "animator" else OpenVinoDetector)(compiled, about)
+            info = RuntimeInfo("openvino", precision, is_cached, tuple(notes))
+            return (OpenVinoAnimator if part == "animator" else OpenVinoDetector)(compiled, info)
     return None
 
 
@@ -64,10 +65,10 @@ def cache_file(core: Any, part: str, path: Path, precision: str, config: Runtime
     import openvino
 
     package = files.PACKAGE
-    code = [sha256(package / f"{name}.py") for name in _GRAPH_CODE]
+    code = [files.sha256(package / f"{name}.py") for name in _GRAPH_CODE]
     depends_on = [
         precision,
-        sha256(path),
+        files.sha256(path),
         *code,
         *sorted(str(item) for item in _settings(precision, 1).items()),  # fits any number of them
         openvino.get_version(),
@@ -182,10 +183,10 @@ def _ports(ports: Any) -> dict[str, Any]:
 
 
 class OpenVinoAnimator:
-    """``networks.AnimatorNetworks`` by OpenVINO."""
+    """``base.AnimatorNetworks`` by OpenVINO."""
 
-    def __init__(self, models: dict[str, Any], about: About) -> None:
-        self.about = about
+    def __init__(self, models: dict[str, Any], info: RuntimeInfo) -> None:
+        self.runtime_info = info
         self._encode, self._move, self._paint = (
             Request(models[name]) for name in ("encode", "move", "paint")
         )
@@ -194,19 +195,19 @@ class OpenVinoAnimator:
         self._no_flow = np.zeros(self._move.inputs.get("optical", ()), np.float32)
 
     def encode(self, picture: Array) -> dict[str, Array]:
-        """Once per source: (side, side, 3) uint8 RGB."""
+        """Encode a source; see ``base.AnimatorNetworks``."""
         inputs = {"picture": _batch(picture)}
         return inputs | {name: value.copy() for name, value in self._encode(inputs).items()}
 
     def move(
         self,
-        encoded: dict[str, Array],
+        encoded: Mapping[str, Array],
         source: Keypoints,
         target: Keypoints,
         background: Array | None = None,
         optical: OpticalFlow | None = None,
     ) -> Moved:
-        """Once per frame; as ``networks.AnimatorNetworks`` says."""
+        """Compute one frame's motion; see ``base.AnimatorNetworks``."""
         given = self._no_flow
         if optical is not None and self.has_optical:
             given = optical_input(optical, self.side_px)
@@ -222,23 +223,24 @@ class OpenVinoAnimator:
             }
         )
         found = {name: value.copy() for name, value in found.items()}  # a later frame comes
-        return Moved(found["flow"][0], found["occlusion"][0, 0], found["masks"][0], found)
+        flow, occlusion, masks = found["flow"][0], found["occlusion"][0, 0], found["masks"][0]
+        return Moved(flow, occlusion, masks, LearnedFeatures(encoded, found))
 
-    def paint(self, encoded: dict[str, Array], moved: Moved) -> tuple[Array, Array]:
-        """Once per frame: paint (side, side, 3) uint8 RGB, its alpha (side, side) in [0, 1]."""
+    def paint(self, features: LearnedFeatures) -> tuple[Array, Array]:
+        """Paint one frame; see ``base.AnimatorNetworks``."""
         found = self._paint(
-            {name: encoded[name] for name in ("picture", "deep", "fine")}
-            | {name: moved.features[name] for name in ("flow", "occlusion", "features")}
+            {name: features.source[name] for name in ("picture", "deep", "fine")}
+            | {name: features.motion[name] for name in ("flow", "occlusion", "features")}
         )
         paint = cv2.merge(list(found["paint"][0]))
         return cv2.convertScaleAbs(paint, alpha=255), found["alpha"][0, 0].copy()
 
 
 class OpenVinoDetector:
-    """``networks.DetectorNetwork`` by OpenVINO."""
+    """``base.DetectorNetwork`` by OpenVINO."""
 
-    def __init__(self, models: dict[str, Any], about: About) -> None:
-        self.about = about
+    def __init__(self, models: dict[str, Any], info: RuntimeInfo) -> None:
+        self.runtime_info = info
         self._detect = Request(models["detect"])
 
     def __call__(self, picture: Array) -> tuple[Array, Array, Array]:

@@ -1,11 +1,11 @@
 """The learned networks run by torch: the fallback, and the reference of every other runtime.
 
-bfloat16 where the processor has it; numpy in and out, as ``networks.AnimatorNetworks`` and
-``networks.DetectorNetwork`` say. Imports torch.
+bfloat16 where the processor has it; numpy in and out, as ``base`` says. Imports torch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,38 +14,44 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hybridanim.config import RuntimeConfig
 from hybridanim.networks.blocks import Points, folded
 from hybridanim.networks.build import Animator
+from hybridanim.networks.dense_motion import Motion
 from hybridanim.networks.generator import Encoded
 from hybridanim.networks.keypoint_detector import KeypointDetector
 from hybridanim.networks.weights import read_weights
-from hybridanim.types import Array, Keypoints, OpticalFlow
+from hybridanim.types import Array, Keypoints, LearnedFeatures, OpticalFlow
 
-from . import networks
-from .networks import About, Moved
+from .base import Moved, RuntimeInfo, optical_input
 
 
-def load(part: str, path: Path, notes: list[str]) -> TorchAnimator | TorchDetector:
-    """``animator`` or ``detector`` of a weights file that has it."""
-    found = read_weights(path)
+def load(
+    part: str, path: Path, config: RuntimeConfig, notes: list[str]
+) -> TorchAnimator | TorchDetector:
+    """Load ``animator`` or ``detector`` of a weights file that has it.
+
+    config: its precision is f32, or else what is fast here; int8 is not offered.
+    """
+    found, bf16 = read_weights(path), False if config.precision == "f32" else None
     if part == "animator" and found.animator is not None:
-        return TorchAnimator(found.animator, notes=tuple(notes))
+        return TorchAnimator(found.animator, bf16=bf16, notes=tuple(notes))
     assert found.detector is not None  # networks._load has looked
-    return TorchDetector(found.detector, notes=tuple(notes))
+    return TorchDetector(found.detector, bf16=bf16, notes=tuple(notes))
 
 
 class _Torch:
     def __init__(self, bf16: bool | None, notes: tuple[str, ...]) -> None:
         """bf16: None uses it where the processor has it."""
         self._bf16 = has_bf16() if bf16 is None else bf16
-        self.about = About("torch", "bf16" if self._bf16 else "f32", notes=notes)
+        self.runtime_info = RuntimeInfo("torch", "bf16" if self._bf16 else "f32", notes=notes)
 
     def _precision(self) -> torch.autocast:
         return torch.autocast("cpu", torch.bfloat16, enabled=self._bf16)
 
 
 class TorchAnimator(_Torch):
-    """``networks.AnimatorNetworks`` by torch."""
+    """``base.AnimatorNetworks`` by torch."""
 
     def __init__(
         self, net: Animator, *, bf16: bool | None = None, notes: tuple[str, ...] = ()
@@ -54,36 +60,34 @@ class TorchAnimator(_Torch):
         self._net = _prepared(net)
         self.side_px, self.has_optical = net.sizes.picture_px, net.sizes.optical
 
-    def encode(self, picture: Array) -> Encoded:
-        """Once per source: (side, side, 3) uint8 RGB."""
+    def encode(self, picture: Array) -> dict[str, Array]:
+        """Encode a source; see ``base.AnimatorNetworks``."""
         with torch.inference_mode(), self._precision():
-            return self._net.encode(_picture(picture))
+            return _arrays(self._net.encode(_picture(picture)))
 
     def move(
         self,
-        encoded: Encoded,
+        encoded: Mapping[str, Array],
         source: Keypoints,
         target: Keypoints,
         background: Array | None = None,
         optical: OpticalFlow | None = None,
     ) -> Moved:
-        """Once per frame; as ``networks.AnimatorNetworks`` says."""
+        """Compute one frame's motion; see ``base.AnimatorNetworks``."""
         behind = None if background is None else torch.from_numpy(background)[None]
         flow = None if optical is None else _flow(optical, self.side_px)
         with torch.inference_mode(), self._precision():
             points = _points(source), _points(target)
-            motion = self._net.motion(encoded.small, *points, behind, flow)
-        return Moved(
-            motion.flow[0].float().numpy(),
-            motion.occlusion[0, 0].float().numpy(),
-            motion.masks[0].float().numpy(),
-            motion,
-        )
+            small = torch.from_numpy(encoded["small"])
+            found = _arrays(self._net.motion(small, *points, behind, flow))
+        flow_norm, occlusion, masks = found["flow"][0], found["occlusion"][0, 0], found["masks"][0]
+        return Moved(flow_norm, occlusion, masks, LearnedFeatures(encoded, found))
 
-    def paint(self, encoded: Encoded, moved: Moved) -> tuple[Array, Array]:
-        """Once per frame: paint (side, side, 3) uint8 RGB, its alpha (side, side) in [0, 1]."""
+    def paint(self, features: LearnedFeatures) -> tuple[Array, Array]:
+        """Paint one frame; see ``base.AnimatorNetworks``."""
+        encoded, motion = Encoded(**_tensors(features.source)), Motion(**_tensors(features.motion))
         with torch.inference_mode(), self._precision():
-            painted = self._net.generator(encoded, moved.features)
+            painted = self._net.generator(encoded, motion)
         paint = (255 * painted.paint[0].float() + 0.5).clamp(0, 255).to(torch.uint8)
         return np.ascontiguousarray(paint.permute(1, 2, 0).numpy()), (
             painted.alpha[0, 0].float().numpy()
@@ -91,7 +95,7 @@ class TorchAnimator(_Torch):
 
 
 class TorchDetector(_Torch):
-    """``networks.DetectorNetwork`` by torch."""
+    """``base.DetectorNetwork`` by torch."""
 
     def __init__(
         self, net: KeypointDetector, *, bf16: bool | None = None, notes: tuple[str, ...] = ()
@@ -107,6 +111,15 @@ class TorchDetector(_Torch):
         return xy, jacobian, spread
 
 
+def _arrays(named: Encoded | Motion) -> dict[str, Array]:
+    """The tensors of a named tuple as float32 arrays, which holds bfloat16 exactly."""
+    return {name: value.float().numpy() for name, value in named._asdict().items()}
+
+
+def _tensors(arrays: Mapping[str, Array]) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(value) for name, value in arrays.items()}
+
+
 def _prepared(net: Any) -> Any:
     net = folded(net.eval()).requires_grad_(False)
     return net.to(memory_format=torch.channels_last)
@@ -118,7 +131,7 @@ def _picture(picture: Array) -> Tensor:
 
 
 def _flow(optical: OpticalFlow, side_px: int) -> Tensor:
-    return torch.from_numpy(networks.optical_input(optical, side_px))
+    return torch.from_numpy(optical_input(optical, side_px))
 
 
 def _points(keypoints: Keypoints) -> Points:

@@ -8,21 +8,23 @@ frame with a head is the reference. docs/tracking.md tells the rules and what th
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
 
 import cv2
 import numpy as np
 
 from hybridanim.config import TrackConfig
 from hybridanim.face import head_box, head_pose
-from hybridanim.profiles import CameraProfile, TrackerProfile
+from hybridanim.profiles import CameraProfile, Profiles, TrackerProfile
 from hybridanim.types import Array, Frame, SkinMask, Tracks
 
 from . import appearance, features, head_step, reacquire, registration
+from .base import TrackerParts
 from .landmark_filter import Fitter
 from .state import FEW, TrackState, let_go, map_of
 
-__all__ = ["TrackState", "initial_state", "step", "with_profile"]
+__all__ = ["ClassicalTracker", "TrackState", "initial_state", "step", "with_profile"]
 
 _LEAST_CONFIDENCE = 0.25  # a rotation less sure than this is held instead
 _LEVEL_FRAMES = 3  # landmarks correct the level of the rotation so often
@@ -184,3 +186,33 @@ def _without(state: TrackState, grey: Array) -> tuple[TrackState, Tracks]:
     state = replace(state, lost_steps=lost, pose=turned)
     tracks = replace(_tracks(state), lost=state.reason, confidence_overall=0.0)
     return state, tracks
+
+
+@dataclass(frozen=True)
+class ClassicalTracker:
+    """``base.Tracker`` by skin, corners, optical flow and landmarks."""
+
+    uses_skin: ClassVar[bool] = True
+    uses_detector: ClassVar[bool] = False
+    uses_anchors: ClassVar[bool] = False
+    config: TrackConfig
+    profiles: Profiles
+    aligner: Fitter | None
+
+    @classmethod
+    def build(cls, parts: TrackerParts) -> Self:
+        """See ``base.Tracker``."""
+        return cls(parts.config, parts.profiles, parts.aligner)
+
+    def initial_state(self) -> TrackState:
+        """See ``base.Tracker``."""
+        return initial_state()
+
+    def step(self, state: TrackState, frame: Frame, mask: SkinMask) -> tuple[TrackState, Tracks]:
+        """See ``base.Tracker``."""
+        own = self.profiles
+        return step(state, frame, mask, self.config, own.tracker, own.camera, self.aligner)
+
+    def adjusted(self, **settings: Any) -> Self:
+        """See ``base.Tracker``."""
+        return replace(self, config=replace(self.config, **settings))

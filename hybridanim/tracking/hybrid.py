@@ -10,21 +10,23 @@ fast and the detector for what is slow, so that nothing drifts and no anchor mak
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Self
 
 import cv2
 import numpy as np
 
 from hybridanim.config import TrackConfig
 from hybridanim.profiles import CameraProfile
-from hybridanim.types import Array, Crop, Frame, HeadBox, Tracks
+from hybridanim.types import Array, Crop, Frame, HeadBox, SkinMask, Tracks
 
 from . import detection, learned, registration
 from . import keypoint_flow as footing
+from .base import TrackerParts
 from .detection import LEAST_CONFIDENCE, Detector, Points, Sight
 from .keypoint_flow import Footing
 from .learned import LearnedState
 
-__all__ = ["HybridState", "initial_state", "step"]
+__all__ = ["HybridState", "HybridTracker", "initial_state", "step"]
 
 _PAID, _PAID_SMALL = 0.35, 0.65  # share of a small debt paid in each frame; by lids and lips
 _NOISE_HEADS = 0.006  # a debt of this is noise, ...
@@ -199,3 +201,33 @@ def _box_of(window: Crop) -> HeadBox:
     """A box that flow takes for the head: its window is then about this square."""
     middle = window.side_px / 2 - 0.5
     return HeadBox((window.x_px + middle, window.y_px + middle), window.side_px / _BOXES)
+
+
+@dataclass(frozen=True)
+class HybridTracker:
+    """``base.Tracker`` by the detector's keypoints now and then, carried by optical flow."""
+
+    uses_skin: ClassVar[bool] = False
+    uses_detector: ClassVar[bool] = True
+    uses_anchors: ClassVar[bool] = True
+    config: TrackConfig
+    detector: Detector
+    camera: CameraProfile | None
+
+    @classmethod
+    def build(cls, parts: TrackerParts) -> Self:
+        """See ``base.Tracker``."""
+        assert parts.detector is not None  # ``uses_detector`` asks for it
+        return cls(parts.config, parts.detector, parts.profiles.camera)
+
+    def initial_state(self) -> HybridState:
+        """See ``base.Tracker``."""
+        return initial_state()
+
+    def step(self, state: HybridState, frame: Frame, mask: SkinMask) -> tuple[HybridState, Tracks]:
+        """See ``base.Tracker``."""
+        return step(state, frame, self.detector, self.config, self.camera)
+
+    def adjusted(self, **settings: Any) -> Self:
+        """See ``base.Tracker``."""
+        return replace(self, config=replace(self.config, **settings))

@@ -9,18 +9,21 @@ turned. What is no face any more is looked for again. A detector that was traine
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from hybridanim.config import TrackConfig
 from hybridanim.face import head_pose as pose
 from hybridanim.face.head_pose import Pose
 from hybridanim.profiles import CameraProfile
-from hybridanim.types import Array, Crop, Frame, HeadBox, Tracks
+from hybridanim.types import Array, Crop, Frame, HeadBox, SkinMask, Tracks
 
 from . import detection
+from .base import TrackerParts
 from .detection import LEAST_CONFIDENCE, Detector, Points, Sight
 
-__all__ = ["LearnedState", "initial_state", "step"]
+__all__ = ["LearnedState", "LearnedTracker", "initial_state", "step"]
 
 SEARCH_FRAMES = 5  # the whole picture is searched for a face so often while there is no head
 _PATIENCE_FRAMES = 15  # so long the place where the head was lost is looked at as well
@@ -144,3 +147,35 @@ def tracks_of(
         keypoints=points.in_crop(window),
         keypoints_crop=window,
     )
+
+
+@dataclass(frozen=True)
+class LearnedTracker:
+    """``base.Tracker`` by the detector's keypoints in every frame."""
+
+    uses_skin: ClassVar[bool] = False
+    uses_detector: ClassVar[bool] = True
+    uses_anchors: ClassVar[bool] = False
+    config: TrackConfig
+    detector: Detector
+    camera: CameraProfile | None
+
+    @classmethod
+    def build(cls, parts: TrackerParts) -> Self:
+        """See ``base.Tracker``."""
+        assert parts.detector is not None  # ``uses_detector`` asks for it
+        return cls(parts.config, parts.detector, parts.profiles.camera)
+
+    def initial_state(self) -> LearnedState:
+        """See ``base.Tracker``."""
+        return initial_state()
+
+    def step(
+        self, state: LearnedState, frame: Frame, mask: SkinMask
+    ) -> tuple[LearnedState, Tracks]:
+        """See ``base.Tracker``."""
+        return step(state, frame, self.detector, self.camera)
+
+    def adjusted(self, **settings: Any) -> Self:
+        """See ``base.Tracker``."""
+        return replace(self, config=replace(self.config, **settings))

@@ -154,13 +154,11 @@ def start(job: TrainJob, kind: str | None) -> Path | None:
     """The weights to start from, or None; kind: what they must be for, if that is known yet."""
     if job.start_from == "none":
         return None
+    from hybridanim.networks.weights import RENDERER, read_header
+
     file = Path(job.start_from)
     if job.start_from == "fast":
-        from hybridanim.networks.shipped import WEIGHTS
-
-        file = WEIGHTS
-    from hybridanim.networks.weights import read_header
-
+        file = RENDERER.path
     if not file.is_file():
         raise InputError(
             f"--start-from: expected none, fast or a weights file, got {job.start_from}; check the"

@@ -8,15 +8,17 @@ import pytest
 from hybridanim.config import RuntimeConfig
 from hybridanim.errors import InputError
 from hybridanim.runtime import cache, info, networks
-from hybridanim.runtime.networks import About
+from hybridanim.runtime.base import RuntimeInfo
 
 
 @pytest.fixture
 def loaded(monkeypatch):
     """Networks that were loaded, without loading any."""
-    about = About("openvino", "int8", True)
+    about = RuntimeInfo("openvino", "int8", True)
     for name in ("animator", "detector"):
-        monkeypatch.setattr(networks, name, lambda path, config: SimpleNamespace(about=about))
+        monkeypatch.setattr(
+            networks, name, lambda path, config: SimpleNamespace(runtime_info=about)
+        )
     return monkeypatch
 
 
@@ -32,9 +34,9 @@ def test_what_failed_is_said_with_what_to_do(loaded, tmp_path):
     def refuse(path, config):
         raise InputError("weights: expected a, got b; fetch it again")
 
-    why = About("torch", "f32", notes=("OpenVINO is not there, so torch runs",))
+    why = RuntimeInfo("torch", "f32", notes=("OpenVINO is not there, so torch runs",))
     loaded.setattr(networks, "animator", refuse)
-    loaded.setattr(networks, "detector", lambda path, config: SimpleNamespace(about=why))
+    loaded.setattr(networks, "detector", lambda path, config: SimpleNamespace(runtime_info=why))
     loaded.setattr(importlib.util, "find_spec", lambda name: None)
     (tmp_path / "file").write_text("")
     text = "\n".join(info.report(RuntimeConfig(cache=tmp_path / "file")))

@@ -36,14 +36,14 @@ def clip():
 def weights(tmp_path_factory):
     torch = pytest.importorskip("torch")
     from hybridanim.networks import build
-    from hybridanim.networks import shipped as renderer
+    from hybridanim.networks.weights import write_weights
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # several times faster where other tests run beside this one
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / "untrained.safetensors"
     sizes = build.FastSizes((16, 16, 16, 16), 16, 16, 8, 16, 1, 1, picture_px=128)
-    renderer.save(build.fast(sizes), sizes, path)
+    write_weights(path, animator=build.fast(sizes))
     yield path
     torch.set_num_threads(threads)
 

@@ -157,11 +157,12 @@ def test_a_reference_in_another_square_is_cut_anew() -> None:
 @pytest.mark.parametrize(("mode", "picture_px"), [("auto", 256), ("auto", 128), ("off", 256)])
 def test_the_pipeline_follows_it_where_the_renderer_looks(mode, picture_px, tmp_path) -> None:
     torch = pytest.importorskip("torch")
-    from hybridanim.networks import build, shipped
+    from hybridanim.networks import build
+    from hybridanim.networks.weights import write_weights
 
     torch.manual_seed(0)
     sizes = build.FastSizes(optical=True, picture_px=picture_px)
-    shipped.save(build.fast(sizes), sizes, tmp_path / "w.safetensors")
+    write_weights(tmp_path / "w.safetensors", animator=build.fast(sizes))
     options = {"weights": tmp_path / "w.safetensors", "runtime": "torch", "size": 128}
     pipeline = Pipeline.load(renderer="learned", optical_flow=mode, **options)
     pipeline.set_source(synthetic.photograph(256))
@@ -170,4 +171,4 @@ def test_the_pipeline_follows_it_where_the_renderer_looks(mode, picture_px, tmp_
         pipeline.animate(image)
     assert pipeline.last is not None
     assert (pipeline.last.points.optical is not None) == (mode == "auto")
-    assert Pipeline.load(size=128).keypoints.has_optical is False
+    assert Pipeline.load(size=128).renderer.dense.uses_optical_flow is False

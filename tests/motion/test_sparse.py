@@ -18,7 +18,7 @@ __all__ = ["source"]  # the fixture
 def step_with(source, wide: float, tall: float, confidence: float):
     """The motion of a head that has become so much wider and taller since the first frame."""
     image = np.zeros((SIZE, SIZE, 3), np.uint8)
-    config, state = KeypointsConfig(smooth=0), sparse.FollowState(crop=CROP)
+    config, state = KeypointsConfig(smooth=0), sparse.SparseState(crop=CROP)
     state, _ = sparse.step(state, Frame(image), tracks_of(keypoints(), None), source, config, None)
     stretched = np.array([[wide, 0, 160 * (1 - wide)], [0, tall, 120 * (1 - tall)]])
     tracks = tracks_of(keypoints(stretched.astype(np.float32)), None)

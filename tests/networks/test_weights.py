@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from hybridanim.errors import InputError
-from hybridanim.networks import build, shipped, weights
+from hybridanim.networks import build, weights
 from hybridanim.networks.build import DetectorSizes, FastSizes
 
 TINY = FastSizes((8, 8, 8, 8), 4, deep=8, fine=4, half=8, blocks=1, encoder_blocks=1, picture_px=64)
@@ -68,10 +68,10 @@ def test_the_switches_are_kept(tmp_path: Path) -> None:
 
 
 def test_the_renderer_s_own_format_is_read() -> None:
-    found = weights.read_weights(shipped.WEIGHTS)
+    found = weights.read_weights(weights.RENDERER.path)
     assert found.detector is None and found.kind == "face"
     assert found.sizes == FastSizes(openings=True, optical=True)
-    kept = shipped.load_net().state_dict()
+    kept = weights.read_animator().state_dict()
     for name, value in found.animator.state_dict().items():
         assert torch.equal(value, kept[name])
 

@@ -9,9 +9,9 @@ import torch
 
 from hybridanim import geometry
 from hybridanim.errors import InputError
-from hybridanim.networks import shipped
-from hybridanim.rendering import learned
+from hybridanim.networks import weights
 from hybridanim.rendering.learned import Compositor, LearnedRenderer
+from hybridanim.runtime import networks as load
 from hybridanim.runtime.torch_backend import TorchAnimator
 from tests import made_networks as made
 
@@ -24,8 +24,7 @@ def networks():
 @pytest.mark.parametrize("size", [40, 64, 96])
 def test_renderer_gives_pictures_of_any_size(networks, size):
     run, source = LearnedRenderer(networks), made.source(size)
-    run.set_source(source)
-    motion, image = run.animate(source.keypoints)
+    motion, image = run.animate(source, source.keypoints)
     assert image.shape == (size, size, 3) and image.dtype == np.uint8
     assert motion.grid_norm.shape == (16, 16, 2)
     assert motion.weights is not None
@@ -36,20 +35,18 @@ def test_renderer_equals_the_network():
     """The numpy path at the network's size gives its own picture, up to interpolation."""
     net, source, target = made.animator(), made.source(64), made.keypoints(2)
     run = LearnedRenderer(TorchAnimator(net, bf16=False))
-    run.set_source(source)
     picture = torch.from_numpy(source.image).permute(2, 0, 1)[None] / 255
     with torch.no_grad():
         expected = net(picture, made.as_points(source.keypoints), made.as_points(target))
-    motion, image = run.animate(target)
+    motion, image = run.animate(source, target)
     np.testing.assert_allclose(motion.grid_norm, expected.motion.flow[0], atol=1e-4)
     difference = np.abs(image - 255 * expected.painted.picture[0].permute(1, 2, 0).numpy())
     assert np.median(difference) < 1.5
 
 
 def test_a_pinned_border_is_the_source(networks):
-    run, source = LearnedRenderer(networks, pin_border=0.1), made.source(64)
-    run.set_source(source)
-    _, image = run.animate(made.keypoints(2))
+    run, source = LearnedRenderer(networks), made.source(64)
+    image = run.paint(source, run.move(source, made.keypoints(2)), pin_border=0.1)
     edge = np.ones((64, 64), bool)
     edge[1:-1, 1:-1] = False
     assert np.abs(image[edge].astype(int) - source.image[edge]).max() <= 3
@@ -88,22 +85,18 @@ def test_composite_equals_its_formula(size):
     assert off.mean() < 0.3 and np.quantile(off, 0.99) < 1.01
 
 
-def test_renderer_says_what_is_wrong(networks, tmp_path):
+def test_renderer_says_what_is_wrong(tmp_path):
     with pytest.raises(InputError, match="found nothing"):
-        learned.load(tmp_path / "none.safetensors")
+        load.animator(tmp_path / "none.safetensors")
     (tmp_path / "bad.safetensors").write_bytes(b"12345678 not weights")
     with pytest.raises(InputError, match="damaged"):
-        learned.load(tmp_path / "bad.safetensors")
-    with pytest.raises(InputError, match="set_source"):
-        LearnedRenderer(networks).animate(made.keypoints())
-    with pytest.raises(InputError, match="own sizes"):
-        shipped.save(made.animator(), shipped.load_net().sizes, tmp_path / "n.safetensors")
+        load.animator(tmp_path / "bad.safetensors")
 
 
 def test_saved_weights_come_back(tmp_path: Path):
     net = made.animator()
-    shipped.save(net, made.TINY, tmp_path / "net.safetensors")
-    again = shipped.load_net(tmp_path / "net.safetensors").state_dict()
+    weights.write_weights(tmp_path / "net.safetensors", animator=net)
+    again = weights.read_animator(tmp_path / "net.safetensors").state_dict()
     for name, value in net.state_dict().items():
         tolerance = 1e-3 if value.ndim == 4 else 0  # convolutions are kept in half precision
         torch.testing.assert_close(

@@ -51,7 +51,7 @@ def detector(weights, config):
 def animated(nets, picture, seed=2):
     encoded = nets.encode(picture)
     moved = nets.move(encoded, made.keypoints(1), made.keypoints(seed))
-    return moved, *nets.paint(encoded, moved)
+    return moved, *nets.paint(moved.features)
 
 
 def test_openvino_repeats_torch(animator):
@@ -60,7 +60,9 @@ def test_openvino_repeats_torch(animator):
     reference = TorchAnimator(made.animator(), bf16=False)
     moved, paint, alpha = animated(animator, picture)
     wanted, wanted_paint, wanted_alpha = animated(reference, picture)
-    assert animator.about.runtime == "openvino" and animator.side_px == reference.side_px == 64
+    assert (
+        animator.runtime_info.runtime == "openvino" and animator.side_px == reference.side_px == 64
+    )
     for name in ("flow", "occlusion", "masks"):
         np.testing.assert_allclose(getattr(moved, name), getattr(wanted, name), atol=1e-3)
     assert np.abs(paint.astype(int) - wanted_paint).max() <= 1
@@ -85,7 +87,7 @@ def test_fewer_bits_stay_near(weights, tmp_path, precision):
     moved, paint, _ = animated(found, picture)
     wanted, wanted_paint, _ = animated(exact, picture)
     other, *_ = animated(exact, picture, seed=5)
-    assert found.about.precision == precision
+    assert found.runtime_info.precision == precision
     off = np.abs(moved.flow - wanted.flow).mean()
     assert 0 < off < 0.05 * np.abs(other.flow - wanted.flow).mean()
     assert np.abs(paint.astype(int) - wanted_paint).mean() < 2
@@ -127,7 +129,7 @@ def test_detector_repeats_torch(detector):
 
 def test_a_second_load_comes_from_the_cache(weights, config, animator):
     again = networks.animator(weights, config)
-    assert not animator.about.is_from_cache and again.about.is_from_cache
+    assert not animator.runtime_info.is_from_cache and again.runtime_info.is_from_cache
     picture = made.source(64).image
     np.testing.assert_array_equal(animated(again, picture)[1], animated(animator, picture)[1])
 
@@ -136,17 +138,17 @@ def test_a_damaged_cache_is_made_anew(weights, config, detector):
     (file,) = config.cache.glob("detector-*")
     whole = file.read_bytes()
     file.write_bytes(whole[: len(whole) // 2])
-    assert not networks.detector(weights, config).about.is_from_cache
-    assert networks.detector(weights, config).about.is_from_cache
+    assert not networks.detector(weights, config).runtime_info.is_from_cache
+    assert networks.detector(weights, config).runtime_info.is_from_cache
     swapped = cache.read(file)
     cache.write(file, dict.fromkeys(swapped, b"no graph"))  # whole, but of no use
-    assert not networks.detector(weights, config).about.is_from_cache
+    assert not networks.detector(weights, config).runtime_info.is_from_cache
 
 
 def test_without_a_place_for_the_cache_it_runs(weights, tmp_path):
     (tmp_path / "file").write_text("in the way")
     found = networks.detector(weights, RuntimeConfig("openvino", "f32", tmp_path / "file"))
-    assert str(found.about) == "openvino, f32"
+    assert str(found.runtime_info) == "openvino, f32"
 
 
 def test_a_cache_that_is_full_of_old_files_loses_the_oldest(tmp_path):
@@ -178,7 +180,7 @@ def test_without_openvino_torch_runs_or_the_error_says_so(weights, monkeypatch, 
         with pytest.raises(InputError, match="pip install openvino"):
             networks.animator(weights, RuntimeConfig(runtime))
         return
-    about = networks.animator(weights, RuntimeConfig()).about
+    about = networks.animator(weights, RuntimeConfig()).runtime_info
     assert about.runtime == "torch" and "pip install openvino" in about.notes[0]
 
 
@@ -194,7 +196,7 @@ def test_an_export_that_says_something_else_is_not_used(weights, monkeypatch, tm
 
     monkeypatch.setattr(graphs, "to_openvino", wrong)
     config = RuntimeConfig(precision="f32", cache=tmp_path)
-    about = networks.animator(weights, config).about
+    about = networks.animator(weights, config).runtime_info
     assert about.runtime == "torch"
     assert "off by" in about.notes[0] and list(tmp_path.iterdir()) == []
 
@@ -213,7 +215,7 @@ def test_a_warm_cache_needs_no_torch(weights, config, animator, detector):
         f"config = RuntimeConfig('openvino', 'f32', Path({str(config.cache)!r}));"
         f"found = networks.animator({str(weights)!r}, config);"
         f"networks.detector({str(weights)!r}, config);"
-        "sys.exit('torch' in sys.modules or not found.about.is_from_cache)"
+        "sys.exit('torch' in sys.modules or not found.runtime_info.is_from_cache)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -223,7 +225,10 @@ def test_a_warm_cache_needs_no_torch(weights, config, animator, detector):
 @pytest.mark.parametrize("precision", ["f32", "int8", "bf16"])
 @pytest.mark.parametrize("part", [networks.animator, networks.detector])
 def test_the_shipped_networks_pass_the_check(part, precision, tmp_path):
-    assert part(None, RuntimeConfig("openvino", precision, tmp_path)).about.precision == precision
+    assert (
+        part(None, RuntimeConfig("openvino", precision, tmp_path)).runtime_info.precision
+        == precision
+    )
 
 
 @pytest.mark.slow
@@ -231,4 +236,4 @@ def test_a_network_with_openings_is_exported(tmp_path):
     path = tmp_path / "fast.safetensors"
     write_weights(path, animator=made.animator(FastSizes(openings=True)))
     found = networks.animator(path, RuntimeConfig("openvino", "f32", tmp_path))
-    assert found.about.precision == "f32"
+    assert found.runtime_info.precision == "f32"

@@ -2,28 +2,34 @@
 
 import hashlib
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from skimage import data
 
 from hybridanim import geometry
+from hybridanim.config import RuntimeConfig
 from hybridanim.errors import InputError
 from hybridanim.face import aligner
 from hybridanim.face.anchors import HAS_LANDMARKS, landmark_average
 from hybridanim.motion import keypoints
-from hybridanim.runtime import detector
-from hybridanim.runtime.detector import LearnedDetector, load_detector, window_image
+from hybridanim.networks.weights import DETECTOR, RENDERER
+from hybridanim.runtime import detector, networks
+from hybridanim.runtime.detector import LearnedDetector, window_image
 from hybridanim.training.data.pairs import anchor_layout
 from hybridanim.types import Array, Crop, FaceBox, HeadBox, Keypoints
 
+TORCH = RuntimeConfig("torch", "f32")
 ASTRONAUT_FACE = FaceBox(175, 77, 95, 95)
 
 
 @pytest.fixture(scope="module")
 def shipped() -> LearnedDetector:
-    return load_detector(threads=1)
+    torch.set_num_threads(1)
+    return networks.detector(None, TORCH)
 
 
 @pytest.fixture(scope="module")
@@ -117,23 +123,23 @@ def test_weights_are_refused_when_missing_damaged_or_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(InputError, match="found nothing"):
-        load_detector(tmp_path / "none.safetensors")
+        networks.detector(tmp_path / "none.safetensors")
     short = tmp_path / "short.safetensors"
-    short.write_bytes(detector.WEIGHTS.read_bytes()[:-100])
+    short.write_bytes(DETECTOR.path.read_bytes()[:-100])
     with pytest.raises(InputError):
-        load_detector(short)
-    with pytest.raises(InputError, match="file without one"):
-        load_detector(detector.WEIGHTS.with_name("renderer_fast.safetensors"))
-    monkeypatch.setattr(detector, "WEIGHTS_SHA256", "0" * 64)
+        networks.detector(short, TORCH)
+    with pytest.raises(InputError, match="which has none"):
+        networks.detector(RENDERER.path)
+    monkeypatch.setattr(networks, "DETECTOR", replace(DETECTOR, sha256="0" * 64))
     with pytest.raises(InputError, match="of another version"):
-        load_detector()
+        networks.detector()
 
 
 def test_shipped_weights_are_small_and_those_of_their_card() -> None:
-    found = hashlib.sha256(detector.WEIGHTS.read_bytes()).hexdigest()
-    card = detector.WEIGHTS.with_suffix(".md").read_text()
-    assert found == detector.WEIGHTS_SHA256 == re.findall(r"[0-9a-f]{64}", card)[0]
-    assert detector.WEIGHTS.stat().st_size < 4e6
+    found = hashlib.sha256(DETECTOR.path.read_bytes()).hexdigest()
+    card = DETECTOR.path.with_suffix(".md").read_text()
+    assert found == DETECTOR.sha256 == re.findall(r"[0-9a-f]{64}", card)[0]
+    assert DETECTOR.path.stat().st_size < 4e6
 
 
 def test_shipped_detector_finds_a_face_where_landmarks_do(

@@ -15,11 +15,12 @@ torch = pytest.importorskip("torch")
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
     """An untrained network: its flow starts at the closed form and it paints almost nothing."""
-    from hybridanim.networks import build, shipped
+    from hybridanim.networks import build
+    from hybridanim.networks.weights import write_weights
 
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / "untrained.safetensors"
-    shipped.save(build.fast(), build.FastSizes(), path)
+    write_weights(path, animator=build.fast())
     return path
 
 
@@ -63,7 +64,7 @@ def test_another_motion_is_refused(weights, clip):
     pipeline.animate(clip[0])
     assert pipeline.last is not None
     with pytest.raises(InputError, match="move first"):
-        pipeline.generate(pipeline.source, replace(pipeline.last.motion, features=None))
+        pipeline.renderer.generate(pipeline.source, replace(pipeline.last.motion, features=None))
 
 
 def test_missing_weights_are_named(tmp_path):

@@ -107,7 +107,7 @@ def test_stage_three_turns_any_window_into_its_own_crop(clip):
     wandering = [Crop(3.5 * i, 10.0 - 2 * i, 200.0 + 7 * i) for i in range(len(truth))]
     results = []
     for windows in (wandering, [Crop(0.0, 0.0, 256.0)] * len(truth)):
-        state = sparse.FollowState(crop=Crop(0.0, 0.0, 256.0))
+        state = sparse.SparseState(crop=Crop(0.0, 0.0, 256.0))
         for i, (points, window) in enumerate(zip(truth, windows, strict=True)):
             none, ids = np.zeros((0, 2), np.float32), np.zeros(0, np.int64)
             tracks = Tracks(
@@ -198,7 +198,7 @@ def test_an_object_has_a_reference_by_number():
     seen = pipeline.glance(images[3], 3, 0.1)
     assert seen is not None and seen.is_clear
     assert driver_scan.nearest([seen], pipeline.set_source(images[0])) is None  # no pose to compare
-    pipeline.keypoints.set_reference(driver_scan.as_reference(seen, views.whole_view(128, 160)))
+    assert pipeline.set_reference(images[3], seen)
     source = pipeline.source
     assert source is not None
     pipeline.animate(images[0])

@@ -189,7 +189,7 @@ def test_when_the_background_follows(nod, source, motion, background, moves):
     config = KeypointsConfig(motion=motion, background=background, smooth=0)
     start = at_first(found)
     image = np.zeros((SIZE, SIZE, 3), np.uint8)
-    state = sparse.FollowState(crop=CROP)
+    state = sparse.SparseState(crop=CROP)
     state, first = sparse.step(
         state, Frame(image), tracks_of(keypoints(), start), source, config, None
     )
@@ -209,7 +209,7 @@ def test_a_later_reference_puts_the_body_at_rest_too(nod, source):
     config = KeypointsConfig(smooth=0)
     start = at_first(found)
     image = np.zeros((SIZE, SIZE, 3), np.uint8)
-    state = sparse.FollowState(crop=CROP)
+    state = sparse.SparseState(crop=CROP)
     state, _ = sparse.step(state, Frame(image), tracks_of(keypoints(), start), source, config, None)
     later = tracks_of(keypoints(head), found)
     reference = references.reference_of(later, None)
@@ -231,7 +231,7 @@ def test_the_body_rests_as_in_the_reference_picture(source):
     np.testing.assert_allclose(np.median(moved_px, 0), [24, 6], atol=0.3)
 
     reference = references.Reference(keypoints(shift), there, CROP)
-    follow_state = sparse.FollowState(crop=CROP, reference=reference)
+    follow_state = sparse.SparseState(crop=CROP, reference=reference)
     config, blank = KeypointsConfig(smooth=0), np.zeros((SIZE, SIZE, 3), np.uint8)
     tracks = dataclasses.replace(tracks_of(keypoints(), first), resting=resting)
     follow_state, _ = sparse.step(follow_state, Frame(blank), tracks, source, config, None)
@@ -247,7 +247,7 @@ def test_a_lost_head_takes_the_background_to_rest(nod, source):
     (_, _, head), found = nod
     config = KeypointsConfig(motion="absolute", smooth=0)
     start = at_first(found)
-    image, state = np.zeros((SIZE, SIZE, 3), np.uint8), sparse.FollowState(crop=CROP)
+    image, state = np.zeros((SIZE, SIZE, 3), np.uint8), sparse.SparseState(crop=CROP)
     seen = tracks_of(keypoints(head), found)
     lost = dataclasses.replace(seen, lost="hidden", keypoints=None, keypoints_crop=None)
     shifts = []

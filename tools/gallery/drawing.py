@@ -7,7 +7,7 @@ are shown are rendered. As in a usual run, the reference is the driving frame mo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,15 +59,15 @@ class Renderers:
         """size: side of the results; weights: a renderer's file, in place of the shipped one."""
         self.warp = Pipeline.load(size=size)
         learned = Pipeline.load(size=size, renderer="learned", weights=weights)
-        self.has_optical = learned.keypoints.has_optical
-        self.stages = (
-            (self.warp.dense, self.warp.generate),
-            (learned.dense, learned.generate),
+        self.both = self.warp.renderer, learned.renderer
+        uses_flow = learned.renderer.dense.uses_optical_flow
+        self.keypoints = replace(
+            learned.config.keypoints, optical_flow="auto" if uses_flow else "off"
         )
 
     def __call__(self, followed: Followed) -> tuple[Array, ...]:
         """One picture a renderer."""
-        return tuple(self.warp.render(followed, by).picture.image for by in self.stages)
+        return tuple(self.warp.render(followed, by).picture.image for by in self.both)
 
 
 def rows(
@@ -86,11 +86,9 @@ def rows(
     glances, shape, end_s = _look_through(pipeline, driver)
     found = [view.face for view, _ in glances if isinstance(view, driver_scan.Glance)]
     pipeline.reset()
-    pipeline.view = views.view_of_faces(found, *shape)
+    pipeline.set_view(views.view_of_faces(found, *shape))
     prepared = [_prepared(pipeline, picture) for picture in sources]
-    followers = [_follower(pipeline, glances, source) for source in prepared]
-    for follower in followers:
-        follower.has_optical = renderers.has_optical
+    followers = [_follower(renderers, glances, source) for source in prepared]
     wanted = [sorted(times or np.linspace(0.1, 0.95, 5) * end_s) for times in times_s]
     columns: list[list[Column]] = [[] for _ in sources]
     with drivers.opened(driver) as moments:
@@ -141,9 +139,9 @@ def _prepared(pipeline: Pipeline, picture: Array) -> Source | InputError:
         return error
 
 
-def _follower(pipeline: Pipeline, glances: list, source: Source | InputError) -> KeypointsStage:
+def _follower(renderers: Renderers, glances: list, source: Source | InputError) -> KeypointsStage:
     """A stage 3 of one source, with its reference."""
-    stage = KeypointsStage(pipeline.config.keypoints)
+    stage, pipeline = KeypointsStage(renderers.keypoints), renderers.warp
     seen = [glance for glance, _ in glances]
     chosen = driver_scan.nearest(seen, source) if isinstance(source, Source) else None
     if chosen is not None and chosen.is_clear and pipeline.view is not None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from hybridanim.errors import InputError
-from hybridanim.networks import build, shipped
+from hybridanim.networks import build
 from hybridanim.networks import weights as files
 from hybridanim.networks.build import Animator, DetectorSizes, FastSizes
 
@@ -35,10 +35,7 @@ def export(checkpoint: Path, weights: Path) -> str:
 def write(net: Learner, detector: DetectorSizes | None, weights: Path) -> str:
     """Write networks as safetensors: for faces a renderer, for objects both; returns the sha256."""
     if net.detector is None:
-        part = weights.with_suffix(".part")
-        digest = shipped.save(net.animator, net.animator.sizes, part)
-        part.replace(weights)
-        return digest
+        return files.write_weights(weights, animator=net.animator)
     return files.write_weights(
         weights,
         animator=net.animator,

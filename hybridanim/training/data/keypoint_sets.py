@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from hybridanim import __version__
+from hybridanim.config import RuntimeConfig
 from hybridanim.face import aligner as alignment
 from hybridanim.face import mesh_network
 from hybridanim.face.aligner import Aligner
@@ -106,6 +107,9 @@ class SetMaker:
 
     @cached_property
     def _detector(self):
-        from hybridanim.runtime.detector import load_detector
+        import torch
 
-        return load_detector(self._wanted.detector, threads=1)
+        from hybridanim.runtime import networks
+
+        torch.set_num_threads(1)
+        return networks.detector(self._wanted.detector, RuntimeConfig("torch", "f32"))

@@ -16,8 +16,8 @@ import torch
 
 from hybridanim.errors import InputError
 from hybridanim.face.aligner import MEAN_SHAPE
-from hybridanim.networks import shipped
 from hybridanim.networks.build import FastSizes
+from hybridanim.networks.weights import read_animator
 from hybridanim.training.animator import export
 from hybridanim.training.animator.adversary import Adversary
 from hybridanim.training.animator.trainer import CHECKPOINT, Fed, Trainer
@@ -156,7 +156,7 @@ def test_export_holds_the_averaged_network(folder: Path, tmp_path: Path) -> None
     path = tmp_path / "weights.safetensors"
     digest = export.export(tmp_path / CHECKPOINT, path)
     assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
-    found = shipped.load_net(path).state_dict()
+    found = read_animator(path).state_dict()
     for name, value in trainer.average.animator.state_dict().items():
         torch.testing.assert_close(found[name], value, atol=1e-3, rtol=1e-3, check_dtype=False)
     with pytest.raises(InputError, match="found nothing"):
