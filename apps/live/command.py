@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -25,9 +26,13 @@ from hybridanim.live.pacing import Pacer
 from hybridanim.live.window import DisplayCheck
 from hybridanim.types import Array
 
-from . import consent, devices
+from . import devices
 from .animator import Animator
 from .outputs import finish, open_outputs, record_of, refuse_to_replace
+
+CONSENT_TEXT = (
+    "Animate only people who have agreed to it, and let nobody take the result for a recording."
+)
 
 
 @dataclass(frozen=True)
@@ -67,8 +72,8 @@ def live(
 ) -> dict[str, Any]:
     """Run until the end; returns the report. make: gives cameras in place of the job's."""
     refuse_to_replace(job, sources)
-    if consent.is_first_time():
-        print(consent.WORDS, flush=True)
+    if is_first_run():
+        print(CONSENT_TEXT, flush=True)
     display = None if job.window == "no" else DisplayCheck()
     make = make or (lambda: make_camera(job.camera, job.camera_size, job.camera_rate, job.loop))
     record = record_of(job, sources[0], make().name)
@@ -98,6 +103,20 @@ def live(
     report = loop.report() | {"outputs": outputs.figures()}
     finish(job, report, outputs, record)
     return report
+
+
+def is_first_run() -> bool:
+    """True until it has returned True once; a file in the user's cache folder remembers that."""
+    cache = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
+    marker = (Path(cache) if cache else Path.home() / ".cache") / "hybridanim" / "consent"
+    if marker.exists():
+        return False
+    try:
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        marker.touch()
+    except OSError:
+        return True  # and again at the next run
+    return True
 
 
 def _wait(capture: Capture) -> None:
