@@ -7,11 +7,10 @@ import cv2
 from hybridanim.live import overlay
 from hybridanim.live.camera import Shot
 from hybridanim.live.config import LiveJob
-from hybridanim.live.hints import Hint, hint
 from hybridanim.live.keys import Action
 from hybridanim.live.loop import Animated
 from hybridanim.live.quality import Quality
-from hybridanim.live.reference import ReferenceKeeper
+from hybridanim.live.reference import Hint, ReferenceKeeper, hint
 from hybridanim.live.working_view import Viewing
 from hybridanim.profiles import load_profiles
 from hybridanim.rendering.output_frame import Composer

@@ -16,13 +16,12 @@ from apps.terminal import PROGRAM, example_source, listen
 from hybridanim import io
 from hybridanim.errors import InputError
 from hybridanim.io import provenance
-from hybridanim.live import quality
 from hybridanim.live.camera import Camera, CameraError, Shot, make_camera
 from hybridanim.live.capture import Capture
 from hybridanim.live.config import LiveJob, read_live_job
 from hybridanim.live.loop import Loop
 from hybridanim.live.mailbox import Mailbox
-from hybridanim.live.pacing import Pacer
+from hybridanim.live.quality import Pacer, ladder
 from hybridanim.live.window import DisplayCheck
 from hybridanim.types import Array
 
@@ -82,7 +81,7 @@ def live(
     capture.start()  # cameras take their time, so the pipeline is made meanwhile
     try:
         animator = Animator(job, [_picture(path) for path in sources])
-        pacer = Pacer(quality.ladder(job.pipeline) if job.adapt else (), job.latency)
+        pacer = Pacer(ladder(job.pipeline) if job.adapt else (), job.latency)
         loop = Loop(animator, capture, shots, pacer)
         tags = provenance.container_tags(record)
         outputs = open_outputs(job, display, animator.still(), tags, loop.press)

@@ -17,14 +17,13 @@ from hybridanim.types import Array
 from . import overlay
 from .camera import Shot
 from .capture import Capture
-from .hints import Hint
 from .keys import Action, action_of
 from .latency import Latency
 from .mailbox import Mailbox
 from .outputs import Outputs
 from .overlay import Screen
-from .pacing import Pacer
-from .quality import Quality
+from .quality import Pacer, Quality
+from .reference import Hint
 
 _WORDS_S = 0.25  # how often the words on the screen change
 

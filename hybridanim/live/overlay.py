@@ -14,9 +14,9 @@ from hybridanim.types import Array, Results
 from hybridanim.visualization import primitives, sheet, stages
 from hybridanim.visualization.primitives import Line
 
-from .hints import Hint
 from .keys import HELP
 from .latency import Recent
+from .reference import Hint
 
 AMBER = (166, 108, 0)
 _BRIGHT_GREEN = (30, 200, 140)

@@ -1,22 +1,33 @@
 """Which pose of the driver means "no motion": found in the first seconds, or taken by a key.
 
-Tracks of each frame in, now and then a Reference out. In the first seconds the pose most like the
-source's is kept (as a render does over the whole clip), later only a key changes it.
+Tracks of each frame in; a Reference out when a better one is found, and a hint for the driver. In
+the first seconds the pose most similar to the source's is kept (as a render does over the whole
+clip; the "best frame" of Siarohin et al. 2019), later only a key changes it.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from hybridanim.face.aligner import MEAN_SHAPE
-from hybridanim.motion.reference import Reference, pictured, reference_of
+from hybridanim.motion.reference import (
+    Reference,
+    pictured,
+    pose_distance,
+    reference_of,
+    shows_something,
+)
 from hybridanim.types import Array, Crop, Source, Tracks
-
-from .hints import distance, is_seen
 
 _SEARCH_S = 3.0
 _BETTER = 0.2  # a change is a jump, so it has to be worth it
 _UNKNOWN = 10.0  # distance of a head whose pose is not known
+NEAR, NEAR_STILL = 1.2, 1.5  # distance at which the hint comes, and goes
+_DEGREES = np.array([10.0, 15.0, 10.0])  # pitch is measured worst: people's faces differ in it
+_OPENING = 0.24  # of an eye or the mouth, counts like ten degrees
+_LEAST_CONFIDENCE = 0.3
 
 
 class ReferenceKeeper:
@@ -30,7 +41,7 @@ class ReferenceKeeper:
 
     def look(self, tracks: Tracks, source: Source, time_s: float) -> Reference | None:
         """The new reference, when this frame makes a better one; None = it stays."""
-        if not is_seen(tracks):
+        if not shows_something(tracks):
             return None
         self._since_s = time_s if self._since_s is None else self._since_s
         is_searching = self._is_auto and time_s - self._since_s <= _SEARCH_S
@@ -77,3 +88,38 @@ def rescaled(reference: Reference, ratio: float) -> Reference:
         head = replace(head, center_xy_px=(x, y), size_px=head.size_px * ratio)
     crop = Crop(crop.x_px * ratio, crop.y_px * ratio, crop.side_px * ratio)
     return replace(reference, head=head, crop=crop, around=None)  # corners are found anew
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """A sentence for the screen; good ones are green, others amber."""
+
+    words: str
+    is_good: bool
+
+
+def distance(tracks: Tracks, source: Source) -> float | None:
+    """How much the driver's pose differs from the source's; 1 is about ten degrees.
+
+    None without a head whose rotation is known.
+    """
+    if not tracks or tracks.head is None or tracks.rotation_confidence < _LEAST_CONFIDENCE:
+        return None
+    return pose_distance(
+        tracks.rotation_deg,
+        tracks.landmarks_xy_px,
+        source,
+        scale_deg=_DEGREES,
+        scale_opening=_OPENING,
+    )
+
+
+def hint(tracks: Tracks | None, source: Source, before: Hint | None) -> Hint | None:
+    """What to tell the driver; ``before`` is the hint until now, so that it does not flicker."""
+    if tracks is None or not shows_something(tracks):
+        return Hint("no face is seen: look into the camera, with light on it", False)
+    away = distance(tracks, source)
+    was_good = before is not None and before.is_good
+    if away is not None and away < (NEAR_STILL if was_good else NEAR):
+        return Hint("posed like the source: good for r", True)
+    return None

@@ -11,8 +11,7 @@ from hybridanim.live.capture import Capture
 from hybridanim.live.loop import Loop
 from hybridanim.live.mailbox import Mailbox
 from hybridanim.live.outputs import Aside, Outputs
-from hybridanim.live.pacing import Pacer
-from hybridanim.live.quality import Quality
+from hybridanim.live.quality import Pacer, Quality
 from tests import synthetic
 from tests.live_fakes import (
     BLACK,

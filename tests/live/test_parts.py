@@ -13,14 +13,13 @@ from apps.live import devices
 from hybridanim.config import PipelineConfig, RenderConfig
 from hybridanim.errors import InputError
 from hybridanim.face.aligner import MEAN_SHAPE
-from hybridanim.live import hints, keys, overlay, quality
+from hybridanim.live import keys, overlay, quality, reference
 from hybridanim.live.camera import Device, File, Pace, Shot, Stream, make_camera
 from hybridanim.live.capture import backoff_s, is_black
 from hybridanim.live.config import LiveJob, read_live_job
 from hybridanim.live.latency import Latency, Recent
 from hybridanim.live.mailbox import Mailbox
-from hybridanim.live.pacing import Pacer
-from hybridanim.live.quality import GovernorState
+from hybridanim.live.quality import GovernorState, Pacer
 from hybridanim.live.reference import ReferenceKeeper, rescaled
 from hybridanim.live.working_view import Viewing
 from hybridanim.motion.reference import reference_of
@@ -347,12 +346,12 @@ def posed(results, source, turn_deg):
 
 
 def test_the_hint_is_green_near_the_source_and_does_not_flicker(results, source):
-    assert hints.hint(posed(results, source, 3), source, None).is_good
-    assert hints.hint(posed(results, source, 20), source, None) is None
+    assert reference.hint(posed(results, source, 3), source, None).is_good
+    assert reference.hint(posed(results, source, 20), source, None) is None
     between = posed(results, source, 13.5)
-    assert hints.hint(between, source, None) is None
-    assert hints.hint(between, source, hints.Hint("", True)).is_good
-    lost = hints.hint(replace(results.tracks, lost="gone"), source, None)
+    assert reference.hint(between, source, None) is None
+    assert reference.hint(between, source, reference.Hint("", True)).is_good
+    lost = reference.hint(replace(results.tracks, lost="gone"), source, None)
     assert lost is not None and not lost.is_good
 
 
@@ -392,14 +391,14 @@ def test_the_screen_shows_its_words_and_leaves_the_result_alone(results):
         overlay.Screen(notice="gone"),
         overlay.Screen(has_help=True),
         overlay.Screen(is_paused=True),
-        overlay.Screen(hint=hints.Hint("good", True)),
+        overlay.Screen(hint=reference.Hint("good", True)),
     ):
         shown = overlay.view(image, words)
         assert shown.shape == plain.shape and np.any(shown != 90)
     assert np.array_equal(image, before)
     shown = overlay.view(image, overlay.Screen(), overlay.inset_of(results))
     assert np.any(shown[40:140, -100:] != 90) and np.all(shown[-100:, -100:] == 90)
-    status = overlay.status_of(overlay.Screen("f", hint=hints.Hint("good", True)))
+    status = overlay.status_of(overlay.Screen("f", hint=reference.Hint("good", True)))
     assert status == {"figures": "f", "notice": "", "hint": "good", "is_good": True}
 
 
