@@ -81,14 +81,31 @@ def make_camera(
     return File(Path(text), is_loop)
 
 
-class Device:
+class _OpenCVCamera:
+    """What devices and streams share: decoding a grabbed picture, and closing."""
+
+    _capture: Any = None  # cv2.VideoCapture while open
+
+    def _retrieve(self) -> Shot | None:
+        """The picture that was grabbed, stamped before it is decoded; None when decoding fails."""
+        time_s = time.monotonic()
+        is_read, image = self._capture.retrieve()
+        return Shot(_rgb(image), time_s) if is_read and image is not None else None
+
+    def close(self) -> None:
+        """Release the device or the connection."""
+        if self._capture is not None:
+            self._capture.release()
+        self._capture = None
+
+
+class Device(_OpenCVCamera):
     """A camera of this machine, by its number or its path."""
 
     def __init__(self, place: int | str, size_px: tuple[int, int], rate_hz: float) -> None:
         self.name = f"camera {place}"
         self.rate_hz = rate_hz
         self._place, self._size_px = place, size_px
-        self._capture: Any = None
 
     def open(self) -> None:
         """Ask for size and rate; the device may give others."""
@@ -111,30 +128,19 @@ class Device:
         self.rate_hz = _given_rate(capture) or self.rate_hz
 
     def read(self) -> Shot | None:
-        """The next picture, stamped before it is decoded."""
+        """Wait for the next picture."""
         if self._capture is None or not self._capture.grab():
             return None
-        time_s = time.monotonic()
-        is_read, image = self._capture.retrieve()
-        if not is_read or image is None:
-            return None
-        return Shot(_rgb(image), time_s)
-
-    def close(self) -> None:
-        """Free the device for others."""
-        if self._capture is not None:
-            self._capture.release()
-        self._capture = None
+        return self._retrieve()
 
 
-class Stream:
+class Stream(_OpenCVCamera):
     """A URL: http, rtsp, udp and what else FFmpeg reads. A finite one is played at its own rate."""
 
     def __init__(self, url: str) -> None:
         self.name = f"{url.partition('://')[0]} stream"  # URLs hold passwords
         self.rate_hz = 0.0
         self._url = url
-        self._capture: Any = None
         self._pace = Pace()
         self._count = 0  # pictures of a finite stream, which is played at its own rate
 
@@ -165,17 +171,7 @@ class Stream:
             return None
         if self._count:
             self._pace.wait(self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
-        time_s = time.monotonic()
-        is_read, image = self._capture.retrieve()
-        if not is_read or image is None:
-            return None
-        return Shot(_rgb(image), time_s)
-
-    def close(self) -> None:
-        """Disconnect."""
-        if self._capture is not None:
-            self._capture.release()
-        self._capture = None
+        return self._retrieve()
 
 
 class File:
