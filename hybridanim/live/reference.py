@@ -24,14 +24,14 @@ from hybridanim.types import Array, Crop, Source, Tracks
 _SEARCH_S = 3.0
 _BETTER = 0.2  # a change is a jump, so it has to be worth it
 _UNKNOWN = 10.0  # distance of a head whose pose is not known
-NEAR, NEAR_STILL = 1.2, 1.5  # distance at which the hint comes, and goes
+NEAR, NEAR_STILL = 1.2, 1.5  # distance below which the hint appears, above which it disappears
 _DEGREES = np.array([10.0, 15.0, 10.0])  # pitch is measured worst: people's faces differ in it
 _OPENING = 0.24  # of an eye or the mouth, counts like ten degrees
 _LEAST_CONFIDENCE = 0.3
 
 
 class ReferenceKeeper:
-    """Holds the reference in the pixels of the working picture."""
+    """Keeps the reference, in pixels of the working picture."""
 
     def __init__(self, is_auto: bool) -> None:
         self.reference: Reference | None = None
@@ -39,15 +39,15 @@ class ReferenceKeeper:
         self._best = float("inf")
         self._since_s: float | None = None  # when a head was first seen
 
-    def look(self, tracks: Tracks, source: Source, time_s: float) -> Reference | None:
-        """The new reference, when this frame makes a better one; None = it stays."""
+    def update(self, tracks: Tracks, source: Source, time_s: float) -> Reference | None:
+        """The new reference when this frame is a better one; None = unchanged."""
         if not shows_something(tracks):
             return None
         self._since_s = time_s if self._since_s is None else self._since_s
         is_searching = self._is_auto and time_s - self._since_s <= _SEARCH_S
         if self.reference is not None and not is_searching:
             return None
-        away = distance(tracks, source)
+        away = _distance_to_source(tracks, source)
         away = _UNKNOWN if away is None else away
         if self.reference is not None and away > self._best - _BETTER:
             return None
@@ -55,17 +55,17 @@ class ReferenceKeeper:
         return self.take(tracks)
 
     def take(self, tracks: Tracks) -> Reference | None:
-        """Measure from this pose from now on; None when no head is tracked."""
+        """Take this frame as the reference; None when nothing is tracked."""
         found = reference_of(tracks, MEAN_SHAPE)
         self.reference = found or self.reference
         return found
 
-    def settle(self) -> None:
-        """Look no further: the person has chosen."""
+    def stop_search(self) -> None:
+        """Keep the reference from now on: the user has chosen it."""
         self._is_auto = False
 
-    def forget(self) -> None:
-        """Another picture of the driver comes: search anew."""
+    def reset(self) -> None:
+        """Drop the reference and search again: the camera or its picture's size has changed."""
         self.reference, self._best, self._since_s = None, float("inf"), None
 
     def pictured(self, image: Array) -> Reference | None:
@@ -94,11 +94,11 @@ def rescaled(reference: Reference, ratio: float) -> Reference:
 class Hint:
     """A sentence for the screen; good ones are green, others amber."""
 
-    words: str
+    text: str
     is_good: bool
 
 
-def distance(tracks: Tracks, source: Source) -> float | None:
+def _distance_to_source(tracks: Tracks, source: Source) -> float | None:
     """How much the driver's pose differs from the source's; 1 is about ten degrees.
 
     None without a head whose rotation is known.
@@ -114,11 +114,11 @@ def distance(tracks: Tracks, source: Source) -> float | None:
     )
 
 
-def hint(tracks: Tracks | None, source: Source, before: Hint | None) -> Hint | None:
-    """What to tell the driver; ``before`` is the hint until now, so that it does not flicker."""
+def hint_for(tracks: Tracks | None, source: Source, before: Hint | None) -> Hint | None:
+    """The hint for the driver, or None; before: the previous one, for hysteresis."""
     if tracks is None or not shows_something(tracks):
         return Hint("no face is seen: look into the camera, with light on it", False)
-    away = distance(tracks, source)
+    away = _distance_to_source(tracks, source)
     was_good = before is not None and before.is_good
     if away is not None and away < (NEAR_STILL if was_good else NEAR):
         return Hint("posed like the source: good for r", True)

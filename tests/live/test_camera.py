@@ -5,11 +5,19 @@ import pytest
 
 from hybridanim import io
 from hybridanim.errors import InputError
-from hybridanim.live.camera import CameraEnd, CameraError, Device, File, Pace, Stream, make_camera
+from hybridanim.live.camera import (
+    CameraEnd,
+    CameraError,
+    Device,
+    File,
+    PlaybackClock,
+    Stream,
+    make_camera,
+)
 from tests import synthetic
 
 
-def test_words_name_cameras(tmp_path):
+def test_the_command_line_names_cameras(tmp_path):
     (tmp_path / "clip.mp4").write_bytes(b"x")
     assert isinstance(make_camera("0"), Device)
     assert isinstance(make_camera("/dev/video7"), Device)
@@ -20,25 +28,25 @@ def test_words_name_cameras(tmp_path):
         make_camera("nothing.mp4")
 
 
-def test_pace_waits_for_the_films_time_and_gives_up_lost_time():
+def test_the_playback_clock_waits_for_the_videos_time_and_gives_up_lost_time():
     now = [100.0]
 
     def sleep(seconds):
         now[0] += seconds
 
-    pace = Pace(lambda: now[0], sleep)
-    pace.wait(5.0)
+    clock = PlaybackClock(lambda: now[0], sleep)
+    clock.wait(5.0)
     assert now[0] == 100.0
-    pace.wait(5.04)
+    clock.wait(5.04)
     assert now[0] == pytest.approx(100.04)
     now[0] += 0.1  # a little late: caught up
-    pace.wait(5.08)
-    pace.wait(5.16)
+    clock.wait(5.08)
+    clock.wait(5.16)
     assert now[0] == pytest.approx(100.16)
     now[0] += 30  # asleep
-    pace.wait(5.2)
+    clock.wait(5.2)
     before = now[0]
-    pace.wait(5.24)
+    clock.wait(5.24)
     assert now[0] == pytest.approx(before + 0.04)
 
 

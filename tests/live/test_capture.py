@@ -91,7 +91,7 @@ def test_the_first_opening_must_succeed():
         capture.wait(timeout_s=0.02)
 
 
-def test_a_stalling_camera_is_told_and_left_for_another():
+def test_a_stalling_camera_is_reported_and_abandoned():
     answer = threading.Event()
     first = FakeCamera([GREY, answer, GREY, GREY])
     capture, shots = capturing(
@@ -121,7 +121,7 @@ def test_a_slow_camera_is_no_stalling_one():
     assert len(taken(shots)) == 4
 
 
-def test_black_first_pictures_are_left_out_and_later_ones_told():
+def test_black_first_pictures_are_left_out_and_later_ones_reported():
     capture, shots = capturing(lambda: FakeCamera([BLACK] * 5 + [GREY] * 3 + [BLACK] * 200))
     capture.start()
     capture.wait()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hybridanim.live.latency import Latency, Recent
+from hybridanim.live.latency import Latency, RecentLatency
 
 
 def test_latency_agrees_with_numpy():
@@ -13,7 +13,7 @@ def test_latency_agrees_with_numpy():
         latency.add(row / 30, row / 30 + value / 1000)
     for share in (50, 95, 99):
         assert latency.percentile_ms(share) == pytest.approx(np.percentile(values_ms, share), abs=1)
-    figures = latency.figures()
+    figures = latency.report()
     assert figures["pictures"] == 5000
     assert figures["pictures_per_s"] == pytest.approx(30, rel=0.01)
     assert figures["latency_ms"]["largest"] == pytest.approx(values_ms.max(), abs=0.1)
@@ -26,13 +26,13 @@ def test_latency_sees_growth_and_stays_small():
         at_s = row / 6
         latency.add(at_s, at_s + 0.03 + 0.002 * at_s / 60)
     assert latency.growth_ms_per_minute() == pytest.approx(2, abs=0.1)
-    assert len(latency.figures()["spans"]) < 300
+    assert len(latency.report()["spans"]) < 300
 
 
 def test_latency_of_nothing():
-    figures = Latency().figures()
+    figures = Latency().report()
     assert figures["pictures"] == 0 and figures["latency_ms"]["p95"] == 0
-    assert Latency().recent() == Recent()
+    assert Latency().recent() == RecentLatency()
 
 
 def test_recent_forgets():

@@ -8,16 +8,16 @@ import pytest
 from hybridanim.live.capture import Capture
 from hybridanim.live.loop import Loop
 from hybridanim.live.mailbox import Mailbox
-from hybridanim.live.outputs import Aside, Outputs
-from hybridanim.live.quality import Pacer, Quality
+from hybridanim.live.outputs import Outputs, ThreadedOutput
+from hybridanim.live.quality import Quality, QualityGovernor
 from tests.live_fakes import GREY, WIDE, FakeAnimator, FakeCamera, ListOutput, in_turn
 
 
 def looping(camera, animator, output, levels=()):
     shots: Mailbox = Mailbox()
     capture = Capture(in_turn(camera), shots, backoff=lambda _: 0.01)
-    loop = Loop(animator, capture, shots, Pacer(levels, 80))
-    outputs = Outputs(asides=[Aside(output, (64, 48), 4)])
+    loop = Loop(animator, capture, shots, QualityGovernor(levels, 80))
+    outputs = Outputs(threaded=[ThreadedOutput(output, (64, 48), 4)])
     capture.start()
     capture.wait()
     return loop, outputs
@@ -44,7 +44,7 @@ def test_a_slow_output_loses_pictures_and_delays_nobody():
     loop, outputs = looping(FakeCamera([GREY] * 150, step_s=0.003), animator, output)
     loop.run(outputs)
     outputs.close()
-    assert outputs.asides[0].dropped > 50
+    assert outputs.threaded[0].dropped > 50
     assert 2 < len(output.times) < loop.report()["pictures"] / 2
 
 

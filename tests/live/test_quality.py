@@ -9,7 +9,7 @@ import pytest
 from hybridanim.config import PipelineConfig, RenderConfig
 from hybridanim.live import quality
 from hybridanim.live.camera import Shot
-from hybridanim.live.quality import GovernorState, Pacer
+from hybridanim.live.quality import GovernorState, QualityGovernor
 from tests.live_fakes import GREY
 
 
@@ -74,7 +74,7 @@ def test_ladder_keeps_skipping_for_last_and_drops_what_gains_nothing():
         ("classical", "hybrid"), ("warp", "learned"), (0, 256, 512)
     ):
         config = PipelineConfig(tracker=tracker, size=size, render=RenderConfig(renderer=renderer))
-        levels = quality.ladder(config)
+        levels = quality.quality_levels(config)
         skips = [level.every for level in levels]
         assert skips == sorted(skips) and skips[0] == 1 and skips[-2:] == [2, 3]
         assert any(level.is_warp for level in levels) == (renderer == "learned")
@@ -87,37 +87,37 @@ def shot(number, time_s):
     return Shot(GREY, time_s, number)
 
 
-def test_pacer_leaves_out_every_second_and_learns_the_rate():
+def test_governor_leaves_out_every_second_and_learns_the_rate():
     levels = (quality.Quality("full"), quality.Quality("second", every=2))
-    pacer = Pacer(levels, 80)
+    governor = QualityGovernor(levels, 80)
     for number in range(60):
-        assert pacer.is_wanted(shot(number, number / 10))
-    pacer.took(shot(59, 5.9), 5.9, 5.95)  # 50 ms of 100
-    assert pacer.state.load == pytest.approx(0.5, abs=0.15)
-    pacer.state = replace(pacer.state, level=1)
-    wanted = [pacer.is_wanted(shot(number, number / 10)) for number in range(60, 70)]
-    assert sum(wanted) == 5 and pacer.left_out == 5
+        assert governor.is_wanted(shot(number, number / 10))
+    governor.record(shot(59, 5.9), 5.9, 5.95)  # 50 ms of 100
+    assert governor.state.load == pytest.approx(0.5, abs=0.15)
+    governor.state = replace(governor.state, level=1)
+    wanted = [governor.is_wanted(shot(number, number / 10)) for number in range(60, 70)]
+    assert sum(wanted) == 5 and governor.left_out == 5
 
 
 @pytest.mark.parametrize(("busy", "level"), [(1.2, 0), (1.5, 1)])
-def test_pacer_leaves_out_pictures_only_when_it_is_far_too_slow(busy, level):
-    levels = quality.Quality("full"), quality.Quality("second", every=2, reluctance=1.6)
-    pacer, number = Pacer(levels, 1000), 0
+def test_governor_leaves_out_pictures_only_when_it_is_far_too_slow(busy, level):
+    levels = quality.Quality("full"), quality.Quality("second", every=2, tolerance=1.6)
+    governor, number = QualityGovernor(levels, 1000), 0
     for _ in range(2000):
-        number += 1 if pacer.quality.every > 1 or busy < 1 else 2  # the slot keeps the newest
+        number += 1 if governor.quality.every > 1 or busy < 1 else 2  # the slot keeps the newest
         time_s = number / 30
-        if pacer.is_wanted(shot(number, time_s)):
-            pacer.took(shot(number, time_s), time_s, time_s + busy / 30)
-    assert pacer.state.level == level
-    assert len(pacer.figures()["changes"]) == level
+        if governor.is_wanted(shot(number, time_s)):
+            governor.record(shot(number, time_s), time_s, time_s + busy / 30)
+    assert governor.state.level == level
+    assert len(governor.report()["changes"]) == level
 
 
-def test_pacer_lowers_for_latency_alone():
-    pacer = Pacer(quality.ladder(PipelineConfig()), 80)
+def test_governor_lowers_for_latency_alone():
+    governor = QualityGovernor(quality.quality_levels(PipelineConfig()), 80)
     changes = 0
     for number in range(100):  # a slow camera leaves time, but 90 ms is late
         time_s = number / 4
-        assert pacer.is_wanted(shot(number, time_s)) or pacer.quality.every > 1
-        changes += pacer.took(shot(number, time_s), time_s, time_s + 0.09)
+        assert governor.is_wanted(shot(number, time_s)) or governor.quality.every > 1
+        changes += governor.record(shot(number, time_s), time_s, time_s + 0.09)
     assert changes > 0
-    assert Pacer((), 80).quality.name == "full"
+    assert QualityGovernor((), 80).quality.name == "full"
