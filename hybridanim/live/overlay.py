@@ -49,7 +49,7 @@ def draw_overlay(result: Array, text: OverlayText, inset: Array | None = None) -
     if text.notice:
         primitives.put_banner(out, text.notice, AMBER)
     elif text.is_paused:
-        primitives.put_banner(out, "paused: p goes on", primitives.BLUE)
+        primitives.put_banner(out, "paused: p continues", primitives.BLUE)
     elif text.hint is not None and not text.hint.is_good:
         primitives.put_banner(out, text.hint.text, AMBER)
     return out
