@@ -3,9 +3,9 @@
     python -m benchmarks.live --json OUT [--seconds 120] [--name N] [-- OPTIONS OF live]
 
 The run is that of the command line, at 256x256 and otherwise with its default settings. Latency is
-counted from the moment a frame came to the moment every output had it; a reader in a process of its
-own also notes when it has received the JPEG over HTTP. Growth is the slope of the medians of five
-seconds each. A second, short run lets the camera vanish, stall and change its size.
+the time from the capture of a frame until every output has it; a reader in a process of its own
+also measures when it has received the JPEG over HTTP. Growth is the slope of the medians of spans
+of five seconds. In a second, short run the camera disappears, stalls and changes its size.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--name", default="steady", help="of the long run, among the figures")
     parser.add_argument("--no-faults", action="store_true", help="leave the second run out")
     parser.add_argument("--read", help=argparse.SUPPRESS)
-    parser.add_argument("options", nargs="*", help="after --: options of the word live")
+    parser.add_argument("options", nargs="*", help="after --: options of the subcommand live")
     given = parser.parse_args()
     if given.read:
         read(given.read)
@@ -65,12 +65,12 @@ def short(figures: Any) -> Any:
     return {k: v for k, v in figures.items() if k != "spans"}
 
 
-def job_of(driving: Path, seconds: float, options: list[str]) -> LiveJob:
+def build_job(driving: Path, seconds: float, options: list[str]) -> LiveJob:
     """As ``run_pipeline.py live`` would make it."""
-    words = ["--camera", str(driving), "--seconds", str(seconds), "--size", "256", *options]
+    argv = ["--camera", str(driving), "--seconds", str(seconds), "--size", "256", *options]
     config = (tyro.conf.OmitArgPrefixes, tyro.conf.UseAppendAction)
     port = free_port()
-    return tyro.cli(LiveJob, args=[*words, "--serve", str(port), "--window", "no"], config=config)
+    return tyro.cli(LiveJob, args=[*argv, "--serve", str(port), "--window", "no"], config=config)
 
 
 def free_port() -> int:
@@ -81,7 +81,7 @@ def free_port() -> int:
 
 def steady(driving: Path, seconds: float, options: list[str]) -> dict[str, Any]:
     """The long run, with a reader."""
-    job = job_of(driving, seconds, options)
+    job = build_job(driving, seconds, options)
     reader = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.live", "--read", f"http://127.0.0.1:{job.serve}/"],
         stdout=subprocess.PIPE,
@@ -96,7 +96,7 @@ def steady(driving: Path, seconds: float, options: list[str]) -> dict[str, Any]:
 
 
 def read(url: str) -> None:
-    """The reader: how old each picture is when all of it has come."""
+    """The reader: the age of each picture when it has been received completely."""
     ages_ms: list[float] = []
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
@@ -186,7 +186,7 @@ class FaultyCamera:
 def faulty(driving: Path, options: list[str]) -> dict[str, Any]:
     """The short run."""
     plan = Faults(driving)
-    job = job_of(driving, SECONDS_OF_FAULTS, options)
+    job = build_job(driving, SECONDS_OF_FAULTS, options)
     report = command.live(job, (example_source(),), lambda: FaultyCamera(plan))
     return {"faults_at_s": plan.begun, **report}
 

@@ -67,7 +67,7 @@ class FakeAnimator:
     def __init__(self, cost_s: float = 0.0) -> None:
         self.cost_s = cost_s
         self.came: Callable[[], int] = lambda: 0  # how many pictures the camera has given
-        self.behind: list[int] = []  # at each shot: how many have come since it
+        self.behind: list[int] = []  # at each shot: how many have come since
         self.shots: list[Shot] = []
         self.actions: list[str] = []
         self.levels: list[str] = []

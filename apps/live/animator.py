@@ -7,12 +7,11 @@ import cv2
 from hybridanim.live import overlay
 from hybridanim.live.camera import Shot
 from hybridanim.live.config import LiveJob
-from hybridanim.live.hints import Hint, hint
 from hybridanim.live.keys import Action
 from hybridanim.live.loop import Animated
 from hybridanim.live.quality import Quality
-from hybridanim.live.reference import ReferenceKeeper
-from hybridanim.live.working_view import Viewing
+from hybridanim.live.reference import Hint, ReferenceKeeper, hint_for
+from hybridanim.live.working_view import WorkingView
 from hybridanim.profiles import load_profiles
 from hybridanim.rendering.output_frame import Composer
 from hybridanim.types import Array
@@ -24,7 +23,7 @@ _STRENGTH_STEP, _MOST_STRENGTH = 0.1, 3.0
 
 
 class Animator:
-    """Animates one shot after the other."""
+    """Animates one shot after the other; all calls come from one thread."""
 
     def __init__(self, job: LiveJob, pictures: list[Array]) -> None:
         self._job = job
@@ -34,7 +33,7 @@ class Animator:
         self._composers = [Composer(job.composing, source) for source in self._sources]
         self._levels = Levels(self.pipeline)
         self._keeper = ReferenceKeeper(job.reference == "auto")
-        self._viewing, self._is_half = Viewing(), False
+        self._viewing, self._is_half = WorkingView(), False
         self._hint: Hint | None = None
         self._start_s: float | None = None
         self.is_mirrored, self.has_inset = job.mirror, job.debug
@@ -42,14 +41,14 @@ class Animator:
         self.use_source(0)
 
     def use_source(self, number: int) -> None:
-        """Go on with another of the sources; those that are not there are left alone."""
+        """Switch to another source; a number without a source is ignored."""
         if 0 <= number < len(self._sources):
             self._number = number
             prepared = self._halves if self._is_half else self._sources
             self.pipeline.use_source(prepared[number])
 
     def still(self) -> Array:
-        """What an output gets before the first shot: the source as it is."""
+        """The picture before the first shot: the source, not animated; (h, w, 3) uint8 RGB."""
         blank = cv2.resize(self._sources[0].image, self._job.camera_size)
         return self._composers[self._number](self._sources[self._number].image, blank)
 
@@ -60,21 +59,22 @@ class Animator:
             self._begin(image)
         self._start_s = shot.time_s if self._start_s is None else self._start_s
         frame = self.pipeline.frame(image, shot.time_s - self._start_s)
-        results = self.pipeline.render(self.pipeline.follow(frame))
-        self.pipeline.last = results
+        self.pipeline.step(frame)
+        results = self.pipeline.last
+        assert results is not None
         source = self._sources[self._number]
-        if self._keeper.look(results.tracks, source, frame.time_s) is not None:
+        if self._keeper.update(results.tracks, source, frame.time_s) is not None:
             self.pipeline.set_reference(None, self._keeper.pictured(frame.image))
-        self._hint = hint(results.tracks, source, self._hint)
+        self._hint = hint_for(results.tracks, source, self._hint)
         composed = self._composers[self._number](sized(results.picture.image, source), image)
-        self._rescale(self._viewing.look(results.tracks))
-        inset = overlay.inset_of(results) if self.has_inset else None
+        self._rescale(self._viewing.update(results.tracks))
+        inset = overlay.draw_inset(results) if self.has_inset else None
         return Animated(composed, shot, self._hint, inset, results.points.is_held)
 
     def act(self, action: Action) -> None:
-        """Do what a key asks for; others are not for the animator."""
+        """Do what a key asks for; actions that do not concern the animator are ignored."""
         if action.verb == "reference" and self.pipeline.last is not None:
-            self._keeper.settle()
+            self._keeper.stop_search()
             last = self.pipeline.last
             if self._keeper.take(last.tracks):
                 self.pipeline.set_reference(None, self._keeper.pictured(last.frame.image))
@@ -93,28 +93,28 @@ class Animator:
             self.pipeline.keypoints.adjust(scale=self.strength)
 
     def set_quality(self, quality: Quality) -> None:
-        """Make later pictures cheaper, or better."""
+        """Render later pictures at another quality level."""
         self._levels.use(quality)
         self._is_half = quality.is_half
         self.use_source(self._number)
 
     def warm_up(self) -> None:
-        """Animate the source by itself, so that the camera's first picture costs no more."""
+        """Animate the source by itself, so that the first shot takes no longer than later ones."""
         for n in range(2):
             self(Shot(self._sources[self._number].picture, n / 30))
         self.pipeline.reset()
-        self._viewing, self._start_s, self._hint = Viewing(), None, None
-        self._keeper.forget()
+        self._viewing, self._start_s, self._hint = WorkingView(), None, None
+        self._keeper.reset()
 
     def _begin(self, image: Array) -> None:
-        """A camera's first picture, or the first of another size."""
+        """Start tracking anew: the camera's first picture, or the first of another size."""
         self._viewing.begin(image)
-        self._keeper.forget()
+        self._keeper.reset()
         self.pipeline.reset()
         self.pipeline.set_view(self._viewing.view())
 
     def _rescale(self, ratio: float) -> None:
-        """Go on in a working picture that is ``ratio`` times as large, with the same reference."""
+        """Continue in a working picture ``ratio`` times as large, with the same reference."""
         if ratio != 1:
             self.pipeline.reset()
             self.pipeline.set_view(self._viewing.view())

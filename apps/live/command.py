@@ -1,7 +1,8 @@
-"""SOURCE and a camera -> the source moving like whoever is before it, now (docs/live.md)."""
+"""The subcommand live: animates SOURCE by a camera's pictures, in real time."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -15,19 +16,22 @@ from apps.terminal import PROGRAM, example_source, listen
 from hybridanim import io
 from hybridanim.errors import InputError
 from hybridanim.io import provenance
-from hybridanim.live import quality
 from hybridanim.live.camera import Camera, CameraError, Shot, make_camera
 from hybridanim.live.capture import Capture
 from hybridanim.live.config import LiveJob, read_live_job
 from hybridanim.live.loop import Loop
 from hybridanim.live.mailbox import Mailbox
-from hybridanim.live.pacing import Pacer
+from hybridanim.live.quality import QualityGovernor, quality_levels
 from hybridanim.live.window import DisplayCheck
 from hybridanim.types import Array
 
-from . import consent, devices
+from . import devices
 from .animator import Animator
-from .outputs import finish, open_outputs, record_of, refuse_to_replace
+from .outputs import build_record, finish, open_outputs, refuse_to_replace
+
+CONSENT_TEXT = (
+    "Animate only people who have agreed to it, and let nobody take the result for a recording."
+)
 
 
 @dataclass(frozen=True)
@@ -41,15 +45,15 @@ class Arguments:
     job: Annotated[LiveJob, tyro.conf.arg(name="")] = field(default_factory=LiveJob)
 
 
-def command(words: list[str]) -> int:
-    """The word ``live`` of the command line; the exit code."""
+def command(argv: list[str]) -> int:
+    """Run the subcommand live with these arguments; returns the exit code."""
     listen()
     config = (tyro.conf.OmitArgPrefixes, tyro.conf.UseAppendAction)
-    pairs = [(word.partition("="), after) for word, after in pairwise([*words, ""])]
-    files = [word[2] or after for word, after in pairs if word[0] == "--config"]
+    pairs = [(one.partition("="), following) for one, following in pairwise([*argv, ""])]
+    files = [one[2] or following for one, following in pairs if one[0] == "--config"]
     given = tyro.cli(
         Arguments,
-        args=words,
+        args=argv,
         default=Arguments(job=read_live_job(Path(files[-1])) if files else LiveJob()),
         prog=f"{PROGRAM} live",
         description="Animate pictures by a camera, now. Without SOURCE: the example's picture.",
@@ -65,20 +69,20 @@ def command(words: list[str]) -> int:
 def live(
     job: LiveJob, sources: tuple[Path, ...], make: Callable[[], Camera] | None = None
 ) -> dict[str, Any]:
-    """Run until the end; returns the report. make: gives cameras in place of the job's."""
+    """Run until the end; returns the report. make: opens cameras in place of the job's."""
     refuse_to_replace(job, sources)
-    if consent.is_first_time():
-        print(consent.WORDS, flush=True)
+    if is_first_run():
+        print(CONSENT_TEXT, flush=True)
     display = None if job.window == "no" else DisplayCheck()
     make = make or (lambda: make_camera(job.camera, job.camera_size, job.camera_rate, job.loop))
-    record = record_of(job, sources[0], make().name)
+    record = build_record(job, sources[0], make().name)
     shots: Mailbox[Shot] = Mailbox()
     capture = Capture(make, shots)
-    capture.start()  # cameras take their time, so the pipeline is made meanwhile
+    capture.start()  # opening a camera takes seconds: the pipeline is built meanwhile
     try:
         animator = Animator(job, [_picture(path) for path in sources])
-        pacer = Pacer(quality.ladder(job.pipeline) if job.adapt else (), job.latency)
-        loop = Loop(animator, capture, shots, pacer)
+        governor = QualityGovernor(quality_levels(job.pipeline) if job.adapt else (), job.latency)
+        loop = Loop(animator, capture, shots, governor)
         tags = provenance.container_tags(record)
         outputs = open_outputs(job, display, animator.still(), tags, loop.press)
     except BaseException:
@@ -95,9 +99,23 @@ def live(
         with undisturbed():
             capture.stop()
             outputs.close()
-    report = loop.report() | {"outputs": outputs.figures()}
+    report = loop.report() | {"outputs": outputs.report()}
     finish(job, report, outputs, record)
     return report
+
+
+def is_first_run() -> bool:
+    """True until it has returned True once; a file in the user's cache folder remembers that."""
+    cache = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
+    marker = (Path(cache) if cache else Path.home() / ".cache") / "hybridanim" / "consent"
+    if marker.exists():
+        return False
+    try:
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        marker.touch()
+    except OSError:
+        return True  # and again at the next run
+    return True
 
 
 def _wait(capture: Capture) -> None:

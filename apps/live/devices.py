@@ -1,4 +1,4 @@
-"""Which cameras this machine has, and what else a live run may use of it."""
+"""Which cameras this machine has, and whether windows and a virtual camera are available."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _V4L = Path("/sys/class/video4linux")
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundCamera:
     """One camera: the number for --camera, and what it calls itself."""
 
     number: int
@@ -23,23 +23,23 @@ class Found:
     size_px: tuple[int, int] | None = None  # width, height; None = not opened
 
 
-def list_cameras(system: str = platform.system(), v4l: Path = _V4L) -> list[Found]:
-    """The cameras, by number. Linux tells their names; elsewhere the first few are opened."""
+def list_cameras(system: str = platform.system(), v4l: Path = _V4L) -> list[FoundCamera]:
+    """The cameras, by number. Linux lists their names; elsewhere the first few are opened."""
     return _from_v4l(v4l) if system == "Linux" else _by_opening()
 
 
-def _from_v4l(v4l: Path) -> list[Found]:
-    """Those of /sys; a device's further nodes (index above 0) carry no pictures."""
+def _from_v4l(v4l: Path) -> list[FoundCamera]:
+    """Read /sys; further nodes of a device (index above 0) give no pictures."""
     found = []
     for folder in v4l.glob("video*") if v4l.is_dir() else ():
         number = folder.name.removeprefix("video")
         index = _text(folder / "index")
         if number.isdecimal() and index in ("", "0"):
-            found.append(Found(int(number), _text(folder / "name") or folder.name))
+            found.append(FoundCamera(int(number), _text(folder / "name") or folder.name))
     return sorted(found, key=lambda one: one.number)
 
 
-def _by_opening() -> list[Found]:
+def _by_opening() -> list[FoundCamera]:
     found = []
     for number in range(_MOST_PROBED):
         device = Device(number, (640, 480), 30)
@@ -54,7 +54,7 @@ def _by_opening() -> list[Found]:
             device.close()
         if shot is not None:
             height, width = shot.image.shape[:2]
-            found.append(Found(number, f"camera {number}", (width, height)))
+            found.append(FoundCamera(number, f"camera {number}", (width, height)))
     return found
 
 
@@ -65,8 +65,8 @@ def _text(path: Path) -> str:
         return ""
 
 
-def lines(found: list[Found]) -> list[str]:
-    """For people: one camera a line, or what to do when there is none."""
+def lines(found: list[FoundCamera]) -> list[str]:
+    """One line of text for each camera, or what to do when there is none."""
     if not found:
         return [
             "Cameras: none; plug one in (in a virtual machine or container, pass it through),"
@@ -75,13 +75,13 @@ def lines(found: list[Found]) -> list[str]:
     return ["Cameras:", *(_line(one) for one in found)]
 
 
-def _line(one: Found) -> str:
+def _line(one: FoundCamera) -> str:
     size = f", {one.size_px[0]}x{one.size_px[1]}" if one.size_px else ""
     return f"  --camera {one.number}  {one.name}{size}"
 
 
 def report() -> list[str]:
-    """For doctor: cameras, window and virtual camera, with what to do about what is missing."""
+    """Lines for doctor: cameras, window, virtual camera, and what to do about missing ones."""
     reason = DisplayCheck().reason()
     window = "can be opened" if not reason else f"none, {reason}; use live --serve 8080"
     has_virtual = find_spec("pyvirtualcam") is not None

@@ -16,7 +16,7 @@ from stages.s5_generate import Generate
 
 
 class Levels:
-    """Changes a pipeline to a level and back; the source is the animator's."""
+    """Switches a pipeline between quality levels; the animator switches the source."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline, self._config = pipeline, pipeline.config
@@ -25,7 +25,7 @@ class Levels:
         self._quick = Renderer(Dense(self._config.dense), Generate(quick))
 
     def use(self, quality: Quality) -> None:
-        """Work at that level from the next frame on."""
+        """Render at that level from the next frame on."""
         track = self._pipeline.track
         track.adjust(anchor_every=self._config.track.anchor_every * quality.anchor_every)
         is_warp = self._config.render.renderer == "warp"
@@ -34,7 +34,7 @@ class Levels:
 
 
 def halved(source: Source) -> Source:
-    """The same source to be rendered at half the side; itself when it is small."""
+    """The source scaled to half the side; unchanged when it is small already."""
     side = source.image.shape[0] // 2
     if 2 * side < LARGE_PX:
         return source
@@ -46,7 +46,7 @@ def halved(source: Source) -> Source:
 
 
 def sized(image: Array, source: Source) -> Array:
-    """A result at the side of the source's square, which a low level does not render."""
+    """The result (H, W, 3) enlarged to the side of the source's square where it is smaller."""
     side = source.image.shape[0]
     if image.shape[0] == side:
         return image

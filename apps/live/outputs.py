@@ -13,7 +13,7 @@ from apps.guards import refuse_clashes
 from hybridanim.errors import InputError
 from hybridanim.io import provenance
 from hybridanim.live.config import LiveJob
-from hybridanim.live.outputs import Aside, FileOutput, Outputs, VirtualCamera
+from hybridanim.live.outputs import FileOutput, Outputs, ThreadedOutput, VirtualCamera
 from hybridanim.live.server import Server
 from hybridanim.live.window import DisplayCheck, Window
 from hybridanim.types import Array
@@ -25,18 +25,22 @@ _OTHERS = "give --serve 8080 (a browser), --output FILE.mp4 or --virtual-camera"
 def open_outputs(
     job: LiveJob, display: DisplayCheck | None, still: Array, tags: dict[str, str], on_key: Any
 ) -> Outputs:
-    """Open what the job asks for; InputError when one cannot be opened, or there is none.
+    """Open the outputs that the job asks for.
 
-    still: a picture as the outputs will get them. display: None when no window is wanted.
+    still: a picture of the outputs' size, (h, w, 3) uint8 RGB. display: None when no window is
+    wanted. on_key: called with a hotkey's letter. Raises InputError when an output cannot be
+    opened, or the job asks for none.
     """
     outputs, size = Outputs(), (still.shape[1], still.shape[0])
     try:
         if job.output is not None:
             file = FileOutput(job.output, size, overwrite=job.overwrite, tags=tags)
-            outputs.asides.append(Aside(file, size, _QUEUE["file"]))
+            outputs.threaded.append(ThreadedOutput(file, size, _QUEUE["file"]))
         if job.virtual_camera:
             camera = VirtualCamera(job.camera_size, job.camera_rate)  # a size that programs know
-            outputs.asides.append(Aside(camera, job.camera_size, _QUEUE["virtual camera"]))
+            outputs.threaded.append(
+                ThreadedOutput(camera, job.camera_size, _QUEUE["virtual camera"])
+            )
             outputs.notes.append(f"Virtual camera: {camera.device}")
         if job.serve is not None:
             outputs.server = Server(job.serve, job.serve_address, on_key)
@@ -50,7 +54,7 @@ def open_outputs(
 
 def _open_window(job: LiveJob, display: DisplayCheck | None, outputs: Outputs) -> None:
     reason = display.reason() if display is not None else "no window was asked for"
-    has_other = bool(outputs.asides or outputs.server)
+    has_other = bool(outputs.threaded or outputs.server)
     if not reason:
         try:
             outputs.window = Window()
@@ -64,15 +68,15 @@ def _open_window(job: LiveJob, display: DisplayCheck | None, outputs: Outputs) -
         outputs.notes.append(f"No window: {reason}.")
 
 
-def record_of(job: LiveJob, source: Path, camera: str) -> dict[str, Any]:
-    """The record that lies beside a file; cameras by their name, as URLs hold passwords."""
+def build_record(job: LiveJob, source: Path, camera: str) -> dict[str, Any]:
+    """The record written with an output file; cameras by name, since URLs hold passwords."""
     is_file = "://" not in job.camera and Path(job.camera).is_file()
     driving = Path(job.camera) if is_file else Path(camera)
     return provenance.describe(source, driving, replace(job, camera=driving.name))
 
 
 def refuse_to_replace(job: LiveJob, sources: tuple[Path, ...]) -> None:
-    """InputError when the output or the report would replace an input."""
+    """Raise InputError when the output or the report would replace an input."""
     inputs = [*sources, Path(job.camera)] if "://" not in job.camera else [*sources]
     files = [path for path in inputs if path.is_file()]
     for output in (job.output, job.report):
@@ -81,7 +85,7 @@ def refuse_to_replace(job: LiveJob, sources: tuple[Path, ...]) -> None:
 
 
 def finish(job: LiveJob, report: dict[str, Any], outputs: Outputs, record: dict[str, Any]) -> None:
-    """Sidecar, report file, last words; InputError when an output failed."""
+    """Write sidecar and report, print the summary; raises InputError when an output failed."""
     if job.output is not None and job.output.exists() and not outputs.failures:
         provenance.write_sidecar(job.output, record)
         print(f"{report['outputs']['file']['pictures']} pictures in {job.output}")

@@ -1,8 +1,8 @@
-"""Cameras: open, read, close. Devices and streams by OpenCV, files by ``hybridanim.io``.
+"""Cameras: open, read, close. OpenCV reads devices and streams, ``hybridanim.io`` reads files.
 
---camera 0 | /dev/video2 | FILE | FOLDER | URL -> Camera, which gives Shots: RGB pictures with the
-moment at which they were taken. Whatever offers these three methods can take a camera's place: the
-tests feed cameras that vanish, stall and change their size.
+--camera 0 | /dev/video2 | FILE | FOLDER | URL -> Camera, which returns Shots: RGB pictures with the
+time at which they were taken. Any object with these three methods can be used as a camera: the
+tests use cameras that disappear, stall and change their size.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from hybridanim import io
 from hybridanim.errors import InputError
 from hybridanim.types import Array, Frame
 
-_OPEN_MS, _READ_MS = 8000, 8000  # how long a stream may keep us waiting
-_LONGEST_PX = 1280  # of a file's frames: like a good webcam's
-_LATE_S = 0.5  # a file that is this far behind its own rate starts to count anew
+_OPEN_MS, _READ_MS = 8000, 8000  # time-outs of a stream
+_LONGEST_PX = 1280  # longest side of a file's frames: that of a good webcam
+_LATE_S = 0.5  # a file this far behind its own rate resets its clock
 
 
 class CameraError(Exception):
@@ -31,7 +31,7 @@ class CameraError(Exception):
 
 
 class CameraEnd(Exception):
-    """There is nothing more to come, as it should be: a file that was to be played once."""
+    """The normal end: a file that is played once has no more pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,27 +44,27 @@ class Shot:
 
 
 class Camera(Protocol):
-    """What the live loop asks of a camera; used from one thread."""
+    """The interface of all cameras; used from one thread."""
 
-    name: str  # for the screen and the report
+    name: str  # shown on the screen and in the report
     rate_hz: float  # nominal pictures a second, 0 = unknown
 
     def open(self) -> None:
-        """Begin; raises CameraError."""
+        """Open the camera; raises CameraError."""
 
     def read(self) -> Shot | None:
         """Wait for the next picture; None when none came. Raises CameraEnd, CameraError."""
 
     def close(self) -> None:
-        """Let go of the device; safe to call twice, and before ``open``."""
+        """Release the camera; may be called twice, and before ``open``."""
 
 
 def make_camera(
     text: str, size_px: tuple[int, int] = (640, 480), rate_hz: float = 30, is_loop: bool = True
 ) -> Camera:
-    """The camera that a word of the command line names; opens nothing yet.
+    """The camera named by ``--camera``; it is not opened yet.
 
-    size_px: (width, height) that a device is asked for. is_loop: files start again at their end.
+    size_px: (width, height) that a device is asked for. is_loop: files restart at their end.
     Raises InputError for a file that does not exist.
     """
     if text.isdecimal():
@@ -81,18 +81,35 @@ def make_camera(
     return File(Path(text), is_loop)
 
 
-class Device:
+class _OpenCVCamera:
+    """What devices and streams share: decoding a grabbed picture, and closing."""
+
+    _capture: Any = None  # cv2.VideoCapture while open
+
+    def _retrieve(self) -> Shot | None:
+        """The picture that was grabbed, stamped before it is decoded; None when decoding fails."""
+        time_s = time.monotonic()
+        is_read, image = self._capture.retrieve()
+        return Shot(_rgb(image), time_s) if is_read and image is not None else None
+
+    def close(self) -> None:
+        """Release the device or the connection."""
+        if self._capture is not None:
+            self._capture.release()
+        self._capture = None
+
+
+class Device(_OpenCVCamera):
     """A camera of this machine, by its number or its path."""
 
     def __init__(self, place: int | str, size_px: tuple[int, int], rate_hz: float) -> None:
         self.name = f"camera {place}"
         self.rate_hz = rate_hz
         self._place, self._size_px = place, size_px
-        self._capture: Any = None
 
     def open(self) -> None:
-        """Ask for size and rate; the device may give others."""
-        with _quiet():
+        """Open the device and ask for size and rate; it may choose others."""
+        with _silenced_opencv():
             capture = cv2.VideoCapture(self._place, _device_backend())  # pyright: ignore[reportCallIssue, reportArgumentType]
         if not capture.isOpened():
             capture.release()
@@ -108,35 +125,24 @@ class Device:
         ):
             capture.set(what, value)
         self._capture = capture
-        self.rate_hz = _given_rate(capture) or self.rate_hz
+        self.rate_hz = _reported_rate_hz(capture) or self.rate_hz
 
     def read(self) -> Shot | None:
-        """The next picture, stamped before it is decoded."""
+        """Wait for the next picture."""
         if self._capture is None or not self._capture.grab():
             return None
-        time_s = time.monotonic()
-        is_read, image = self._capture.retrieve()
-        if not is_read or image is None:
-            return None
-        return Shot(_rgb(image), time_s)
-
-    def close(self) -> None:
-        """Free the device for others."""
-        if self._capture is not None:
-            self._capture.release()
-        self._capture = None
+        return self._retrieve()
 
 
-class Stream:
-    """A URL: http, rtsp, udp and what else FFmpeg reads. A finite one is played at its own rate."""
+class Stream(_OpenCVCamera):
+    """A URL that FFmpeg reads (http, rtsp, udp, ...); a finite one is played at its own rate."""
 
     def __init__(self, url: str) -> None:
         self.name = f"{url.partition('://')[0]} stream"  # URLs hold passwords
         self.rate_hz = 0.0
         self._url = url
-        self._capture: Any = None
-        self._pace = Pace()
-        self._count = 0  # pictures of a finite stream, which is played at its own rate
+        self._clock = PlaybackClock()
+        self._count = 0  # pictures of a finite stream; 0 = endless
 
     def open(self) -> None:
         """Connect; raises CameraError after a few seconds without an answer."""
@@ -146,17 +152,17 @@ class Stream:
             cv2.CAP_PROP_READ_TIMEOUT_MSEC,
             _READ_MS,
         ]
-        with _quiet():
+        with _silenced_opencv():
             capture = cv2.VideoCapture(self._url, cv2.CAP_FFMPEG, limits)
         if not capture.isOpened():
             capture.release()
             raise CameraError(f"the {self.name} does not answer, or is no video")
         self._capture = capture
-        self.rate_hz = _given_rate(capture)
+        self.rate_hz = _reported_rate_hz(capture)
         self._count = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
 
     def read(self) -> Shot | None:
-        """The next picture as it arrives."""
+        """Wait for the next picture; raises CameraEnd after the last one of a finite stream."""
         if self._capture is None:
             return None
         if not self._capture.grab():
@@ -164,18 +170,8 @@ class Stream:
                 raise CameraEnd
             return None
         if self._count:
-            self._pace.wait(self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
-        time_s = time.monotonic()
-        is_read, image = self._capture.retrieve()
-        if not is_read or image is None:
-            return None
-        return Shot(_rgb(image), time_s)
-
-    def close(self) -> None:
-        """Disconnect."""
-        if self._capture is not None:
-            self._capture.release()
-        self._capture = None
+            self._clock.wait(self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
+        return self._retrieve()
 
 
 class File:
@@ -186,9 +182,9 @@ class File:
         self.rate_hz = 0.0
         self._path, self._is_loop = path, is_loop
         self._reader: io.VideoReader | None = None
-        self._pace = Pace()
-        self._start_s = 0.0  # of this round, on the time line of all rounds
-        self._end_s = 0.0
+        self._clock = PlaybackClock()
+        self._start_s = 0.0  # of this loop, on the time line of all loops
+        self._end_s = 0.0  # of the last frame, on the same time line
 
     def open(self) -> None:
         """Open the file; raises CameraError when it cannot be read."""
@@ -200,11 +196,11 @@ class File:
         self._step_s = 1 / max(self.rate_hz, 1.0)
 
     def read(self) -> Shot | None:
-        """The next frame, when its time has come."""
+        """Wait until the next frame is due; raises CameraEnd, CameraError."""
         frame = self._next()
         time_s = self._start_s + frame.time_s
         self._end_s = time_s + self._step_s
-        self._pace.wait(time_s)
+        self._clock.wait(time_s)
         return Shot(frame.image, time.monotonic())
 
     def _next(self) -> Frame:
@@ -230,8 +226,8 @@ class File:
         self._reader = None
 
 
-class Pace:
-    """Waits until a film's own time has come, counted from the first call."""
+class PlaybackClock:
+    """Waits for the presentation times of a video, counted from the first call."""
 
     def __init__(
         self,
@@ -242,7 +238,7 @@ class Pace:
         self._zero_s: float | None = None
 
     def wait(self, time_s: float) -> None:
-        """Return when ``time_s`` of the film has come; far behind, the count starts anew."""
+        """Return when presentation time ``time_s`` is due; the clock resets when far behind."""
         now_s = self._clock()
         if self._zero_s is None or now_s - self._zero_s - time_s > _LATE_S:
             self._zero_s = now_s - time_s
@@ -252,7 +248,7 @@ class Pace:
 
 
 def _device_backend() -> int:
-    """The backend that opens fastest and gives names, per system."""
+    """The OpenCV backend of this system's own camera interface."""
     return {
         "Linux": cv2.CAP_V4L2,
         "Windows": cv2.CAP_DSHOW,
@@ -260,7 +256,7 @@ def _device_backend() -> int:
     }.get(platform.system(), cv2.CAP_ANY)
 
 
-def _given_rate(capture: Any) -> float:
+def _reported_rate_hz(capture: Any) -> float:
     rate_hz = float(capture.get(cv2.CAP_PROP_FPS))
     return rate_hz if 1 <= rate_hz <= 1000 else 0.0
 
@@ -273,8 +269,8 @@ def _rgb(image: Array) -> Array:
 
 
 @contextlib.contextmanager
-def _quiet():
-    """OpenCV's own warnings about a device that is not there are not for the user."""
+def _silenced_opencv():
+    """Suppress OpenCV's own warnings: CameraError says what is wrong."""
     log: Any = cv2.utils.logging
     level = log.getLogLevel()
     log.setLogLevel(log.LOG_LEVEL_SILENT)

@@ -1,7 +1,8 @@
-"""The thread that reads a camera: into a mailbox, and back to the camera whenever it fails.
+"""The thread that reads a camera into a mailbox, and opens it again whenever it fails.
 
-A camera that vanishes is opened again, waiting longer each time. One that answers no more is left
-to its own thread, which cannot be woken, and opened in another. Nobody else ever waits for either.
+A camera that disappears is opened again, after a delay that doubles each time. A call into the
+camera that never returns cannot be interrupted: its thread is abandoned, and another thread opens
+the camera. No other thread ever waits for either.
 """
 
 from __future__ import annotations
@@ -20,39 +21,39 @@ from .camera import Camera, CameraEnd, CameraError, Shot
 from .mailbox import Mailbox
 
 Kind = Literal["opening", "live", "stalled", "lost", "ended"]
-_DARK_S = 2.0  # webcams begin with black frames; longer than this they are shown
-_MOST_HANGING = 3  # threads left behind
+_DARK_S = 2.0  # webcams start with black frames: they are skipped for so long, then shown
+_MOST_ABANDONED = 3  # threads left behind
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How it is with the camera."""
+    """The state of the camera."""
 
     kind: Kind = "opening"
-    reason: str = ""  # in words, for kinds other than live
+    reason: str = ""  # a text, for kinds other than live
     is_dark: bool = False  # it gives black pictures
 
     @property
     def notice(self) -> str:
-        """What the person at the screen should read, or ""."""
+        """A text for the user, or ""."""
         if self.kind == "live":
             return "the camera shows black: is its cover open?" if self.is_dark else ""
-        words = {
+        texts = {
             "opening": "opening the camera",
             "stalled": "the camera stalls, this is its last picture",
             "lost": f"{self.reason or 'no picture came'}; trying again",
             "ended": "the end",
         }
-        return words[self.kind]
+        return texts[self.kind]
 
 
 def backoff_s(failures: int, least_s: float = 0.25, most_s: float = 5.0) -> float:
-    """How long to wait after so many failures in a row (1 or more): doubling, with a bound."""
+    """Delay after that many failures in a row (1 or more): doubles, from least_s up to most_s."""
     return min(most_s, least_s * 2.0 ** min(failures - 1, 30))
 
 
 def is_black(image: Array) -> bool:
-    """Whether nothing can be seen: (H, W, 3) uint8, a few hundred pixels are looked at."""
+    """Whether a picture (H, W, 3) uint8 is black, judged by a few hundred of its pixels."""
     step = max(1, min(image.shape[:2]) // 24)
     few = image[::step, ::step]
     return bool(np.mean(few) < 12 and np.percentile(few, 99) < 32)
@@ -60,7 +61,7 @@ def is_black(image: Array) -> bool:
 
 @dataclass
 class _Session:
-    """One thread's time with the camera."""
+    """One thread that reads the camera, until it is abandoned."""
 
     stop: threading.Event = field(default_factory=threading.Event)
     thread: threading.Thread | None = None
@@ -79,14 +80,16 @@ class Capture:
         abandon_s: float = 10.0,
         backoff: Callable[[int], float] = backoff_s,
     ) -> None:
-        """stall_s: silence after which the notice comes; abandon_s: another thread tries."""
+        """stall_s: time without a picture until the status is "stalled"; abandon_s: until another
+        thread opens the camera. backoff: failures in a row -> delay in seconds.
+        """
         self.status = Status()
         self.name, self.rate_hz = "", 0.0
         self.reopened = 0  # how often the camera came back
         self._make, self._mailbox, self._backoff = make, mailbox, backoff
         self._stall_s, self._abandon_s = stall_s, abandon_s
-        self._last_s = time.monotonic()  # when something was heard of the camera
-        self._hanging: list[threading.Thread] = []
+        self._last_s = time.monotonic()  # when the camera last gave a picture
+        self._abandoned: list[threading.Thread] = []
         self._is_first, self._is_ready = True, threading.Event()
         self._may_read = threading.Event()
         self._failure = ""
@@ -95,11 +98,11 @@ class Capture:
         self._session = _Session()
 
     def start(self) -> None:
-        """Begin to open the camera; it is read from ``wait`` on."""
+        """Open the camera in its thread; it is read once ``wait`` is called."""
         self._begin()
 
     def wait(self, timeout_s: float = 20.0) -> None:
-        """Read, and return when a picture has come; CameraError: it cannot be opened at all."""
+        """Start to read; return when a picture has come. Raises CameraError when none comes."""
         self._may_read.set()
         if not self._is_ready.wait(timeout_s):
             self.stop()
@@ -108,7 +111,7 @@ class Capture:
             raise CameraError(self._failure)
 
     def watch(self) -> Status:
-        """Notice a stall; begin again in another thread when it lasts."""
+        """Detect a stall; open the camera in another thread when the stall lasts."""
         silent_s = time.monotonic() - self._last_s
         if self.status.kind in ("live", "stalled") and silent_s > self._stall_s:
             self.status = Status("stalled")
@@ -117,7 +120,7 @@ class Capture:
         return self.status
 
     def stop(self, timeout_s: float = 2.0) -> None:
-        """End; a thread that hangs in its camera is left behind."""
+        """End the thread; one that hangs in its camera is abandoned."""
         session = self._session
         session.stop.set()
         self._may_read.set()
@@ -134,24 +137,24 @@ class Capture:
         session.thread.start()
 
     def _abandon(self) -> None:
-        self._hanging = [thread for thread in self._hanging if thread.is_alive()]
-        self._last_s = time.monotonic()  # not again at once
-        if len(self._hanging) >= _MOST_HANGING:
+        self._abandoned = [thread for thread in self._abandoned if thread.is_alive()]
+        self._last_s = time.monotonic()  # so that the next attempt waits as long
+        if len(self._abandoned) >= _MOST_ABANDONED:
             return
         self._session.stop.set()
         if self._session.thread is not None:
-            self._hanging.append(self._session.thread)
+            self._abandoned.append(self._session.thread)
         self._begin()
 
     def _work(self, session: _Session) -> None:
-        """The thread: open, read until it fails, wait, again."""
+        """The thread's loop: open, read until it fails, wait, repeat."""
         failures = 0
         while not session.stop.is_set():
             before = self._last_s
             try:
-                reason = self._one_opening(session)
+                reason = self._read_until_failure(session)
             except CameraEnd:
-                self._say(session, Status("ended"))
+                self._set_status(session, Status("ended"))
                 self._mailbox.close()
                 return
             except CameraError as error:
@@ -161,11 +164,11 @@ class Capture:
                 self._is_ready.set()
                 return
             failures = 1 if self._last_s != before else failures + 1
-            self._say(session, Status("lost", reason))
+            self._set_status(session, Status("lost", reason))
             session.stop.wait(self._backoff(failures))
 
-    def _one_opening(self, session: _Session) -> str:
-        """Read until nothing comes; why it ended."""
+    def _read_until_failure(self, session: _Session) -> str:
+        """Open the camera and read until no picture comes; returns why it ended."""
         camera = self._make()
         try:
             camera.open()
@@ -180,7 +183,7 @@ class Capture:
                     return ""
                 is_dark = is_black(shot.image)
                 is_light = is_light or not is_dark
-                self._heard(session, is_dark)
+                self._on_shot(session, is_dark)
                 if is_light or time.monotonic() - opened_s > _DARK_S:
                     self._count += 1
                     self._mailbox.put(replace(shot, number=self._count))
@@ -188,15 +191,15 @@ class Capture:
             camera.close()
         return ""
 
-    def _heard(self, session: _Session, is_dark: bool) -> None:
+    def _on_shot(self, session: _Session, is_dark: bool) -> None:
         self._last_s = time.monotonic()
         if self._was_live and self.status.kind != "live":
             self.reopened += 1
-        self._say(session, Status("live", is_dark=is_dark))
+        self._set_status(session, Status("live", is_dark=is_dark))
         self._was_live = True
         self._is_first = False
         self._is_ready.set()
 
-    def _say(self, session: _Session, status: Status) -> None:
+    def _set_status(self, session: _Session, status: Status) -> None:
         if session is self._session and not session.stop.is_set() and status != self.status:
             self.status = status

@@ -1,4 +1,4 @@
-"""The settings of a live run; parsed by tyro like those of config.py, with the pipeline's below."""
+"""The settings of a live run, parsed by tyro like those of ``hybridanim.config``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hybridanim import schema
 from hybridanim.config import PipelineConfig, RenderJob, read_options
 from hybridanim.errors import InputError
 
-SIZE_PX = 256  # of the animated square, unless told
+SIZE_PX = 256  # default side of the animated square
 
 
 @dataclass(frozen=True)
@@ -20,13 +20,13 @@ class LiveJob:
     camera: str = "0"
     """A camera's number, /dev/video*, a video file, a folder of pictures, or a URL."""
     list_cameras: bool = False
-    """Say which cameras there are, and end."""
+    """List the cameras of this machine, and end."""
     window: Literal["auto", "yes", "no"] = "auto"
     """A window with the result and hotkeys; auto: where there is a display."""
     serve: int | None = None
     """Show the result in a browser at http://127.0.0.1:PORT/ (0 takes a free port)."""
     serve_address: str = "127.0.0.1"
-    """With --serve: 0.0.0.0 lets other machines of your network see it."""
+    """With --serve: 0.0.0.0 lets other machines of your network open the page."""
     virtual_camera: bool = False
     """Offer the result as a camera to other programs (pip install "hybridanim[live]")."""
     output: Path | None = None
@@ -34,7 +34,7 @@ class LiveJob:
     overwrite: bool = False
     """Replace the output if it exists."""
     seconds: float = 0.0
-    """End after so many seconds; 0 = when you say so."""
+    """End after this many seconds; 0 = run until you quit."""
     report: Path | None = None
     """Write latency, rate and what happened into this JSON file."""
     camera_size: tuple[int, int] = (640, 480)
@@ -42,21 +42,21 @@ class LiveJob:
     camera_rate: float = 30.0
     """Pictures a second that the camera is asked for."""
     loop: bool = True
-    """With a file as the camera: begin again at its end."""
+    """With a file as the camera: restart at its end."""
     reference: Literal["auto", "first"] = "auto"
-    """Pose that means no motion: the first, or auto: the most like the source, of three seconds."""
+    """Pose that means no motion: the first; or auto: of 3 s, the one most similar to the source."""
     mirror: bool = False
     """Take the camera's picture as in a mirror."""
     adapt: bool = True
     """Lower the quality before pictures come late, and raise it again when there is room."""
     latency: float = 80.0
-    """Milliseconds from camera to output that adapting keeps below."""
+    """Milliseconds from camera to output; --adapt keeps the latency below."""
     side_by_side: bool = False
     """Show the camera's picture at the left of the result, in every output."""
     mark: bool = True
     """A small visible mark that says the picture is generated."""
     debug: bool = False
-    """Begin with what the tracker sees on the screen (key d)."""
+    """Start with what the tracker sees on the screen (key d)."""
     profile: tuple[Path, ...] = ()
     """A profile made by calibration: skin, camera or tracker; repeat it for one of each."""
     pipeline: PipelineConfig = field(default_factory=lambda: PipelineConfig(size=SIZE_PX))
@@ -72,12 +72,12 @@ class LiveJob:
 
     @property
     def composing(self) -> RenderJob:
-        """What a Composer reads of a render job."""
+        """The fields of a render job that a Composer reads."""
         return RenderJob(mark=self.mark, side_by_side=self.side_by_side, pipeline=self.pipeline)
 
 
 def read_live_job(path: Path) -> LiveJob:
-    """LiveJob from a TOML file of option names, as a RenderJob's."""
+    """Read a LiveJob from a TOML file of option names, like that of a RenderJob."""
     job = schema.from_flat(LiveJob, read_options(path), f"--config {path}")
     if job.pipeline.size:
         return job

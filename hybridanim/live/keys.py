@@ -1,4 +1,4 @@
-"""Hotkeys: a key's code -> what it asks for."""
+"""Hotkeys: a key's code -> the action that it asks for."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ class Action:
     number: int = 0
 
 
-def action_of(code: int) -> Action | None:
-    """code: as OpenCV's waitKey gives it, -1 for none; None when the key means nothing."""
+def parse_key(code: int) -> Action | None:
+    """The action of a key; None when it has none. code: of OpenCV's waitKey, -1 = no key."""
     if code < 0:
         return None
     letter = chr(code & 0xFF).lower()

@@ -1,8 +1,8 @@
-"""Times of capture and output -> figures: percentiles, rate, growth. Constant memory.
+"""Times of capture and output -> percentiles, rate and growth of the latency. Constant memory.
 
-Latency is counted from the moment a picture was taken to the moment every output has it. The whole
-run is kept as a histogram of half milliseconds and as medians of short spans, whose slope says
-whether latency grows; the last two seconds are kept singly, for the screen.
+Latency is the time from the capture of a picture until every output has it. The whole run is kept
+as a histogram of half milliseconds and as medians of short spans, whose slope says whether latency
+grows; the values of the last two seconds are kept for the screen.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import numpy as np
 _BIN_MS, _BINS = 0.5, 20000  # up to ten seconds
 _RECENT_S = 2.0
 _SPAN_S = 5.0
-_MOST_SPANS = 240  # then two become one
+_MOST_SPANS = 240  # then pairs of them are merged
 
 
 @dataclass(frozen=True, slots=True)
-class Recent:
-    """The last two seconds."""
+class RecentLatency:
+    """Rate and latency of the last two seconds; zeros before there are two pictures."""
 
     rate_hz: float = 0.0
     median_ms: float = 0.0
@@ -29,7 +29,7 @@ class Recent:
 
 
 class Latency:
-    """Add a pair of times for each picture that is shown; ask for figures at any time."""
+    """Collects capture and output time of each picture; statistics are available at any time."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -42,7 +42,7 @@ class Latency:
         self._spans: list[tuple[float, float, float]] = []  # start s, median ms, p95 ms
 
     def add(self, taken_s: float, shown_s: float) -> float:
-        """One picture; returns its latency in milliseconds."""
+        """Add one picture; returns its latency in milliseconds."""
         value_ms = 1000 * (shown_s - taken_s)
         if not self.count:
             self._first_s = self._span_start_s = shown_s
@@ -60,7 +60,7 @@ class Latency:
         return value_ms
 
     def age_s(self, now_s: float) -> float:
-        """How long ago the first picture was shown; 0 before it."""
+        """Time since the first picture was shown; 0 before it."""
         return now_s - self._first_s if self.count else 0.0
 
     def _end_span(self) -> None:
@@ -74,17 +74,17 @@ class Latency:
             self._spans = [(a[0], (a[1] + b[1]) / 2, max(a[2], b[2])) for a, b in pairs]
             self._span_s *= 2
 
-    def recent(self) -> Recent:
+    def recent(self) -> RecentLatency:
         """Rate and latency of the last two seconds."""
         if len(self._recent) < 2:
-            return Recent()
+            return RecentLatency()
         span_s = self._recent[-1][0] - self._recent[0][0]
         median, high = np.percentile([value for _, value in self._recent], [50, 95])
         rate_hz = (len(self._recent) - 1) / span_s if span_s > 0 else 0.0
-        return Recent(rate_hz, float(median), float(high))
+        return RecentLatency(rate_hz, float(median), float(high))
 
     def percentile_ms(self, share: float) -> float:
-        """Of the whole run, to half a millisecond; share in [0, 100]."""
+        """Percentile of the whole run, to half a millisecond; share in [0, 100]."""
         if not self.count:
             return 0.0
         upto = np.cumsum(self._bins)
@@ -92,7 +92,7 @@ class Latency:
         return min(self._largest_ms, (min(row, _BINS - 1) + 0.5) * _BIN_MS)
 
     def growth_ms_per_minute(self) -> float:
-        """Slope of the spans' medians (Theil and Sen): 0 without growth, or with too few spans."""
+        """Theil-Sen slope of the spans' medians; 0 with fewer than two spans."""
         times = np.array([start for start, _, _ in self._spans])
         values = np.array([median for _, median, _ in self._spans])
         first, second = np.triu_indices(len(times), 1)
@@ -102,8 +102,8 @@ class Latency:
             60 * np.median((values[second] - values[first]) / (times[second] - times[first]))
         )
 
-    def figures(self) -> dict[str, Any]:
-        """All of it, ready for JSON."""
+    def report(self) -> dict[str, Any]:
+        """All statistics, ready for JSON."""
         length_s = self._last_s - self._first_s
         return {
             "pictures": self.count,

@@ -1,7 +1,7 @@
-"""A slot between two threads in which the newest item wins.
+"""A bounded queue between two threads that drops the oldest item when it is full.
 
-put() never waits: when nobody took the item before, it is dropped and counted. So a slow reader
-never makes a fast writer late, and never sees anything old.
+``put`` never waits: when there is no room, the oldest item is dropped and counted. So a slow reader
+never delays a fast writer, and never gets old items.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ class Mailbox(Generic[T]):
     """Holds at most ``capacity`` items; usable from any thread."""
 
     def __init__(self, capacity: int = 1) -> None:
-        self.dropped = 0  # items that nobody took
-        self.count = 0  # items that came
+        self.dropped = 0  # items that were dropped
+        self.count = 0  # items that were put
         self._items: deque[T] = deque()
         self._capacity = capacity
         self._changed = threading.Condition()
         self._is_closed = False
 
     def put(self, item: T) -> None:
-        """Leave an item; the oldest goes when there is no room. Nothing happens once closed."""
+        """Add an item, dropping the oldest when there is no room; ignored once closed."""
         with self._changed:
             if self._is_closed:
                 return
@@ -37,19 +37,19 @@ class Mailbox(Generic[T]):
             self._changed.notify()
 
     def take(self, timeout_s: float | None = None) -> T | None:
-        """The oldest item that is left, waiting for it; None when time is up or it is closed."""
+        """Wait for the oldest item; None after the timeout, or when closed and empty."""
         with self._changed:
             self._changed.wait_for(lambda: self._items or self._is_closed, timeout_s)
             return self._items.popleft() if self._items else None
 
     def clear(self) -> None:
-        """Forget what is inside, and the counts: as new, unless it is closed."""
+        """Remove all items and reset the counts."""
         with self._changed:
             self._items.clear()
             self.count = self.dropped = 0
 
     def close(self) -> None:
-        """Wake whoever waits; what is inside can still be taken."""
+        """Wake all waiting threads; items inside can still be taken."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
@@ -61,6 +61,6 @@ class Mailbox(Generic[T]):
 
     @property
     def is_over(self) -> bool:
-        """Closed, and nothing left inside."""
+        """Whether it is closed and empty."""
         with self._changed:
             return self._is_closed and not self._items

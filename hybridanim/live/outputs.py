@@ -1,7 +1,7 @@
-"""Where live pictures go: a file, a virtual camera; and all outputs of a run together.
+"""Outputs of a live run: a file, a virtual camera; and all outputs of a run together.
 
-Those that may be slow run aside, in a thread of their own behind a mailbox: they lose pictures
-instead of delaying the others. The browser's stream is in server.py, the window in window.py.
+An output that may be slow has a thread of its own behind a mailbox: it misses pictures instead of
+delaying the others. The browser's stream is in server.py, the window in window.py.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from .server import Server
 from .window import Window
 
 _TICKS_S = Fraction(1, 1000)
-_FILE_RATE = Fraction(30)  # players expect some; the times of the pictures are what counts
+_FILE_RATE = Fraction(30)  # nominal: the pictures have time stamps of their own
 
 
 class Output(Protocol):
-    """Something that takes pictures."""
+    """The interface of a slow output; used from one thread."""
 
     name: str
 
     def write(self, image: Array, time_s: float) -> None:
-        """(H, W, 3) uint8 RGB, taken at time_s; times grow."""
+        """Write (H, W, 3) uint8 RGB, taken at time_s; times increase."""
 
     def close(self) -> None:
-        """Complete it."""
+        """Complete the output."""
 
 
 class FileOutput:
-    """A video file by ``io.open_sink``: whole at the end, or not there."""
+    """A video file by ``io.open_sink``: complete at the end, or absent."""
 
     name = "file"
 
@@ -55,11 +55,11 @@ class FileOutput:
         )
 
     def write(self, image: Array, time_s: float) -> None:
-        """Append it; the first one's time becomes 0."""
+        """Append a picture; the first one's time becomes 0."""
         self._sink.write(image, time_s)
 
     def close(self) -> None:
-        """Give the file its name; nothing is left when no picture came."""
+        """Complete the file; it is removed when no picture came."""
         if self._sink.count:
             self._sink.close()
         else:
@@ -67,7 +67,7 @@ class FileOutput:
 
 
 class VirtualCamera:
-    """A camera that other programs can choose, by pyvirtualcam."""
+    """A camera for other programs, by pyvirtualcam."""
 
     name = "virtual camera"
 
@@ -90,11 +90,11 @@ class VirtualCamera:
         self.device = str(self._camera.device)
 
     def write(self, image: Array, time_s: float) -> None:
-        """Send it to whoever looks."""
+        """Send a picture to the programs that read the camera."""
         self._camera.send(image)
 
     def close(self) -> None:
-        """Take the camera away."""
+        """Remove the camera."""
         self._camera.close()
 
 
@@ -106,11 +106,11 @@ def _driver_advice() -> str:
     }.get(platform.system(), "see pyvirtualcam's documentation")
 
 
-class Aside:
-    """An output in a thread of its own: ``write`` never waits, pictures are dropped instead."""
+class ThreadedOutput:
+    """Runs an output in its own thread: ``write`` never waits, pictures are dropped instead."""
 
     def __init__(self, output: Output, size: tuple[int, int], capacity: int) -> None:
-        """size: (width, height) that every picture is fitted into."""
+        """size: (width, height) that pictures are fitted into. capacity: pictures that may wait."""
         self.name, self.failure = output.name, ""
         self.latency = Latency()
         self._output, self._size = output, size
@@ -120,16 +120,16 @@ class Aside:
 
     @property
     def dropped(self) -> int:
-        """Pictures that it was too slow for."""
+        """Number of pictures that the output missed."""
         return self._mailbox.dropped
 
     def write(self, image: Array, time_s: float) -> None:
-        """Leave it for the thread."""
+        """Put a picture into the thread's mailbox; ignored after a failure."""
         if not self.failure:
             self._mailbox.put((image, time_s))
 
     def close(self) -> None:
-        """Write what is left, and complete it; raises the InputError that ended it."""
+        """Write the waiting pictures and complete the output; raises InputError if it failed."""
         self._mailbox.close()
         self._thread.join()
         self._output.close()
@@ -155,42 +155,42 @@ class Outputs:
 
     window: Window | None = None
     server: Server | None = None
-    asides: list[Aside] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)  # sentences that the user should read
-    failures: list[str] = field(default_factory=list)
+    threaded: list[ThreadedOutput] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # messages for the user
+    failures: list[str] = field(default_factory=list)  # messages of outputs that failed
 
     @property
     def notice(self) -> str:
-        """What has gone wrong with one of them, or ""."""
-        failed = next((aside for aside in self.asides if aside.failure), None)
-        return f"{failed.name}: given up, see the words at the end" if failed else ""
+        """A message about an output that failed, or ""."""
+        failed = next((output for output in self.threaded if output.failure), None)
+        return f"{failed.name}: stopped, see the message at the end" if failed else ""
 
     def write(self, image: Array, view: Array | None, time_s: float) -> None:
-        """The result to everybody; the window gets ``view``, which has words on it."""
-        for output in (*self.asides, *([self.server] if self.server else [])):
+        """Write the result to all outputs; the window shows ``view``, with the overlay."""
+        for output in (*self.threaded, *([self.server] if self.server else [])):
             output.write(image, time_s)
         self.show(view)
 
     def show(self, view: Array | None) -> None:
-        """The preview alone, when its words have changed."""
+        """Update the window alone, when the text of the overlay has changed."""
         if self.window is not None and view is not None:
             self.window.write(view)
 
     def close(self) -> None:
-        """Complete all of them; what goes wrong with one is told after the others."""
+        """Complete all outputs; failures are collected, so that each one is completed."""
         with ExitStack() as stack:
             for output in (self.window, self.server):
                 if output is not None:
                     stack.callback(output.close)
-            for aside in self.asides:
+            for output in self.threaded:
                 try:
-                    aside.close()
+                    output.close()
                 except InputError as error:
                     self.failures.append(str(error))
 
-    def figures(self) -> dict[str, Any]:
-        """Of those that run aside: until they had the picture, and what they were too slow for."""
+    def report(self) -> dict[str, Any]:
+        """Latency and dropped pictures of each threaded output, ready for JSON."""
         return {
-            aside.name: {"dropped": aside.dropped, **aside.latency.figures()}
-            for aside in self.asides
+            output.name: {"dropped": output.dropped, **output.latency.report()}
+            for output in self.threaded
         }

@@ -1,7 +1,7 @@
-"""What stands on the preview besides the result: rate, latency, hints, notices, help, the tracker.
+"""The preview: the result with rate, latency, hints, notices, help and the tracker's picture.
 
-Pure: the result and a Screen of words in, a new (H, W, 3) uint8 RGB picture out. Outputs for other
-people get the result without any of it.
+Pure functions: the result and an OverlayText in, a new (H, W, 3) uint8 RGB picture out. The window
+alone shows the overlay; all other outputs get the result without it.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from hybridanim.types import Array, Results
 from hybridanim.visualization import primitives, sheet, stages
 from hybridanim.visualization.primitives import Line
 
-from .hints import Hint
 from .keys import HELP
-from .latency import Recent
+from .latency import RecentLatency
+from .reference import Hint
 
 AMBER = (166, 108, 0)
 _BRIGHT_GREEN = (30, 200, 140)
@@ -24,39 +24,39 @@ _SIDE_PX = 480  # a small result is shown at least this large
 
 
 @dataclass(frozen=True, slots=True)
-class Screen:
-    """The words of one moment; empty ones are left out."""
+class OverlayText:
+    """The texts to draw; empty ones are omitted."""
 
     figures: str = ""  # rate and latency
-    level: str = ""  # what was lowered
+    level: str = ""  # the quality level, when it is lowered
     hint: Hint | None = None
-    notice: str = ""  # of the camera
+    notice: str = ""  # of the camera or an output
     has_help: bool = False
     is_paused: bool = False
 
 
-def view(result: Array, screen: Screen, inset: Array | None = None) -> Array:
-    """The preview, (H, W, 3); inset: a picture of the tracker's, or None."""
+def draw_overlay(result: Array, text: OverlayText, inset: Array | None = None) -> Array:
+    """The preview, (H, W, 3), at least 480 pixels a side; inset: the tracker's picture, or None."""
     out = _enlarged(result)
     if inset is not None:
         _put_inset(out, inset)
-    rows = [Line(text) for text in (screen.figures, screen.level) if text]
-    if screen.hint is not None and screen.hint.is_good:
-        rows.insert(0, Line(screen.hint.words, _BRIGHT_GREEN))
+    rows = [Line(line) for line in (text.figures, text.level) if line]
+    if text.hint is not None and text.hint.is_good:
+        rows.insert(0, Line(text.hint.text, _BRIGHT_GREEN))
     primitives.put_note(out, rows)
-    if screen.has_help:
+    if text.has_help:
         _put_help(out)
-    if screen.notice:
-        primitives.put_banner(out, screen.notice, AMBER)
-    elif screen.is_paused:
-        primitives.put_banner(out, "paused: p goes on", primitives.BLUE)
-    elif screen.hint is not None and not screen.hint.is_good:
-        primitives.put_banner(out, screen.hint.words, AMBER)
+    if text.notice:
+        primitives.put_banner(out, text.notice, AMBER)
+    elif text.is_paused:
+        primitives.put_banner(out, "paused: p continues", primitives.BLUE)
+    elif text.hint is not None and not text.hint.is_good:
+        primitives.put_banner(out, text.hint.text, AMBER)
     return out
 
 
 def _put_help(out: Array) -> None:
-    """The keys in two columns, in the middle, where neither banner nor figures stand."""
+    """Draw the keys in two columns, in the middle, clear of banner and figures."""
     size = primitives.text_px(out, 0.95)
     step, pad = primitives.line_height(size), size // 2
     first = max(primitives.text_width(key, size) for key, _ in HELP) + 2 * pad
@@ -70,16 +70,16 @@ def _put_help(out: Array) -> None:
         primitives.put_text(out, what, (x + pad + first, top), size_px=size)
 
 
-def inset_of(results: Results) -> Array:
-    """What the tracker sees: the driving frame with skin, head and features, and the times."""
+def draw_inset(results: Results) -> Array:
+    """The driving frame with skin, head and features, and each stage's time; (H, W, 3)."""
     image = stages.tracks(results.frame.image, results.tracks)
     times = [Line(f"{name} {value:.1f} ms") for name, value in results.times_ms.items()]
     primitives.put_note(image, times, top=True)
     return image
 
 
-def figures_of(recent: Recent) -> str:
-    """Rate and latency in words; none before there are any."""
+def latency_text(recent: RecentLatency) -> str:
+    """Rate and latency as text; "" before there are any."""
     if not recent.rate_hz:
         return ""
     return f"{recent.rate_hz:.0f} fps   {recent.median_ms:.0f} ms (95 %: {recent.p95_ms:.0f})"
@@ -95,17 +95,17 @@ def _enlarged(result: Array) -> Array:
 
 
 def _put_inset(out: Array, inset: Array) -> None:
-    """The inset at the upper right, below the banner: the mark stays visible."""
+    """Put the inset at the upper right, below the banner, so that the mark stays visible."""
     top, width = round(2.0 * primitives.text_px(out)), max(64, round(0.42 * out.shape[1]))
     height = min(out.shape[0] - top, round(width * inset.shape[0] / inset.shape[1]))
     out[top : top + height, out.shape[1] - width :] = sheet.fit(inset, width, height)
 
 
-def status_of(screen: Screen) -> dict[str, object]:
-    """The same words for the browser's page."""
+def to_status(text: OverlayText) -> dict[str, object]:
+    """The same texts for the browser's page, ready for JSON."""
     return {
-        "figures": "   ".join(text for text in (screen.figures, screen.level) if text),
-        "notice": "paused" if screen.is_paused and not screen.notice else screen.notice,
-        "hint": screen.hint.words if screen.hint else "",
-        "is_good": bool(screen.hint and screen.hint.is_good),
+        "figures": "   ".join(line for line in (text.figures, text.level) if line),
+        "notice": "paused" if text.is_paused and not text.notice else text.notice,
+        "hint": text.hint.text if text.hint else "",
+        "is_good": bool(text.hint and text.hint.is_good),
     }

@@ -1,9 +1,8 @@
 """The result in a browser: MJPEG over HTTP, by the standard library, to this machine alone.
 
-publish() only leaves the picture; each reader's own thread waits for it, and the first one to come
-encodes it for all. A reader that is slow misses pictures, one that never reads is let go, and
-without readers nothing is encoded. Requests that other pages or names make a browser send are
-refused.
+``publish`` only stores the picture; each reader's own thread waits for it, and the first reader
+encodes it for all. A slow reader misses pictures, one that never reads is disconnected, and without
+readers nothing is encoded. Requests that other pages or names make a browser send are refused.
 """
 
 from __future__ import annotations
@@ -21,17 +20,17 @@ import cv2
 from hybridanim.errors import InputError
 from hybridanim.types import Array
 
-from .page import PAGE
+from .keys import HELP
 
 BOUNDARY = "picture"
 _QUALITY = 88
-_GONE_S = 5.0  # a reader that takes nothing for so long is let go
-_SEND_BYTES = 256 * 1024  # what may wait in the system for a reader: a few pictures
+_GONE_S = 5.0  # a reader that takes nothing for so long is disconnected
+_SEND_BYTES = 256 * 1024  # send buffer of a reader: a few pictures
 _MOST_READERS = 8
 
 
-class Board:
-    """The last picture, for any number of readers."""
+class FrameBroadcaster:
+    """Hands the newest picture to any number of reader threads, encoded once."""
 
     def __init__(self) -> None:
         self.status: dict[str, Any] = {}  # shown on the page
@@ -44,20 +43,20 @@ class Board:
         self.is_closed = False
 
     def publish(self, image: Array, time_s: float) -> None:
-        """Leave (H, W, 3) uint8 RGB that nobody will change, taken at ``time_s``."""
+        """Store (H, W, 3) uint8 RGB taken at ``time_s``; it must not be changed afterwards."""
         with self._changed:
             self._image, self._time_s = image, time_s
             self._number += 1
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Let all readers end."""
+        """End all readers."""
         with self._changed:
             self.is_closed = True
             self._changed.notify_all()
 
     def next(self, seen: int, timeout_s: float) -> tuple[int, float, bytes] | None:
-        """Number, time and JPEG of a picture later than ``seen``; None when none comes."""
+        """Number, time and JPEG of a picture newer than number ``seen``; None after the timeout."""
         with self._changed:
             self._changed.wait_for(lambda: self._number > seen or self.is_closed, timeout_s)
             if self._number <= seen or self._image is None:
@@ -78,7 +77,7 @@ def _jpeg(image: Array) -> bytes:
 
 
 class Server:
-    """Serves a Board until ``close``; ``port`` is the one it got."""
+    """Serves the page and its stream until ``close``; ``port`` is the port in use."""
 
     name = "browser"
 
@@ -88,17 +87,24 @@ class Server:
         address: str = "127.0.0.1",
         on_key: Callable[[str], None] = lambda letter: None,
     ) -> None:
-        """on_key: called from other threads with a hotkey's letter. InputError: no such port."""
-        self.board = Board()
-        board = self.board
+        """port: 0 = any free one. on_key: called from other threads with a hotkey's letter.
+
+        Raises InputError when the port is not available.
+        """
+        self.broadcaster = FrameBroadcaster()
+        broadcaster = self.broadcaster
         is_local = address in ("127.0.0.1", "localhost", "::1")
 
         class Handler(_Handler):
             pass
 
-        Handler.board, Handler.on_key, Handler.is_local = board, staticmethod(on_key), is_local
+        Handler.broadcaster, Handler.on_key, Handler.is_local = (
+            broadcaster,
+            staticmethod(on_key),
+            is_local,
+        )
         try:
-            self._server = _Quiet((address, port), Handler)
+            self._server = _QuietServer((address, port), Handler)
         except (OSError, OverflowError) as error:
             raise InputError(
                 f"--serve {port}: expected a free port of {address}, got"
@@ -112,30 +118,30 @@ class Server:
         self._thread.start()
 
     def write(self, image: Array, time_s: float) -> None:
-        """Show it to whoever looks."""
-        self.board.publish(image, time_s)
+        """Send a picture to all readers."""
+        self.broadcaster.publish(image, time_s)
 
     def close(self) -> None:
-        """End all streams and free the port."""
-        self.board.close()
+        """End all streams and release the port."""
+        self.broadcaster.close()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
 
 
-class _Quiet(ThreadingHTTPServer):
+class _QuietServer(ThreadingHTTPServer):
     daemon_threads = True
-    block_on_close = False  # a reader that hangs shall not hold the end up
+    block_on_close = False  # a hanging reader must not delay the end
     allow_reuse_address = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Readers come and go; that is no error."""
+        """Ignore it: readers that disconnect are no error."""
 
 
 class _Handler(BaseHTTPRequestHandler):
     """One request of a browser."""
 
-    board: Board
+    broadcaster: FrameBroadcaster
     on_key: Callable[[str], None]
     is_local: bool
     protocol_version = "HTTP/1.1"
@@ -143,22 +149,22 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = _GONE_S
 
     def do_GET(self) -> None:
-        """The page, its stream, one picture, or the figures."""
+        """The page, its stream, one picture, or the status."""
         if not self._is_ours():
             return
         path = urlsplit(self.path).path
         if path == "/":
-            self._answer(PAGE.encode(), "text/html; charset=utf-8")
+            self._answer(_PAGE.encode(), "text/html; charset=utf-8")
         elif path == "/stream.mjpg":
             self._stream()
         elif path == "/picture.jpg":
-            found = self.board.next(0, _GONE_S)
+            found = self.broadcaster.next(0, _GONE_S)
             if found is None:
                 self.send_error(503, "no picture yet")
             else:
                 self._answer(found[2], "image/jpeg")
         elif path == "/status.json":
-            self._answer(json.dumps(self.board.status).encode(), "application/json")
+            self._answer(json.dumps(self.broadcaster.status).encode(), "application/json")
         else:
             self.send_error(404)
 
@@ -201,8 +207,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Cross-Origin-Resource-Policy", "same-origin")
 
     def _stream(self) -> None:
-        """Pictures, each as soon as it is there, until the reader leaves or takes none any more."""
-        if self.board.readers >= _MOST_READERS:
+        """Send pictures as they come, until the reader disconnects or stops reading."""
+        if self.broadcaster.readers >= _MOST_READERS:
             self.send_error(503, "too many readers")
             return
         self.close_connection = True
@@ -212,18 +218,18 @@ class _Handler(BaseHTTPRequestHandler):
         self._headers(f"multipart/x-mixed-replace; boundary={BOUNDARY}")
         self.send_header("Connection", "close")
         self.end_headers()
-        self.board.readers += 1
+        self.broadcaster.readers += 1
         try:
             self._send_pictures()
-        except OSError:  # left, or let go
+        except OSError:  # disconnected
             return
         finally:
-            self.board.readers -= 1
+            self.broadcaster.readers -= 1
 
     def _send_pictures(self) -> None:
         seen = 0
-        while not self.board.is_closed:
-            found = self.board.next(seen, 1.0)
+        while not self.broadcaster.is_closed:
+            found = self.broadcaster.next(seen, 1.0)
             if found is None:
                 continue
             seen, time_s, data = found
@@ -234,4 +240,53 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(head.encode() + data + b"\r\n")
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing is printed for each request."""
+        """Requests are not logged."""
+
+
+# The page that shows the stream: one picture, rate and latency, and buttons for the hotkeys.
+_LETTERS = {"+ -": ("+", "-")}
+_BUTTONS = "".join(
+    f'<button data-letter="{letter}" title="{what}">{letter}</button>'
+    for key, what in HELP
+    if key not in ("h", "q")
+    for letter in _LETTERS.get(key, (key,))
+)
+
+_PAGE = f"""<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>hybridanim, live: generated pictures</title>
+<style>
+  html {{ color-scheme: dark; background: #16181c; color: #eceef1; font: 15px/1.5 system-ui; }}
+  body {{ margin: 0; min-height: 100vh; display: grid; place-items: center;
+    align-content: center; gap: .7rem; }}
+  img {{ width: min(96vw, 82vh); height: min(96vw, 82vh); object-fit: contain;
+    background: #22252b; }}
+  p {{ margin: 0; min-height: 1.5em; }}
+  .good {{ color: #58d6ab; }} .wrong {{ color: #f0b429; }}
+  button {{ font: inherit; min-width: 2.4em; margin: 0 .15em; }}
+</style>
+<img id="picture" src="/stream.mjpg" alt="generated picture, live">
+<p id="text" role="status"></p>
+<p>{_BUTTONS}</p>
+<script>
+  const text = document.getElementById("text"), picture = document.getElementById("picture");
+  const press = letter => fetch("/key?letter=" + encodeURIComponent(letter), {{ method: "POST" }});
+  for (const button of document.querySelectorAll("button"))
+    button.onclick = () => press(button.dataset.letter);
+  document.onkeydown = event => {{
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if ("rnmd+-=p123456789".includes(event.key)) press(event.key);
+  }};
+  picture.onerror = () => setTimeout(() => {{ picture.src = "/stream.mjpg?" + Date.now(); }}, 1000);
+  setInterval(async () => {{
+    try {{
+      const status = await (await fetch("/status.json")).json();
+      const message = status.notice || status.hint;
+      text.textContent = [status.figures, message].filter(Boolean).join("  ·  ");
+      text.className = !message ? "" : status.is_good && !status.notice ? "good" : "wrong";
+    }} catch {{ text.textContent = "the live run has ended"; }}
+  }}, 500);
+</script>
+"""

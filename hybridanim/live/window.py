@@ -16,7 +16,7 @@ TITLE = "hybridanim: a generated picture"
 
 
 class Window:
-    """A window of OpenCV's; all calls from the main thread."""
+    """An OpenCV window; all calls from the main thread."""
 
     def __init__(self) -> None:
         cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
@@ -24,7 +24,7 @@ class Window:
         self._is_shown = False
 
     def write(self, image: Array) -> None:
-        """Show it; the window takes the first picture's size, and later ones' when that changes."""
+        """Show (H, W, 3) uint8 RGB; the window is resized when the picture's size changes."""
         if image.shape != self._size:
             self._size = image.shape
             cv2.resizeWindow(TITLE, image.shape[1], image.shape[0])
@@ -32,19 +32,19 @@ class Window:
         self._is_shown = True
 
     def key(self) -> int:
-        """The key that was pressed, or -1; also lets the window draw itself."""
+        """The code of the key that was pressed, or -1; also lets the window redraw."""
         code = cv2.pollKey()
         is_gone = self._is_shown and cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1
         return ord("q") if is_gone else code
 
     def close(self) -> None:
-        """Take it off the screen."""
+        """Close the window."""
         with contextlib.suppress(cv2.error):
             cv2.destroyWindow(TITLE)
 
 
 class DisplayCheck:
-    """Can a window be opened? Found out in another process: without a display Qt ends its own."""
+    """Tests in a process of its own whether a window opens: Qt aborts without a display."""
 
     def __init__(self) -> None:
         self._probe: subprocess.Popen | None = None
@@ -59,7 +59,7 @@ class DisplayCheck:
         )
 
     def reason(self) -> str:
-        """Why no window can be opened, or ""; waits for the answer."""
+        """Why no window can be opened, or ""; waits for the test."""
         if self._probe is not None:
             try:
                 is_well = self._probe.wait(20) == 0

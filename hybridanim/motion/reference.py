@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hybridanim.face.anchors import FREE, PINNED
-from hybridanim.types import Array, Crop, HeadBox, Keypoints, Surroundings, Tracks
+from hybridanim.face.landmarks import eye_opening, mouth_opening
+from hybridanim.types import Array, Crop, HeadBox, Keypoints, Source, Surroundings, Tracks
 
 from . import body, flow_transfer, keypoints, transfer
 
@@ -67,6 +68,29 @@ def pictured(reference: Reference | None, image: Array) -> Reference | None:
 def shows_something(tracks: Tracks) -> bool:
     """Whether a head, or keypoints of another object, are followed."""
     return bool(tracks) and (tracks.head is not None or tracks.keypoints is not None)
+
+
+def pose_distance(
+    rotation_deg: tuple[float, float, float],
+    landmarks_xy_px: Array | None,
+    source: Source,
+    *,
+    scale_deg: float | Array,
+    scale_opening: float,
+) -> float:
+    """How much a driving head's pose, eyes and mouth differ from the source's; 0 = the same.
+
+    rotation_deg: yaw, pitch, roll; landmarks_xy_px: (L, 2) or None, which leaves eyes and mouth
+    out. A turn by scale_deg (one angle, or one for each axis) counts 1, as does a change of an
+    eye's or the mouth's opening by scale_opening; the mouth counts twice.
+    """
+    turn_deg = np.array(rotation_deg) - source.rotation_deg
+    total = float(np.linalg.norm(turn_deg / scale_deg))
+    if landmarks_xy_px is not None and source.landmarks_xy_px is not None:
+        eyes = eye_opening(landmarks_xy_px) - eye_opening(source.landmarks_xy_px)
+        mouth = mouth_opening(landmarks_xy_px) - mouth_opening(source.landmarks_xy_px)
+        total += float(np.abs(eyes).mean() + 2 * abs(mouth)) / scale_opening
+    return total
 
 
 def is_plausible(driving: Keypoints, pose: Keypoints, tracks: Tracks) -> bool:

@@ -16,9 +16,8 @@ import numpy as np
 
 from hybridanim.face import cascade
 from hybridanim.face.aligner import MEAN_SHAPE, Aligner
-from hybridanim.face.landmarks import eye_opening, mouth_opening
 from hybridanim.motion import keypoints as sparse_motion
-from hybridanim.motion.reference import Reference
+from hybridanim.motion.reference import Reference, pose_distance
 from hybridanim.tracking import detection
 from hybridanim.tracking.detection import Detector
 from hybridanim.types import Array, Crop, FaceBox, HeadBox, Keypoints, Source
@@ -113,13 +112,13 @@ def nearest(glances: Sequence[Glance | ObjectGlance], source: Source) -> Glance 
 
 def distance(one: Glance, source: Source) -> float:
     """How unlike the source's pose, eyes and mouth; 1 is about ten degrees."""
-    turn = (np.array(one.rotation_deg) - source.rotation_deg) / _DEGREES
-    total = float(np.linalg.norm(turn))
-    if one.landmarks_xy_px is not None and source.landmarks_xy_px is not None:
-        eyes = eye_opening(one.landmarks_xy_px) - eye_opening(source.landmarks_xy_px)
-        mouth = mouth_opening(one.landmarks_xy_px) - mouth_opening(source.landmarks_xy_px)
-        total += float(np.abs(eyes).mean() + 2 * abs(mouth)) / _OPENING
-    return total
+    return pose_distance(
+        one.rotation_deg,
+        one.landmarks_xy_px,
+        source,
+        scale_deg=_DEGREES,
+        scale_opening=_OPENING,
+    )
 
 
 def as_reference(one: Glance | ObjectGlance, view: View) -> Reference:

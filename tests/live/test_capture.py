@@ -1,4 +1,4 @@
-"""Cameras that vanish, stall, change size, are black or slow; and the loop around them."""
+"""Cameras that vanish, stall, change size, are black or slow."""
 
 import threading
 import time
@@ -6,24 +6,10 @@ import time
 import numpy as np
 import pytest
 
-from hybridanim.live.camera import CameraEnd, CameraError, File
-from hybridanim.live.capture import Capture
-from hybridanim.live.loop import Loop
+from hybridanim.live.camera import CameraError
+from hybridanim.live.capture import Capture, backoff_s, is_black
 from hybridanim.live.mailbox import Mailbox
-from hybridanim.live.outputs import Aside, Outputs
-from hybridanim.live.pacing import Pacer
-from hybridanim.live.quality import Quality
-from tests import synthetic
-from tests.live_fakes import (
-    BLACK,
-    GREY,
-    WIDE,
-    FakeAnimator,
-    FakeCamera,
-    ListOutput,
-    in_turn,
-    wait_until,
-)
+from tests.live_fakes import BLACK, GREY, WIDE, FakeCamera, in_turn, wait_until
 
 
 def capturing(make, **options):
@@ -105,7 +91,7 @@ def test_the_first_opening_must_succeed():
         capture.wait(timeout_s=0.02)
 
 
-def test_a_stalling_camera_is_told_and_left_for_another():
+def test_a_stalling_camera_is_reported_and_abandoned():
     answer = threading.Event()
     first = FakeCamera([GREY, answer, GREY, GREY])
     capture, shots = capturing(
@@ -135,7 +121,7 @@ def test_a_slow_camera_is_no_stalling_one():
     assert len(taken(shots)) == 4
 
 
-def test_black_first_pictures_are_left_out_and_later_ones_told():
+def test_black_first_pictures_are_left_out_and_later_ones_reported():
     capture, shots = capturing(lambda: FakeCamera([BLACK] * 5 + [GREY] * 3 + [BLACK] * 200))
     capture.start()
     capture.wait()
@@ -145,116 +131,17 @@ def test_black_first_pictures_are_left_out_and_later_ones_told():
     capture.stop()
 
 
-def test_a_file_runs_at_its_own_rate_and_in_a_loop(tmp_path):
-    from hybridanim import io
-
-    path = tmp_path / "clip.mp4"
-    with io.open_sink(path, 50, (64, 64)) as sink:  # type: ignore[arg-type]
-        for image in (synthetic.textured(64, 64, seed)[..., :3] for seed in range(10)):
-            sink.write(np.ascontiguousarray(image))
-    once = File(path, is_loop=False)
-    once.open()
-    times = []
-    with pytest.raises(CameraEnd):
-        while True:
-            times.append(once.read().time_s)
-    once.close()
-    assert len(times) == 10
-    assert times[-1] - times[0] >= 9 / 50 - 0.001
-    loop = File(path, is_loop=True)
-    loop.open()
-    times = [loop.read().time_s for _ in range(25)]
-    loop.close()
-    assert times[-1] - times[0] >= 24 / 50 - 0.001
-    missing = File(tmp_path / "none.mp4", is_loop=True)
-    with pytest.raises(CameraError):
-        missing.open()
+def test_backoff_doubles_up_to_a_bound():
+    waits = [backoff_s(n) for n in range(1, 12)]
+    assert waits[:4] == [0.25, 0.5, 1.0, 2.0]
+    assert max(waits) == waits[-1] == 5.0
+    assert backoff_s(10**6) == 5.0
 
 
-# the loop
-
-
-def looping(camera, animator, output, levels=()):
-    shots: Mailbox = Mailbox()
-    capture = Capture(in_turn(camera), shots, backoff=lambda _: 0.01)
-    loop = Loop(animator, capture, shots, Pacer(levels, 80))
-    outputs = Outputs(asides=[Aside(output, (64, 48), 4)])
-    capture.start()
-    capture.wait()
-    return loop, outputs
-
-
-def test_a_slow_animator_always_gets_the_newest():
-    animator, output = FakeAnimator(0.02), ListOutput()
-    loop, outputs = looping(FakeCamera([GREY] * 300, step_s=0.002), animator, output)
-    animator.came = lambda: loop._capture._count
-    loop.run(outputs)
-    outputs.close()
-    report = loop.report()
-    assert 3 < report["pictures"] < 150
-    assert report["dropped"]["waiting_to_be_animated"] > 150
-    assert np.median(animator.behind) <= 1  # however slow it is: nothing older than the newest
-    numbers = [shot.number for shot in animator.shots]
-    assert numbers == sorted(set(numbers)) and numbers[-1] > 280
-    assert output.is_closed and output.times == sorted(output.times)
-    assert abs(report["camera"]["pictures"] - 300) < 20  # those before the loop do not count
-
-
-def test_a_slow_output_loses_pictures_and_delays_nobody():
-    animator, output = FakeAnimator(), ListOutput(cost_s=0.05)
-    loop, outputs = looping(FakeCamera([GREY] * 150, step_s=0.003), animator, output)
-    loop.run(outputs)
-    outputs.close()
-    assert outputs.asides[0].dropped > 50
-    assert 2 < len(output.times) < loop.report()["pictures"] / 2
-
-
-def test_outputs_keep_their_size_when_the_camera_changes_its():
-    animator, output = FakeAnimator(), ListOutput()
-    loop, outputs = looping(FakeCamera([GREY] * 5 + [WIDE] * 5, step_s=0.01), animator, output)
-    loop.run(outputs)
-    outputs.close()
-    assert set(output.shapes) == {(48, 64, 3)}
-    assert {shot.image.shape for shot in animator.shots} == {GREY.shape, WIDE.shape}
-
-
-def test_a_failing_animator_ends_the_run_with_its_error():
-    class Failing(FakeAnimator):
-        def __call__(self, shot):
-            raise ValueError("broken")
-
-    loop, outputs = looping(FakeCamera([GREY] * 500), Failing(), ListOutput())
-    with pytest.raises(ValueError, match="broken"):
-        loop.run(outputs)
-    outputs.close()
-
-
-def test_keys_reach_the_animator_and_pausing_stops_it():
-    animator, output = FakeAnimator(), ListOutput()
-    loop, outputs = looping(FakeCamera([GREY] * 100, step_s=0.005), animator, output)
-    for letter in "rm+p":
-        loop.press(letter)
-    loop.press("q")  # not from a browser
-    loop.run(outputs, seconds=0.25)
-    outputs.close()
-    assert animator.actions == ["reference", "mirror", "stronger"]
-    assert animator.shots == []
-
-
-def test_the_level_falls_when_the_animator_is_too_slow():
-    levels = Quality("full"), Quality("less"), Quality("second", every=2)
-    animator = FakeAnimator(0.03)
-    camera = FakeCamera([GREY] * 500, step_s=0.01)
-    loop, outputs = looping(camera, animator, ListOutput(), levels)
-    loop.run(outputs, seconds=2.2)
-    outputs.close()
-    assert animator.levels[:1] == ["less"]
-    assert loop.report()["levels"]["changes"][0]["to"] == "less"
-
-
-def test_a_run_ends_in_time():
-    loop, outputs = looping(FakeCamera([GREY] * 10_000), FakeAnimator(), ListOutput())
-    start_s = time.monotonic()
-    loop.run(outputs, seconds=0.2)
-    outputs.close()
-    assert time.monotonic() - start_s < 8
+def test_black_is_black():
+    noise = np.random.default_rng(0).integers(0, 14, (480, 640, 3)).astype(np.uint8)
+    assert is_black(noise) and is_black(np.zeros((16, 16, 3), np.uint8))
+    lamp = noise.copy()
+    lamp[100:200, 100:200] = 220
+    assert not is_black(lamp)
+    assert not is_black(GREY)

@@ -90,7 +90,7 @@ def test_a_reader_that_never_reads_delays_nobody_and_is_let_go(server, monkeypat
     silent.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     silent.connect(("127.0.0.1", server.port))
     silent.sendall(f"GET /stream.mjpg HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n\r\n".encode())
-    assert wait_until(lambda: server.board.readers == 1)
+    assert wait_until(lambda: server.broadcaster.readers == 1)
     slowest = 0.0
     with get(server, "stream.mjpg") as stream:
         for _ in range(10):
@@ -101,15 +101,15 @@ def test_a_reader_that_never_reads_delays_nobody_and_is_let_go(server, monkeypat
     assert slowest < 0.5
     assert int(headers["X-Number"]) == 10
     server.write(large, time.monotonic())
-    assert wait_until(lambda: server.board.readers == 0, 10.0)
+    assert wait_until(lambda: server.broadcaster.readers == 0, 10.0)
     silent.close()
 
 
-def test_the_page_shows_the_stream_and_the_words(server):
+def test_the_page_shows_the_stream_and_the_status(server):
     page = get(server, "").read().decode()
     assert "/stream.mjpg" in page and "<title>" in page
     assert "http" not in page.replace(server.url, "")  # nothing comes from elsewhere
-    server.board.status = {"figures": "30 fps"}
+    server.broadcaster.status = {"figures": "30 fps"}
     assert json.load(get(server, "status.json")) == {"figures": "30 fps"}
     with pytest.raises(urllib.error.HTTPError, match="404"):
         get(server, "../etc/passwd")
@@ -145,7 +145,7 @@ def test_only_this_machine_can_reach_it(server):
     assert server.url == f"http://127.0.0.1:{server.port}/"
 
 
-def test_a_taken_port_is_told(server):
+def test_a_port_in_use_is_reported(server):
     with pytest.raises(InputError, match=f"--serve {server.port}"):
         Server(server.port)
 

@@ -1,4 +1,4 @@
-"""The word ``live`` from end to end: the pipeline, a file as the camera, files and reports out."""
+"""The subcommand live from end to end: a file as the camera, files and reports out."""
 
 import _thread
 import json
@@ -41,9 +41,9 @@ def frames():
         return [frame.image for frame, _ in zip(reader, range(16), strict=False)]
 
 
-def run(*words, cwd):
+def run(*options, cwd):
     return subprocess.run(
-        [sys.executable, str(ROOT / "run_pipeline.py"), "live", *map(str, words)],
+        [sys.executable, str(ROOT / "run_pipeline.py"), "live", *map(str, options)],
         cwd=cwd, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
 
@@ -94,21 +94,21 @@ def alone(tmp_path_factory, monkeypatch):
     cv2.setNumThreads(threads)
 
 
-@pytest.mark.parametrize(("words", "said"), BAD, ids=[" ".join(map(str, w)) for w, _ in BAD])
-def test_what_cannot_be_is_one_clear_line(words, said, source, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("options", "message"), BAD, ids=[" ".join(map(str, w)) for w, _ in BAD])
+def test_what_cannot_be_is_one_clear_line(options, message, source, tmp_path, monkeypatch):
     (tmp_path / "source.png").write_bytes(source.read_bytes())
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="expected") as raised:
-        command(["source.png", *map(str, words)])
-    assert said in str(raised.value) and "\n" not in str(raised.value)
+        command(["source.png", *map(str, options)])
+    assert message in str(raised.value) and "\n" not in str(raised.value)
     assert [path.name for path in tmp_path.iterdir()] == ["source.png"]
 
 
-def test_consent_is_told_once(source, capsys):
-    for is_told in (True, False):
+def test_consent_is_shown_once(source, capsys):
+    for is_shown in (True, False):
         with pytest.raises(InputError):
             command([str(source), "--camera", "none.mp4", "--serve", "0"])
-        assert ("agreed" in capsys.readouterr().out) == is_told
+        assert ("agreed" in capsys.readouterr().out) == is_shown
 
 
 def test_a_virtual_camera_without_its_package_says_what_to_do(source, tmp_path, monkeypatch):
@@ -187,7 +187,7 @@ def test_the_animator_survives_a_change_of_size(source, frames):
     narrow = [np.ascontiguousarray(image[:, 30:210]) for image in frames[3:6]]
     later = [one(shot) for shot in shots(narrow, 3)]
     assert [done.image.shape for done in later] == [(96, 96, 3)] * 3
-    assert not any(done.is_held for done in later)
+    assert not any(done.is_frozen for done in later)
 
 
 def test_a_lower_level_shows_nearly_the_same(source, frames):
@@ -215,7 +215,7 @@ def test_a_near_face_is_worked_on_in_a_smaller_picture(source, frames):
     one._viewing._scale *= 2  # as if the face had been seen half as large
     one._rescale(2.0)
     near = [one(shot) for shot in shots([frames[2]] * 24, 2)]
-    assert not any(done.is_held for done in near)
+    assert not any(done.is_frozen for done in near)
     after = one.pipeline.keypoints._state.reference
     assert one._viewing.view().scale < 1.5
     assert after.head.size_px == pytest.approx(before.head.size_px, rel=0.2)
