@@ -1,45 +1,169 @@
-"""run_pipeline -> stages, calibration -> hybridanim: nothing points up, and the two never meet."""
+"""Arrows point down: layers of packages, no circles, late imports only where they are listed."""
 
 import ast
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
-MAY_IMPORT = {
-    "hybridanim": {"hybridanim"},
-    "stages": {"stages", "hybridanim"},
-    "calibration": {"calibration", "hybridanim"},
-    "apps": {"apps", "stages", "hybridanim"},
+ROOT_FILES = "hybridanim (root)"
+LAYERS = (
+    ("run_pipeline",),
+    ("apps",),
+    ("stages", "calibration"),
+    ("live", "training", "evaluation"),
+    ("visualization",),
+    ("prepare", "rendering"),
+    ("tracking",),
+    ("segmentation", "runtime"),
+    ("motion",),
+    ("networks",),
+    ("face",),
+    ("io",),
+    (ROOT_FILES,),
+)
+"""Packages, upper ones first; a package may import lower ones only, and its own modules."""
+FACADE = "hybridanim/__init__.py"  # lends its users the pipeline, by name, when they ask for it
+SIDES = ("tests", "benchmarks", "examples", "tools")  # may import all, and are imported by none
+
+LATE = {
+    "torch": "a start without a learned network does not load it",
+    "openvino": "likewise",
+    "hybridanim.networks": "its modules are torch's",
+    "hybridanim.runtime": "its backends import torch or OpenVINO",
+    "hybridanim.rendering.learned": "only where the learned renderer is used",
+    "stages": "the facade: ``import hybridanim`` stays light",
 }
-OURS = {*MAY_IMPORT, "run_pipeline", "tests", "benchmarks", "examples", "tools"}
+"""What may be imported inside a function, and why; third-party packages are free to."""
 
 
-def imported_packages(path: Path, package: str, root: Path) -> set[str]:
-    """Top-level packages of ours that a file imports; a relative import counts as its package."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def package_of(module: str) -> str:
+    """The box of ``LAYERS`` that a dotted module of ours lies in."""
+    first, *rest = module.split(".")
+    if first != "hybridanim":
+        return first
+    is_package = bool(rest) and (ROOT / "hybridanim" / rest[0]).is_dir()
+    return rest[0] if is_package else ROOT_FILES
+
+
+def module_of(path: Path, root: Path) -> str:
+    parts = path.relative_to(root).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports_of(path: Path, root: Path) -> Iterator[tuple[str, bool, bool]]:
+    """Dotted modules of ours that a file imports; whether inside a function, or for types alone."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    package = path.relative_to(root).parent.parts
+    late = {id(n) for f in ast.walk(tree) if is_function(f) for n in ast.walk(f)}
+    typed = {id(n) for i in ast.walk(tree) if is_type_checking(i) for n in ast.walk(i)}
+    for node in ast.walk(tree):
+        names: list[str] = []
         if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
+            names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            depth = len(path.relative_to(root / package).parts)
-            if node.level > depth:
-                found.add("above " + package)
-            found.add(package if node.level else (node.module or "").split(".")[0])
-    return {name for name in found if name in OURS or name.startswith("above")}
+            base = [*package[: len(package) - node.level + 1]] if node.level else []
+            base += [node.module] if node.module else []
+            for alias in node.names:
+                whole = ".".join([*base, alias.name])
+                file = root / whole.replace(".", "/")
+                is_module = file.with_suffix(".py").is_file() or (file / "__init__.py").is_file()
+                names.append(whole if is_module else ".".join(base))
+        for name in names:
+            if name.split(".")[0] in ("hybridanim", *OURS):
+                yield name, id(node) in late, id(node) in typed
+
+
+def is_function(node: ast.AST) -> bool:
+    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+
+
+def is_type_checking(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+
+
+OURS = ("apps", "stages", "calibration", "run_pipeline", *SIDES)
+RANK = {package: rank for rank, layer in enumerate(LAYERS) for package in layer}
+
+
+def files(root: Path) -> list[Path]:
+    found = [root / "run_pipeline.py"] if (root / "run_pipeline.py").is_file() else []
+    for package in ("hybridanim", "apps", "stages", "calibration"):
+        found += sorted((root / package).rglob("*.py"))
+    return found
 
 
 def wrong_arrows(root: Path) -> list[str]:
+    """Every import that points up or sideways."""
     wrong = []
-    for package, allowed in MAY_IMPORT.items():
-        for path in sorted((root / package).rglob("*.py")):
-            for name in sorted(imported_packages(path, package, root) - allowed):
-                wrong.append(f"{path.relative_to(root)} imports {name}")
+    for path in files(root):
+        name = str(path.relative_to(root))
+        mine = package_of(module_of(path, root))
+        for imported, _, is_typed in imports_of(path, root):
+            other = package_of(imported)
+            is_facade = name == FACADE and other == "stages"
+            if other == mine or is_facade or (is_typed and name == FACADE):
+                continue
+            if other in SIDES or RANK[other] <= RANK[mine]:
+                wrong.append(f"{name} ({mine}) imports {imported} ({other})")
+    return wrong
+
+
+def circles(root: Path) -> list[str]:
+    """Modules that import each other, late imports and those for types counted too."""
+    graph: dict[str, set[str]] = {}
+    for path in files(root):
+        name = module_of(path, root)
+        if str(path.relative_to(root)) == FACADE:
+            continue
+        graph[name] = {i for i, _, is_typed in imports_of(path, root) if i != name and not is_typed}
+    found, done = [], set()
+
+    def visit(node: str, trail: list[str]) -> None:
+        if node in trail:
+            found.append(" -> ".join([*trail[trail.index(node) :], node]))
+            return
+        if node in done or node not in graph:
+            return
+        for other in sorted(graph[node]):
+            visit(other, [*trail, node])
+        done.add(node)
+
+    for name in sorted(graph):
+        visit(name, [])
+    return found
+
+
+def dodges(root: Path) -> list[str]:
+    """Imports of ours inside functions that ``LATE`` does not list."""
+    wrong = []
+    for path in files(root):
+        for imported, is_late, _ in imports_of(path, root):
+            is_listed = any(imported == name or imported.startswith(name + ".") for name in LATE)
+            if is_late and not is_listed and path.parts[-2] != "apps":
+                wrong.append(f"{path.relative_to(root)} imports {imported} in a function")
     return wrong
 
 
 def test_arrows_point_down():
     assert wrong_arrows(ROOT) == []
+
+
+def test_no_circles():
+    assert circles(ROOT) == []
+
+
+def test_late_imports_are_listed():
+    assert dodges(ROOT) == []
+
+
+def test_every_package_has_a_layer():
+    named = {package for layer in LAYERS for package in layer}
+    there = {path.parent.name for path in (ROOT / "hybridanim").glob("*/__init__.py")}
+    assert there | {"apps", "stages", "calibration", "run_pipeline", ROOT_FILES} == named
 
 
 def sibling_imports(folder: Path) -> list[str]:
@@ -57,22 +181,53 @@ def test_stages_do_not_import_siblings():
     assert sibling_imports(ROOT / "stages") == []
 
 
+def test_stages_holds_the_pipeline_and_nothing_else():
+    names = {path.stem for path in (ROOT / "stages").glob("*.py")} - {"__init__"}
+    steps = {"s1_segment", "s2_track", "s3_keypoints", "s4_motion", "s5_generate"}
+    assert names == {"base", "build", "pipeline"} | steps
+
+
+def tree(folder: Path, file: str, text: str) -> None:
+    for package in ("hybridanim", "stages", "calibration", "apps"):
+        (folder / package).mkdir(exist_ok=True)
+        (folder / package / "__init__.py").touch()
+    (folder / file).parent.mkdir(exist_ok=True)
+    (folder / file).write_text(text + "\n")
+
+
 @pytest.mark.parametrize(
     ("file", "line"),
     [
-        ("hybridanim/types.py", "from stages import Pipeline"),
+        ("hybridanim/types.py", "from stages.pipeline import Pipeline"),
         ("hybridanim/types.py", "import calibration.skin"),
+        ("hybridanim/types.py", "from hybridanim.io import read_picture"),
+        ("hybridanim/face/aligner.py", "from hybridanim.tracking import classical"),
+        ("hybridanim/face/aligner.py", "def late():\n    from hybridanim.tracking import state"),
+        ("hybridanim/live/camera.py", "from hybridanim.training import losses"),
         ("stages/base.py", "from calibration import skin"),
         ("stages/base.py", "import run_pipeline"),
+        ("stages/base.py", "from apps import render"),
+        ("stages/base.py", "from tests import synthetic"),
         ("calibration/skin.py", "from stages.base import Run"),
-        ("hybridanim/types.py", "from ..stages import build"),
     ],
 )
 def test_a_turned_arrow_is_caught(tmp_path, file, line):
-    for package in MAY_IMPORT:
-        (tmp_path / package).mkdir()
-    (tmp_path / file).write_text(line + "\n")
+    tree(tmp_path, file, line)
     assert wrong_arrows(tmp_path)
+
+
+def test_a_circle_is_caught(tmp_path):
+    tree(tmp_path, "hybridanim/a.py", "from hybridanim import b")
+    tree(tmp_path, "hybridanim/b.py", "from . import c")
+    assert not circles(tmp_path)
+    tree(tmp_path, "hybridanim/c.py", "def late():\n    from .a import x")
+    assert circles(tmp_path) == ["hybridanim.a -> hybridanim.b -> hybridanim.c -> hybridanim.a"]
+
+
+def test_a_late_import_is_caught(tmp_path):
+    tree(tmp_path, "hybridanim/a.py", "def late():\n    from hybridanim.b import x")
+    tree(tmp_path, "hybridanim/b.py", "x = 1")
+    assert dodges(tmp_path)
 
 
 def test_a_sibling_import_is_caught(tmp_path):
@@ -81,9 +236,6 @@ def test_a_sibling_import_is_caught(tmp_path):
 
 
 def test_torch_is_not_imported_without_a_network():
-    import subprocess
-    import sys
-
     code = "import stages.pipeline, apps.render, sys; sys.exit('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT)
     assert done.returncode == 0

@@ -14,6 +14,7 @@ import tyro
 from apps.guards import undisturbed
 from apps.terminal import PROGRAM, example_source, listen
 from hybridanim import io
+from hybridanim.config import PipelineConfig
 from hybridanim.errors import InputError
 from hybridanim.io import provenance
 from hybridanim.live.camera import Camera, CameraError, Shot, make_camera
@@ -21,9 +22,11 @@ from hybridanim.live.capture import Capture
 from hybridanim.live.config import LiveJob, read_live_job
 from hybridanim.live.loop import Loop
 from hybridanim.live.mailbox import Mailbox
-from hybridanim.live.quality import QualityGovernor, quality_levels
+from hybridanim.live.quality import Quality, QualityGovernor, quality_levels
 from hybridanim.live.window import DisplayCheck
+from hybridanim.tracking.registry import TRACKERS
 from hybridanim.types import Array
+from stages.build import uses_networks
 
 from . import devices
 from .animator import Animator
@@ -81,7 +84,7 @@ def live(
     capture.start()  # opening a camera takes seconds: the pipeline is built meanwhile
     try:
         animator = Animator(job, [_picture(path) for path in sources])
-        governor = QualityGovernor(quality_levels(job.pipeline) if job.adapt else (), job.latency)
+        governor = QualityGovernor(_levels(job.pipeline) if job.adapt else (), job.latency)
         loop = Loop(animator, capture, shots, governor)
         tags = provenance.container_tags(record)
         outputs = open_outputs(job, display, animator.still(), tags, loop.press)
@@ -126,6 +129,14 @@ def _wait(capture: Capture) -> None:
             f"--camera: expected pictures, but {error}; {PROGRAM} live --list-cameras shows"
             " what there is, and --camera FILE takes a video instead"
         ) from error
+
+
+def _levels(config: PipelineConfig) -> tuple[Quality, ...]:
+    return quality_levels(
+        config,
+        uses_anchors=TRACKERS[config.tracker].uses_anchors,
+        uses_networks=uses_networks(config),
+    )
 
 
 def _picture(path: Path) -> Array:

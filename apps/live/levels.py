@@ -9,7 +9,7 @@ import numpy as np
 
 from hybridanim.live.quality import LARGE_PX, Quality
 from hybridanim.types import Array, Source
-from stages.build import Renderer
+from stages.build import Renderer, uses_networks
 from stages.pipeline import Pipeline
 from stages.s4_motion import Dense
 from stages.s5_generate import Generate
@@ -28,8 +28,7 @@ class Levels:
         """Render at that level from the next frame on."""
         track = self._pipeline.track
         track.adjust(anchor_every=self._config.track.anchor_every * quality.anchor_every)
-        is_warp = self._config.render.renderer == "warp"
-        is_quick = quality.is_warp or (is_warp and quality.is_quick)
+        is_quick = quality.is_warp or (quality.is_quick and not uses_networks(self._config))
         self._pipeline.use_renderer(self._quick if is_quick else self._best)
 
 

@@ -57,8 +57,13 @@ class GovernorState:
     ratios: tuple[float, ...] = ()  # load of each better level as a multiple of the next one's
 
 
-def quality_levels(config: PipelineConfig) -> tuple[Quality, ...]:
-    """The levels of a pipeline, best first; each one takes less time, skipping comes last."""
+def quality_levels(
+    config: PipelineConfig, *, uses_anchors: bool = False, uses_networks: bool = False
+) -> tuple[Quality, ...]:
+    """The levels of a pipeline, best first; each one takes less time, skipping comes last.
+
+    uses_anchors, uses_networks: what the config's tracker and renderer say of themselves.
+    """
     levels = [Quality("full")]
 
     def add(name: str, **changes: Any) -> None:
@@ -66,14 +71,13 @@ def quality_levels(config: PipelineConfig) -> tuple[Quality, ...]:
 
     # a smaller working picture is no level: measured, it is not faster, as faces have 150 pixels
     is_large = not config.size or config.size >= LARGE_PX
-    is_warp = config.render.renderer == "warp"
-    if config.tracker == "hybrid":
+    if uses_anchors:
         add("detector more seldom", anchor_every=3)
-    if is_warp and is_large:
+    if is_large and not uses_networks:
         add("quick sampling", is_quick=True)
     if is_large:
         add("half size", is_half=True)
-    if not is_warp:
+    if uses_networks:
         add("warp renderer", is_warp=True, is_quick=True, tolerance=1.25)
     add("every second picture", every=2, tolerance=1.6)
     add("every third picture", every=3, tolerance=1.0)

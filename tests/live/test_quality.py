@@ -74,7 +74,9 @@ def test_ladder_keeps_skipping_for_last_and_drops_what_gains_nothing():
         ("classical", "hybrid"), ("warp", "learned"), (0, 256, 512)
     ):
         config = PipelineConfig(tracker=tracker, size=size, render=RenderConfig(renderer=renderer))
-        levels = quality.quality_levels(config)
+        levels = quality.quality_levels(
+            config, uses_anchors=tracker == "hybrid", uses_networks=renderer == "learned"
+        )
         skips = [level.every for level in levels]
         assert skips == sorted(skips) and skips[0] == 1 and skips[-2:] == [2, 3]
         assert any(level.is_warp for level in levels) == (renderer == "learned")

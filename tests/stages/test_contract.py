@@ -1,13 +1,16 @@
 """One contract for all stages: declared type out, input unchanged, repeatable, survives nothing."""
 
 import dataclasses
+from collections.abc import Mapping
+from functools import cache
 
 import numpy as np
 import pytest
 
 from hybridanim import types
 from hybridanim.errors import InputError
-from stages.pipeline import Pipeline, Run, Stage
+from stages.base import Stage
+from stages.pipeline import Pipeline
 from tests import synthetic
 
 OUTPUTS = {
@@ -19,8 +22,16 @@ OUTPUTS = {
 }
 
 
-def make_pipeline() -> Pipeline:
-    pipeline = Pipeline.load(size=128)
+VARIANTS = {  # between them every class of stage, and every tracker
+    "classical": {"tracker": "classical", "renderer": "warp"},
+    "learned": {"tracker": "learned", "renderer": "learned"},
+    "hybrid": {"tracker": "hybrid", "renderer": "warp"},
+}
+STAGES = [(variant, index) for variant in VARIANTS for index in range(5)]
+
+
+def make_pipeline(variant: str = "classical") -> Pipeline:
+    pipeline = Pipeline.load(size=128, precision="f32", **VARIANTS[variant])
     pipeline.set_source(synthetic.photograph(256))
     return pipeline
 
@@ -34,38 +45,49 @@ def clip():
 
 @pytest.fixture(scope="module")
 def calls(clip):
-    """Stage name -> (inputs, output) of the last frame of a short run."""
-    pipeline = make_pipeline()
-    recorded = {}
+    """Variant -> (inputs, output) of each stage, of the last frame of a short run."""
 
-    class Recorder(Run):
-        def __call__(self, stage: Stage, *inputs):
-            output = super().__call__(stage, *inputs)
-            recorded[stage.name] = (inputs, output)
-            return output
+    @cache
+    def recorded(variant: str):
+        pipeline = make_pipeline(variant)
+        for image in clip:
+            pipeline.animate(image)
+        last, source = pipeline.last, pipeline.source
+        assert last is not None
+        return (
+            ((last.frame,), last.mask),
+            ((last.frame, last.mask), last.tracks),
+            ((last.frame, last.tracks, source), last.points),
+            ((source, last.points), last.motion),
+            ((source, last.motion), last.picture),
+        )
 
-    pipeline._run = Recorder()
-    for image in clip:
-        pipeline.animate(image)
     return recorded
 
 
+@pytest.fixture
+def stage(variant, index) -> Stage:
+    """A fresh stage, which no other stage of its pipeline has prepared."""
+    return make_pipeline(variant).stages[index]
+
+
 def arrays(value, path="") -> dict[str, np.ndarray]:
-    """All arrays in nested dataclasses, copied."""
+    """All arrays in nested dataclasses and mappings, copied."""
     if isinstance(value, np.ndarray):
         return {path: value.copy()}
+    found = {}
     if dataclasses.is_dataclass(value):
-        found = {}
         for field in dataclasses.fields(value):
             found |= arrays(getattr(value, field.name), f"{path}.{field.name}")
-        return found
-    return {}
+    elif isinstance(value, Mapping):
+        for name, one in value.items():
+            found |= arrays(one, f"{path}.{name}")
+    return found
 
 
-@pytest.mark.parametrize("index", range(5))
-def test_gives_its_declared_type_and_leaves_its_input_alone(index, calls):
-    stage = make_pipeline().stages[index]
-    inputs, _ = calls[stage.name]
+@pytest.mark.parametrize(("variant", "index"), STAGES)
+def test_gives_its_declared_type_and_leaves_its_input_alone(variant, index, stage, calls):
+    inputs, _ = calls(variant)[index]
     before = [arrays(value) for value in inputs]
     output = stage(*inputs)
     assert isinstance(output, OUTPUTS[stage.name])
@@ -75,10 +97,9 @@ def test_gives_its_declared_type_and_leaves_its_input_alone(index, calls):
             np.testing.assert_array_equal(now[name], array, err_msg=f"{stage.name} changed {name}")
 
 
-@pytest.mark.parametrize("index", range(5))
-def test_repeats_itself_after_reset(index, calls):
-    stage = make_pipeline().stages[index]
-    inputs, _ = calls[stage.name]
+@pytest.mark.parametrize(("variant", "index"), STAGES)
+def test_repeats_itself_after_reset(variant, index, stage, calls):
+    inputs, _ = calls(variant)[index]
     first = arrays(stage(*inputs))
     stage.reset()
     second = arrays(stage(*inputs))
@@ -87,15 +108,47 @@ def test_repeats_itself_after_reset(index, calls):
         np.testing.assert_array_equal(array, second[name], err_msg=f"{stage.name}{name}")
 
 
-@pytest.mark.parametrize("index", range(5))
-def test_draws_a_picture_of_the_canvas_size(index, calls):
-    stage = make_pipeline().stages[index]
-    _, output = calls[stage.name]
+@pytest.mark.parametrize(("variant", "index"), [case for case in STAGES if case[1] > 2])
+def test_a_fresh_renderer_stage_repeats_the_run(variant, index, stage, calls):
+    """Stages 4 and 5 keep no state: what they need comes with their inputs."""
+    inputs, output = calls(variant)[index]
+    np.testing.assert_equal(arrays(stage(*inputs)), arrays(output))
+
+
+@pytest.mark.parametrize(("variant", "index"), STAGES)
+def test_draws_a_picture_of_the_canvas_size(variant, index, stage, calls):
+    _, output = calls(variant)[index]
     canvas = np.full((128, 128, 3), 90, np.uint8)
     kept = canvas.copy()
     drawn = stage.draw(canvas, output)
     assert drawn.shape == canvas.shape and drawn.dtype == np.uint8
     np.testing.assert_array_equal(canvas, kept)
+
+
+SETTINGS = {
+    "skin": {"learning_rate": 0.5},
+    "tracks": {"anchor_every": 9},
+    "keypoints": {"scale": 0.0},
+    "motion": {"grid": 32},
+    "render": {"pin_border": 0.2},
+}
+
+
+@pytest.mark.parametrize(("variant", "index"), STAGES)
+def test_adjusts_its_settings_between_frames(variant, index, stage, calls):
+    inputs, _ = calls(variant)[index]
+    stage(*inputs)
+    stage.adjust(**SETTINGS[stage.name])
+    assert isinstance(stage(*inputs), OUTPUTS[stage.name])
+    with pytest.raises(TypeError, match="nothing_like_it"):
+        stage.adjust(nothing_like_it=1)
+
+
+def test_an_adjusted_setting_counts(calls):
+    inputs, _ = calls("classical")[3]
+    dense = make_pipeline().stages[3]
+    dense.adjust(grid=32)
+    assert dense(*inputs).grid_norm.shape == (32, 32, 2)
 
 
 def test_a_whole_clip_is_deterministic(clip):
