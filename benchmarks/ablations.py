@@ -108,7 +108,7 @@ FACES: dict[str, Callable[[TrainConfig], TrainConfig]] = {
     "no_blend": lambda config: _sized(config, blend=False),
     "flow_teacher": lambda config: _lossy(config, flow=0.5),
     "no_emphasis": lambda config: _lossy(config, emphasis=1, opened=0),
-    "needless": lambda config: _lossy(config, needless=0.02),
+    "unneeded_paint": lambda config: _lossy(config, unneeded_paint=0.02),
     "opposite": lambda config: replace(config, augment=Augment(opposite=0.35)),
 }
 SHAPES: dict[str, Callable[[TrainConfig], TrainConfig]] = {

@@ -35,11 +35,12 @@ from hybridanim.evaluation.face_evaluator import Judge
 from hybridanim.evaluation.scores import Judges, pooled
 from hybridanim.geometry import crop_image
 from hybridanim.networks import weights as weights_files
-from hybridanim.training.animator import export
-from hybridanim.training.animator.trainer import CHECKPOINT, Trainer
+from hybridanim.training.animator import learner
+from hybridanim.training.animator.trainer import Trainer
 from hybridanim.training.config import Phase, TrainConfig
 from hybridanim.training.data.cache import FITTED, TAUGHT, TRACKED
 from hybridanim.training.data.pairs import as_pictures
+from hybridanim.training.loop import CHECKPOINT
 from hybridanim.training.plan import SQUEEZENET
 from hybridanim.types import Array, Source
 from stages.pipeline import Followed
@@ -105,10 +106,10 @@ class Beside(Ways):
 def train_reference(given: argparse.Namespace) -> Training:
     """The published model, trained; or what is missing of it."""
     recipe = Recipe(
-        given.out / REFERENCE,
-        given.cache,
-        given.networks / SQUEEZENET,
-        minutes=given.minutes,
+        out=given.out / REFERENCE,
+        cache=given.cache,
+        network=given.networks / SQUEEZENET,
+        time_budget_s=60 * given.minutes,
     )
     training = Training(recipe, lambda line: print(line, flush=True))
     training.run()
@@ -133,7 +134,7 @@ def train_fast(given: argparse.Namespace, seconds: float) -> tuple[Path, Trainer
     trainer = Trainer(config, lambda line: print(line, flush=True), clock=time.process_time)
     trainer.run()
     weights = given.out / f"{FAST}.safetensors"
-    export.export(config.out / CHECKPOINT, weights)
+    learner.export(config.out / CHECKPOINT, weights)
     return weights, trainer
 
 

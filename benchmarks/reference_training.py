@@ -2,13 +2,13 @@
 
 Self-supervised: ten keypoints with Jacobians by its own detector, perceptual loss at several sizes,
 equivariance of places and Jacobians, Adam at 2e-4 (Siarohin et al. 2019, section 3 and its
-configuration for faces). What differs, for want of time, is in ``Recipe``. Time is that of the
-processor, of training steps alone; a killed run goes on, and equals one that was never stopped.
+configuration for faces). ``Recipe`` says what differs, for want of time. The loop and its clock,
+processor time, are those of the renderer's own training (hybridanim/training/loop.py), so equal
+budgets are equal; a killed run goes on and equals one that was never stopped.
 """
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from collections.abc import Callable
@@ -21,10 +21,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from hybridanim.networks.blocks import Points
-from hybridanim.training import average, checkpoint, equivariance, losses
-from hybridanim.training.config import Phase
-from hybridanim.training.data import cache as data_cache
+from hybridanim.training import equivariance, loop, losses
+from hybridanim.training.config import LoopConfig, Phase
+from hybridanim.training.data import cache
 from hybridanim.training.data.pairs import Augment, Batch, Pairs
+from hybridanim.training.loop import Schedule, TrainingLoop
 
 from .training import Published
 
@@ -34,23 +35,29 @@ _LEAST_PX = 32  # of a picture that the perceptual network is shown
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """One training run of the published model."""
+class Recipe(LoopConfig):
+    """One training run of the published model; nothing is validated during the run."""
 
-    out: Path
-    """Folder of the checkpoint."""
-    cache: Path
+    time_budget_s: float = 1800.0
+    """Processor time; without effect when there are ``steps``."""
+    learning_rate: float = 2e-4
+    """Of Adam, as published; falls as a cosine to a twentieth in the run's last part."""
+    warmup_steps: int = 0
+    """As published."""
+    clip_norm: float = math.inf
+    """As published: gradients are not clipped."""
+    ema: float = 0.98
+    """Weight of the past in the averaged weights, which are measured (published: none)."""
+    threads: int = 1
+    """Time of one thread is compared."""
+    validate_s: float = math.inf
+    """Never."""
+    cache: Path = Path("scratch/cache/train")
     """Listing or folder of cached clips."""
     network: Path | None = None
     """SqueezeNet weights for the perceptual loss (published: VGG-19), or none: left out."""
-    minutes: float = 30.0
-    """Of processor time."""
-    steps: int = 0
-    """Steps in all; 0 takes as many as the time allows."""
     phases: tuple[Phase, ...] = (Phase(128, 4, 0.5), Phase(256, 2, 0.5))
     """Published: 256 pixels throughout, in batches of twenty and more."""
-    learning_rate: float = 2e-4
-    """Of Adam, as published; falls as a cosine to a twentieth in the run's last part."""
     falls_from: float = 0.7
     """Share of the run after which the learning rate falls (published: by ten at 0.6 and 0.9)."""
     betas: tuple[float, float] = (0.5, 0.999)
@@ -61,75 +68,37 @@ class Recipe:
     """Weight of the pixels' own difference (published: 0): it is quicker than features alone."""
     equivariance: float = 0.1
     """Weight of both terms; relative to the perceptual one about what was published."""
-    ema: float = 0.98
-    """Weight of the past in the averaged weights, which are measured (published: none)."""
-    seed: int = 1
-    """One seed and number of steps give one result."""
-    bf16: bool = True
-    """Compute convolutions in bfloat16."""
-    checkpoint_s: float = 120.0
-    """Processor seconds between checkpoints."""
 
 
-class Training:
-    """One run: everything that changes while it trains."""
+class Training(TrainingLoop[Published, Batch]):
+    """One run."""
 
     def __init__(self, recipe: Recipe, report: Callable[[str], None] = print) -> None:
         """Begin, or go on from the checkpoint in the run's folder."""
-        torch.set_num_threads(1)
-        torch.manual_seed(recipe.seed)
-        recipe.out.mkdir(parents=True, exist_ok=True)
-        self.recipe, self._report = recipe, report
-        self.net = Published().to(memory_format=torch.channels_last)  # pyright: ignore
-        self.average = copy.deepcopy(self.net).requires_grad_(False)
-        self._optimiser = torch.optim.Adam(
-            self.net.parameters(), recipe.learning_rate, recipe.betas, fused=True
+        loop.start(recipe)
+        net = Published().to(memory_format=torch.channels_last)  # pyright: ignore
+        rate, time_s = recipe.learning_rate, 0 if recipe.steps else recipe.time_budget_s
+        super().__init__(
+            net,
+            torch.optim.Adam(net.parameters(), rate, recipe.betas, fused=True),
+            recipe,
+            Schedule(recipe.steps, time_s, rate, falls_from=recipe.falls_from),
+            report=report,
+            clock=time.process_time,
         )
-        clips = data_cache.read(recipe.cache)
-        self._pairs = Pairs(clips, None, AUGMENT, seed=recipe.seed)
+        self.recipe = recipe
+        self._pairs = Pairs(cache.read(recipe.cache), None, AUGMENT, seed=recipe.seed)
         self._perceptual = losses.SqueezeNet(recipe.network) if recipe.network else None
-        self.step, self.samples, self.elapsed_s = 0, 0, 0.0
         self.losses: list[float] = []  # of every step
         self._resume()
 
-    def progress(self) -> float:
-        """Share of the run that is done."""
-        if self.recipe.steps:
-            return min(1.0, self.step / self.recipe.steps)
-        return min(1.0, self.elapsed_s / (60 * self.recipe.minutes))
-
-    def phase(self) -> Phase:
-        """The part of the curriculum that the next step belongs to."""
-        done, phases = 0.0, self.recipe.phases
-        for phase in phases:
-            done += phase.share
-            if self.progress() < done:
-                return phase
-        return phases[-1]
-
-    def run(self) -> Published:
-        """Train until the run is done; returns the averaged networks."""
-        saved_s = self.elapsed_s
-        while self.progress() < 1:
-            start_s, phase = time.process_time(), self.phase()
-            batch = self._pairs.batch(self.step, phase.batch, phase.size)
-            terms = self._learn(batch)
-            self.elapsed_s += time.process_time() - start_s
-            if self.step % 20 == 0 or self.step == 1:
-                shown = " ".join(f"{name} {value:.4f}" for name, value in terms.items())
-                self._report(f"{self.step} {self.elapsed_s:.0f}s {phase.size}px {shown}")
-            if self.elapsed_s - saved_s >= self.recipe.checkpoint_s:
-                self.save()
-                saved_s = self.elapsed_s
-        if self.elapsed_s > saved_s:
-            self.save()
-        return self.average.eval()
+    def _prepare(self, step: int) -> Batch:
+        phase = loop.phase_at(self.recipe.phases, self.progress(step))
+        return self._pairs.batch(step, phase.batch, phase.size)
 
     def _learn(self, batch: Batch) -> dict[str, float]:
         recipe = self.recipe
-        self.net.train()
-        for group in self._optimiser.param_groups:
-            group["lr"] = self._learning_rate()
+        self._begin_step()
         drawn = torch.Generator().manual_seed(recipe.seed * 1_000_003 + self.step)
         bend = equivariance.random_bend(len(batch.driving), drawn)
         with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bf16):
@@ -143,21 +112,11 @@ class Training:
         l1 = (picture - batch.driving).abs().mean()
         loss = recipe.perceptual * perceptual + recipe.l1 * l1
         loss = loss + recipe.equivariance * (places + affines)
-        self._optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        if torch.isfinite(loss):
-            self._optimiser.step()
-        self.losses.append(float(loss.detach()))
-        self.step += 1
-        self.samples += len(batch.driving)
-        average.follow(self.average, self.net, recipe.ema, self.step)
+        self._descend(loss)
         terms = {"loss": loss, "l1": l1, "perceptual": perceptual, "places": places}
-        return {n: float(v.detach()) for n, v in (terms | {"affines": affines}).items()}
-
-    def _learning_rate(self) -> float:
-        start = self.recipe.falls_from
-        late = max(0.0, self.progress() - start) / max(1e-9, 1 - start)
-        return self.recipe.learning_rate * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * late)))
+        numbers = self._end_step(len(batch.driving), terms | {"affines": affines})
+        self.losses.append(numbers["loss"])
+        return numbers
 
     def _look(self, found: Tensor, truth: Tensor) -> Tensor:
         """Mean perceptual difference of (B, 3, S, S) at full, half, ... an eighth of the size."""
@@ -171,27 +130,13 @@ class Training:
             found, truth = functional.avg_pool2d(found, 2), functional.avg_pool2d(truth, 2)
         return torch.stack(terms).mean()
 
-    def save(self) -> None:
-        """Replace the checkpoint as a whole."""
-        state: dict[str, Any] = {
-            "net": self.net.state_dict(),
-            "average": self.average.state_dict(),
-            "optimiser": self._optimiser.state_dict(),
-            "step": self.step,
-            "samples": self.samples,
-            "elapsed_s": self.elapsed_s,
-            "losses": self.losses,
-        }
-        checkpoint.write(state, self.recipe.out / checkpoint.CHECKPOINT)
+    def validate(self) -> dict[str, float]:
+        """Nothing: benchmarks/against_reference.py measures the result."""
+        return {}
 
-    def _resume(self) -> None:
-        path = self.recipe.out / checkpoint.CHECKPOINT
-        if not path.is_file():
-            return
-        state = torch.load(path, weights_only=True)
-        self.net.load_state_dict(state["net"])
-        self.average.load_state_dict(state["average"])
-        self._optimiser.load_state_dict(state["optimiser"])
-        self.step, self.samples = state["step"], state["samples"]
-        self.elapsed_s, self.losses = state["elapsed_s"], state["losses"]
-        self._report(f"resumed at step {self.step}, {self.elapsed_s:.0f} s")
+    def _state(self) -> dict[str, Any]:
+        return {**super()._state(), "losses": self.losses}
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        super()._restore(state)
+        self.losses = state["losses"]

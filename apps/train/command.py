@@ -27,7 +27,7 @@ from .run import run
 
 if TYPE_CHECKING:
     from hybridanim.training.config import TrainConfig
-    from hybridanim.training.distributed import Team
+    from hybridanim.training.distributed import ProcessGroup
 
 Say = Callable[[str], None]
 
@@ -41,7 +41,7 @@ def command(words: list[str]) -> int:
     except KeyboardInterrupt:
         print("Stopped. What was prepared is kept; the same words go on from there.")
         return 130
-    for line in ending(trained) if trained.is_leader else []:
+    for line in ending(trained) if trained.is_main else []:
         print(line)
     return 0 if trained.is_complete else 130
 
@@ -51,32 +51,32 @@ def train(job: TrainJob, report: Say = lambda line: None) -> Trained:
 
     Raises InputError for whatever the user gave that cannot be used.
     """
-    team = _team()
-    leads = team is None or team.leads
-    say: Say = report if leads else lambda line: None
+    group = _process_group()
+    is_main = group is None or group.is_main
+    say: Say = report if is_main else lambda line: None
     plan.check(job)
-    data, detector = _gathered(job, say) if leads else (None, None)
-    if team is not None:
-        team.agreed(0.0)  # the others wait until the data is ready
+    data, detector = _gathered(job, say) if is_main else (None, None)
+    if group is not None:
+        group.from_main(0.0)  # the others wait until the data is ready
     data = data or gather.read(job)
     config = _config(job, data, distils=train_detector.distils(job, data))
-    is_complete = run(config, team, say)
-    if team is not None:
+    is_complete = run(config, group, say)
+    if group is not None:
         _part(is_complete)
     weights = job.out / BEST
     if detector is not None and weights.is_file():
         weights = train_detector.joined(weights, detector, job.out / FACE)
     test = data.listings.get(TEST)
-    return Trained(job.out, weights, data.kind, data.tracker, test, is_complete, leads)
+    return Trained(job.out, weights, data.kind, data.tracker, test, is_complete, is_main)
 
 
 def _part(is_complete: bool) -> None:
-    """Leave the team when all have come to the end: an early leaver would break the others."""
-    import torch.distributed as together
+    """Leave the group after all processes have finished; leaving earlier would break the others."""
+    import torch.distributed as distributed
 
     if is_complete:
-        together.barrier()
-    together.destroy_process_group()
+        distributed.barrier()
+    distributed.destroy_process_group()
 
 
 def _gathered(job: TrainJob, say: Say) -> tuple[Gathered, Path | None]:
@@ -91,13 +91,13 @@ def _gathered(job: TrainJob, say: Say) -> tuple[Gathered, Path | None]:
     return data, detector
 
 
-def _team() -> Team | None:
+def _process_group() -> ProcessGroup | None:
     """The processes that torchrun started, or None for one alone."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return None
-    from hybridanim.training.distributed import Team
+    from hybridanim.training.distributed import ProcessGroup
 
-    return Team.from_torchrun()
+    return ProcessGroup.from_torchrun()
 
 
 def _config(job: TrainJob, data: Gathered, *, distils: bool) -> TrainConfig:

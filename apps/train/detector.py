@@ -34,7 +34,7 @@ def detector_of(job: TrainJob, data: Gathered, say: Say) -> Path | None:
             )
         say(f"Keypoints come from {DETECTOR.path.name}; --teacher DIR would train a detector.")
         return DETECTOR.path
-    from hybridanim.training.detector.config import DistillConfig
+    from hybridanim.training.config import DistillConfig
     from hybridanim.training.detector.trainer import distill
 
     config = DistillConfig(

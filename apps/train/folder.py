@@ -25,7 +25,7 @@ class Trained:
     tracker: str
     test: Path | None = None  # listing of the clips that were kept for testing
     is_complete: bool = True
-    is_leader: bool = True  # False in the further processes of torchrun
+    is_main: bool = True  # False in the further processes of torchrun
 
 
 def make_room(out: Path, *, overwrite: bool) -> None:

@@ -14,7 +14,7 @@ from hybridanim.errors import InputError
 
 if TYPE_CHECKING:
     from hybridanim.training.config import TrainConfig
-    from hybridanim.training.distributed import Team
+    from hybridanim.training.distributed import ProcessGroup
 
 Say = Callable[[str], None]
 
@@ -23,9 +23,10 @@ class _Stopped(KeyboardInterrupt):
     """Ctrl-C between two steps of the training: its state is whole."""
 
 
-def run(config: TrainConfig, team: Team | None, say: Say) -> bool:
+def run(config: TrainConfig, group: ProcessGroup | None, say: Say) -> bool:
     """Train; False when Ctrl-C ended it, with everything saved."""
-    from hybridanim.training.animator.trainer import CHECKPOINT, Trainer
+    from hybridanim.training.animator.trainer import Trainer
+    from hybridanim.training.loop import CHECKPOINT
 
     with _stopping() as is_asked, _bar() as bar, (config.out / "train.log").open("a") as log:
 
@@ -44,7 +45,7 @@ def run(config: TrainConfig, team: Team | None, say: Say) -> bool:
                 raise _Stopped
 
         try:
-            trainer = Trainer(config, report, team=team, watch=watch)
+            trainer = Trainer(config, report, group=group, watch=watch)
         except (RuntimeError, KeyError) as error:
             if not (config.out / CHECKPOINT).is_file():
                 raise
@@ -61,7 +62,7 @@ def run(config: TrainConfig, team: Team | None, say: Say) -> bool:
             trainer.validate()
             return False
         except RuntimeError:
-            if is_asked():  # another process of the team was stopped first
+            if is_asked():  # another process of the group was stopped first
                 return False
             raise
     return True

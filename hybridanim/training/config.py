@@ -1,4 +1,4 @@
-"""Every number of training that a user may change."""
+"""Settings of the trainings: every number that a user may change."""
 
 from __future__ import annotations
 
@@ -6,73 +6,114 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from hybridanim.networks.build import OBJECT, OBJECT_DETECTOR, DetectorSizes, FastSizes
+from hybridanim.networks.build import (
+    FACE_DETECTOR,
+    OBJECT,
+    OBJECT_DETECTOR,
+    DetectorSizes,
+    FastSizes,
+)
 
-from .data.pairs import Augment
+from .data.augment import Augment
+from .detector.augment import WindowAugment
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """Settings that every training has (training/loop.py)."""
+
+    out: Path = Path("runs/train")
+    """Folder of the checkpoint, the curves and the weights."""
+    steps: int = 0
+    """Number of steps; 0: no limit."""
+    time_budget_s: float = 7200.0
+    """Training time, earlier sittings of the run included; 0: no limit."""
+    learning_rate: float = 1e-3
+    """Peak of the learning rate."""
+    warmup_steps: int = 100
+    """Steps over which the learning rate rises to its peak."""
+    weight_decay: float = 1e-3
+    """Weight decay of AdamW."""
+    clip_norm: float = 1.0
+    """Gradients that are longer are scaled down to this length."""
+    ema: float = 0.998
+    """Weight of the past in the averaged weights, which are the result."""
+    seed: int = 1
+    """One seed gives one result on a CPU."""
+    threads: int = 2
+    """CPU threads of the networks."""
+    bf16: bool = True
+    """Compute convolutions in bfloat16."""
+    checkpoint_s: float = 120.0
+    """Time between two checkpoints."""
+    validate_s: float = 480.0
+    """Time between two validations."""
 
 
 @dataclass(frozen=True)
 class LossWeights:
-    """One weight per term; 0 leaves the term out, so an ablation is a config."""
+    """One weight a term; 0 leaves the term out, so an ablation is a config."""
 
     l1: float = 1.0
     """Mean absolute difference of the result."""
     gradient: float = 1.0
-    """Of its finite differences, at three scales."""
+    """L1 of the result's finite differences, at three scales."""
     perceptual: float = 0.15
-    """Of its SqueezeNet features."""
+    """L1 of the result's SqueezeNet features."""
     warped_l1: float = 0.5
     """L1 and gradient of the warped source alone, so that the flow learns and paint does not hide
     its faults."""
     paint_l1: float = 0.5
-    """The same of the paint alone: where alpha is small, paint would learn nothing otherwise, and
-    alpha has no reason to grow (mouths stayed shut without it)."""
+    """L1 and gradient of the paint alone: where alpha is small, paint would learn nothing
+    otherwise, and alpha has no reason to grow (mouths stayed shut without it)."""
     emphasis: float = 8.0
-    """How much more a pixel at lids and lips counts than one far from them."""
+    """Weight of a pixel at lids and lips relative to a pixel far from them."""
     opened: float = 16.0
-    """How much more again a pixel inside an open mouth or eye counts."""
+    """Further weight of a pixel inside an open mouth or eye."""
     alpha: float = 0.001
-    """Mean of the paint's share: paint by exception."""
-    needless: float = 0.0
-    """Share of paint where source and driving frame agree: a background that stands stays as it
-    is."""
+    """Mean share of paint: the source is kept where it can be."""
+    unneeded_paint: float = 0.0
+    """Share of paint where source and driving frame agree, so that a background that does not move
+    is not painted."""
     gan: float = 0.0
     """LSGAN term of a patch discriminator."""
     matching: float = 0.0
-    """L1 between the discriminator's activations."""
+    """L1 between the discriminator's activations (feature matching)."""
     equivariance: float = 0.1
-    """Learned keypoints: how far places are from following a known warp of the picture."""
+    """Learned keypoints: error of their places under a known warp of the picture."""
     equivariance_jacobian: float = 0.1
-    """The same of their Jacobians."""
+    """Learned keypoints: error of their Jacobians under that warp."""
     flow: float = 0.0
     """Distance of the dense motion to optical flow (DIS), where that is consistent."""
 
 
 @dataclass(frozen=True)
 class Phase:
-    """A part of the curriculum."""
+    """A part of the curriculum: a share of the steps, or of the time."""
 
     size: int
     """Pictures are size x size pixels."""
     batch: int
     """Pairs a step."""
     share: float
-    """Of the time budget, or of the steps."""
+    """Share of the run."""
 
 
 @dataclass(frozen=True)
-class TrainConfig:
-    """One training run."""
+class TrainConfig(LoopConfig):
+    """One training of a renderer; with learned keypoints, of a detector together with it.
 
-    out: Path = Path("runs/train")
-    """Checkpoints, best weights, curves and strips."""
+    With ``steps`` the result depends on the seed alone; without, training takes ``time_budget_s``
+    and depends on the machine, too. The learning rate falls as a cosine to a twentieth.
+    """
+
     keypoints: Literal["given", "learned"] = "given"
-    """given: of the cache's sets, for faces. learned: a detector is trained with the renderer,
-    without any labels, for any kind of object."""
+    """given: keypoints of the cache's sets, for faces. learned: a detector is trained with the
+    renderer, without any labels, for any kind of object."""
     start_from: Path | None = None
     """Weights to start from (safetensors), without an optimiser's state; their sizes hold."""
     cache: Path = Path("scratch/cache/train")
-    """Cached training clips (see data_cache)."""
+    """Cached training clips (see data/cache.py)."""
     sets: tuple[str, ...] = ("taught", "fitted")
     """Keypoint sets of the cache that pairs are drawn with; none for all that there are."""
     validation: Path = Path("scratch/cache/val")
@@ -81,63 +122,105 @@ class TrainConfig:
     """SqueezeNet weights, vgg19 (needs torchvision, which fetches its weights), or none: then the
     perceptual term is left out."""
     perceptual_scales: int = 1
-    """Sizes that it looks at: 128 pixels, 64, ..."""
-    time_budget_s: float = 7200.0
-    """Training time, resumed runs counted in."""
-    steps: int = 0
-    """Steps in all; 0 takes as many as the time allows. With steps the result depends on the seed
-    alone, with time also on the machine."""
+    """Number of sizes that the perceptual network is shown: 128 pixels, 64, ..."""
     phases: tuple[Phase, ...] = (Phase(128, 16, 0.65), Phase(256, 8, 0.35))
     """The curriculum."""
-    learning_rate: float = 1e-3
-    """Of AdamW, at its height; falls as a cosine to a twentieth over the budget."""
-    warmup_steps: int = 100
-    """Steps until the learning rate is at its height."""
     discriminator_rate: float = 2e-4
     """Learning rate of the discriminator, when there is one."""
-    weight_decay: float = 1e-3
-    """Of AdamW."""
-    clip_norm: float = 1.0
-    """Longest gradient."""
-    ema: float = 0.998
-    """Weight of the past in the averaged weights."""
     losses: LossWeights = field(default_factory=LossWeights)
     """Weights of the loss terms."""
     augment: Augment = field(default_factory=Augment)
     """Augmentation."""
     sizes: FastSizes = field(default_factory=FastSizes)
-    """The network."""
+    """Sizes of the renderer."""
     detector: DetectorSizes = OBJECT_DETECTOR
-    """The detector of learned keypoints."""
+    """Sizes of the detector of learned keypoints."""
     start_reach: float = 0.15
-    """One sigma of every learned keypoint before it is learned, normalised."""
+    """Sigma of every learned keypoint at the start, normalised."""
     shifts_only: float = 0.0
-    """Share of the run at its start in which learned keypoints move the source by shifts alone:
-    young Jacobians do more harm than good, and learn from equivariance meanwhile."""
+    """Share of the run, at its start, in which learned keypoints move the source by translations
+    alone: untrained Jacobians do more harm than good; equivariance trains them meanwhile."""
     patience: float = 0.0
     """Stop when validation has not improved for this share of the run; 0 never does."""
-    seed: int = 1
-    """One seed gives one result on a CPU."""
     device: str = "auto"
     """cpu or cuda; auto takes the GPU where there is one."""
-    threads: int = 2
-    """CPU threads of the networks."""
     workers: int = 1
-    """Threads that prepare batches, each one batch ahead; a GPU needs about eight."""
+    """Threads that prepare batches; a GPU needs about eight."""
     tensorboard: bool = False
-    """Write TensorBoard's event files too."""
-    bf16: bool = True
-    """Compute convolutions in bfloat16."""
-    checkpoint_s: float = 120.0
-    """Between checkpoints."""
-    validate_s: float = 480.0
-    """Between validations and strips."""
+    """Write TensorBoard's event files, too."""
     validation_pairs: int = 6
     """Random pairs of each validation clip; reconstruction takes a third as many."""
     validation_sizes: tuple[int, int] = (128, 256)
     """Pixels of the random pairs and of reconstruction."""
     validation_sets: tuple[str, ...] = ("taught",)
     """Keypoint sets that are validated; the first one for the random pairs."""
+
+
+@dataclass(frozen=True)
+class DistillLosses:
+    """One weight a term; 0 leaves the term out."""
+
+    place: float = 1.0
+    """Distance in units of the face; keypoints with a small reach count more."""
+    jacobian: float = 0.1
+    """Relative error of the Jacobians."""
+    opening: float = 2.0
+    """Error of the vectors between lids, lips and mouth corners."""
+    motion: float = 1.0
+    """Change of the error between two near frames: a constant error is better than jitter."""
+    spread: float = 0.01
+    """Log ratio of the heatmap's width to the error that it has to predict."""
+
+
+@dataclass(frozen=True)
+class DistillConfig(LoopConfig):
+    """One training of a keypoint detector on the keypoints of a teacher.
+
+    It ends with its steps or with its time, whichever comes first. The learning rate falls as a
+    cosine to a hundredth.
+    """
+
+    out: Path = Path("runs/distill")
+    """Folder of the checkpoint, the curves and the exported weights."""
+    steps: int = 5000
+    """Number of steps."""
+    time_budget_s: float = 0.0
+    """Training time, earlier sittings of the run included; 0: no limit."""
+    learning_rate: float = 1.5e-3
+    """Peak of the learning rate."""
+    weight_decay: float = 0.01
+    """Weight decay of AdamW, on convolutions alone."""
+    threads: int = 1
+    """CPU threads of the network."""
+    checkpoint_s: float = 60.0
+    """Time between two checkpoints."""
+    validate_s: float = 300.0
+    """Time between two validations."""
+    caches: tuple[Path, ...] = (Path("scratch/cache/train"),)
+    """Cached clips (see data/cache.py), all with the set below; clips of one frame are pictures."""
+    start_from: Path | None = None
+    """Detector weights to start from (safetensors), of the same sizes; None begins anew."""
+    points: str = "taught"
+    """Keypoint set that is learned."""
+    validation: Path = Path("scratch/cache/val")
+    """Cached clips of other people."""
+    batch: int = 16
+    """Windows a step."""
+    first_px: int = 96
+    """Size of the windows in the first part of the run: smaller, so nearly twice as many in its
+    time."""
+    first_share: float = 0.5
+    """Share of the run that is its first part."""
+    paired: float = 0.5
+    """Share of the batch that are two near frames of one clip in the same view."""
+    losses: DistillLosses = field(default_factory=DistillLosses)
+    """Weights of the loss terms."""
+    augment: WindowAugment = field(default_factory=WindowAugment)
+    """Augmentation."""
+    sizes: DetectorSizes = FACE_DETECTOR
+    """Sizes of the detector."""
+    validation_frames: int = 12
+    """Frames of each validation clip."""
 
 
 def object_settings(size: int) -> dict[str, Any]:
@@ -164,5 +247,5 @@ def face_settings() -> dict[str, Any]:
     return {
         "sizes": FastSizes(openings=True, optical=True),
         "augment": Augment(close_up=0.6, opposite=0.35),
-        "losses": LossWeights(needless=0.005, flow=0.3),
+        "losses": LossWeights(unneeded_paint=0.005, flow=0.3),
     }

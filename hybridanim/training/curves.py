@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import csv
 import importlib
+import io
 from pathlib import Path
 from typing import Any
 
 from hybridanim.errors import InputError
+from hybridanim.files import atomic_write
 
 
 class Curves:
-    """Where a run's numbers go."""
+    """Writes the numbers of each validation."""
 
     def __init__(self, folder: Path, *, tensorboard: bool = False) -> None:
         """Raises InputError when TensorBoard is wanted and not installed."""
@@ -19,7 +21,7 @@ class Curves:
         self._board = _board(folder) if tensorboard else None
 
     def add(self, row: dict[str, float]) -> None:
-        """One validation; ``step`` among its numbers."""
+        """Write the numbers of one validation, ``step`` among them."""
         append(self._path, row)
         if self._board is not None:
             for name, value in row.items():
@@ -28,18 +30,18 @@ class Curves:
 
 
 def append(path: Path, row: dict[str, float]) -> None:
-    """Add a row; a column that an older row lacks stays empty there."""
+    """Add a row to a CSV; a column that only some of the rows have is empty in the others."""
     rows: list[dict[str, Any]] = []
     if path.is_file():
         with path.open(newline="") as file:
             rows = list(csv.DictReader(file))
     rows.append(row)
-    part = path.with_suffix(".part")
-    with part.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)))
-        writer.writeheader()
-        writer.writerows(rows)
-    part.replace(path)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)))
+    writer.writeheader()
+    writer.writerows(rows)
+    with atomic_write(path) as file:
+        file.write(text.getvalue().encode())
 
 
 def _board(folder: Path) -> Any:

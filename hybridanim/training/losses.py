@@ -47,17 +47,18 @@ def gradient_l1(
     return total / scales
 
 
-def needless(alpha: Tensor, source: Tensor, truth: Tensor) -> Tensor:
-    """Mean share of paint (B, 1, S, S) in places where nothing has changed.
+def unneeded_paint_loss(alpha: Tensor, source: Tensor, truth: Tensor) -> Tensor:
+    """Mean share of paint, alpha (B, 1, S, S), weighted by how little a place changes.
 
-    source, truth: (B, 3, S, S), unmoved; where they agree over a neighbourhood the picture stands.
+    source, truth: (B, 3, S, S) source and driving pictures; the weight of a pixel is 1 where their
+    9x9 neighbourhoods are equal and falls exponentially with their difference.
     """
     change = (source - truth).abs().mean(1, keepdim=True)
     change = functional.avg_pool2d(change, 9, 1, 4, count_include_pad=False)
     return (alpha * (-change / _STILL).exp()).mean()
 
 
-_STILL = 0.008  # a change that compression makes: two grey levels
+_STILL = 0.008  # the change that video compression makes: two grey levels
 _WIDER = 2.5  # an open mouth lies between the lips' keypoints, out of their own reach
 
 
@@ -193,18 +194,18 @@ def _flat(name: str) -> str:
     return name.replace("/", "_")
 
 
-def fooling(scores: Tensor) -> Tensor:
-    """What the generator pays while its pictures' scores are not 1 (least squares)."""
+def generator_gan_loss(scores: Tensor) -> Tensor:
+    """LSGAN loss of the generator: mean squared distance of its pictures' patch scores from 1."""
     return (1 - scores).square().mean()
 
 
-def telling(real: Tensor, made: Tensor) -> Tensor:
-    """What the discriminator pays while real scores are not 1 and made ones not 0."""
+def discriminator_loss(real: Tensor, made: Tensor) -> Tensor:
+    """LSGAN loss of the discriminator: patch scores of real pictures are 1, of made ones 0."""
     return (1 - real).square().mean() + made.square().mean()
 
 
-def matching(real: list[Tensor], made: list[Tensor]) -> Tensor:
-    """L1 between the discriminator's activations, averaged over the blocks; real ones are fixed."""
+def feature_matching_loss(real: list[Tensor], made: list[Tensor]) -> Tensor:
+    """L1 between the discriminator's activations, mean over its blocks; no gradient to ``real``."""
     terms = [(a.detach() - b).abs().mean() for a, b in zip(real, made, strict=True)]
     return torch.stack(terms).mean()
 

@@ -50,7 +50,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def recipe(cache: Path, out: Path, steps: int) -> Recipe:
     phases = (Phase(64, 2, 0.5), Phase(128, 1, 0.5))
-    return Recipe(out, cache, steps=steps, phases=phases, checkpoint_s=0)
+    return Recipe(out=out, cache=cache, steps=steps, phases=phases, checkpoint_s=0)
 
 
 @pytest.mark.slow

@@ -73,15 +73,15 @@ def test_ssim_is_that_of_skimage() -> None:
 
 
 def test_least_squares_gan_terms() -> None:
-    assert losses.fooling(torch.ones(2, 1, 3, 3)) == 0
-    assert losses.fooling(torch.zeros(2, 1, 3, 3)) == 1
-    assert losses.telling(torch.ones(4), torch.zeros(4)) == 0
-    assert losses.telling(torch.zeros(4), torch.ones(4)) == 2
+    assert losses.generator_gan_loss(torch.ones(2, 1, 3, 3)) == 0
+    assert losses.generator_gan_loss(torch.zeros(2, 1, 3, 3)) == 1
+    assert losses.discriminator_loss(torch.ones(4), torch.zeros(4)) == 0
+    assert losses.discriminator_loss(torch.zeros(4), torch.ones(4)) == 2
 
 
 def test_feature_matching_trains_the_made_ones_only() -> None:
     real, made = torch.rand(2, 3, requires_grad=True), torch.rand(2, 3, requires_grad=True)
-    losses.matching([real], [made]).backward()
+    losses.feature_matching_loss([real], [made]).backward()
     assert real.grad is None and made.grad is not None
 
 
@@ -166,11 +166,11 @@ def test_perceptual_orders_blur_below_the_truth() -> None:
     assert not list(loss.parameters())
 
 
-def test_needless_counts_paint_where_nothing_changes() -> None:
+def test_unneeded_paint_counts_paint_where_nothing_changes() -> None:
     source = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     truth = source.clone()
     truth[..., 32:] = 1 - truth[..., 32:]  # the right half changes
     left, right = torch.zeros(1, 1, 64, 64), torch.zeros(1, 1, 64, 64)
     left[..., :24], right[..., 40:] = 1, 1
-    assert losses.needless(left, source, truth) == pytest.approx(24 / 64, abs=1e-4)
-    assert losses.needless(right, source, truth) < 1e-4
+    assert losses.unneeded_paint_loss(left, source, truth) == pytest.approx(24 / 64, abs=1e-4)
+    assert losses.unneeded_paint_loss(right, source, truth) < 1e-4

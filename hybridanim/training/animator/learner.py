@@ -7,12 +7,14 @@ and bent driving picture in one go. Siarohin et al. 2019, section 3.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hybridanim.errors import InputError
 from hybridanim.networks import build, weights
 from hybridanim.networks.blocks import Points
 from hybridanim.networks.build import Animated, Animator, DetectorSizes
@@ -126,3 +128,43 @@ def at_device(batch: Batch, device: torch.device) -> Batch:
     points = moved(batch.source_points), moved(batch.driving_points)
     more = (x if x is None else x.to(device) for x in (batch.background, batch.optical))
     return Batch(source, driving, *points, *more)
+
+
+def read_checkpoint(checkpoint: Path) -> tuple[Learner, DetectorSizes | None]:
+    """The averaged networks of a checkpoint, and the sizes of the detector if there is one.
+
+    Raises InputError when there is no such file.
+    """
+    if not checkpoint.is_file():
+        raise InputError(
+            f"{checkpoint}: expected a checkpoint, found nothing; give the folder's checkpoint.pt"
+        )
+    state = torch.load(checkpoint, weights_only=True, map_location="cpu")
+    reach = torch.ones_like(state["average"]["motion.log_reach"])
+    animator = build.fast(build.read_sizes(state["sizes"]), reach)
+    animator.load_state_dict(state["average"])
+    detector = sizes = None
+    if "detector_average" in state:
+        sizes = build.read_detector_sizes(state["detector_sizes"])
+        detector = build.detector(sizes)
+        detector.load_state_dict(state["detector_average"])
+    return Learner(animator, detector).eval(), sizes
+
+
+def write(net: Learner, detector: DetectorSizes | None, path: Path) -> str:
+    """Write networks as safetensors: for faces a renderer, for objects both; returns the sha256."""
+    if net.detector is None:
+        return weights.write_weights(path, animator=net.animator)
+    return weights.write_weights(
+        path,
+        animator=net.animator,
+        detector=net.detector,
+        detector_sizes=detector,
+        kind="object",
+        window="frame",
+    )
+
+
+def export(checkpoint: Path, path: Path) -> str:
+    """Write the averaged networks of a checkpoint as a weights file; returns the file's sha256."""
+    return write(*read_checkpoint(checkpoint), path)

@@ -1,29 +1,81 @@
-"""Batch and result -> the number that training brings down, and its terms.
+"""Batch and result -> the loss of the renderer and its terms; the training of a discriminator.
 
-Each term has its weight in ``LossWeights``; what has weight 0 is not computed where that saves
-time. With given keypoints of a face, lids, lips and what lies between them count more.
+Each term has its weight in ``LossWeights``; a term with weight 0 is not computed where that saves
+time. With given keypoints of a face, lids, lips and what lies between them count more. LSGAN
+(Mao et al. 2017) with feature matching (Wang et al. 2018); spectral norms keep the discriminator
+from getting ahead of the generator.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from hybridanim.networks import blocks, mouth_eye_masks
 from hybridanim.networks.blocks import Points
+from hybridanim.networks.discriminator import PatchDiscriminator
 from hybridanim.training import equivariance, losses
 from hybridanim.training.config import LossWeights
 from hybridanim.training.data.pairs import Batch, Layout
+from hybridanim.training.distributed import ProcessGroup
 from hybridanim.training.equivariance import Bend
 
 from . import flow_teacher
-from .adversary import Adversary
 from .flow_teacher import Taught
 from .learner import Learned
 
-_SEEN_PX = 128  # what the perceptual network sees at most
+_SEEN_PX = 128  # side of the largest picture that the perceptual network is shown
+_WIDTHS = (32, 64, 128, 128)  # of the discriminator
+_BETAS = (0.5, 0.999)  # of its optimiser
+
+
+class DiscriminatorTrainer:
+    """The discriminator and its optimiser."""
+
+    def __init__(
+        self,
+        learning_rate: float,
+        group: ProcessGroup | None = None,
+        device: torch.device | None = None,
+    ) -> None:
+        self._group = group or ProcessGroup()
+        self._net = PatchDiscriminator(widths=_WIDTHS, spectral=True).to(device)
+        self._optimiser = torch.optim.Adam(self._net.parameters(), learning_rate, _BETAS)
+
+    def generator_losses(self, found: Tensor, truth: Tensor) -> dict[str, Tensor]:
+        """The generator's terms ``gan`` and ``matching``; found, truth: (B, 3, H, W)."""
+        self._net.requires_grad_(False)
+        with torch.no_grad():
+            real, _ = self._net(truth)
+        made, scores = self._net(found)
+        return {
+            "gan": losses.generator_gan_loss(scores),
+            "matching": losses.feature_matching_loss(real, made),
+        }
+
+    def learn(self, found: Tensor, truth: Tensor) -> Tensor:
+        """One step of the discriminator, after the generator's own backward pass; its loss."""
+        self._net.requires_grad_(True)
+        _, real = self._net(truth)
+        _, made = self._net(found.detach())
+        loss = losses.discriminator_loss(real, made)
+        self._optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self._group.average_gradients(self._net.parameters())
+        self._optimiser.step()
+        return loss.detach()
+
+    def state(self) -> dict[str, Any]:
+        """The part of a checkpoint."""
+        return {"net": self._net.state_dict(), "optimiser": self._optimiser.state_dict()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over that part of a checkpoint."""
+        self._net.load_state_dict(state["net"])
+        self._optimiser.load_state_dict(state["optimiser"])
 
 
 class Objective:
@@ -47,7 +99,7 @@ class Objective:
             self._openings = mouth_eye_masks.rows().to(device)
         use = weights.perceptual > 0 and network is not None
         self._perceptual = losses.perceptual(network).to(device) if use and network else None
-        self.adversary: Adversary | None = None
+        self.discriminator: DiscriminatorTrainer | None = None
 
     def __call__(
         self,
@@ -68,8 +120,8 @@ class Objective:
             + losses.gradient_l1(painted.paint, truth, focus),
             "alpha": painted.alpha.mean(),
         }
-        if weights.needless:
-            terms["needless"] = losses.needless(painted.alpha, batch.source, truth)
+        if weights.unneeded_paint:
+            terms["unneeded_paint"] = losses.unneeded_paint_loss(painted.alpha, batch.source, truth)
         if bend is not None and learned.bent is not None:
             places, affines = equivariance.losses(bend, learned.driving, learned.bent)
             terms |= {"equivariance": places, "equivariance_jacobian": affines}
@@ -77,8 +129,8 @@ class Objective:
             terms["flow"] = flow_teacher.loss(learned.result.motion.flow, taught)
         if self._perceptual is not None:
             terms["perceptual"] = self._look(painted.picture, truth, batch.driving_points)
-        if self.adversary is not None:
-            terms |= self.adversary.judge(painted.picture, truth)
+        if self.discriminator is not None:
+            terms |= self.discriminator.generator_losses(painted.picture, truth)
         total = sum(getattr(weights, name) * term for name, term in terms.items())
         assert isinstance(total, Tensor)
         return total, terms

@@ -16,10 +16,36 @@ from hybridanim.motion import keypoints
 from hybridanim.training.data.augment import draw_colour
 from hybridanim.types import Array, HeadBox
 
-from .config import WindowAugment
-
 _MIRROR = np.diag([-1.0, 1.0])
 _BORDERS = (cv2.BORDER_REPLICATE, cv2.BORDER_REFLECT_101, cv2.BORDER_CONSTANT)
+
+
+@dataclass(frozen=True)
+class WindowAugment:
+    """How far the training windows go beyond what the tracker will show."""
+
+    flip: float = 0.5
+    """Share of mirrored windows."""
+    shift_heads: float = 0.13
+    """Largest error of the window's middle, each way; most are small."""
+    grow: tuple[float, float] = (0.8, 1.25)
+    """Smallest and largest error of the window's size; most are small."""
+    roll_deg: float = 38.0
+    """Largest turn of the picture; most are small."""
+    shear: float = 0.06
+    """Largest stretch and shear: other shapes of face."""
+    colour: float = 0.3
+    """Largest change of brightness, contrast and saturation; a third of it for hue."""
+    cover: float = 0.2
+    """Share of windows with something before the face."""
+    spoil: float = 0.4
+    """Share of windows that are blurred, shrunk, grey, unevenly lit, compressed or noisy."""
+    empty: float = 0.04
+    """Share of windows whose face is covered up: they teach doubt."""
+
+
+PLAIN = WindowAugment(0, 0, (1, 1), 0, 0, 0, 0, 0, 0)
+"""The window as it is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from hybridanim.face.anchors import REACH_BOX
 from hybridanim.networks.blocks import Points, face_scale, inverse_2x2
 from hybridanim.networks.keypoint_detector import Detection
 from hybridanim.runtime.detector import CELLS_BASE
+from hybridanim.training.config import DistillLosses
 
-from .config import DistillLosses
 from .windows import Windows, opening_pairs
 
 _SOFT = 0.003  # of the face: errors below it count squared

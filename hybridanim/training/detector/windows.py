@@ -17,12 +17,13 @@ from torch import Tensor
 from hybridanim.face.anchors import ANCHORS
 from hybridanim.geometry import px_from_norm
 from hybridanim.runtime.detector import head_of_places
+from hybridanim.training.config import DistillConfig
 from hybridanim.training.data.cache import Clip
 from hybridanim.training.data.pairs import Layout, anchor_layout, as_pictures
 from hybridanim.types import Array, Crop, HeadBox
 
 from . import augment as look
-from .config import PLAIN, DistillConfig, WindowAugment
+from .augment import PLAIN, WindowAugment
 
 _CANDIDATES = 3
 _MANY = 100  # frames from which a person is drawn as often as any

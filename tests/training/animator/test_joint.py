@@ -20,12 +20,12 @@ from hybridanim.networks import weights as files
 from hybridanim.networks.blocks import Points
 from hybridanim.networks.build import DetectorSizes, FastSizes
 from hybridanim.training import losses
-from hybridanim.training.animator import export, flow_teacher
-from hybridanim.training.animator.trainer import BEST, CHECKPOINT, Trainer
-from hybridanim.training.best import Best
+from hybridanim.training.animator import flow_teacher, learner
+from hybridanim.training.animator.trainer import BEST, Trainer
 from hybridanim.training.config import LossWeights, Phase, TrainConfig
 from hybridanim.training.curves import Curves
 from hybridanim.training.data.pairs import NONE, Batch
+from hybridanim.training.loop import CHECKPOINT, BestValidation
 
 SIDE = 32
 TINY = FastSizes((16, 16, 16), 8, deep=16, fine=8, half=16, blocks=1, encoder_blocks=1)
@@ -108,7 +108,7 @@ def test_one_seed_one_result_and_going_on_equals_never_having_stopped(
     straight.run()
     short = Trainer(config(folder, tmp_path / "b", 4))
     for step in range(2):
-        short._learn(short._feed(step))
+        short._learn(short._prepare(step))
     short.save()
     again = Trainer(config(folder, tmp_path / "b", 4))
     assert again.step == 2
@@ -119,17 +119,17 @@ def test_one_seed_one_result_and_going_on_equals_never_having_stopped(
 
 def test_the_equivariance_terms_count_only_with_their_weights(folder: Path, tmp_path: Path) -> None:
     trainer = Trainer(config(folder, tmp_path / "a"))
-    trainer._learn(trainer._feed(0))
+    trainer._learn(trainer._prepare(0))
     assert {"equivariance", "equivariance_jacobian"} <= set(trainer._since)
     none = LossWeights(equivariance=0, equivariance_jacobian=0)
     without = Trainer(replace(config(folder, tmp_path / "b"), losses=none))
-    without._learn(without._feed(0))
+    without._learn(without._prepare(0))
     assert "equivariance" not in without._since
 
 
 def test_half_precision_keeps_places_whole(folder: Path, tmp_path: Path) -> None:
     trainer = Trainer(replace(config(folder, tmp_path), bf16=True))
-    fed = trainer._feed(0)
+    fed = trainer._prepare(0)
     trainer._learn(fed)
     assert np.isfinite(trainer._since["loss"])
     with torch.no_grad():
@@ -144,7 +144,7 @@ def test_half_precision_keeps_places_whole(folder: Path, tmp_path: Path) -> None
 def test_young_jacobians_are_left_out(folder: Path, tmp_path: Path) -> None:
     """With a detector whose Jacobians are far off, shifts alone animate as the identity would."""
     trainer = Trainer(replace(config(folder, tmp_path, 4), shifts_only=0.5))
-    net, batch = trainer.net.eval(), trainer._feed(0).batch
+    net, batch = trainer.net.eval(), trainer._prepare(0).batch
     told = []
     net.register_forward_pre_hook(
         lambda module, inputs, words: told.append(words["shifts_only"]), with_kwargs=True
@@ -165,7 +165,7 @@ def test_export_holds_both_networks(folder: Path, tmp_path: Path) -> None:
     trainer = Trainer(config(folder, tmp_path, 2))
     net = trainer.run()
     path = tmp_path / "object.safetensors"
-    export.export(tmp_path / CHECKPOINT, path)
+    learner.export(tmp_path / CHECKPOINT, path)
     for file in (path, tmp_path / BEST):
         found = files.read_weights(file)
         assert (found.kind, found.window, found.sizes) == ("object", "frame", SIZES)
@@ -193,11 +193,11 @@ def test_start_from_loads_exactly(folder: Path, tmp_path: Path) -> None:
     trainer = Trainer(other)
     assert trainer.step == 0 and not trainer._optimiser.state
     assert trainer.net.animator.sizes == SIZES
-    for learner in (trainer.net, trainer.average):
+    for networks in (trainer.net, trainer.average):
         assert kept.animator is not None and kept.detector is not None
-        assert same(learner.animator, kept.animator) and learner.detector is not None
-        assert same(learner.detector, kept.detector)
-    trainer._learn(trainer._feed(0))
+        assert same(networks.animator, kept.animator) and networks.detector is not None
+        assert same(networks.detector, kept.detector)
+    trainer._learn(trainer._prepare(0))
     with pytest.raises(InputError, match="found nothing"):
         Trainer(replace(other, start_from=tmp_path / "none.safetensors"))
 
@@ -210,7 +210,7 @@ def test_an_older_checkpoint_goes_on(tmp_path: Path) -> None:
 
     cache = faces.__wrapped__(type("Factory", (), {"mktemp": lambda self, name: tmp_path})())
     trainer = Trainer(face_config(cache, tmp_path / "run"))
-    trainer._learn(trainer._feed(0))
+    trainer._learn(trainer._prepare(0))
     trainer.save()
     state = torch.load(tmp_path / "run" / CHECKPOINT, weights_only=True)
     assert set(state) >= {"net", "average", "optimiser", "random", "step", "samples", "elapsed_s"}
@@ -222,16 +222,16 @@ def test_an_older_checkpoint_goes_on(tmp_path: Path) -> None:
 
 
 def test_patience() -> None:
-    best = Best(0.25)
-    assert not best.is_in_vain(0.9)  # nothing was seen yet
+    best = BestValidation(0.25)
+    assert not best.is_exhausted(0.9)  # nothing was seen yet
     assert best.is_better(0.5, 0.1) and not best.is_better(0.6, 0.2)
-    assert not best.is_in_vain(0.3) and best.is_in_vain(0.36)
-    assert best.is_better(0.4, 0.36) and not best.is_in_vain(0.4)
-    again = Best(0.25)
+    assert not best.is_exhausted(0.3) and best.is_exhausted(0.36)
+    assert best.is_better(0.4, 0.36) and not best.is_exhausted(0.4)
+    again = BestValidation(0.25)
     again.restore(json.loads(json.dumps(best.state())))
     assert again == best
-    never = Best(0)
-    assert never.is_better(0.5, 0) and not never.is_in_vain(1)
+    never = BestValidation(0)
+    assert never.is_better(0.5, 0) and not never.is_exhausted(1)
 
 
 def test_it_stops_when_validation_does_not_improve(folder: Path, tmp_path: Path) -> None:
@@ -289,7 +289,7 @@ def test_some_pairs_see_no_flow_and_some_a_misplaced_one() -> None:
 def test_the_networks_see_the_flow_in_training_and_validation(folder: Path, tmp_path: Path) -> None:
     sizes = replace(SIZES, optical=True)
     trainer = Trainer(replace(config(folder, tmp_path), sizes=sizes))
-    fed = trainer._feed(0)
+    fed = trainer._prepare(0)
     assert fed.taught is None and fed.batch.optical is not None
     assert fed.batch.optical.shape == (4, 3, 8, 8)
     trainer._learn(fed)
@@ -298,7 +298,7 @@ def test_the_networks_see_the_flow_in_training_and_validation(folder: Path, tmp_
 
 def test_the_flow_teacher_reaches_the_objective(folder: Path, tmp_path: Path) -> None:
     trainer = Trainer(replace(config(folder, tmp_path), losses=LossWeights(flow=1.0)))
-    fed = trainer._feed(0)
+    fed = trainer._prepare(0)
     assert fed.taught is not None and fed.taught.flow.shape == (4, 8, 8, 2)
     trainer._learn(fed)
     assert trainer._since["flow"] > 0
@@ -389,9 +389,7 @@ def test_tensorboard_is_asked_for_in_words(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_batch_goes_to_its_device_whole() -> None:
     """On the meta device, where nothing is computed: nothing of it may stay behind."""
-    from hybridanim.training.animator.learner import at_device
-
     batch = Batch(*(torch.zeros(2, 3, 8, 8) for _ in range(2)), points(2, 1), points(2, 2))
-    moved = at_device(batch, torch.device("meta"))
+    moved = learner.at_device(batch, torch.device("meta"))
     tensors = [moved.source, moved.driving, *moved.source_points, *moved.driving_points]  # type: ignore
     assert all(tensor.device.type == "meta" for tensor in tensors)

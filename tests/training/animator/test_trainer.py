@@ -18,12 +18,13 @@ from hybridanim.errors import InputError
 from hybridanim.face.aligner import MEAN_SHAPE
 from hybridanim.networks.build import FastSizes
 from hybridanim.networks.weights import read_animator
-from hybridanim.training.animator import export
-from hybridanim.training.animator.adversary import Adversary
-from hybridanim.training.animator.trainer import CHECKPOINT, Fed, Trainer
+from hybridanim.training.animator import learner
+from hybridanim.training.animator.objective import DiscriminatorTrainer
+from hybridanim.training.animator.trainer import PreparedBatch, Trainer
 from hybridanim.training.config import LossWeights, Phase, TrainConfig
 from hybridanim.training.data import cache as data_cache
 from hybridanim.training.data import pairs
+from hybridanim.training.loop import CHECKPOINT
 from hybridanim.types import Array
 
 TINY = FastSizes((16, 16, 16, 16), 8, deep=16, fine=8, half=16, blocks=1, encoder_blocks=1)
@@ -120,10 +121,10 @@ def test_going_on_equals_never_having_stopped(gan: float, folder: Path, tmp_path
     broken = Trainer(replace(part, out=tmp_path / "broken"))
     learn = broken._learn
 
-    def until_three(fed: Fed) -> None:
+    def until_three(batch: PreparedBatch) -> dict[str, float]:
         if broken.step == 3:
             raise Stop
-        learn(fed)
+        return learn(batch)
 
     broken._learn = until_three
     with pytest.raises(Stop):
@@ -140,12 +141,12 @@ def test_going_on_equals_never_having_stopped(gan: float, folder: Path, tmp_path
 
 def test_the_discriminator_learns_to_tell() -> None:
     torch.manual_seed(0)
-    adversary = Adversary(1e-3)
+    discriminator = DiscriminatorTrainer(1e-3)
     real, made = torch.rand(4, 3, 64, 64), 0.5 * torch.ones(4, 3, 64, 64)
-    told = [float(adversary.learn(made, real)) for _ in range(15)]
+    told = [float(discriminator.learn(made, real)) for _ in range(15)]
     assert told[-1] < 0.5 * told[0]
     made.requires_grad_()
-    terms = adversary.judge(made, real)
+    terms = discriminator.generator_losses(made, real)
     (terms["gan"] + terms["matching"]).backward()
     assert made.grad is not None and made.grad.abs().sum() > 0
 
@@ -154,13 +155,13 @@ def test_export_holds_the_averaged_network(folder: Path, tmp_path: Path) -> None
     trainer = Trainer(config(folder, tmp_path, 2))
     trainer.run()
     path = tmp_path / "weights.safetensors"
-    digest = export.export(tmp_path / CHECKPOINT, path)
+    digest = learner.export(tmp_path / CHECKPOINT, path)
     assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
     found = read_animator(path).state_dict()
     for name, value in trainer.average.animator.state_dict().items():
         torch.testing.assert_close(found[name], value, atol=1e-3, rtol=1e-3, check_dtype=False)
     with pytest.raises(InputError, match="found nothing"):
-        export.read(tmp_path / "none.pt")
+        learner.read_checkpoint(tmp_path / "none.pt")
 
 
 def test_a_torn_write_is_ignored(folder: Path, tmp_path: Path) -> None:
@@ -191,21 +192,22 @@ from pathlib import Path
 import torch
 from tests.training.animator.test_trainer import config, probe
 from hybridanim.training.animator.trainer import Phase, Trainer
-from hybridanim.training.distributed import Team
+from hybridanim.training.distributed import ProcessGroup
 from hybridanim.networks.build import DetectorSizes
-team, out = Team.from_torchrun(), Path({out!r})
+group, out = ProcessGroup.from_torchrun(), Path({out!r})
 part = replace(config(Path({folder!r}), out, steps=3), phases=(Phase(32, 4, 1.0),))
-trainer = Trainer(part, team=team)
+trainer = Trainer(part, group=group)
 trainer.run()
 net, rows = probe()
-net(rows[team.rank :: team.size]).square().mean().backward()
-team.average_gradients(net.parameters())
+net(rows[group.rank :: group.size]).square().mean().backward()
+group.average_gradients(net.parameters())
 gradients = [p.grad for p in net.parameters()]
 detector = DetectorSizes(2, (16, 16), 32)
 joint = replace(part, keypoints="learned", detector=detector, out=out / "joint")
-joint = Trainer(joint, team=team)
+joint = Trainer(joint, group=group)
 joint.run()
-torch.save([trainer.net.state_dict(), gradients, joint.net.state_dict()], out / f"{{team.rank}}.pt")
+states = [trainer.net.state_dict(), gradients, joint.net.state_dict()]
+torch.save(states, out / f"{{group.rank}}.pt")
 """
 
 
@@ -217,7 +219,7 @@ def probe() -> tuple[torch.nn.Module, torch.Tensor]:
 
 def test_two_processes_train_as_one(folder: Path, tmp_path: Path) -> None:
     """Under torchrun: weights stay equal, gradients are those of the whole batch, one goes on."""
-    tests, out = Path(__file__).parents[2], tmp_path / "team"
+    tests, out = Path(__file__).parents[2], tmp_path / "group"
     script = tmp_path / "worker.py"
     script.write_text(
         _WORKER.format(root=str(tests.parent), tests=str(tests), folder=str(folder), out=str(out))

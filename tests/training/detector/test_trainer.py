@@ -19,15 +19,17 @@ from hybridanim.networks.blocks import Points
 from hybridanim.networks.build import DetectorSizes
 from hybridanim.networks.keypoint_detector import TEMPERATURE, Detection, moments, shares
 from hybridanim.networks.weights import read_weights
+from hybridanim.training.config import DistillConfig, DistillLosses
 from hybridanim.training.data import cache as data_cache
 from hybridanim.training.data.pairs import anchor_layout
 from hybridanim.training.detector import augment, validation
-from hybridanim.training.detector.config import PLAIN, DistillConfig, DistillLosses, WindowAugment
+from hybridanim.training.detector.augment import PLAIN, WindowAugment
 from hybridanim.training.detector.objective import DistillObjective, relative_error
 from hybridanim.training.detector.shape_model import Shape, apply_shape, fit_shape
 from hybridanim.training.detector.stills import still
 from hybridanim.training.detector.trainer import Distiller
 from hybridanim.training.detector.windows import Teaching, Windows
+from hybridanim.training.loop import CHECKPOINT
 from hybridanim.types import Array, Crop, HeadBox
 
 TINY = DetectorSizes(38, (8, 16, 16), 32, seen=30)
@@ -246,7 +248,8 @@ def _until(run: Distiller, stop: int, steps: int) -> Callable[..., float]:
 def test_learning_beats_the_start_and_goes_on_after_a_stop(cache: Path, tmp_path: Path) -> None:
     whole = Distiller(config_of(cache, tmp_path / "whole", 40))
     before = whole.validate()
-    weights = whole.run()
+    whole.run()
+    weights = whole.export()
     after = whole.validate()
     assert after["place"] < 0.4 * before["place"], (before, after)
     found = read_weights(weights)
@@ -261,6 +264,23 @@ def test_learning_beats_the_start_and_goes_on_after_a_stop(cache: Path, tmp_path
     full.run()
     for name, value in full.average.state_dict().items():
         torch.testing.assert_close(value, part.average.state_dict()[name], msg=name)
+
+
+def test_an_older_checkpoint_goes_on(cache: Path, tmp_path: Path) -> None:
+    """One that does not hold the random numbers and the count of samples."""
+    full = Distiller(config_of(cache, tmp_path / "full", 3))
+    full.run()
+    part = Distiller(config_of(cache, tmp_path / "part", 3))
+    part._learn(part._prepare(0))
+    part.save()
+    state = torch.load(tmp_path / "part" / CHECKPOINT, weights_only=True)
+    old = ("net", "average", "optimiser", "step", "elapsed_s", "since", "sizes")
+    torch.save({name: state[name] for name in old}, tmp_path / "part" / CHECKPOINT)
+    again = Distiller(config_of(cache, tmp_path / "part", 3))
+    assert again.step == 1 and again.samples == 8
+    again.run()
+    for name, value in full.average.state_dict().items():
+        assert torch.equal(value, again.average.state_dict()[name]), name
 
 
 def test_missing_keypoints_and_other_sizes_are_refused(cache: Path, tmp_path: Path) -> None:
@@ -308,7 +328,8 @@ def test_still_keeps_the_head_in_the_middle() -> None:
 def test_a_run_starts_from_a_weights_file(cache: Path, tmp_path: Path) -> None:
     """Before its first step it is the detector of the file; another kind of detector is refused."""
     first = Distiller(config_of(cache, tmp_path / "first", 1))
-    config = replace(config_of(cache, tmp_path / "second", 1), start_from=first.run())
+    first.run()
+    config = replace(config_of(cache, tmp_path / "second", 1), start_from=first.export())
     for name, value in Distiller(config).net.state_dict().items():
         kept = first.average.state_dict()[name]
         assert torch.allclose(value.float(), kept.float(), atol=2e-3), name
