@@ -30,7 +30,9 @@ from hybridanim.training import equivariance
 from hybridanim.training.animator.trainer import BEST, Trainer
 from hybridanim.training.config import LossWeights, Phase, TrainConfig
 from hybridanim.training.data import cache as data_cache
-from hybridanim.training.data.pairs import Augment, as_pictures, shrunk
+from hybridanim.training.data.augment import Augment
+from hybridanim.training.data.batch import as_pictures
+from hybridanim.training.data.pairs import shrunk
 from tools import make_shapes
 
 CREATURES, UNSEEN = range(64), range(1000, 1008)

@@ -38,8 +38,8 @@ from hybridanim.networks import weights as weights_files
 from hybridanim.training.animator import learner
 from hybridanim.training.animator.trainer import Trainer
 from hybridanim.training.config import Phase, TrainConfig
+from hybridanim.training.data.batch import as_pictures
 from hybridanim.training.data.cache import FITTED, TAUGHT, TRACKED
-from hybridanim.training.data.pairs import as_pictures
 from hybridanim.training.loop import CHECKPOINT
 from hybridanim.training.plan import SQUEEZENET
 from hybridanim.types import Array, Source

@@ -21,7 +21,7 @@ from hybridanim.config import RuntimeConfig
 from hybridanim.face import aligner
 from hybridanim.face.mesh_network import frames_of
 from hybridanim.runtime import networks
-from hybridanim.training.data import tracked
+from hybridanim.training.data import keypoint_sets
 from hybridanim.training.data.cache import anchors_of
 from hybridanim.training.detector import validation as measure
 from hybridanim.training.landmarks.samples import points_from_mesh
@@ -40,12 +40,12 @@ def taught_rows(file: Path, side_px: int, count: int) -> Array:
 
 
 def classical_rows(clip: Path, frames: list[Array], kept: Path | None) -> dict[str, Array]:
-    """``data_tracked.classical``, or what was kept of it."""
+    """``data_keypoint_sets.classical``, or what was kept of it."""
     file = kept / f"{clip.stem}.npz" if kept else None
     if file is not None and file.is_file():
         with np.load(file) as data:
             return {name: data[name][: len(frames)] for name in data}
-    found = tracked.classical(frames, aligner.load())
+    found = keypoint_sets.classical(frames, aligner.load())
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("wb") as stream:
@@ -101,7 +101,7 @@ def main() -> None:
         frames = list(frames_of(clip))[: options.frames or None]
         truth = taught_rows(options.taught / f"{clip.stem}.npz", frames[0].shape[0], len(frames))
         rows = classical_rows(clip, frames, options.kept)
-        rows["learned"] = tracked.detected(frames, detector)
+        rows["learned"] = keypoint_sets.detected(frames, detector)
         seen = {way: np.isfinite(rows[way]).all((1, 2)) for way in WAYS}
         is_used = np.logical_and.reduce([np.isfinite(truth).all((1, 2)), *seen.values()])
         scores[clip.stem] = {way: clip_scores(rows[way], truth, is_used) for way in WAYS}

@@ -24,7 +24,9 @@ from hybridanim.networks.blocks import Points
 from hybridanim.training import equivariance, loop, losses
 from hybridanim.training.config import LoopConfig, Phase
 from hybridanim.training.data import cache
-from hybridanim.training.data.pairs import Augment, Batch, Pairs
+from hybridanim.training.data.augment import Augment
+from hybridanim.training.data.batch import Batch
+from hybridanim.training.data.pairs import Pairs
 from hybridanim.training.loop import Schedule, TrainingLoop
 
 from .training import Published

@@ -25,8 +25,10 @@ from hybridanim.face.anchors import ANCHORS
 from hybridanim.networks import build
 from hybridanim.networks.blocks import Points
 from hybridanim.training.animator.learner import Learner
-from hybridanim.training.data.cache import Clip
-from hybridanim.training.data.pairs import TRACKED, Augment, Batch, Pairs, anchor_layout
+from hybridanim.training.data.augment import Augment
+from hybridanim.training.data.batch import Batch, anchor_layout
+from hybridanim.training.data.cache import TRACKED, Clip
+from hybridanim.training.data.pairs import Pairs
 
 from . import first_order_model
 

@@ -8,21 +8,22 @@ were used or left out.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tyro
 
-from apps.terminal import PROGRAM, listen, progress
+from apps.terminal import COMMAND, PROGRAM, listen, progress
+from hybridanim import files
+from hybridanim.errors import InputError
 from hybridanim.training import gather, plan
 from hybridanim.training.data.dataset_index import TEST, TRAIN, VALIDATION
 from hybridanim.training.gather import Gathered
-from hybridanim.training.job import TrainJob
+from hybridanim.training.job import TrainJob, seconds
 
-from . import detector as train_detector
-from .folder import BEST, FACE, Trained, ending, make_room
 from .run import run
 
 if TYPE_CHECKING:
@@ -30,6 +31,22 @@ if TYPE_CHECKING:
     from hybridanim.training.distributed import ProcessGroup
 
 Say = Callable[[str], None]
+BEST, FACE = "best.safetensors", "face.safetensors"
+_RUN_FILES = ("checkpoint.pt", "curves.csv", "train.log", BEST, FACE)
+_DETECTOR = "detector"  # folder of the detector's training, in that of the run
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a run made."""
+
+    out: Path
+    weights: Path  # what --weights takes; missing when the run was stopped before any were good
+    kind: str
+    tracker: str
+    test: Path | None = None  # listing of the clips that were kept for testing
+    is_complete: bool = True
+    is_main: bool = True  # False in the further processes of torchrun
 
 
 def command(words: list[str]) -> int:
@@ -59,13 +76,13 @@ def train(job: TrainJob, report: Say = lambda line: None) -> Trained:
     if group is not None:
         group.from_main(0.0)  # the others wait until the data is ready
     data = data or gather.read(job)
-    config = _config(job, data, distils=train_detector.distils(job, data))
+    config = _config(job, data, distils=distils(job, data))
     is_complete = run(config, group, say)
     if group is not None:
         _part(is_complete)
     weights = job.out / BEST
     if detector is not None and weights.is_file():
-        weights = train_detector.joined(weights, detector, job.out / FACE)
+        weights = joined(weights, detector, job.out / FACE)
     test = data.listings.get(TEST)
     return Trained(job.out, weights, data.kind, data.tracker, test, is_complete, is_main)
 
@@ -84,7 +101,7 @@ def _gathered(job: TrainJob, say: Say) -> tuple[Gathered, Path | None]:
     make_room(job.out, overwrite=job.overwrite)
     with progress(" clips") as show:
         data = gather.gather(job, say, show)
-    detector = train_detector.detector_of(job, data, say)
+    detector = detector_of(job, data, say)
     if detector is not None:
         with progress(" clips") as show:
             data = gather.add_detections(job, data, detector, show)
@@ -111,3 +128,91 @@ def _config(job: TrainJob, data: Gathered, *, distils: bool) -> TrainConfig:
         time_budget_s=share * config.time_budget_s,
         threads=job.threads or config.threads,
     )
+
+
+def distils(job: TrainJob, data: Gathered) -> bool:
+    """Whether a detector of faces is trained before the renderer."""
+    return data.kind == "face" and data.tracker != "classical" and job.teacher is not None
+
+
+def detector_of(job: TrainJob, data: Gathered, say: Say) -> Path | None:
+    """Weights of the faces' detector: distilled from the teacher, or the program's own."""
+    if data.kind != "face" or data.tracker == "classical":
+        return None
+    from hybridanim.networks.weights import DETECTOR
+
+    if not distils(job, data):
+        if not DETECTOR.path.is_file():
+            raise InputError(
+                f"--tracker {data.tracker}: expected the shipped detector at {DETECTOR.path},"
+                " found none; restore it, or give --teacher DIR to train one"
+            )
+        say(f"Keypoints come from {DETECTOR.path.name}; --teacher DIR would train a detector.")
+        return DETECTOR.path
+    from hybridanim.training.config import DistillConfig
+    from hybridanim.training.detector.trainer import distill
+
+    config = DistillConfig(
+        out=job.out / _DETECTOR,
+        caches=(data.listings[TRAIN],),
+        points=plan.teaching_set(has_teacher=True),
+        validation=data.listings[VALIDATION],
+        time_budget_s=plan.DISTILL_SHARE * seconds(job.time_budget),
+        seed=job.seed,
+        threads=job.threads or DistillConfig.threads,
+    )
+    say(f"Detector first: {config.time_budget_s / 60:.1f} minutes.")
+    return distill(config, say)
+
+
+def joined(animator: Path, detector: Path, file: Path) -> Path:
+    """Renderer and detector in one file."""
+    from hybridanim.networks.weights import read_weights, write_weights
+
+    seen = read_weights(detector)
+    write_weights(
+        file,
+        animator=read_weights(animator).animator,
+        detector=seen.detector,
+        detector_sizes=seen.detector_sizes,
+    )
+    return file
+
+
+def make_room(out: Path, *, overwrite: bool) -> None:
+    """The folder of the run, empty of an earlier one if asked for."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        files.part_file(out / "probe").unlink()
+    except OSError as error:
+        raise InputError(
+            f"--out {out}: expected a folder that can be written, got {error.strerror!r};"
+            " choose another place"
+        ) from error
+    if overwrite:
+        for path in (*(out / name for name in _RUN_FILES), *out.glob("strip_*.png")):
+            path.unlink(missing_ok=True)
+        shutil.rmtree(out / _DETECTOR, ignore_errors=True)
+
+
+def ending(trained: Trained) -> list[str]:
+    """What was made, and the words that animate with it."""
+    out = trained.out
+    lines = [] if trained.is_complete else ["Stopped and saved; the same words go on."]
+    if trained.weights.is_file():
+        lines.append(f"Weights: {trained.weights}")
+    lines.append(f"Curves:  {out / 'curves.csv'}")
+    strips = sorted(out.glob("strip_*.png"))
+    if strips:
+        lines.append(f"Strips:  {out / 'strip_*.png'}, the last one {strips[-1].name}")
+    lines.append(f"Clips:   {out / 'data'}")
+    if trained.test is not None:
+        lines.append(f"Kept for testing: {trained.test}")
+    if trained.weights.is_file():
+        crop = " --crop none" if trained.kind == "object" else ""
+        lines += [
+            "Animate with it:",
+            f"  {COMMAND} SOURCE DRIVING --tracker {trained.tracker}"
+            f" --renderer learned --weights {trained.weights}{crop} --output result.mp4",
+        ]
+    return lines

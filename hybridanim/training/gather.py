@@ -21,7 +21,7 @@ from .data.cache import DETECTED, TRACKED
 from .data.clip_quality import Wants
 from .data.dataset_index import TEST, TRAIN, VALIDATION, Footage
 from .data.keypoint_sets import SetsWanted
-from .data.making import Outcome, Recipe
+from .data.prepare import Outcome, Recipe
 from .job import TrainJob
 
 Say = Callable[[str], None]

@@ -19,7 +19,7 @@ from hybridanim.motion import keypoints
 from hybridanim.networks.weights import DETECTOR, RENDERER
 from hybridanim.runtime import detector, networks
 from hybridanim.runtime.detector import LearnedDetector, window_image
-from hybridanim.training.data.pairs import anchor_layout
+from hybridanim.training.data.batch import anchor_layout
 from hybridanim.types import Array, Crop, FaceBox, HeadBox, Keypoints
 
 TORCH = RuntimeConfig("torch", "f32")

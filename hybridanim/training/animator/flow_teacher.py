@@ -16,7 +16,7 @@ from torch import Tensor
 
 from hybridanim import geometry
 from hybridanim.motion import optical_flow
-from hybridanim.training.data.pairs import Batch
+from hybridanim.training.data.batch import Batch
 from hybridanim.types import Array
 
 _NONE, _MISPLACED = 0.2, 0.4  # shares of the pairs without a flow, and with a misplaced one

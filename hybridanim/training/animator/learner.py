@@ -22,7 +22,7 @@ from hybridanim.networks.keypoint_detector import KeypointDetector
 from hybridanim.networks.weights import WeightsFile
 from hybridanim.training import equivariance
 from hybridanim.training.config import TrainConfig
-from hybridanim.training.data.pairs import Batch
+from hybridanim.training.data.batch import Batch
 from hybridanim.training.equivariance import Bend
 
 

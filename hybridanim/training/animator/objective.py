@@ -19,7 +19,7 @@ from hybridanim.networks.blocks import Points
 from hybridanim.networks.discriminator import PatchDiscriminator
 from hybridanim.training import equivariance, losses
 from hybridanim.training.config import LossWeights
-from hybridanim.training.data.pairs import Batch, Layout
+from hybridanim.training.data.batch import Batch, Layout
 from hybridanim.training.distributed import ProcessGroup
 from hybridanim.training.equivariance import Bend
 

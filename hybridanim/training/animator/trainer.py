@@ -17,7 +17,8 @@ import torch
 from hybridanim.training import equivariance, loop
 from hybridanim.training.config import Phase, TrainConfig
 from hybridanim.training.data import cache
-from hybridanim.training.data.pairs import Batch, Pairs, anchor_layout
+from hybridanim.training.data.batch import Batch, anchor_layout
+from hybridanim.training.data.pairs import Pairs
 from hybridanim.training.distributed import ProcessGroup
 from hybridanim.training.equivariance import Bend
 from hybridanim.training.loop import BestValidation, Report, Schedule, TrainingLoop, Watch

@@ -21,8 +21,9 @@ from hybridanim.networks.build import Animator
 from hybridanim.training import losses
 from hybridanim.training.config import TrainConfig
 from hybridanim.training.data import cache
+from hybridanim.training.data.batch import Batch, Layout, collate
 from hybridanim.training.data.cache import Clip
-from hybridanim.training.data.pairs import Batch, Layout, collate, pair
+from hybridanim.training.data.pairs import pair
 from hybridanim.types import Array
 
 from . import flow_teacher

@@ -9,7 +9,6 @@ window of the frames as they are cached, without shrinking, under that view.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -17,8 +16,7 @@ import numpy as np
 from hybridanim import geometry
 from hybridanim.types import Array
 
-if TYPE_CHECKING:
-    from .pairs import Layout
+from .batch import Layout
 
 _MIRROR = np.diag([-1.0, 1.0]).astype(np.float32)
 _LUMA = np.array([0.299, 0.587, 0.114])

@@ -9,26 +9,32 @@ Every set carries a key of what it was made by, so that another network or versi
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from hybridanim import __version__
-from hybridanim.config import RuntimeConfig
-from hybridanim.face import aligner as alignment
-from hybridanim.face import mesh_network
-from hybridanim.face.aligner import Aligner
+from hybridanim import __version__, files, geometry
+from hybridanim.config import RuntimeConfig, SegmentConfig, TrackConfig
+from hybridanim.face import aligner, mesh_network
+from hybridanim.face.aligner import MEAN_SHAPE, Aligner
+from hybridanim.face.anchors import ANCHORS
+from hybridanim.motion import body, keypoints
+from hybridanim.prepare.source import SURE
+from hybridanim.segmentation import video
+from hybridanim.tracking import classical as classical_tracker
+from hybridanim.tracking import learned as learned_tracker
+from hybridanim.tracking import scene
+from hybridanim.tracking.detection import Detector
 from hybridanim.training.landmarks.samples import points_from_mesh
-from hybridanim.types import Array
+from hybridanim.types import Array, Crop, Frame, HeadBox, Keypoints, Tracks
 
-from . import tracked
-from .cache import BACKGROUND, DETECTED, FITTED, TAUGHT, TRACKED, anchors_of
+from .cache import BACKGROUND, DETECTED, FITTED, TAUGHT, TRACKED, anchors_of, packed
 
 _NETWORKS = (mesh_network.MESH_FILE, mesh_network.EYE_FILE, mesh_network.DETECTOR_FILE)
+_NOMINAL_FPS = 25  # of the program's trackers, which need a time for every frame
 _TRACKER = 3  # to be raised when the classical front end gives other keypoints
 
 
@@ -48,8 +54,8 @@ class SetsWanted:
             sizes = [(self.networks / file).stat().st_size for file in _NETWORKS]
             return f"mesh {sizes}"
         if name == DETECTED and self.detector is not None:
-            return hashlib.sha256(self.detector.read_bytes()).hexdigest()[:16]
-        return f"{__version__} {_TRACKER} {alignment.WEIGHTS_SHA256[:8]}"
+            return files.sha256(self.detector)[:16]
+        return f"{__version__} {_TRACKER} {aligner.WEIGHTS_SHA256[:8]}"
 
 
 class SetMaker:
@@ -72,14 +78,14 @@ class SetMaker:
         """
         out: dict[str, Array] = {}
         if TRACKED in names or FITTED in names:
-            both = tracked.classical(moving, self.aligner)
+            both = classical(moving, self.aligner)
             names = [*names, BACKGROUND]
             out |= {name: rows[numbers] for name, rows in both.items() if name in names}
         chosen = [np.ascontiguousarray(moving[i]) for i in numbers]
         if TAUGHT in names:
             out[TAUGHT] = self._taught(chosen)
         if DETECTED in names:
-            out[DETECTED] = tracked.detected(chosen, self._detector)
+            out[DETECTED] = detected(chosen, self._detector)
         keys = {f"key_{name}": np.array(self._wanted.key(name)) for name in out}
         return {name: rows.astype(np.float32) for name, rows in out.items()} | keys
 
@@ -98,7 +104,7 @@ class SetMaker:
     @cached_property
     def aligner(self) -> Aligner:
         """The program's own landmarks."""
-        return alignment.load()
+        return aligner.load()
 
     @cached_property
     def _teacher(self) -> mesh_network.Teacher:
@@ -113,3 +119,70 @@ class SetMaker:
 
         torch.set_num_threads(1)
         return networks.detector(self._wanted.detector, RuntimeConfig("torch", "f32"))
+
+
+def classical(moving: Iterable[Array], aligner: Aligner) -> dict[str, Array]:
+    """Tracked and fitted anchors of frames (S, S, 3) uint8 that follow each other.
+
+    Each (N, K, 7), in the coordinates of the square frame; nan while the head is lost or its
+    landmarks are doubtful. ``background``: (N, 1, 7) in the same form, how what is behind has moved
+    since the first frame: x, y where the square's middle went, the linear part.
+    """
+    nothing = np.full((len(ANCHORS), 7), np.nan, np.float32)
+    out: dict[str, list[Array]] = {TRACKED: [], FITTED: [], BACKGROUND: []}
+    skin, state = video.initial_state(), classical_tracker.initial_state()
+    beside, behind = scene.AroundState(), None
+    first: tuple[Keypoints, HeadBox] | None = None
+    for i, image in enumerate(moving):
+        frame, crop = Frame(image, i, i / _NOMINAL_FPS), geometry.whole(image)
+        skin, mask = video.step(skin, frame, SegmentConfig(), None)
+        state, tracks = classical_tracker.step(
+            state, frame, mask, TrackConfig(), None, camera=None, aligner=aligner
+        )
+        beside, tracks = scene.observed(beside, frame, tracks)
+        rest = _rest(tracks, crop)
+        if first is None and rest is not None and tracks.head is not None:
+            first = rest, tracks.head
+        carried = nothing
+        if first is not None and tracks:
+            now = keypoints.moved(tracks, *first, crop)
+            if tracks.around is not None:
+                now = body.with_body(now, *first, tracks.around, crop)
+                found = body.background(now, *first, tracks.around, crop)
+                behind = behind if found is None else found
+            carried = packed(now)
+        out[TRACKED].append(carried)
+        out[FITTED].append(nothing if rest is None else packed(rest))
+        out[BACKGROUND].append(_as_row(behind))
+    return {name: np.array(rows) for name, rows in out.items()}
+
+
+def _as_row(behind: Array | None) -> Array:
+    """(1, 7) float32: the background's affine in the form of a keypoint."""
+    if behind is None:
+        return np.array([[0, 0, 1, 0, 0, 1, 0]], np.float32)
+    return np.array([[*behind[:, 2], *behind[:, :2].ravel(), 1]], np.float32)
+
+
+def detected(frames: Iterable[Array], detector: Detector) -> Array:
+    """(N, K, 7) of a learned detector, as its tracker gives them; nan where it sees no head."""
+    nothing = np.full((detector.count, 7), np.nan, np.float32)
+    rows, state = [], learned_tracker.initial_state()
+    for i, image in enumerate(frames):
+        image = np.ascontiguousarray(image)
+        state, tracks = learned_tracker.step(state, Frame(image, i, i / _NOMINAL_FPS), detector)
+        if tracks and tracks.keypoints is not None and tracks.keypoints_crop is not None:
+            whole = geometry.whole(image)
+            found = keypoints.in_crop(tracks.keypoints, tracks.keypoints_crop, whole)
+            rows.append(packed(found))
+        else:
+            rows.append(nothing)
+    return np.array(rows)
+
+
+def _rest(tracks: Tracks, crop: Crop) -> Keypoints | None:
+    if not tracks or tracks.head is None or tracks.landmarks_xy_px is None:
+        return None
+    if tracks.landmarks_confidence < SURE:
+        return None
+    return keypoints.rest(tracks.head, tracks.landmarks_xy_px, MEAN_SHAPE, crop)

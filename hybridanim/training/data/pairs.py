@@ -1,93 +1,30 @@
 """Cached clips -> batches of (source frame, driving frame, keypoints of both) for training.
 
 Every batch is a function of (seed, step) alone, so a run that is killed and resumed sees the same
-batches. A pair is two frames of one clip; people are drawn evenly, and of a few candidates the one
-whose face differs most is often taken, because talking heads are mostly still; or a frame in which
-the mouth or the eyes are shut with one in which they are open. Augmentation is the same for both
-frames; keypoints follow it exactly and get noise of their own.
+batches. A pair is two frames of one clip. People are drawn evenly. Talking heads are mostly still,
+so of a few candidates the frame whose face differs most is often taken, or a frame in which the
+mouth or the eyes are closed is paired with one in which they are open. Augmentation is the same for
+both frames; keypoints follow it exactly and get noise of their own.
+
+Keypoints are those that the program would get at run time: where a set places the anchors anew in
+every frame, neck and shoulders follow the program's own tracker, and so does the background.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
-
 import cv2
 import numpy as np
-import torch
-from torch import Tensor
 
-from hybridanim.face.anchors import ANCHORS, FOLLOW, REACH_BOX, WATCHED
-from hybridanim.networks import mouth_eye_masks
-from hybridanim.networks.blocks import Points
+from hybridanim import geometry
 from hybridanim.types import Array
 
-from . import batch as data_rows
-from . import openings as data_openings
-from .augment import (
-    NONE,
-    Augment,
-    Look,
-    closer,
-    draw_look,
-    recoloured,
-    turned_affine,
-    turned_points,
-)
+from .augment import Augment, Look, closer, draw_look, recoloured, turned_affine, turned_points
+from .batch import Batch, Layout, collate
 from .cache import DETECTED, FITTED, TAUGHT, TRACKED, Clip
 
-__all__ = [
-    "DETECTED",
-    "FITTED",
-    "NONE",
-    "TAUGHT",
-    "TRACKED",
-    "Augment",
-    "Batch",
-    "Layout",
-    "Pairs",
-]
-
 _MOUTHS = 0.7  # share of mouths among the pairs that open; the rest are eyes
-
-
-class Batch(NamedTuple):
-    """Pairs of frames; pictures (B, 3, S, S) float32 in [0, 1]; pictures alone have no points."""
-
-    source: Tensor
-    driving: Tensor
-    source_points: Points | None = None
-    driving_points: Points | None = None
-    background: Tensor | None = None  # (B, 2, 3) float32 norm, source <- driving, beside points
-    optical: Tensor | None = None  # (B, 3, S/4, S/4), see DenseMotion; added by training_flow
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """What data needs to know about the keypoints; (K,) where nothing else is said."""
-
-    mirror: Array  # int, the same keypoint in the mirrored picture
-    reach: Array  # float32, canonical face units: how exact its place is
-    follow: Array  # float32, share of the head's motion it takes
-    watched: Array  # bool, lids and lips
-    opening: Array  # (3, 4) int, of mouth and eyes: left corner, right corner, above, below
-
-    @property
-    def count(self) -> int:
-        """K."""
-        return len(self.mirror)
-
-
-def anchor_layout() -> Layout:
-    """The layout of the classical anchors."""
-    names = [anchor.name for anchor in ANCHORS]
-    swapped = {"left": "right", "right": "left"}
-    mirror = [
-        names.index("_".join([swapped.get(head, head), *rest]))
-        for head, *rest in (name.split("_") for name in names)
-    ]
-    opening = mouth_eye_masks.rows().numpy()
-    return Layout(np.array(mirror), REACH_BOX, FOLLOW, WATCHED, opening)
+_MOUTH, _EYES = 0, 1
+_EXTREME = 0.1  # share of the frames that count as the least or the most open, at least one
 
 
 class Pairs:
@@ -118,7 +55,7 @@ class Pairs:
         self._extremes: dict[tuple[int, str], tuple[tuple[Array, Array], ...]] = {}
         if layout is not None and augment.opposite:
             self._extremes = {
-                (i, name): data_openings.extremes(points, layout.opening)
+                (i, name): extremes(points, layout.opening)
                 for i, clip in enumerate(clips)
                 for name, points in clip.points.items()
                 if (name in sets or not sets) and np.isfinite(points).all((1, 2)).sum() > 1
@@ -163,7 +100,7 @@ class Pairs:
 
     def _two_opposite(self, key: tuple[int, str], rng: np.random.Generator) -> tuple[int, int]:
         """A frame with mouth or eyes hardly open, and one with them wide open."""
-        what = data_openings.MOUTH if rng.random() < _MOUTHS else data_openings.EYES
+        what = _MOUTH if rng.random() < _MOUTHS else _EYES
         least, most = self._extremes[key][what]
         return int(rng.choice(least)), int(rng.choice(most))
 
@@ -198,13 +135,11 @@ def pair(
     keypoint set, or a layout, the frames alone. A close-up shows both in the same window,
     round the driver's lids and lips.
     """
-    rows = (
-        [] if points is None or layout is None else data_rows.rows_of(clip, points, numbers, layout)
-    )
+    rows = [] if points is None or layout is None else rows_of(clip, points, numbers, layout)
     images, side = [np.asarray(clip.frames[number]) for number in numbers], clip.frames.shape[1]
     if look is None or rng is None:
         plain = [shrunk(image, size).astype(np.float32) / 255 for image in images]
-        return (*plain, *rows, data_rows.behind(clip, numbers)) if rows else tuple(plain)
+        return (*plain, *rows, behind(clip, numbers)) if rows else tuple(plain)
     if look.off_centre is not None and rows and layout is not None and size < side:
         look = closer(look, rows[1][layout.watched, :2], size, side)
     else:
@@ -213,7 +148,7 @@ def pair(
     if not rows or layout is None:
         return tuple(images)
     rows = [turned_points(row, look, layout, rng) for row in rows]
-    return *images, *rows, turned_affine(data_rows.behind(clip, numbers), look)
+    return *images, *rows, turned_affine(behind(clip, numbers), look)
 
 
 def shrunk(image: Array, size: int) -> Array:
@@ -223,23 +158,91 @@ def shrunk(image: Array, size: int) -> Array:
     return cv2.resize(np.asarray(image), (size, size), interpolation=cv2.INTER_AREA)
 
 
-def collate(rows: list[tuple[Array, ...]]) -> Batch:
-    """Samples of ``pair`` to one batch."""
-    source, driving, *more = (np.stack(part) for part in zip(*rows, strict=True))
-    pictures = as_pictures(source), as_pictures(driving)
-    if not more:
-        return Batch(*pictures)
-    before, after, behind = more
-    return Batch(*pictures, as_points(before), as_points(after), torch.from_numpy(behind))
+def rows_of(clip: Clip, points: str, numbers: tuple[int, int], layout: Layout) -> list[Array]:
+    """Keypoints (K, 6) of source and driving as the program would get them from this set."""
+    before, after = (clip.points[points][number, :, :6].copy() for number in numbers)
+    if clip.is_exact:
+        return [before, after]
+    if points in (TAUGHT, FITTED, DETECTED):  # neck and shoulders ride with the head there
+        held = held_back(before, after, layout.follow)
+        return [before, _with_body(clip, numbers, before, held, layout.follow < 1)]
+    fitted = clip.points.get(FITTED)
+    if points == TRACKED and fitted is not None:
+        source = fitted[numbers[0], :, :6].copy()
+        if np.isfinite(source).all():
+            return [source, carried_over(source, before, after)]
+    return [before, after]
 
 
-def as_pictures(images: Array) -> Tensor:
-    """(B, S, S, 3) float32 to (B, 3, S, S), channels last in memory."""
-    found = torch.from_numpy(images).permute(0, 3, 1, 2)
-    return found.contiguous(memory_format=torch.channels_last)
+def _with_body(
+    clip: Clip, numbers: tuple[int, int], source: Array, driving: Array, body: Array
+) -> Array:
+    """Driving keypoints (K, 6) with the body where the program's tracker has carried it."""
+    if TRACKED not in clip.points:
+        return driving
+    start, end = (clip.points[TRACKED][number, body, :6] for number in numbers)
+    if not (np.isfinite(start).all() and np.isfinite(end).all()):
+        return driving
+    jacobians = [rows[:, 2:].reshape(-1, 2, 2) for rows in (start, end, source[body])]
+    change = jacobians[1] @ np.linalg.inv(jacobians[0])
+    offset = source[body, :2] - start[:, :2]
+    out = driving.copy()
+    out[body, :2] = end[:, :2] + np.einsum("kij,kj->ki", change, offset)
+    out[body, 2:] = (change @ jacobians[2]).reshape(-1, 4)
+    return out
 
 
-def as_points(rows: Array) -> Points:
-    """(B, K, 6 or 7) to torch."""
-    found = torch.from_numpy(np.asarray(rows, np.float32))
-    return Points(found[..., :2].contiguous(), found[..., 2:6].unflatten(-1, (2, 2)))
+def behind(clip: Clip, numbers: tuple[int, int]) -> Array:
+    """(2, 3) float32 norm, source <- driving: how what is behind has moved."""
+    if clip.background is None:
+        return np.eye(2, 3, dtype=np.float32)
+    rows = [clip.background[number, 0] for number in numbers]
+    affines = [np.column_stack([row[2:6].reshape(2, 2), row[:2]]) for row in rows]
+    source, driving = (geometry.homogeneous(affine) for affine in affines)
+    return (source @ np.linalg.inv(driving))[:2].astype(np.float32)
+
+
+def carried_over(source: Array, before: Array, after: Array) -> Array:
+    """The source's keypoints (K, 6) moved as the driver's went from before to after."""
+    out = source.copy()
+    out[:, :2] += after[:, :2] - before[:, :2]
+    at_source, at_before, at_after = (
+        rows[:, 2:].reshape(-1, 2, 2) for rows in (source, before, after)
+    )
+    out[:, 2:] = (at_after @ np.linalg.inv(at_before) @ at_source).reshape(-1, 4)
+    return out
+
+
+def held_back(source: Array, driving: Array, follow: Array) -> Array:
+    """Driving keypoints (K, 6) of which each takes only its share of the motion from the source."""
+    out = driving.copy()
+    share = follow[:, None]
+    out[:, :2] = source[:, :2] + share * (driving[:, :2] - source[:, :2])
+    before, after = (rows[:, 2:].reshape(-1, 2, 2) for rows in (source, driving))
+    change = after @ np.linalg.inv(before)
+    kept = np.eye(2) + share[..., None] * (change - np.eye(2))
+    out[:, 2:] = (kept @ before).reshape(-1, 4)
+    return out
+
+
+def measured(xy: Array, rows: Array) -> Array:
+    """(N, 2) openings of mouth and eyes, of keypoints (N, K, 2); nan where there are none.
+
+    rows: (3, 4), keypoints of mouth, left and right eye: left corner, right corner, above, below.
+    """
+    left, right, above, below = np.moveaxis(xy[:, rows].astype(np.float64), 2, 0)  # (N, 3, 2)
+    axis = right - left
+    down = np.stack([-axis[..., 1], axis[..., 0]], -1)
+    gap = ((below - above) * down).sum(-1) / np.maximum((axis**2).sum(-1), 1e-12)
+    return np.column_stack([gap[:, 0], gap[:, 1:].mean(1)])
+
+
+def extremes(points: Array, rows: Array) -> tuple[tuple[Array, Array], ...]:
+    """Numbers of the least and the most open frames of a clip, for the mouth and for the eyes.
+
+    points: (N, K, 2 or more), x and y first; frames in which any number is nan are left out.
+    """
+    usable = np.flatnonzero(np.isfinite(points).all((1, 2)))
+    count = max(1, int(_EXTREME * len(usable)))
+    order = np.argsort(measured(points[usable, :, :2], rows), axis=0, kind="stable")
+    return tuple((usable[part[:count]], usable[part[-count:]]) for part in order.T)

@@ -7,30 +7,72 @@ name or key, and is. One listing for each split then names the clips of this run
 from __future__ import annotations
 
 import errno
+import hashlib
 import itertools
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import replace
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
-from hybridanim import io
+from hybridanim import geometry, io
+from hybridanim.config import PipelineConfig
 from hybridanim.errors import InputError
 from hybridanim.prepare import driver_scan
+from hybridanim.prepare.source import find_head, source_crop
+from hybridanim.profiles import Profiles
+from hybridanim.types import Array, Crop
 
 from . import cache as data_cache
-from . import dataset_index, making
-from .dataset_index import TRAIN, Footage
+from . import clip_quality, dataset_index, portraits
+from .cache import EXACT, FITTED, TRACKED
+from .clip_quality import Part, Wants
+from .dataset_index import TRAIN, Footage, fingerprint
 from .keypoint_sets import SetMaker, SetsWanted
-from .making import Outcome, Recipe
+from .portraits import Motion
 
 Report = Callable[[int, int, str], None]  # clips done, of how many, which
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EPERM)
+_VERSION = 1  # to be raised when the same clip gives other frames
+_TRACKED_PX = 256  # keypoints are looked for in pictures of at least this size
+_LEAST_SEEN = 4  # frames of a part in which all keypoint sets must be there
+_PORTRAIT_FRAMES = 24  # of a picture's made-up motion
+_HEAD_REACH = 0.5  # how far from the middle a portrait moves, one sigma, normalised
+_MOST_FPS = 35.0  # of faster clips every second frame is left out, and so on
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What the cache is made like."""
+
+    size: int = 256
+    """Side of the kept frames."""
+    most: int = 120
+    """Frames kept of each part."""
+    wants: Wants = field(default_factory=Wants)
+    sets: SetsWanted = field(default_factory=SetsWanted)
+
+    def name(self, footage: Footage) -> str:
+        """Its name in the cache: another file or another option is another name."""
+        made = [_VERSION, self.size, self.most, asdict(self.wants), fingerprint(footage.path)]
+        key = hashlib.sha256(json.dumps(made).encode()).hexdigest()[:10]
+        return f"{footage.name}-{key}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one clip."""
+
+    footage: Footage
+    clips: tuple[str, ...] = ()  # names in the cache
+    left_out: dict[str, str] = field(default_factory=dict)  # frames, or "" for all -> why
 
 
 def prepare(
@@ -48,7 +90,7 @@ def prepare(
     maker = SetMaker(recipe.sets)
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        todo = [one for one in footage if not making.is_ready(one, cache, recipe, maker)]
+        todo = [one for one in footage if not is_ready(one, cache, recipe, maker)]
         _check_space(len(todo), cache, recipe)
         found = {
             outcome.footage.name: outcome for outcome in _run(todo, cache, recipe, workers, report)
@@ -65,7 +107,7 @@ def prepare(
             f"--cache {cache}: expected room to write the cached frames, got"
             f" {error.strerror!r}; free some space, or give another place with --cache"
         ) from error
-    return [found.get(one.name) or making.known(one, cache, recipe) for one in footage]
+    return [found.get(one.name) or known(one, cache, recipe) for one in footage]
 
 
 def _check_space(clips: int, cache: Path, recipe: Recipe) -> None:
@@ -87,7 +129,7 @@ def _run(
         maker = SetMaker(recipe.sets)
         for done, one in enumerate(todo):
             report(done, len(todo), one.name)
-            yield making.make(one, cache, recipe, maker)
+            yield make(one, cache, recipe, maker)
         return
     start, set_up = get_context("spawn"), (recipe.sets,)
     pool = ProcessPoolExecutor(workers, start, initializer=_set_up, initargs=set_up)
@@ -118,7 +160,7 @@ def _set_up(wanted: SetsWanted) -> None:
 
 def _make_in_worker(footage: Footage, cache: Path, recipe: Recipe) -> Outcome:
     assert _maker is not None
-    return making.make(footage, cache, recipe, _maker)
+    return make(footage, cache, recipe, _maker)
 
 
 def show_faces(footage: Sequence[Footage], looked_at: int = 12) -> bool:
@@ -187,3 +229,161 @@ def processors() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def make(footage: Footage, cache: Path, recipe: Recipe, maker: SetMaker) -> Outcome:
+    """Cache one clip, or what of it is not there yet; what cannot be read is an outcome too."""
+    name = recipe.name(footage)
+    plan = cache / f"{name}.json"
+    try:
+        if footage.is_portrait:
+            parts, left_out, names = [_make_portrait(footage, cache, recipe, maker)], {}, [name]
+        else:
+            parts, left_out = _planned(footage, plan, recipe, maker)
+            names = [name if len(parts) == 1 else f"{name}.{i}" for i in range(len(parts))]
+            _cut(footage, dict(zip(names, parts, strict=True)), cache, recipe, maker)
+    except InputError as error:
+        return Outcome(footage, (), {"": f"unreadable: {error}"})
+    table = {
+        "file": str(footage.path),
+        "clips": names,
+        "parts": [[part.start, part.stop, asdict(part.crop)] for part in parts],
+        "left_out": left_out,
+    }
+    text = json.dumps(table, indent=1)
+    data_cache.write_whole(plan, lambda file: file.write(text.encode()))
+    return known(footage, cache, recipe)
+
+
+def is_ready(footage: Footage, cache: Path, recipe: Recipe, maker: SetMaker) -> bool:
+    """Whether nothing is left to do for a clip."""
+    plan = cache / f"{recipe.name(footage)}.json"
+    if not plan.is_file():
+        return False
+    files = [cache / f"{name}.npz" for name in json.loads(plan.read_text())["clips"]]
+    return all(
+        file.with_suffix(".npy").is_file() and not maker.missing(data_cache.read_points(file))
+        for file in files
+    )
+
+
+def known(footage: Footage, cache: Path, recipe: Recipe) -> Outcome:
+    """The outcome that is in the cache; parts without keypoints are of no use."""
+    table = json.loads((cache / f"{recipe.name(footage)}.json").read_text())
+    names, left_out = [], dict(table["left_out"])
+    for name, (start, stop, _) in zip(table["clips"], table["parts"], strict=True):
+        points = data_cache.read_points(cache / f"{name}.npz")
+        seen = [np.isfinite(points[known]).all((1, 2)) for known in recipe.sets.names]
+        if seen and np.logical_and.reduce(seen).sum() < _LEAST_SEEN:
+            left_out[f"frames {start} to {stop - 1}"] = "keypoints are found in too few frames"
+        else:
+            names.append(name)
+    return Outcome(footage, tuple(names), left_out)
+
+
+def _planned(
+    footage: Footage, plan: Path, recipe: Recipe, maker: SetMaker
+) -> tuple[list[Part], dict[str, str]]:
+    """The parts of a clip, from an earlier run or by looking through it."""
+    if plan.is_file():
+        table = json.loads(plan.read_text())
+        parts = [Part(start, stop, Crop(**crop)) for start, stop, crop in table["parts"]]
+        return parts, table["left_out"]
+    wants = recipe.wants
+    with io.open_source(footage.path) as reader:
+        step = _step(float(reader.fps))
+        frames = (frame for frame in reader if frame.index % step == 0)
+        aligner = maker.aligner if wants.square == "face" else None
+        seen = clip_quality.survey(frames, float(reader.fps) / step, aligner)
+    return clip_quality.parts(seen, wants)
+
+
+def _step(fps: float) -> int:
+    return max(1, round(fps / 30)) if fps > _MOST_FPS else 1
+
+
+def _cut(
+    footage: Footage, parts: dict[str, Part], cache: Path, recipe: Recipe, maker: SetMaker
+) -> None:
+    """Write frames and keypoints of those parts that lack any."""
+    lacking: dict[str, list[str]] = {}
+    for name in parts:
+        points = data_cache.read_points(cache / f"{name}.npz")
+        sets, has_frames = maker.missing(points), (cache / f"{name}.npy").is_file()
+        can_add = has_frames and recipe.size >= _TRACKED_PX and not {TRACKED, FITTED} & set(sets)
+        if can_add and sets:  # these sets need nothing but the frames that are kept
+            kept = np.load(cache / f"{name}.npy", mmap_mode="r")
+            points |= maker.make(sets, kept, list(range(len(kept))))
+            _write_points(cache / f"{name}.npz", points)
+        elif sets or not has_frames:
+            lacking[name] = sets
+    if not lacking:
+        return
+    side = max(recipe.size, _TRACKED_PX if recipe.sets.names else 0)
+    for name, moving in _moving(footage, {name: parts[name] for name in lacking}, side):
+        most = min(recipe.most, len(moving))
+        numbers = sorted({round(i) for i in np.linspace(0, len(moving) - 1, most)})
+        points = data_cache.read_points(cache / f"{name}.npz")
+        points |= {"number": np.array(numbers)} | maker.make(lacking[name], moving, numbers)
+        frames = np.array([_shrunk(moving[i], recipe.size) for i in numbers])
+        data_cache.write_whole(cache / f"{name}.npy", partial(np.save, arr=frames))
+        _write_points(cache / f"{name}.npz", points)
+
+
+def _moving(
+    footage: Footage, parts: dict[str, Part], size: int
+) -> Iterator[tuple[str, list[Array]]]:
+    """Each part's frames, square at that size, in the order in which they end."""
+    waiting = sorted(parts.items(), key=lambda item: item[1].start)
+    frames: list[Array] = []
+    with io.open_source(footage.path) as reader:
+        step = _step(float(reader.fps))
+        for frame in reader:
+            number, rest = divmod(frame.index, step)
+            if rest:
+                continue
+            name, part = waiting[0]
+            if number >= part.start:
+                frames.append(geometry.crop_image(frame.image, part.crop, size))
+            if number == part.stop - 1:
+                yield name, frames
+                frames, waiting = [], waiting[1:]
+                if not waiting:
+                    return
+
+
+def _make_portrait(footage: Footage, cache: Path, recipe: Recipe, maker: SetMaker) -> Part:
+    """Write a picture as a clip of made-up motion; its square of the picture as a part."""
+    picture, wants, reach = io.read_picture(footage.path), recipe.wants, np.inf
+    height, width = picture.shape[:2]
+    side = float(min(height, width))
+    crop = Crop((width - side) // 2, (height - side) // 2, side)
+    if wants.square == "face":
+        head, landmarks = find_head(picture, PipelineConfig(), Profiles(), maker.aligner)
+        if landmarks is None:
+            raise InputError("expected a face with clear features, found none; leave it out")
+        crop, reach = source_crop(picture, head, "auto"), _HEAD_REACH
+    if crop.side_px < wants.least_px:
+        raise InputError(f"expected {wants.least_px} pixels or more, got {crop.side_px:.0f}")
+    still = geometry.crop_image(picture, crop, max(recipe.size, _TRACKED_PX))
+    # the trackers get a first look, and the second one counts
+    placed = maker.make(list(recipe.sets.names), [still, still], [1])
+    rows = {name: placed[name][0] for name in recipe.sets.names}
+    keys = {name: rest for name, rest in placed.items() if name.startswith("key_")}
+    seed = int(hashlib.sha256(footage.name.encode()).hexdigest()[:8], 16)
+    count = min(recipe.most, _PORTRAIT_FRAMES)
+    path = portraits.bends(count, np.random.default_rng(seed), Motion(), reach=reach)
+    frames, points = portraits.moving(_shrunk(still, recipe.size), rows, path)
+    name = recipe.name(footage)
+    data_cache.write_whole(cache / f"{name}.npy", partial(np.save, arr=frames))
+    beside = {"number": np.arange(count), EXACT: np.ones(1)}
+    _write_points(cache / f"{name}.npz", {**beside, **points, **keys})
+    return Part(0, count, crop)
+
+
+def _write_points(file: Path, points: dict[str, Array]) -> None:
+    data_cache.write_whole(file, lambda opened: np.savez(opened, **points))  # pyright: ignore
+
+
+def _shrunk(image: Array, size: int) -> Array:
+    return image if len(image) == size else geometry.crop_image(image, geometry.whole(image), size)

@@ -18,8 +18,8 @@ from hybridanim.face.anchors import ANCHORS
 from hybridanim.geometry import px_from_norm
 from hybridanim.runtime.detector import head_of_places
 from hybridanim.training.config import DistillConfig
+from hybridanim.training.data.batch import Layout, anchor_layout, as_pictures
 from hybridanim.training.data.cache import Clip
-from hybridanim.training.data.pairs import Layout, anchor_layout, as_pictures
 from hybridanim.types import Array, Crop, HeadBox
 
 from . import augment as look

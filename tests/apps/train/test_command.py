@@ -15,7 +15,7 @@ import pytest
 from apps.main import main
 from hybridanim.errors import InputError
 from hybridanim.training import plan
-from hybridanim.training.data.pairs import Augment
+from hybridanim.training.data.augment import Augment
 from hybridanim.training.job import TrainJob, seconds
 from tests import data_clips, synthetic
 

@@ -24,7 +24,8 @@ from hybridanim.training.animator import flow_teacher, learner
 from hybridanim.training.animator.trainer import BEST, Trainer
 from hybridanim.training.config import LossWeights, Phase, TrainConfig
 from hybridanim.training.curves import Curves
-from hybridanim.training.data.pairs import NONE, Batch
+from hybridanim.training.data.augment import NONE
+from hybridanim.training.data.batch import Batch
 from hybridanim.training.loop import CHECKPOINT, BestValidation
 
 SIDE = 32

@@ -9,15 +9,14 @@ import pytest
 from hybridanim.face.aligner import MEAN_SHAPE
 from hybridanim.face.anchors import ANCHORS, FOLLOW
 from hybridanim.face.landmarks import MIRROR
-from hybridanim.training.data import augment as data_augment
-from hybridanim.training.data import batch as data_rows
-from hybridanim.training.data import cache, openings
-from hybridanim.training.data import pairs as data
-from hybridanim.training.data.cache import Clip
-from hybridanim.training.data.pairs import Augment, Pairs
+from hybridanim.training.data import augment, cache, pairs
+from hybridanim.training.data.augment import NONE, Augment
+from hybridanim.training.data.batch import anchor_layout
+from hybridanim.training.data.cache import TAUGHT, TRACKED, Clip
+from hybridanim.training.data.pairs import Pairs
 from hybridanim.types import Array
 
-LAYOUT = data.anchor_layout()
+LAYOUT = anchor_layout()
 PLAIN = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0, "noisy": 0.0}
 VIEW_ONLY = Augment(**PLAIN, crop=0.2, point_noise=0, jacobian_noise=0, offset_norm=0)
 SIDE = 64
@@ -43,7 +42,7 @@ def clip(name: str = "a", frames: int = 6) -> Clip:
     """Faces that drift."""
     rows = np.array([cache.anchors_of(landmarks(24 + i), SIDE) for i in range(frames)])
     pictures = np.array([dots(row) for row in rows])
-    return Clip(name, name, pictures, {data.TAUGHT: rows})
+    return Clip(name, name, pictures, {TAUGHT: rows})
 
 
 def brightest(picture: Array) -> Array:
@@ -58,8 +57,8 @@ def brightest(picture: Array) -> Array:
 def test_keypoints_follow_the_augmented_picture(seed: int) -> None:
     """The dot painted at a keypoint is found where the augmented keypoint says."""
     rng = np.random.default_rng(seed)
-    look = data_augment.draw_look(VIEW_ONLY, rng)
-    found = data.pair(clip(), data.TAUGHT, (0, 3), LAYOUT, size=SIDE, look=look, rng=rng)
+    look = augment.draw_look(VIEW_ONLY, rng)
+    found = pairs.pair(clip(), TAUGHT, (0, 3), LAYOUT, size=SIDE, look=look, rng=rng)
     names = [anchor.name for anchor in ANCHORS]
     # a mirrored picture calls the eye at its left the left eye
     k = names.index("right_upper_lid" if look.is_flipped else "left_upper_lid")
@@ -73,11 +72,11 @@ def test_mirroring_equals_keypoints_of_mirrored_landmarks() -> None:
     mirrored = xy[MIRROR].copy()
     mirrored[:, 0] = SIDE - 1 - mirrored[:, 0]
     truth = cache.anchors_of(mirrored, SIDE)[:, :6]
-    look = data_augment.Look(
+    look = augment.Look(
         np.array([[-1, 0, 0], [0, 1, 0]], np.float32), True, np.eye(3, 4), "", VIEW_ONLY
     )
     rows = cache.anchors_of(xy, SIDE)[:, :6]
-    found = data_augment.turned_points(rows, look, LAYOUT, np.random.default_rng(0))
+    found = augment.turned_points(rows, look, LAYOUT, np.random.default_rng(0))
     np.testing.assert_allclose(found, truth, atol=2e-3)
 
 
@@ -87,19 +86,19 @@ def test_layout_mirror_is_its_own_inverse() -> None:
 
 
 def test_held_back_moves_by_the_share() -> None:
-    rows = clip().points[data.TAUGHT]
+    rows = clip().points[TAUGHT]
     before, after = rows[0, :, :6], rows[5, :, :6]
-    found = data_rows.held_back(before, after, FOLLOW)
+    found = pairs.held_back(before, after, FOLLOW)
     whole, none = FOLLOW == 1, np.zeros_like(FOLLOW)
     np.testing.assert_allclose(found[whole], after[whole], atol=1e-5)
-    np.testing.assert_allclose(data_rows.held_back(before, after, none), before, atol=1e-5)
+    np.testing.assert_allclose(pairs.held_back(before, after, none), before, atol=1e-5)
 
 
 def test_carried_over_without_motion_is_the_source() -> None:
-    rows = clip().points[data.TAUGHT]
+    rows = clip().points[TAUGHT]
     source, before, after = rows[0, :, :6], rows[2, :, :6], rows[4, :, :6]
-    np.testing.assert_allclose(data_rows.carried_over(source, before, before), source, atol=1e-5)
-    np.testing.assert_allclose(data_rows.carried_over(before, before, after), after, atol=1e-5)
+    np.testing.assert_allclose(pairs.carried_over(source, before, before), source, atol=1e-5)
+    np.testing.assert_allclose(pairs.carried_over(before, before, after), after, atol=1e-5)
 
 
 def test_batches_depend_on_seed_and_step_alone() -> None:
@@ -117,7 +116,7 @@ def test_people_are_drawn_evenly() -> None:
     """One person with nine clips is drawn as often as one with a single clip."""
     many = [Clip(f"a{i}", "a", clip().frames, clip().points) for i in range(9)]
     light = Clip("b", "b", np.full_like(clip().frames, 255), clip().points)
-    pairs = Pairs([*many, light], LAYOUT, data.NONE, seed=0)
+    pairs = Pairs([*many, light], LAYOUT, NONE, seed=0)
     bright = sum(
         float(pairs.batch(i, 8, 16).source.mean(dim=(1, 2, 3)).gt(0.9).sum()) for i in range(25)
     )
@@ -126,7 +125,7 @@ def test_people_are_drawn_evenly() -> None:
 
 def test_frames_without_keypoints_are_never_drawn() -> None:
     part = clip()
-    part.points[data.TAUGHT][[0, 2, 3]] = np.nan
+    part.points[TAUGHT][[0, 2, 3]] = np.nan
     pairs = Pairs([part], LAYOUT, Augment(), seed=0)
     for step in range(5):
         batch = pairs.batch(step, 8, 16)
@@ -138,21 +137,21 @@ def test_frames_without_keypoints_are_never_drawn() -> None:
 def test_jacobians_follow_the_augmented_picture(seed: int) -> None:
     """Two dots, one step of the canonical face apart: in the new view the Jacobian is that step."""
     rng = np.random.default_rng(seed)
-    look = data_augment.draw_look(replace(VIEW_ONLY, flip=0.0), rng)
-    rows = clip().points[data.TAUGHT][2].copy()
+    look = augment.draw_look(replace(VIEW_ONLY, flip=0.0), rng)
+    rows = clip().points[TAUGHT][2].copy()
     step = rng.uniform(-0.25, 0.25, 2)
     k = [anchor.name for anchor in ANCHORS].index("left_upper_lid")
     beside = rows.copy()
     beside[k, :2] += rows[k, 2:6].reshape(2, 2) @ step
-    found = data_augment.recoloured([dots(rows), dots(beside)], look, rng)
-    turned = data_augment.turned_points(rows[:, :6], look, LAYOUT, rng)[k]
+    found = augment.recoloured([dots(rows), dots(beside)], look, rng)
+    turned = augment.turned_points(rows[:, :6], look, LAYOUT, rng)[k]
     moved = brightest(found[1]) - brightest(found[0])
     np.testing.assert_allclose(moved, turned[2:].reshape(2, 2) @ step, atol=0.02)
 
 
 def test_reversed_pairs_change_places() -> None:
     """The same draws but for the direction: source and driving change places, points with them."""
-    still = replace(data.NONE, reverse=0.0)
+    still = replace(NONE, reverse=0.0)
     there = Pairs([clip()], LAYOUT, still, seed=0).batch(0, 6, SIDE)
     back = Pairs([clip()], LAYOUT, replace(still, reverse=1.0), seed=0).batch(0, 6, SIDE)
     assert (there.source == back.driving).all() and (there.driving == back.source).all()
@@ -166,9 +165,9 @@ def test_reversed_pairs_change_places() -> None:
 @pytest.mark.parametrize("name", ["brightness", "contrast", "saturation", "hue"])
 def test_colours_change_both_frames_alike(name: str) -> None:
     rng = np.random.default_rng(5)
-    look = data_augment.draw_look(replace(data.NONE, **{name: 0.3}), rng)
+    look = augment.draw_look(replace(NONE, **{name: 0.3}), rng)
     image = np.full((8, 8, 3), (180, 120, 90), np.uint8)
-    one, two = data_augment.recoloured([image, image], look, rng)
+    one, two = augment.recoloured([image, image], look, rng)
     np.testing.assert_array_equal(one, two)
     before, after = image[0, 0] / 255, one[0, 0]
     assert np.abs(after - before).max() > 0.01
@@ -187,12 +186,12 @@ def test_colours_change_both_frames_alike(name: str) -> None:
 def test_each_kind_of_noise_is_what_it_says() -> None:
     image = np.full((128, 128, 3), 100, np.uint8)
     image[64:] = 200
-    quiet = replace(data.NONE, noisy=1.0, gaussian=0.0, salt_pepper=0.0, speckle=0.0)
+    quiet = replace(NONE, noisy=1.0, gaussian=0.0, salt_pepper=0.0, speckle=0.0)
 
     def errors(**kind: float) -> Array:
         rng = np.random.default_rng(0)
-        look = data_augment.draw_look(replace(quiet, **kind), rng)
-        one, two = data_augment.recoloured([image, image], look, rng)
+        look = augment.draw_look(replace(quiet, **kind), rng)
+        one, two = augment.recoloured([image, image], look, rng)
         assert (one != two).any()  # the kind is the same, the pixels' are their own
         return one - image / 255
 
@@ -210,7 +209,7 @@ def test_each_kind_of_noise_is_what_it_says() -> None:
 def test_a_crop_is_a_part_of_the_picture_enlarged() -> None:
     for seed in range(20):
         rng = np.random.default_rng(seed)
-        look = data_augment.draw_look(replace(data.NONE, crop=0.4), rng)
+        look = augment.draw_look(replace(NONE, crop=0.4), rng)
         back = np.linalg.inv(look.view[:, :2])
         corners = np.array([[-1, -1], [1, 1]]) - look.view[:, 2]
         corners = corners @ back.T
@@ -222,7 +221,7 @@ def test_a_crop_is_a_part_of_the_picture_enlarged() -> None:
 def test_shrinking_averages() -> None:
     image = np.indices((8, 8)).sum(0) % 2 * 200
     image = np.repeat(image[..., None], 3, 2).astype(np.uint8)
-    assert (data.shrunk(image, 4) == 100).all()
+    assert (pairs.shrunk(image, 4) == 100).all()
 
 
 def test_pairs_without_keypoints_are_pictures_alone() -> None:
@@ -240,7 +239,7 @@ def far(frames: int = 6, side: int = 128, shift: tuple[float, float] = (75.0, 52
     """A face small in a large frame that drifts and grows, with a dot at a lid."""
     xy = [landmarks(13 + i, (shift[0] + i, shift[1])) for i in range(frames)]
     rows = np.array([cache.anchors_of(one, side) for one in xy])
-    return Clip("a", "a", np.array([dots(row, side) for row in rows]), {data.TAUGHT: rows})
+    return Clip("a", "a", np.array([dots(row, side) for row in rows]), {TAUGHT: rows})
 
 
 @pytest.mark.parametrize("size", [64, 96])
@@ -248,8 +247,8 @@ def far(frames: int = 6, side: int = 128, shift: tuple[float, float] = (75.0, 52
 def test_keypoints_follow_the_close_up(seed: int, size: int) -> None:
     """The dot painted at a keypoint is found where the keypoint of the turned close-up says."""
     rng = np.random.default_rng(seed)
-    look = data_augment.draw_look(replace(VIEW_ONLY, close_up=1.0), rng)
-    found = data.pair(far(), data.TAUGHT, (0, 3), LAYOUT, size=size, look=look, rng=rng)
+    look = augment.draw_look(replace(VIEW_ONLY, close_up=1.0), rng)
+    found = pairs.pair(far(), TAUGHT, (0, 3), LAYOUT, size=size, look=look, rng=rng)
     names = [anchor.name for anchor in ANCHORS]
     k = names.index("right_upper_lid" if look.is_flipped else "left_upper_lid")
     for picture, rows in ((found[0], found[2]), (found[1], found[3])):
@@ -261,15 +260,15 @@ def test_keypoints_follow_the_close_up(seed: int, size: int) -> None:
 def test_jacobians_follow_the_close_up(seed: int) -> None:
     """Two dots, one step of the canonical face apart, are as far apart as the Jacobian says."""
     rng = np.random.default_rng(seed)
-    look = data_augment.draw_look(replace(VIEW_ONLY, flip=0.0, close_up=1.0), rng)
-    rows = far().points[data.TAUGHT][2]
+    look = augment.draw_look(replace(VIEW_ONLY, flip=0.0, close_up=1.0), rng)
+    rows = far().points[TAUGHT][2]
     step = rng.uniform(-0.3, 0.3, 2)
     k = [anchor.name for anchor in ANCHORS].index("left_upper_lid")
     beside = rows.copy()
     beside[k, :2] += rows[k, 2:6].reshape(2, 2) @ step
     frames = np.array([dots(rows, 128), dots(beside, 128)])
-    two = Clip("a", "a", frames, {data.TAUGHT: np.array([rows, rows])})
-    found = data.pair(two, data.TAUGHT, (0, 1), LAYOUT, size=64, look=look, rng=rng)
+    two = Clip("a", "a", frames, {TAUGHT: np.array([rows, rows])})
+    found = pairs.pair(two, TAUGHT, (0, 1), LAYOUT, size=64, look=look, rng=rng)
     moved = brightest(found[1]) - brightest(found[0])
     np.testing.assert_allclose(moved, found[3][k, 2:].reshape(2, 2) @ step, atol=0.01)
 
@@ -284,9 +283,9 @@ def test_a_close_up_is_a_part_of_both_frames_pixel_for_pixel(
     still = replace(still, frames=noise)
     corners = set()
     for _ in range(20):
-        look = data_augment.draw_look(replace(data.NONE, close_up=1.0), rng)
-        found = data.pair(still, data.TAUGHT, (1, 4), LAYOUT, size=64, look=look, rng=rng)
-        before, after = still.points[data.TAUGHT][1], found[2]
+        look = augment.draw_look(replace(NONE, close_up=1.0), rng)
+        found = pairs.pair(still, TAUGHT, (1, 4), LAYOUT, size=64, look=look, rng=rng)
+        before, after = still.points[TAUGHT][1], found[2]
         # pixels of the frame less pixels of the window, of any keypoint
         px = [(xy + 1) * side / 2 - 0.5 for xy, side in ((before[:, :2], 128), (after[:, :2], 64))]
         apart = px[0] - px[1]
@@ -296,7 +295,7 @@ def test_a_close_up_is_a_part_of_both_frames_pixel_for_pixel(
         for picture, number in ((found[0], 1), (found[1], 4)):
             part = noise[number, y : y + 64, x : x + 64]
             np.testing.assert_allclose(picture, part / 255, atol=1e-6)
-        watched = (still.points[data.TAUGHT][4][LAYOUT.watched, :2] + 1) * 64
+        watched = (still.points[TAUGHT][4][LAYOUT.watched, :2] + 1) * 64
         wanted = (watched.min(0) + watched.max(0)) / 2 - 32
         off = np.abs(np.array([x, y]) - np.clip(wanted, 0, 64))
         assert off.max() <= 6.4 + 0.5 and 0 <= x <= 64 and 0 <= y <= 64
@@ -306,7 +305,7 @@ def test_a_close_up_is_a_part_of_both_frames_pixel_for_pixel(
 
 def test_close_ups_need_frames_larger_than_the_pictures() -> None:
     plain, close = (
-        Pairs([clip()], LAYOUT, replace(data.NONE, close_up=share), seed=0) for share in (0.0, 1.0)
+        Pairs([clip()], LAYOUT, replace(NONE, close_up=share), seed=0) for share in (0.0, 1.0)
     )
     assert (plain.batch(0, 4, SIDE).source == close.batch(0, 4, SIDE).source).all()
     assert (plain.batch(0, 4, SIDE // 2).source != close.batch(0, 4, SIDE // 2).source).any()
@@ -335,14 +334,14 @@ def opening_clip(mouth: Array, eyes: Array) -> Clip:
         rows[i, :, :2] = (0.7 + 0.3 * np.cos(5 * i)) * rows[i, :, :2] @ turn.T
     numbers = np.arange(len(mouth), dtype=np.uint8)
     frames = np.tile(numbers[:, None, None, None], (1, SIDE, SIDE, 3))
-    return Clip("a", "a", frames, {data.TAUGHT: rows})
+    return Clip("a", "a", frames, {TAUGHT: rows})
 
 
 def test_openings_do_not_depend_on_the_heads_turn_and_size() -> None:
     rng = np.random.default_rng(0)
     mouth, eyes = rng.uniform(0, 0.8, 20), rng.uniform(0, 0.5, 20)
-    points = opening_clip(mouth, eyes).points[data.TAUGHT]
-    found = openings.measured(points[:, :, :2], LAYOUT.opening)
+    points = opening_clip(mouth, eyes).points[TAUGHT]
+    found = pairs.measured(points[:, :, :2], LAYOUT.opening)
     np.testing.assert_allclose(found, np.column_stack([mouth, eyes]), atol=1e-4)
 
 
@@ -351,10 +350,10 @@ def test_opposite_pairs_are_the_clips_extremes() -> None:
     rng = np.random.default_rng(1)
     mouth, eyes = rng.permutation(40) / 50, rng.permutation(40) / 80
     part = opening_clip(mouth, eyes)
-    part.points[data.TAUGHT][::2] = np.nan
+    part.points[TAUGHT][::2] = np.nan
     known = np.arange(1, 40, 2)
     by_mouth, by_eyes = known[np.argsort(mouth[known])], known[np.argsort(eyes[known])]
-    pairs = Pairs([part], LAYOUT, replace(data.NONE, opposite=1.0), seed=0)
+    pairs = Pairs([part], LAYOUT, replace(NONE, opposite=1.0), seed=0)
     seen = []
     for step in range(30):
         batch = pairs.batch(step, 16, 16)
@@ -389,10 +388,10 @@ def test_body_of_another_set_goes_where_the_tracker_carried_it() -> None:
     moved[:, 2:6] = (linear @ rows[:, 2:6].reshape(-1, 2, 2)).reshape(-1, 4)
     other = rows + rng.normal(0, 0.02, rows.shape).astype(np.float32)
     frames = np.zeros((2, 32, 32, 3), np.uint8)
-    points = {data.TRACKED: np.stack([rows, moved]), data.TAUGHT: np.stack([other, other])}
-    clip = data_rows.Clip("a", "a", frames, points)
-    layout = data.anchor_layout()
-    source, driving = data_rows.rows_of(clip, data.TAUGHT, (0, 1), layout)
+    points = {TRACKED: np.stack([rows, moved]), TAUGHT: np.stack([other, other])}
+    clip = Clip("a", "a", frames, points)
+    layout = anchor_layout()
+    source, driving = pairs.rows_of(clip, TAUGHT, (0, 1), layout)
     body = FOLLOW < 1
     np.testing.assert_allclose(driving[body, :2], source[body, :2] @ linear.T + shift, atol=1e-5)
     change = linear @ source[body, 2:6].reshape(-1, 2, 2)
@@ -405,16 +404,14 @@ def test_background_of_a_pair_follows_the_view() -> None:
     rng = np.random.default_rng(5)
     row = np.array([[0.1, -0.05, 1.05, 0.1, -0.1, 1.02, 1]], np.float32)
     still = np.array([[0, 0, 1, 0, 0, 1, 1]], np.float32)
-    clip = data_rows.Clip(
-        "a", "a", np.zeros((2, 8, 8, 3), np.uint8), {}, background=np.stack([still, row])
-    )
-    source_from_driving = data_rows.behind(clip, (0, 1))
+    clip = Clip("a", "a", np.zeros((2, 8, 8, 3), np.uint8), {}, background=np.stack([still, row]))
+    source_from_driving = pairs.behind(clip, (0, 1))
     place = np.array([0.3, -0.4])  # in frame 0, the first
     there = row[0, 2:6].reshape(2, 2) @ place + row[0, :2]
     np.testing.assert_allclose(
         source_from_driving[:, :2] @ there + source_from_driving[:, 2], place, atol=1e-6
     )
-    look = data.draw_look(data.Augment(), rng)
-    turned = data.turned_affine(source_from_driving, look)
+    look = augment.draw_look(Augment(), rng)
+    turned = augment.turned_affine(source_from_driving, look)
     seen = [look.view[:, :2] @ xy + look.view[:, 2] for xy in (place, there)]
     np.testing.assert_allclose(turned[:, :2] @ seen[1] + turned[:, 2], seen[0], atol=1e-5)

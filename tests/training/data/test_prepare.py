@@ -12,10 +12,11 @@ import pytest
 from hybridanim import io
 from hybridanim.errors import InputError
 from hybridanim.training.data import cache as data_cache
-from hybridanim.training.data import clip_quality, dataset_index, making, pairs, prepare
+from hybridanim.training.data import clip_quality, dataset_index, pairs, prepare
+from hybridanim.training.data.batch import anchor_layout
 from hybridanim.training.data.clip_quality import Survey, Wants
 from hybridanim.training.data.keypoint_sets import SetsWanted
-from hybridanim.training.data.making import Recipe
+from hybridanim.training.data.prepare import Outcome, Recipe
 from hybridanim.types import Array, HeadBox
 from tests import data_clips, synthetic
 
@@ -40,7 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def prepared(folder: Path) -> tuple[Path, dict[str, making.Outcome]]:
+def prepared(folder: Path) -> tuple[Path, dict[str, Outcome]]:
     cache = folder.parent / "cache"
     found, _ = dataset_index.find(folder)
     outcomes = prepare.prepare(found, cache, RECIPE)
@@ -224,7 +225,7 @@ def test_portraits_become_exact_clips(tmp_path: Path) -> None:
     assert sorted(clip.points) == ["fitted", "tracked"]
     moved = np.abs(clip.points["fitted"][:, :, :2] - clip.points["fitted"][0, :, :2])
     assert moved.max() > 0.01 and np.isfinite(clip.points["tracked"]).all()
-    layout = pairs.anchor_layout()
+    layout = anchor_layout()
     rows = pairs.pair(clip, "fitted", (0, 3), layout, size=64)[3]
     np.testing.assert_array_equal(rows, clip.points["fitted"][3, :, :6])
     again = prepare.prepare(found[:1], tmp_path / "cache", recipe)

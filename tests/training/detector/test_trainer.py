@@ -12,7 +12,6 @@ import torch
 from hybridanim import geometry
 from hybridanim.errors import InputError
 from hybridanim.face.aligner import MEAN_SHAPE
-from hybridanim.face.anchors import ANCHORS, landmark_average
 from hybridanim.motion import keypoints
 from hybridanim.networks import build
 from hybridanim.networks.blocks import Points
@@ -21,12 +20,11 @@ from hybridanim.networks.keypoint_detector import TEMPERATURE, Detection, moment
 from hybridanim.networks.weights import read_weights
 from hybridanim.training.config import DistillConfig, DistillLosses
 from hybridanim.training.data import cache as data_cache
-from hybridanim.training.data.pairs import anchor_layout
+from hybridanim.training.data.batch import anchor_layout
 from hybridanim.training.detector import augment, validation
 from hybridanim.training.detector.augment import PLAIN, WindowAugment
 from hybridanim.training.detector.objective import DistillObjective, relative_error
 from hybridanim.training.detector.shape_model import Shape, apply_shape, fit_shape
-from hybridanim.training.detector.stills import still
 from hybridanim.training.detector.trainer import Distiller
 from hybridanim.training.detector.windows import Teaching, Windows
 from hybridanim.training.loop import CHECKPOINT
@@ -309,20 +307,6 @@ def test_measures_of_known_errors() -> None:
     assert validation.jitter(shaking) == pytest.approx(expected, rel=1e-3)
     together = np.concatenate(list(validation.GROUPS.values()))
     assert sorted(together.tolist()) == list(range(38))
-
-
-def test_still_keeps_the_head_in_the_middle() -> None:
-    image = np.zeros((300, 400, 3), np.uint8)
-    landmarks = 80 * MEAN_SHAPE + np.array([200.0, 150.0])
-    image[149:152, 199:202] = 255
-    frame, rows = still(image, landmarks, 240)  # 80 px * 2.5 * 1.2: its own size
-    assert frame.shape == (240, 240, 3) and rows.shape == (38, 7)
-    bright = np.argwhere(frame[..., 0] > 128).mean(0)[::-1]  # where the mark is: the face's middle
-    np.testing.assert_allclose(bright, [119.5, 119.5 + 0.03 * 200], atol=1)
-    nose = [anchor.name for anchor in ANCHORS].index("nose_tip")
-    expected = 80 * (landmark_average() @ MEAN_SHAPE)[nose] + bright
-    found = geometry.px_from_norm(rows[nose, :2], Crop(0, 0, 240))
-    np.testing.assert_allclose(found, expected, atol=1)
 
 
 def test_a_run_starts_from_a_weights_file(cache: Path, tmp_path: Path) -> None:
