@@ -53,7 +53,7 @@ def face_config(cache: Path, out: Path, budget: Budget) -> TrainConfig:
         out=out,
         cache=_split(cache, "train"),
         validation=_split(cache, "val"),
-        sets=("fitted", "tracked"),
+        sets=("per_frame", "tracked"),
         validation_sets=("tracked",),
         sizes=replace(OBJECT, picture_px=budget.size),
         learning_rate=2e-3,
@@ -159,11 +159,11 @@ def keypoint_error_px(weights: Path, cache: Path) -> float:
     ]
     pictures = as_pictures(np.stack(images))
     drawn = torch.Generator().manual_seed(5)
-    bend = equivariance.random_bend(len(pictures), drawn, affine=0.1, spline=0.01)
-    seen, bent = (
-        Points(*detector(x)[:2]) for x in (pictures, equivariance.bend_picture(bend, pictures))
+    warp = equivariance.random_warp(len(pictures), drawn, affine=0.1, spline=0.01)
+    seen, warped = (
+        Points(*detector(x)[:2]) for x in (pictures, equivariance.warp_picture(warp, pictures))
     )
-    places, _ = equivariance.losses(bend, seen, bent)
+    places, _ = equivariance.losses(warp, seen, warped)
     return float(places) * detector.size / 2
 
 

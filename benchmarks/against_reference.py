@@ -39,7 +39,7 @@ from hybridanim.training.animator import learner
 from hybridanim.training.animator.trainer import Trainer
 from hybridanim.training.config import Phase, TrainConfig
 from hybridanim.training.data.batch import as_pictures
-from hybridanim.training.data.cache import FITTED, TAUGHT, TRACKED
+from hybridanim.training.data.cache import PER_FRAME, TEACHER, TRACKED
 from hybridanim.training.loop import CHECKPOINT
 from hybridanim.training.plan import SQUEEZENET
 from hybridanim.types import Array, Source
@@ -121,7 +121,7 @@ def train_fast(given: argparse.Namespace, seconds: float) -> tuple[Path, Trainer
     config = TrainConfig(
         out=given.out / FAST,
         cache=given.cache,
-        sets=(TAUGHT, FITTED, TRACKED),
+        sets=(TEACHER, PER_FRAME, TRACKED),
         validation=given.validation,
         validation_sets=(TRACKED,),
         perceptual_network=given.networks / SQUEEZENET,

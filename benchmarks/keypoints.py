@@ -27,7 +27,7 @@ from hybridanim.training.detector import validation as measure
 from hybridanim.training.landmarks.samples import points_from_mesh
 from hybridanim.types import Array
 
-WAYS = ("tracked", "fitted", "learned")
+WAYS = ("tracked", "per_frame", "learned")
 _MOVES = 0.02  # openings count where the reference's have at least this standard deviation
 
 

@@ -102,15 +102,15 @@ class Training(TrainingLoop[Published, Batch]):
         recipe = self.recipe
         self._begin_step()
         drawn = torch.Generator().manual_seed(recipe.seed * 1_000_003 + self.step)
-        bend = equivariance.random_bend(len(batch.driving), drawn)
+        warp = equivariance.random_warp(len(batch.driving), drawn)
         with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bf16):
-            bent = equivariance.bend_picture(bend, batch.driving)
-            found = self.net.detector(torch.cat([batch.source, batch.driving, bent]))
+            warped = equivariance.warp_picture(warp, batch.driving)
+            found = self.net.detector(torch.cat([batch.source, batch.driving, warped]))
             parts = zip(found.xy.chunk(3), found.jacobian.chunk(3), strict=True)
             points = [Points(*part) for part in parts]
             picture = self.net.generator(batch.source, *points[:2]).picture.float()
             perceptual = self._look(picture, batch.driving)
-        places, affines = equivariance.losses(bend, *points[1:])
+        places, affines = equivariance.losses(warp, *points[1:])
         l1 = (picture - batch.driving).abs().mean()
         loss = recipe.perceptual * perceptual + recipe.l1 * l1
         loss = loss + recipe.equivariance * (places + affines)

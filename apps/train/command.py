@@ -155,7 +155,7 @@ def detector_of(job: TrainJob, data: Gathered, say: Say) -> Path | None:
     config = DistillConfig(
         out=job.out / _DETECTOR,
         caches=(data.listings[TRAIN],),
-        points=plan.teaching_set(has_teacher=True),
+        points=plan.distilled_set(has_teacher=True),
         validation=data.listings[VALIDATION],
         time_budget_s=plan.DISTILL_SHARE * seconds(job.time_budget),
         seed=job.seed,

@@ -114,7 +114,7 @@ class TrainConfig(LoopConfig):
     """Weights to start from (safetensors), without an optimiser's state; their sizes hold."""
     cache: Path = Path("scratch/cache/train")
     """Cached training clips (see data/cache.py)."""
-    sets: tuple[str, ...] = ("taught", "fitted")
+    sets: tuple[str, ...] = ("teacher", "per_frame")
     """Keypoint sets of the cache that pairs are drawn with; none for all that there are."""
     validation: Path = Path("scratch/cache/val")
     """Cached clips of other people."""
@@ -152,7 +152,7 @@ class TrainConfig(LoopConfig):
     """Random pairs of each validation clip; reconstruction takes a third as many."""
     validation_sizes: tuple[int, int] = (128, 256)
     """Pixels of the random pairs and of reconstruction."""
-    validation_sets: tuple[str, ...] = ("taught",)
+    validation_sets: tuple[str, ...] = ("teacher",)
     """Keypoint sets that are validated; the first one for the random pairs."""
 
 
@@ -200,7 +200,7 @@ class DistillConfig(LoopConfig):
     """Cached clips (see data/cache.py), all with the set below; clips of one frame are pictures."""
     start_from: Path | None = None
     """Detector weights to start from (safetensors), of the same sizes; None begins anew."""
-    points: str = "taught"
+    points: str = "teacher"
     """Keypoint set that is learned."""
     validation: Path = Path("scratch/cache/val")
     """Cached clips of other people."""

@@ -19,7 +19,7 @@ from . import plan
 from .data import dataset_index, prepare
 from .data.cache import DETECTED, TRACKED
 from .data.clip_quality import Wants
-from .data.dataset_index import TEST, TRAIN, VALIDATION, Footage
+from .data.dataset_index import TEST, TRAIN, VALIDATION, DatasetEntry
 from .data.keypoint_sets import SetsWanted
 from .data.prepare import Outcome, Recipe
 from .job import TrainJob
@@ -36,7 +36,7 @@ class Gathered:
     kind: str
     tracker: str
     listings: dict[str, Path]
-    footage: tuple[Footage, ...] = ()
+    entries: tuple[DatasetEntry, ...] = ()
     recipe: Recipe = field(default_factory=Recipe)
 
 
@@ -51,11 +51,11 @@ def gather(job: TrainJob, say: Say, show: prepare.Report) -> Gathered:
     say: takes sentences; show: clips done, of how many, which. Raises InputError when nothing of
     use is found.
     """
-    footage, skipped = dataset_index.find(job.data, job.table)
-    kind, tracker = _decided(job, footage)
-    say(f"{len(footage)} clips in {job.data}: {kind}s, for the {tracker} tracker.")
+    entries, skipped = dataset_index.find(job.data, job.table)
+    kind, tracker = _decided(job, entries)
+    say(f"{len(entries)} clips in {job.data}: {kind}s, for the {tracker} tracker.")
     recipe = _recipe(job, kind, tracker)
-    outcomes = _made(job, footage, recipe, show)
+    outcomes = _made(job, entries, recipe, show)
     if job.portraits is not None:
         outcomes += _made(job, dataset_index.portraits(job.portraits), recipe, show)
     held_out = job.held_out
@@ -72,8 +72,8 @@ def gather(job: TrainJob, say: Say, show: prepare.Report) -> Gathered:
     listings = prepare.write_listings(split, cache_of(job), job.out / _FOLDER)
     listings = _complete(listings, lines, job, say)
     _say_splits(split, say)
-    footages = tuple(one.footage for one in split)
-    gathered = Gathered(kind, tracker, listings, footages, recipe)
+    entries = tuple(one.entry for one in split)
+    gathered = Gathered(kind, tracker, listings, entries, recipe)
     _remember(gathered, job.out / _FOLDER)
     return gathered
 
@@ -93,7 +93,7 @@ def add_detections(
         gathered.recipe.sets, names=(*gathered.recipe.sets.names, DETECTED), detector=detector
     )
     recipe = replace(gathered.recipe, sets=sets)
-    outcomes = _made(job, list(gathered.footage), recipe, show)
+    outcomes = _made(job, list(gathered.entries), recipe, show)
     useful = [outcome for outcome in outcomes if outcome.clips]
     if not useful:
         raise InputError(
@@ -108,11 +108,11 @@ def add_detections(
     return gathered
 
 
-def _decided(job: TrainJob, footage: list[Footage]) -> tuple[str, str]:
+def _decided(job: TrainJob, entries: list[DatasetEntry]) -> tuple[str, str]:
     """What moves, and the tracker that is trained for."""
     kind = job.kind
     if kind == "auto":
-        kind = "face" if prepare.show_faces(footage) else "object"
+        kind = "face" if prepare.show_faces(entries) else "object"
     tracker = job.tracker
     if tracker == "auto":
         tracker = "classical" if kind == "face" else "learned"
@@ -139,14 +139,14 @@ def _recipe(job: TrainJob, kind: str, tracker: str) -> Recipe:
 
 
 def _made(
-    job: TrainJob, footage: list[Footage], recipe: Recipe, show: prepare.Report
+    job: TrainJob, entries: list[DatasetEntry], recipe: Recipe, show: prepare.Report
 ) -> list[Outcome]:
     workers = job.workers or prepare.processors()
-    return prepare.prepare(footage, cache_of(job), recipe, workers=workers, report=show)
+    return prepare.prepare(entries, cache_of(job), recipe, workers=workers, report=show)
 
 
 def _placed(outcomes: list[Outcome], split: str) -> list[Outcome]:
-    return [replace(one, footage=replace(one.footage, split=split)) for one in outcomes]
+    return [replace(one, entry=replace(one.entry, split=split)) for one in outcomes]
 
 
 def _complete(
@@ -187,10 +187,10 @@ def _say_left_out(lines: list[str], folder: Path, say: Say) -> None:
 def _say_splits(split: list[Outcome], say: Say) -> None:
     parts = []
     for name in (TRAIN, VALIDATION, TEST):
-        mine = [one for one in split if one.footage.split == name]
+        mine = [one for one in split if one.entry.split == name]
         if mine:
-            people = len({one.footage.identity for one in mine})
+            people = len({one.entry.identity for one in mine})
             parts.append(f"{name}: {sum(len(one.clips) for one in mine)} parts of {people}")
-    labels = Counter(one.footage.label for one in split if one.footage.label)
+    labels = Counter(one.entry.label for one in split if one.entry.label)
     shown = f" Labels: {', '.join(f'{k} {n}' for k, n in labels.most_common(8))}." if labels else ""
     say(f"Identities, {'; '.join(parts)}.{shown}")

@@ -1,15 +1,16 @@
 """TrainJob and prepared clips -> TrainConfig: which keypoint sets, what curriculum, which networks.
 
-faces, classical   the renderer on tracked + fitted anchors, and on taught ones with a teacher
-faces, learned     a detector distilled from the teacher (or the fitted anchors), the renderer
-                   on what it detects
-faces, hybrid      the same, and on tracked anchors
+faces, classical   the renderer on the sets tracked and per_frame, and teacher if there is one
+faces, learned     a detector distilled from the set teacher (or per_frame), the renderer on the
+                   keypoints that it detects
+faces, hybrid      the same, and on the set tracked
 objects            detector and renderer together, without any labels
 """
 
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import tomllib
 import typing
 from dataclasses import replace
@@ -20,7 +21,7 @@ from hybridanim import schema
 from hybridanim.errors import InputError
 from hybridanim.face.mesh_network import MESH_FILE
 
-from .data.cache import DETECTED, FITTED, TAUGHT, TRACKED
+from .data.cache import DETECTED, PER_FRAME, TEACHER, TRACKED
 from .job import TrainJob, seconds
 
 if TYPE_CHECKING:
@@ -33,22 +34,22 @@ _OWN_OPTIONS = ("out", "cache", "validation", "seed", "threads", "start_from", "
 
 def renderer_sets(tracker: str, *, has_teacher: bool) -> tuple[str, ...]:
     """The keypoint sets that a face's renderer is trained with."""
-    exact = TAUGHT if has_teacher else FITTED
+    exact = TEACHER if has_teacher else PER_FRAME
     if tracker == "learned":
         return (DETECTED, exact)
     if tracker == "hybrid":
         return (DETECTED, TRACKED, exact)
-    return (FITTED, TRACKED, TAUGHT) if has_teacher else (FITTED, TRACKED)
+    return (PER_FRAME, TRACKED, TEACHER) if has_teacher else (PER_FRAME, TRACKED)
 
 
 def validation_sets(tracker: str) -> tuple[str, ...]:
     """Those that the tracker gives at run time; the first one decides which weights are best."""
-    return (TRACKED, FITTED) if tracker == "classical" else (DETECTED,)
+    return (TRACKED, PER_FRAME) if tracker == "classical" else (DETECTED,)
 
 
-def teaching_set(*, has_teacher: bool) -> str:
-    """What a detector is distilled from."""
-    return TAUGHT if has_teacher else FITTED
+def distilled_set(*, has_teacher: bool) -> str:
+    """The keypoint set that a detector is distilled from."""
+    return TEACHER if has_teacher else PER_FRAME
 
 
 def config(job: TrainJob, kind: str, tracker: str) -> TrainConfig:
@@ -182,8 +183,6 @@ def check_teacher(folder: Path | None) -> None:
             f"--teacher {folder}: expected a folder with {MESH_FILE}, found none; give the folder"
             " of the landmark networks"
         )
-    import importlib.util
-
     if importlib.util.find_spec("openvino") is None:
         raise InputError(
             "--teacher: expected the package openvino to run its networks, found none; pip install"

@@ -85,14 +85,14 @@ def test_feature_matching_trains_the_made_ones_only() -> None:
     assert real.grad is None and made.grad is not None
 
 
-def bend(batch: int = 2) -> equivariance.Bend:
+def warp(batch: int = 2) -> equivariance.RandomWarp:
     """A warp well away from the identity."""
-    drawn = equivariance.random_bend(batch, torch.Generator().manual_seed(1), spline=0.02)
-    return equivariance.Bend(*(x.double() for x in drawn))
+    drawn = equivariance.random_warp(batch, torch.Generator().manual_seed(1), spline=0.02)
+    return equivariance.RandomWarp(*(x.double() for x in drawn))
 
 
-def test_bend_derivative_is_autograd_s() -> None:
-    known = bend(1)
+def test_warp_derivative_is_autograd_s() -> None:
+    known = warp(1)
     xy = torch.rand(1, 4, 2, dtype=torch.float64) * 2 - 1
     found = equivariance.derivative(known, xy)
     full = torch.autograd.functional.jacobian(lambda x: equivariance.apply(known, x), xy)
@@ -102,30 +102,32 @@ def test_bend_derivative_is_autograd_s() -> None:
 
 
 def test_equivariance_is_zero_on_an_exact_model() -> None:
-    """Keypoints of the picture are those of its bent version, carried by the warp."""
-    known = bend()
-    bent = Points(
+    """Keypoints of the picture are those of its warped version, carried by the warp."""
+    known = warp()
+    warped = Points(
         torch.rand(2, 5, 2, dtype=torch.float64) - 0.5,
         torch.eye(2, dtype=torch.float64) + 0.1 * torch.randn(2, 5, 2, 2, dtype=torch.float64),
     )
     seen = Points(
-        equivariance.apply(known, bent.xy),
-        equivariance.derivative(known, bent.xy) @ bent.jacobian,
+        equivariance.apply(known, warped.xy),
+        equivariance.derivative(known, warped.xy) @ warped.jacobian,
     )
-    places, affines = equivariance.losses(known, seen, bent)
+    places, affines = equivariance.losses(known, seen, warped)
     assert float(places) == pytest.approx(0, abs=1e-12)
     assert float(affines) == pytest.approx(0, abs=1e-9)
-    places, affines = equivariance.losses(known, Points(seen.xy + 0.1, 1.2 * seen.jacobian), bent)
+    places, affines = equivariance.losses(known, Points(seen.xy + 0.1, 1.2 * seen.jacobian), warped)
     assert float(places) == pytest.approx(0.1)
     assert float(affines) == pytest.approx(0.5 * (1 - 1 / 1.2), abs=1e-6)
 
 
 def test_equivariance_gradcheck() -> None:
-    known = bend(1)
+    known = warp(1)
     jacobian = torch.eye(2, dtype=torch.float64).expand(1, 3, 2, 2)
 
-    def total(seen: torch.Tensor, bent: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
-        parts = equivariance.losses(known, Points(seen, jacobian + at), Points(bent, jacobian - at))
+    def total(seen: torch.Tensor, warped: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
+        parts = equivariance.losses(
+            known, Points(seen, jacobian + at), Points(warped, jacobian - at)
+        )
         return parts[0] + parts[1]
 
     inputs = [0.3 * torch.randn(1, 3, 2, dtype=torch.float64) for _ in range(2)]
@@ -133,21 +135,21 @@ def test_equivariance_gradcheck() -> None:
     assert torch.autograd.gradcheck(total, [x.requires_grad_() for x in inputs])
 
 
-def test_bent_picture_shows_at_z_what_was_at_bend_z() -> None:
-    """A picture of the coordinate x, bent, holds the x of the warped place."""
-    known = equivariance.random_bend(1, torch.Generator().manual_seed(2), affine=0.03, spline=0.003)
+def test_warped_picture_shows_at_z_what_was_at_warp_z() -> None:
+    """A picture of the coordinate x, warped, holds the x of the warped place."""
+    known = equivariance.random_warp(1, torch.Generator().manual_seed(2), affine=0.03, spline=0.003)
     grid = blocks.grid_norm(64, 64, torch.zeros(1))
-    bent = equivariance.bend_picture(known, grid.permute(2, 0, 1)[None])
+    warped = equivariance.warp_picture(known, grid.permute(2, 0, 1)[None])
     expected = equivariance.apply(known, grid.reshape(1, -1, 2)).reshape(64, 64, 2)
     inside = (expected.abs() < 0.95).all(-1)
-    error = (bent[0].permute(1, 2, 0) - expected)[inside].abs().max()
+    error = (warped[0].permute(1, 2, 0) - expected)[inside].abs().max()
     assert inside.float().mean() > 0.6 and error < 1e-4
 
 
-def test_identity_bend_returns_the_picture() -> None:
-    none = equivariance.random_bend(1, torch.Generator(), affine=0, spline=0)
+def test_identity_warp_returns_the_picture() -> None:
+    none = equivariance.random_warp(1, torch.Generator(), affine=0, spline=0)
     picture = torch.rand(1, 3, 16, 16)
-    torch.testing.assert_close(equivariance.bend_picture(none, picture), picture, atol=1e-5, rtol=0)
+    torch.testing.assert_close(equivariance.warp_picture(none, picture), picture, atol=1e-5, rtol=0)
 
 
 def test_perceptual_needs_its_file(tmp_path: Path) -> None:

@@ -23,14 +23,14 @@ _NONE, _MISPLACED = 0.2, 0.4  # shares of the pairs without a flow, and with a m
 _FAR_NORM = 0.15  # by which it is misplaced at most
 
 
-class Taught(NamedTuple):
+class FlowTarget(NamedTuple):
     """What the teacher says of a batch."""
 
     flow: Tensor  # (B, h, w, 2) absolute source places, normalised
     trust: Tensor  # (B, h, w) float32 in [0, 1]
 
 
-def teach(batch: Batch) -> Taught:
+def target_of(batch: Batch) -> FlowTarget:
     """Of pictures on the CPU, at a quarter of their resolution."""
     search = optical_flow.matcher()
     rows = [
@@ -38,17 +38,17 @@ def teach(batch: Batch) -> Taught:
         for source, driving in zip(*(_grey(x) for x in batch[:2]), strict=True)
     ]
     flow, trust = (np.stack(part) for part in zip(*rows, strict=True))
-    return Taught(torch.from_numpy(flow), torch.from_numpy(trust))
+    return FlowTarget(torch.from_numpy(flow), torch.from_numpy(trust))
 
 
-def as_seen(taught: Taught, rng: np.random.Generator | None = None) -> Tensor:
+def as_seen(flow_target: FlowTarget, rng: np.random.Generator | None = None) -> Tensor:
     """(B, 3, h, w) for the dense motion network, as the program would get it of another person.
 
     With a generator: some pairs have none, and some are shifted against the source, as they are
     where its face is another one than the driver's, and trusted less the more they are.
     """
     rows = []
-    for flow, trust in zip(taught.flow.numpy(), taught.trust.numpy(), strict=True):
+    for flow, trust in zip(flow_target.flow.numpy(), flow_target.trust.numpy(), strict=True):
         kind = 1.0 if rng is None else rng.random()
         if rng is not None and kind < _NONE + _MISPLACED:
             flow, trust = _misplaced(flow, trust, rng)
@@ -69,10 +69,10 @@ def _misplaced(flow: Array, trust: Array, rng: np.random.Generator) -> tuple[Arr
     return still + both[..., :2], both[..., 2] * kept
 
 
-def loss(found: Tensor, taught: Taught) -> Tensor:
+def loss(found: Tensor, flow_target: FlowTarget) -> Tensor:
     """Mean distance, where the teacher is trusted, between two flows (B, h, w, 2), an axis."""
-    apart = (found - taught.flow).abs().mean(-1)
-    return (apart * taught.trust).sum() / taught.trust.sum().clamp(min=1.0)
+    apart = (found - flow_target.flow).abs().mean(-1)
+    return (apart * flow_target.trust).sum() / flow_target.trust.sum().clamp(min=1.0)
 
 
 def _grey(pictures: Tensor) -> Array:

@@ -2,7 +2,7 @@
 
 Batch -> Learned: the animated source, and the keypoints that it was animated by. With given
 keypoints these come with the batch; learned ones come from the detector, which sees source, driving
-and bent driving picture in one go. Siarohin et al. 2019, section 3.
+and warped driving picture in one go. Siarohin et al. 2019, section 3.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from hybridanim.networks.weights import WeightsFile
 from hybridanim.training import equivariance
 from hybridanim.training.config import TrainConfig
 from hybridanim.training.data.batch import Batch
-from hybridanim.training.equivariance import Bend
+from hybridanim.training.equivariance import RandomWarp
 
 
 class Learned(NamedTuple):
@@ -32,7 +32,7 @@ class Learned(NamedTuple):
     result: Animated
     source: Points
     driving: Points
-    bent: Points | None  # keypoints of the bent driving picture
+    warped: Points | None  # keypoints of the warped driving picture
 
 
 class Learner(nn.Module):
@@ -44,31 +44,31 @@ class Learner(nn.Module):
         self.detector = detector
 
     def forward(
-        self, batch: Batch, bend: Bend | None = None, *, shifts_only: bool = False
+        self, batch: Batch, warp: RandomWarp | None = None, *, shifts_only: bool = False
     ) -> Learned:
-        """bend: known warps of the driving pictures, one each, to compare keypoints under.
+        """warp: known warps of the driving pictures, one each, to compare keypoints under.
 
         shifts_only: animate as if every Jacobian were the identity.
         """
-        source, driving, bent = self.points(batch, bend)
+        source, driving, warped = self.points(batch, warp)
         moving = [_upright(x) if shifts_only else x for x in (source, driving)]
         result = self.animator(batch.source, *moving, batch.background, batch.optical)
-        return Learned(result, source, driving, bent)
+        return Learned(result, source, driving, warped)
 
     def points(
-        self, batch: Batch, bend: Bend | None = None
+        self, batch: Batch, warp: RandomWarp | None = None
     ) -> tuple[Points, Points, Points | None]:
-        """Keypoints of source, driving and bent driving pictures."""
+        """Keypoints of source, driving and warped driving pictures."""
         if self.detector is None:
             assert batch.source_points is not None and batch.driving_points is not None
             return batch.source_points, batch.driving_points, None
         pictures = [self._shrunk(batch.source), self._shrunk(batch.driving)]
-        if bend is not None:
-            pictures.append(equivariance.bend_picture(bend, pictures[1]))
+        if warp is not None:
+            pictures.append(equivariance.warp_picture(warp, pictures[1]))
         found = self.detector(torch.cat(pictures))
         parts = zip(found.xy.chunk(len(pictures)), found.jacobian.chunk(len(pictures)), strict=True)
-        source, driving, *bent = (Points(*part) for part in parts)
-        return source, driving, bent[0] if bent else None
+        source, driving, *warped = (Points(*part) for part in parts)
+        return source, driving, warped[0] if warped else None
 
     def _shrunk(self, picture: Tensor) -> Tensor:
         """At the detector's size: bending is cheaper there."""

@@ -21,10 +21,10 @@ from hybridanim.training import equivariance, losses
 from hybridanim.training.config import LossWeights
 from hybridanim.training.data.batch import Batch, Layout
 from hybridanim.training.distributed import ProcessGroup
-from hybridanim.training.equivariance import Bend
+from hybridanim.training.equivariance import RandomWarp
 
 from . import flow_teacher
-from .flow_teacher import Taught
+from .flow_teacher import FlowTarget
 from .learner import Learned
 
 _SEEN_PX = 128  # side of the largest picture that the perceptual network is shown
@@ -105,8 +105,8 @@ class Objective:
         self,
         batch: Batch,
         learned: Learned,
-        bend: Bend | None = None,
-        taught: Taught | None = None,
+        warp: RandomWarp | None = None,
+        flow_target: FlowTarget | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Weighted sum, and each term by the name of its weight."""
         weights, truth, painted = self._weights, batch.driving, learned.result.painted
@@ -122,11 +122,11 @@ class Objective:
         }
         if weights.unneeded_paint:
             terms["unneeded_paint"] = losses.unneeded_paint_loss(painted.alpha, batch.source, truth)
-        if bend is not None and learned.bent is not None:
-            places, affines = equivariance.losses(bend, learned.driving, learned.bent)
+        if warp is not None and learned.warped is not None:
+            places, affines = equivariance.losses(warp, learned.driving, learned.warped)
             terms |= {"equivariance": places, "equivariance_jacobian": affines}
-        if taught is not None:
-            terms["flow"] = flow_teacher.loss(learned.result.motion.flow, taught)
+        if flow_target is not None:
+            terms["flow"] = flow_teacher.loss(learned.result.motion.flow, flow_target)
         if self._perceptual is not None:
             terms["perceptual"] = self._look(painted.picture, truth, batch.driving_points)
         if self.discriminator is not None:

@@ -20,11 +20,11 @@ from hybridanim.training.data import cache
 from hybridanim.training.data.batch import Batch, anchor_layout
 from hybridanim.training.data.pairs import Pairs
 from hybridanim.training.distributed import ProcessGroup
-from hybridanim.training.equivariance import Bend
+from hybridanim.training.equivariance import RandomWarp
 from hybridanim.training.loop import BestValidation, Report, Schedule, TrainingLoop, Watch
 
 from . import flow_teacher, learner, validation
-from .flow_teacher import Taught
+from .flow_teacher import FlowTarget
 from .learner import Learner
 from .objective import DiscriminatorTrainer, Objective
 
@@ -35,7 +35,7 @@ class PreparedBatch(NamedTuple):
     """The batch of one step, and the optical flow that the dense motion is compared with."""
 
     batch: Batch
-    taught: Taught | None
+    flow_target: FlowTarget | None
 
 
 class Trainer(TrainingLoop[Learner, PreparedBatch]):
@@ -114,13 +114,13 @@ class Trainer(TrainingLoop[Learner, PreparedBatch]):
         has_optical = self.net.animator.sizes.optical
         if not (has_optical or self.config.losses.flow):
             return PreparedBatch(batch, None)
-        taught = flow_teacher.teach(batch)
+        flow_target = flow_teacher.target_of(batch)
         if has_optical:
             rng = np.random.default_rng([self.config.seed, step, group.rank, 1])
-            batch = batch._replace(optical=flow_teacher.as_seen(taught, rng))
-        return PreparedBatch(batch, taught if self.config.losses.flow else None)
+            batch = batch._replace(optical=flow_teacher.as_seen(flow_target, rng))
+        return PreparedBatch(batch, flow_target if self.config.losses.flow else None)
 
-    def _bend(self, count: int) -> Bend | None:
+    def _warp(self, count: int) -> RandomWarp | None:
         """Warps for this process's rows, by seed and step alone."""
         weights, group = self.config.losses, self._group
         if self.net.detector is None:
@@ -128,20 +128,22 @@ class Trainer(TrainingLoop[Learner, PreparedBatch]):
         if not (weights.equivariance or weights.equivariance_jacobian):
             return None
         drawn = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.step)
-        bend = equivariance.random_bend(count * group.size, drawn)
+        warp = equivariance.random_warp(count * group.size, drawn)
         mine = slice(group.rank, None, group.size)
-        bend = Bend(bend.affine[mine], bend.centres, bend.weights[mine])
-        return Bend(*(x.to(self._device) for x in bend))
+        warp = RandomWarp(warp.affine[mine], warp.centres, warp.weights[mine])
+        return RandomWarp(*(x.to(self._device) for x in warp))
 
     def _learn(self, batch: PreparedBatch) -> dict[str, float]:
         self._begin_step()
         pairs = learner.at_device(batch.batch, self._device)
-        taught = batch.taught and Taught(*(x.to(self._device) for x in batch.taught))
-        bend = self._bend(len(pairs.source))
+        flow_target = batch.flow_target and FlowTarget(
+            *(x.to(self._device) for x in batch.flow_target)
+        )
+        warp = self._warp(len(pairs.source))
         half = torch.autocast(self._device.type, torch.bfloat16, enabled=self.config.bf16)
         with half:
-            learned = self.net(pairs, bend, shifts_only=self._moves_by_shifts())
-            loss, terms = self._objective(pairs, learned, bend, taught)
+            learned = self.net(pairs, warp, shifts_only=self._moves_by_shifts())
+            loss, terms = self._objective(pairs, learned, warp, flow_target)
         length = self._descend(loss)
         if self._objective.discriminator is not None:
             with half:

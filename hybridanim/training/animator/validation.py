@@ -68,7 +68,7 @@ def tasks_for(net: Learner, config: TrainConfig, layout: Layout | None) -> list[
 
 def _with_optical(task: Task) -> Task:
     batches = (
-        batch._replace(optical=flow_teacher.as_seen(flow_teacher.teach(batch)))
+        batch._replace(optical=flow_teacher.as_seen(flow_teacher.target_of(batch)))
         for batch in task.batches
     )
     return Task(task.name, tuple(batches))

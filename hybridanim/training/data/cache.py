@@ -1,31 +1,36 @@
-"""The cache that training reads: frames in a memory map, keypoints of every frame beside them.
+"""The cache that training reads: frames in a memory map, keypoints of every frame in another file.
 
-Each clip is (N, S, S, 3) uint8 in a .npy file and its keypoint sets in a .npz of the same name:
-(N, K, 7), x, y, the four numbers of the Jacobian, and confidence. A listing (.json) names the clips
-of one split and whose they are; without one a whole folder is read. Training never decodes a video.
+The frames of a clip are (N, S, S, 3) uint8 in a .npy file, its keypoint sets are in a .npz file of
+the same name: (N, K, 7), x, y, the four numbers of the Jacobian, and confidence. A listing (.json)
+names the clips of one split and their identities; without a listing a whole folder is read.
+Training never decodes a video.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from hybridanim import geometry
 from hybridanim.errors import InputError
-from hybridanim.types import Array, Keypoints
+from hybridanim.face.aligner import MEAN_SHAPE
+from hybridanim.face.anchors import ANCHORS
+from hybridanim.files import atomic_write
+from hybridanim.motion import keypoints as motion_keypoints
+from hybridanim.prepare.source import landmark_head
+from hybridanim.types import Array, Crop, Keypoints
 
-TAUGHT = "taught"  # placed in every frame by a teacher
-TRACKED = "tracked"  # carried through the clip by the program's own tracker
-FITTED = "fitted"  # placed in every frame by the program itself, as in a source picture
+TEACHER = "teacher"  # placed in every frame by a landmark network
+TRACKED = "tracked"  # followed through the clip by the program's classical tracker
+PER_FRAME = "per_frame"  # placed in every frame from the program's landmarks, as in a source
 DETECTED = "detected"  # found in every frame by a learned detector
-BACKGROUND = "background"  # (N, 1, 7), beside the sets: see data_tracked.classical
-# where a frame's anchors are placed anew, neck and shoulders ride with the head
-EXACT = "exact"  # beside the sets: see Clip.is_exact
+# in all but TRACKED, neck and shoulders follow the head
+BACKGROUND = "background"  # no keypoint set: (N, 1, 7), see keypoint_sets.classical
+EXACT = "exact"  # no keypoint set: see Clip.is_exact
+_OLD_NAMES = {"taught": TEACHER, "fitted": PER_FRAME}  # in caches that older versions wrote
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +41,8 @@ class Clip:
     identity: str
     frames: Array  # (N, S, S, 3) uint8 RGB, memory-mapped
     points: dict[str, Array]  # keypoint set -> (N, K, 7) float32, nan where there are none
-    is_exact: bool = False  # every keypoint moves as the picture does, neck and shoulders too
-    background: Array | None = None  # (N, 1, 7) float32, how what is behind has moved
+    is_exact: bool = False  # every keypoint moves as the picture does, neck and shoulders, too
+    background: Array | None = None  # (N, 1, 7) float32, motion of the background
 
 
 def packed(keypoints: Keypoints) -> Array:
@@ -52,7 +57,7 @@ def packed(keypoints: Keypoints) -> Array:
 
 
 def read(place: Path, identities: dict[str, str] | None = None) -> list[Clip]:
-    """Every clip of a listing, or of a folder; ``identities``: clip name -> who it is.
+    """Every clip of a listing, or of a folder; identities: clip name -> identity.
 
     Raises InputError when there is none, or a file that the listing names is missing.
     """
@@ -63,17 +68,17 @@ def read(place: Path, identities: dict[str, str] | None = None) -> list[Clip]:
     known |= identities or {}
     clips = []
     for file in files:
-        beside = read_points(file)
+        arrays = read_points(file)
         points = {
             name: rows
-            for name, rows in beside.items()
-            # what else is there is no set
+            for name, rows in arrays.items()
+            # everything else is no keypoint set
             if rows.ndim == 3 and name != BACKGROUND and np.isfinite(rows).any()
         }
         frames = np.load(file.with_suffix(".npy"), mmap_mode="r")
         identity = known.get(file.stem, file.stem.split("__")[0])
-        behind = beside.get(BACKGROUND)
-        clips.append(Clip(file.stem, identity, frames, points, EXACT in beside, behind))
+        background = arrays.get(BACKGROUND)
+        clips.append(Clip(file.stem, identity, frames, points, EXACT in arrays, background))
     if not clips:
         raise InputError(
             f"{place}: expected cached clips (.npy with .npz), found none; prepare the data first"
@@ -82,7 +87,7 @@ def read(place: Path, identities: dict[str, str] | None = None) -> list[Clip]:
 
 
 def _listed(listing: Path) -> tuple[list[Path], dict[str, str]]:
-    """The .npz files that a listing names, and whose they are."""
+    """The .npz files that a listing names, and clip name -> identity."""
     try:
         table = json.loads(listing.read_text(encoding="utf-8"))
         folder = listing.parent / table["cache"]
@@ -103,10 +108,11 @@ def _listed(listing: Path) -> tuple[list[Path], dict[str, str]]:
 
 
 def write_listing(listing: Path, cache: Path, rows: Sequence[dict[str, str]]) -> None:
-    """Name the clips of a split: rows of clip, identity and whatever else is known of it."""
+    """Write the listing of a split; rows have the entries clip, identity and any others."""
     table = {"cache": str(cache.absolute()), "clips": list(rows)}
     text = json.dumps(table, indent=1, ensure_ascii=False) + "\n"
-    write_whole(listing, lambda file: file.write(text.encode()))
+    with atomic_write(listing) as file:
+        file.write(text.encode())
 
 
 def read_points(file: Path) -> dict[str, Array]:
@@ -114,28 +120,18 @@ def read_points(file: Path) -> dict[str, Array]:
     if not file.is_file():
         return {}
     with np.load(file) as data:
-        return dict(data)
-
-
-def write_whole(path: Path, save: Callable[[Any], object]) -> None:
-    """Write a file whole or not at all."""
-    part = path.with_suffix(path.suffix + ".part")
-    try:
-        with part.open("wb") as file:
-            save(file)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+        arrays = dict(data)
+    for old, name in _OLD_NAMES.items():
+        for before, after in ((old, name), (f"key_{old}", f"key_{name}")):
+            if before in arrays:
+                arrays.setdefault(after, arrays.pop(before))
+    return arrays
 
 
 def anchors_of(landmarks_xy_px: Array, side_px: int) -> Array:
     """(K, 7) anchors of one square picture with landmarks (L, 2); nan where they are not finite."""
-    from hybridanim.face.aligner import MEAN_SHAPE
-    from hybridanim.motion import keypoints as sparse_motion
-    from hybridanim.prepare.source import landmark_head
-
     if not np.isfinite(landmarks_xy_px).all():
-        return np.full((len(sparse_motion.ANCHORS), 7), np.nan, np.float32)
-    crop = geometry.Crop(0.0, 0.0, float(side_px))
+        return np.full((len(ANCHORS), 7), np.nan, np.float32)
+    crop = Crop(0.0, 0.0, float(side_px))
     head = landmark_head(landmarks_xy_px)
-    return packed(sparse_motion.rest(head, landmarks_xy_px, MEAN_SHAPE, crop))
+    return packed(motion_keypoints.rest(head, landmarks_xy_px, MEAN_SHAPE, crop))

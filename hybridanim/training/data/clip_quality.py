@@ -37,7 +37,7 @@ Square = Literal["face", "middle", "whole"]
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
+class ClipStatistics:
     """What one pass over a clip saw."""
 
     width: int
@@ -67,7 +67,7 @@ class Wants:
     most_parts: int = 6
 
 
-def survey(frames: Iterable[Frame], fps: float, aligner: Aligner | None) -> Survey:
+def inspect(frames: Iterable[Frame], fps: float, aligner: Aligner | None) -> ClipStatistics:
     """Look at every frame once; with an aligner, heads are looked for every now and then."""
     small: list[Array] = []
     heads: list[tuple[int, HeadBox | None]] = []
@@ -82,10 +82,10 @@ def survey(frames: Iterable[Frame], fps: float, aligner: Aligner | None) -> Surv
             is_sure = seen is not None and seen.landmarks_xy_px is not None
             heads.append((i, seen.head if seen is not None and is_sure else None))
     thumbnails = np.array(small, np.uint8).reshape(-1, _SMALL, _SMALL)
-    return Survey(width, height, fps, thumbnails, tuple(heads))
+    return ClipStatistics(width, height, fps, thumbnails, tuple(heads))
 
 
-def parts(seen: Survey, wants: Wants) -> tuple[list[Part], dict[str, str]]:
+def parts(seen: ClipStatistics, wants: Wants) -> tuple[list[Part], dict[str, str]]:
     """The parts to train on, and those left out, frames -> why."""
     left_out: dict[str, str] = {}
     found: list[Part] = []
@@ -146,14 +146,14 @@ def is_still(small: Array) -> bool:
     return bool(np.sort(cells.ravel())[-4:].mean() < _STILL)
 
 
-def _plain_square(seen: Survey, square: Square) -> Crop:
+def _plain_square(seen: ClipStatistics, square: Square) -> Crop:
     short, long = sorted((seen.width, seen.height))
     side = short if square == "middle" else long + long % 2
     return Crop((seen.width - side) // 2, (seen.height - side) // 2, float(side))
 
 
 def _face_windows(
-    seen: Survey, start: int, stop: int, wants: Wants
+    seen: ClipStatistics, start: int, stop: int, wants: Wants
 ) -> tuple[list[Part], dict[str, str]]:
     """Stretches in which the head stays in one square, and those without a head."""
     glances = [(i, head) for i, head in seen.heads if start <= i < stop]
@@ -221,7 +221,7 @@ def _reach(heads: list[HeadBox]) -> tuple[Array, Array, float]:
     return low, high, keypoints.CROP_HEADS * float(np.median(sizes))
 
 
-def _window(heads: list[HeadBox], seen: Survey) -> Crop:
+def _window(heads: list[HeadBox], seen: ClipStatistics) -> Crop:
     """The square for all these heads, inside the picture as far as it can be; whole pixels."""
     low, high, usual = _reach(heads)
     needed = float((high - low).max())

@@ -25,7 +25,7 @@ _LONE = "a picture by itself; frames of a clip belong in a folder of their own, 
 
 
 @dataclass(frozen=True, slots=True)
-class Footage:
+class DatasetEntry:
     """A video, a folder of pictures, or a portrait, as it lies in the user's folder."""
 
     path: Path
@@ -36,7 +36,7 @@ class Footage:
     is_portrait: bool = False  # a single picture, moved by made-up motion
 
 
-def find(folder: Path, table: Path | None = None) -> tuple[list[Footage], dict[str, str]]:
+def find(folder: Path, table: Path | None = None) -> tuple[list[DatasetEntry], dict[str, str]]:
     """Every clip of a folder, and what was left out, name -> why.
 
     table: CSV with a column file (or clip) and any of identity, label and split. Raises InputError
@@ -46,12 +46,12 @@ def find(folder: Path, table: Path | None = None) -> tuple[list[Footage], dict[s
         raise InputError(
             f"--data {folder}: expected a folder of clips, found none there; check the path"
         )
-    found: list[Footage] = []
+    found: list[DatasetEntry] = []
     left_out: dict[str, str] = {}
-    for path in _entries(folder):
+    for path in _visible_paths(folder):
         split = _SPLIT_NAMES.get(path.name.lower(), "") if path.is_dir() else ""
         if split:
-            inside = [_found_in(entry, left_out) for entry in _entries(path)]
+            inside = [_found_in(child, left_out) for child in _visible_paths(path)]
             found += [replace(one, split=split) for part in inside for one in part]
         else:
             found += _found_in(path, left_out)
@@ -67,7 +67,7 @@ def find(folder: Path, table: Path | None = None) -> tuple[list[Footage], dict[s
     return found, left_out
 
 
-def portraits(folder: Path) -> list[Footage]:
+def portraits(folder: Path) -> list[DatasetEntry]:
     """Every picture of a folder, each an identity of its own; InputError when there is none."""
     paths = io.list_pictures(folder) if folder.is_dir() else []
     if not paths:
@@ -76,24 +76,24 @@ def portraits(folder: Path) -> list[Footage]:
         )
     named = [(path, re.sub(r"[^\w.~-]+", "_", path.stem)) for path in paths]
     found = [
-        Footage(path, f"portrait-{name}", f"portrait {name}", split=TRAIN, is_portrait=True)
+        DatasetEntry(path, f"portrait-{name}", f"portrait {name}", split=TRAIN, is_portrait=True)
         for path, name in named
     ]
     return _named_apart(found, folder)
 
 
 def split_by_identity(
-    footage: Iterable[Footage], held_out: tuple[float, float], seed: int
-) -> list[Footage]:
+    entries: Iterable[DatasetEntry], held_out: tuple[float, float], seed: int
+) -> list[DatasetEntry]:
     """The same with every split filled in.
 
     held_out: share of the identities that validation and test get; at least one each where the
     share is not zero and an identity is left to train on. Clips whose split is given stay in it
     and take their identity's other clips along.
     """
-    footage = list(footage)
-    given = _given_splits(footage)
-    free = sorted({one.identity for one in footage} - set(given), key=lambda who: _draw(seed, who))
+    entries = list(entries)
+    given = _given_splits(entries)
+    free = sorted({one.identity for one in entries} - set(given), key=lambda who: _draw(seed, who))
     chosen = dict(given)
     for split, share in zip((VALIDATION, TEST), held_out, strict=True):
         if split in given.values() or not share:
@@ -103,7 +103,7 @@ def split_by_identity(
         count = 0 if split == TEST and len(free) < 4 else max(0, count)
         chosen |= dict.fromkeys(free[:count], split)
         free = free[count:]
-    return [replace(one, split=chosen.get(one.identity, TRAIN)) for one in footage]
+    return [replace(one, split=chosen.get(one.identity, TRAIN)) for one in entries]
 
 
 def read_table(path: Path) -> dict[str, dict[str, str]]:
@@ -144,42 +144,42 @@ def fingerprint(path: Path) -> str:
     return hashlib.sha256("\n".join([str(path.absolute()), *parts]).encode()).hexdigest()
 
 
-def _entries(folder: Path) -> list[Path]:
+def _visible_paths(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
-def _found_in(path: Path, left_out: dict[str, str]) -> list[Footage]:
-    """The clips that one entry of the folder is or holds."""
+def _found_in(path: Path, left_out: dict[str, str]) -> list[DatasetEntry]:
+    """The clips that one path in the folder is or contains."""
     if path.is_file():
         if path.suffix.lower() in VIDEOS:
-            return [_footage(path)]
+            return [_entry(path)]
         if io.is_picture(path):
             left_out[path.name] = _LONE
         return []
     if not os.access(path, os.R_OK | os.X_OK):
         left_out[path.name] = "may not be read; check its permissions"
         return []
-    inside = _entries(path)
-    videos = [entry for entry in inside if entry.suffix.lower() in VIDEOS and entry.is_file()]
+    inside = _visible_paths(path)
+    videos = [child for child in inside if child.suffix.lower() in VIDEOS and child.is_file()]
     pictures = io.list_pictures(path)
-    folders = [entry for entry in inside if entry.is_dir() and io.list_pictures(entry)]
+    folders = [child for child in inside if child.is_dir() and io.list_pictures(child)]
     if pictures and not videos:
-        return [_footage(path)]
+        return [_entry(path)]
     if pictures:
         left_out[path.name] = f"{len(pictures)} pictures beside videos: {_LONE}"
     if not videos and not folders:
         left_out[path.name] = "no video and no pictures in it"
-    return [_footage(entry, path.name) for entry in (*videos, *folders)]
+    return [_entry(child, path.name) for child in (*videos, *folders)]
 
 
-def _footage(path: Path, identity: str = "") -> Footage:
+def _entry(path: Path, identity: str = "") -> DatasetEntry:
     """``who__what`` names its identity; else the name is the identity."""
     stem = path.stem if path.is_file() else path.name
     name = f"{identity}__{stem}" if identity else stem
-    return Footage(path, re.sub(r"[^\w.~-]+", "_", name), identity or stem.split("__")[0])
+    return DatasetEntry(path, re.sub(r"[^\w.~-]+", "_", name), identity or stem.split("__")[0])
 
 
-def _named_apart(found: list[Footage], folder: Path) -> list[Footage]:
+def _named_apart(found: list[DatasetEntry], folder: Path) -> list[DatasetEntry]:
     """Names that occur twice (a.mp4 and a.mov) get a few letters of their path's hash."""
     names = [one.name for one in found]
     out = []
@@ -192,7 +192,9 @@ def _named_apart(found: list[Footage], folder: Path) -> list[Footage]:
     return out
 
 
-def _told(found: list[Footage], rows: dict[str, dict[str, str]], folder: Path) -> list[Footage]:
+def _told(
+    found: list[DatasetEntry], rows: dict[str, dict[str, str]], folder: Path
+) -> list[DatasetEntry]:
     """What the table says of each clip, in place of what its name says."""
     out = []
     for one in found:
@@ -215,9 +217,9 @@ def _told(found: list[Footage], rows: dict[str, dict[str, str]], folder: Path) -
     return out
 
 
-def _given_splits(footage: list[Footage]) -> dict[str, str]:
+def _given_splits(entries: list[DatasetEntry]) -> dict[str, str]:
     given: dict[str, str] = {}
-    for one in footage:
+    for one in entries:
         before = given.get(one.identity, one.split)
         if one.split and before != one.split:
             raise InputError(

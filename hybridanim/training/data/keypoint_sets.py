@@ -1,10 +1,11 @@
-"""Which keypoint sets a clip gets, and who makes them.
+"""A clip's square frames -> its keypoint sets, each made by another part of the program.
 
-    tracked, fitted   the program's classical front end (data_tracked)
-    taught            landmark networks, by path, for training only (landmarks/teacher)
-    detected          a learned detector, by its weights (models/detector)
+    tracked      the classical tracker: anchors of the first frame with a head, followed
+    per_frame    the anchors placed anew in every frame from its landmarks, as in a source picture
+    teacher      landmark networks, by path, for training only (face/mesh_network.py)
+    detected     a learned detector, by its weights
 
-Every set carries a key of what it was made by, so that another network or version makes it anew.
+Every set has a key that says what made it, so that another network or version makes it anew.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from hybridanim.tracking.detection import Detector
 from hybridanim.training.landmarks.samples import points_from_mesh
 from hybridanim.types import Array, Crop, Frame, HeadBox, Keypoints, Tracks
 
-from .cache import BACKGROUND, DETECTED, FITTED, TAUGHT, TRACKED, anchors_of, packed
+from .cache import BACKGROUND, DETECTED, PER_FRAME, TEACHER, TRACKED, anchors_of, packed
 
 _NETWORKS = (mesh_network.MESH_FILE, mesh_network.EYE_FILE, mesh_network.DETECTOR_FILE)
 _NOMINAL_FPS = 25  # of the program's trackers, which need a time for every frame
@@ -40,17 +41,17 @@ _TRACKER = 3  # to be raised when the classical front end gives other keypoints
 
 @dataclass(frozen=True)
 class SetsWanted:
-    """Names of the sets, and what they need."""
+    """Names of the sets, and the files that they need."""
 
     names: tuple[str, ...] = ()
     networks: Path | None = None
-    """Folder of the landmark networks, for ``taught``."""
+    """Folder of the landmark networks, for ``teacher``."""
     detector: Path | None = None
     """Weights of a detector, for ``detected``."""
 
     def key(self, name: str) -> str:
-        """What a set is made by, in a few letters."""
-        if name == TAUGHT and self.networks is not None:
+        """A short text that says what makes a set."""
+        if name == TEACHER and self.networks is not None:
             sizes = [(self.networks / file).stat().st_size for file in _NETWORKS]
             return f"mesh {sizes}"
         if name == DETECTED and self.detector is not None:
@@ -59,13 +60,13 @@ class SetsWanted:
 
 
 class SetMaker:
-    """Makes the sets that are wanted; the networks are loaded when first used."""
+    """Makes the wanted sets; networks are loaded when they are first used."""
 
     def __init__(self, wanted: SetsWanted) -> None:
         self._wanted = wanted
 
     def missing(self, known: dict[str, Array]) -> list[str]:
-        """Names of the sets that are not there, or were made by something else."""
+        """Names of the wanted sets that are not in ``known``, or were made by something else."""
         keys = {name: str(known.get(f"key_{name}", "")) for name in self._wanted.names}
         return [name for name, key in keys.items() if key != self._wanted.key(name)]
 
@@ -77,19 +78,19 @@ class SetMaker:
         moving: all frames of the part, (S, S, 3) uint8.
         """
         out: dict[str, Array] = {}
-        if TRACKED in names or FITTED in names:
+        if TRACKED in names or PER_FRAME in names:
             both = classical(moving, self.aligner)
             names = [*names, BACKGROUND]
             out |= {name: rows[numbers] for name, rows in both.items() if name in names}
         chosen = [np.ascontiguousarray(moving[i]) for i in numbers]
-        if TAUGHT in names:
-            out[TAUGHT] = self._taught(chosen)
+        if TEACHER in names:
+            out[TEACHER] = self._teacher_anchors(chosen)
         if DETECTED in names:
             out[DETECTED] = detected(chosen, self._detector)
         keys = {f"key_{name}": np.array(self._wanted.key(name)) for name in out}
         return {name: rows.astype(np.float32) for name, rows in out.items()} | keys
 
-    def _taught(self, frames: list[Array]) -> Array:
+    def _teacher_anchors(self, frames: list[Array]) -> Array:
         self._teacher.reset()
         rows = []
         for image in frames:
@@ -122,16 +123,16 @@ class SetMaker:
 
 
 def classical(moving: Iterable[Array], aligner: Aligner) -> dict[str, Array]:
-    """Tracked and fitted anchors of frames (S, S, 3) uint8 that follow each other.
+    """The sets ``tracked`` and ``per_frame`` of consecutive frames (S, S, 3) uint8.
 
     Each (N, K, 7), in the coordinates of the square frame; nan while the head is lost or its
-    landmarks are doubtful. ``background``: (N, 1, 7) in the same form, how what is behind has moved
-    since the first frame: x, y where the square's middle went, the linear part.
+    landmarks are doubtful. ``background``: (N, 1, 7) in the same form, the affine motion of the
+    background since the first frame: x, y to which the square's middle has moved, the linear part.
     """
     nothing = np.full((len(ANCHORS), 7), np.nan, np.float32)
-    out: dict[str, list[Array]] = {TRACKED: [], FITTED: [], BACKGROUND: []}
+    out: dict[str, list[Array]] = {TRACKED: [], PER_FRAME: [], BACKGROUND: []}
     skin, state = video.initial_state(), classical_tracker.initial_state()
-    beside, behind = scene.AroundState(), None
+    scene_state, background = scene.AroundState(), None
     first: tuple[Keypoints, HeadBox] | None = None
     for i, image in enumerate(moving):
         frame, crop = Frame(image, i, i / _NOMINAL_FPS), geometry.whole(image)
@@ -139,33 +140,33 @@ def classical(moving: Iterable[Array], aligner: Aligner) -> dict[str, Array]:
         state, tracks = classical_tracker.step(
             state, frame, mask, TrackConfig(), None, camera=None, aligner=aligner
         )
-        beside, tracks = scene.observed(beside, frame, tracks)
+        scene_state, tracks = scene.observed(scene_state, frame, tracks)
         rest = _rest(tracks, crop)
         if first is None and rest is not None and tracks.head is not None:
             first = rest, tracks.head
-        carried = nothing
+        moved = nothing
         if first is not None and tracks:
             now = keypoints.moved(tracks, *first, crop)
             if tracks.around is not None:
                 now = body.with_body(now, *first, tracks.around, crop)
                 found = body.background(now, *first, tracks.around, crop)
-                behind = behind if found is None else found
-            carried = packed(now)
-        out[TRACKED].append(carried)
-        out[FITTED].append(nothing if rest is None else packed(rest))
-        out[BACKGROUND].append(_as_row(behind))
+                background = background if found is None else found
+            moved = packed(now)
+        out[TRACKED].append(moved)
+        out[PER_FRAME].append(nothing if rest is None else packed(rest))
+        out[BACKGROUND].append(_as_row(background))
     return {name: np.array(rows) for name, rows in out.items()}
 
 
-def _as_row(behind: Array | None) -> Array:
+def _as_row(background: Array | None) -> Array:
     """(1, 7) float32: the background's affine in the form of a keypoint."""
-    if behind is None:
+    if background is None:
         return np.array([[0, 0, 1, 0, 0, 1, 0]], np.float32)
-    return np.array([[*behind[:, 2], *behind[:, :2].ravel(), 1]], np.float32)
+    return np.array([[*background[:, 2], *background[:, :2].ravel(), 1]], np.float32)
 
 
 def detected(frames: Iterable[Array], detector: Detector) -> Array:
-    """(N, K, 7) of a learned detector, as its tracker gives them; nan where it sees no head."""
+    """The set ``detected``, (N, K, 7), as the learned tracker gives it; nan without a head."""
     nothing = np.full((detector.count, 7), np.nan, np.float32)
     rows, state = [], learned_tracker.initial_state()
     for i, image in enumerate(frames):

@@ -20,7 +20,7 @@ from hybridanim.types import Array
 
 from .augment import Augment, Look, closer, draw_look, recoloured, turned_affine, turned_points
 from .batch import Batch, Layout, collate
-from .cache import DETECTED, FITTED, TAUGHT, TRACKED, Clip
+from .cache import DETECTED, PER_FRAME, TEACHER, TRACKED, Clip
 
 _MOUTHS = 0.7  # share of mouths among the pairs that open; the rest are eyes
 _MOUTH, _EYES = 0, 1
@@ -163,12 +163,12 @@ def rows_of(clip: Clip, points: str, numbers: tuple[int, int], layout: Layout) -
     before, after = (clip.points[points][number, :, :6].copy() for number in numbers)
     if clip.is_exact:
         return [before, after]
-    if points in (TAUGHT, FITTED, DETECTED):  # neck and shoulders ride with the head there
+    if points in (TEACHER, PER_FRAME, DETECTED):  # neck and shoulders ride with the head there
         held = held_back(before, after, layout.follow)
         return [before, _with_body(clip, numbers, before, held, layout.follow < 1)]
-    fitted = clip.points.get(FITTED)
-    if points == TRACKED and fitted is not None:
-        source = fitted[numbers[0], :, :6].copy()
+    per_frame = clip.points.get(PER_FRAME)
+    if points == TRACKED and per_frame is not None:
+        source = per_frame[numbers[0], :, :6].copy()
         if np.isfinite(source).all():
             return [source, carried_over(source, before, after)]
     return [before, after]

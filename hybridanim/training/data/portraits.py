@@ -20,7 +20,7 @@ _STEPS = 12  # of Newton's method; 6 are enough to a thousandth of a pixel
 
 
 @dataclass(frozen=True, slots=True)
-class Motion:
+class MotionRange:
     """How far the made-up motion goes."""
 
     turn_deg: float = 12.0
@@ -36,7 +36,7 @@ class Motion:
 
 
 @dataclass(frozen=True, slots=True)
-class Bend:
+class PortraitWarp:
     """Where in the picture a frame's place shows: picture = place + window(place) displacement."""
 
     affine: Array  # (2, 3), the displacement's linear part and shift
@@ -82,14 +82,14 @@ class Bend:
         return np.exp(-0.5 * ((xy - self.centre) ** 2).sum(-1) / self.reach**2)
 
 
-def bends(
+def smooth_warps(
     count: int,
     rng: np.random.Generator,
-    motion: Motion,
+    motion: MotionRange,
     *,
     centre: Array | None = None,
     reach: float = np.inf,
-) -> list[Bend]:
+) -> list[PortraitWarp]:
     """A smooth path of so many maps, the first one still; none folds the picture."""
     axis = np.linspace(-1, 1, _LATTICE)
     knots = np.dstack(np.meshgrid(axis, axis)).reshape(-1, 2) * 0.9
@@ -102,28 +102,28 @@ def bends(
     for i in range(count):
         angle = 2 * np.pi * i / max(1, count)
         wave = (np.sin(speeds * angle + phases) - np.sin(phases)).mean(0) / 1.2
-        out.append(_bend(wave, knots, solve, motion, middle, reach))
+        out.append(_warp(wave, knots, solve, motion, middle, reach))
     return out
 
 
 def moving(
-    picture: Array, rows: dict[str, Array], path: list[Bend]
+    picture: Array, rows: dict[str, Array], path: list[PortraitWarp]
 ) -> tuple[Array, dict[str, Array]]:
     """Frames (N, S, S, 3) of a square picture under a path of maps, and its keypoints.
 
     rows: keypoint sets of the picture, (K, 7) each -> (N, K, 7).
     """
     grid = geometry.grid_norm(len(picture)).astype(np.float64)
-    frames = np.array([geometry.warp(picture, bend(grid), cv2.INTER_CUBIC) for bend in path])
-    carried = {name: np.array([carry(one, bend) for bend in path]) for name, one in rows.items()}
+    frames = np.array([geometry.warp(picture, warp(grid), cv2.INTER_CUBIC) for warp in path])
+    carried = {name: np.array([carry(one, warp) for warp in path]) for name, one in rows.items()}
     return frames, carried
 
 
-def carry(rows: Array, bend: Bend) -> Array:
+def carry(rows: Array, warp: PortraitWarp) -> Array:
     """Keypoints (K, 7) of the picture as a frame shows them."""
     out = np.array(rows, np.float64)
-    xy = bend.inverse(out[:, :2])
-    inverse = np.linalg.inv(bend.derivative(xy))
+    xy = warp.inverse(out[:, :2])
+    inverse = np.linalg.inv(warp.derivative(xy))
     out[:, :2] = xy
     out[:, 2:6] = (inverse @ out[:, 2:6].reshape(-1, 2, 2)).reshape(-1, 4)
     return out.astype(np.float32)
@@ -137,9 +137,9 @@ def _system(knots: Array) -> Array:
     return np.vstack([top, np.hstack([flat.T, np.zeros((3, 3))])])
 
 
-def _bend(
-    wave: Array, knots: Array, solve: Array, motion: Motion, middle: Array, reach: float
-) -> Bend:
+def _warp(
+    wave: Array, knots: Array, solve: Array, motion: MotionRange, middle: Array, reach: float
+) -> PortraitWarp:
     """One map; wave: numbers of about -1 to 1, one a parameter."""
     angle, scale = np.deg2rad(motion.turn_deg) * wave[0], np.exp(motion.grow * wave[1])
     turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -150,17 +150,19 @@ def _bend(
     # displacement = (linear - 1)(z - middle) + shift + spline(z)
     own = linear - np.eye(2) + found[len(knots) + 1 :].T
     start = shift - (linear - np.eye(2)) @ middle + found[len(knots)]
-    bend = Bend(np.column_stack([own, start]), knots, found[: len(knots)], middle, reach)
-    return _unfolded(bend)
+    warp = PortraitWarp(np.column_stack([own, start]), knots, found[: len(knots)], middle, reach)
+    return _unfolded(warp)
 
 
-def _unfolded(bend: Bend) -> Bend:
+def _unfolded(warp: PortraitWarp) -> PortraitWarp:
     """The same, weaker, until it folds nothing and stretches nothing beyond 2.5 to 1."""
     grid = geometry.grid_norm(24).astype(np.float64)
     for _ in range(20):
-        stretch = np.linalg.svd(bend.derivative(grid), compute_uv=False)
-        is_turned = np.linalg.det(bend.derivative(grid)).min() <= 0
+        stretch = np.linalg.svd(warp.derivative(grid), compute_uv=False)
+        is_turned = np.linalg.det(warp.derivative(grid)).min() <= 0
         if not is_turned and stretch.max() < 2.5 and stretch.min() > 0.4:
-            return bend
-        bend = Bend(0.8 * bend.affine, bend.knots, 0.8 * bend.weights, bend.centre, bend.reach)
-    return bend
+            return warp
+        warp = PortraitWarp(
+            0.8 * warp.affine, warp.knots, 0.8 * warp.weights, warp.centre, warp.reach
+        )
+    return warp

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -25,18 +24,18 @@ import numpy as np
 from hybridanim import geometry, io
 from hybridanim.config import PipelineConfig
 from hybridanim.errors import InputError
+from hybridanim.files import atomic_write
 from hybridanim.prepare import driver_scan
 from hybridanim.prepare.source import find_head, source_crop
 from hybridanim.profiles import Profiles
 from hybridanim.types import Array, Crop
 
-from . import cache as data_cache
 from . import clip_quality, dataset_index, portraits
-from .cache import EXACT, FITTED, TRACKED
+from .cache import EXACT, PER_FRAME, TRACKED, read_points, write_listing
 from .clip_quality import Part, Wants
-from .dataset_index import TRAIN, Footage, fingerprint
+from .dataset_index import TRAIN, DatasetEntry, fingerprint
 from .keypoint_sets import SetMaker, SetsWanted
-from .portraits import Motion
+from .portraits import MotionRange
 
 Report = Callable[[int, int, str], None]  # clips done, of how many, which
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EPERM)
@@ -59,24 +58,24 @@ class Recipe:
     wants: Wants = field(default_factory=Wants)
     sets: SetsWanted = field(default_factory=SetsWanted)
 
-    def name(self, footage: Footage) -> str:
+    def name(self, entry: DatasetEntry) -> str:
         """Its name in the cache: another file or another option is another name."""
-        made = [_VERSION, self.size, self.most, asdict(self.wants), fingerprint(footage.path)]
+        made = [_VERSION, self.size, self.most, asdict(self.wants), fingerprint(entry.path)]
         key = hashlib.sha256(json.dumps(made).encode()).hexdigest()[:10]
-        return f"{footage.name}-{key}"
+        return f"{entry.name}-{key}"
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What became of one clip."""
 
-    footage: Footage
+    entry: DatasetEntry
     clips: tuple[str, ...] = ()  # names in the cache
     left_out: dict[str, str] = field(default_factory=dict)  # frames, or "" for all -> why
 
 
 def prepare(
-    footage: Sequence[Footage],
+    entries: Sequence[DatasetEntry],
     cache: Path,
     recipe: Recipe,
     *,
@@ -90,10 +89,10 @@ def prepare(
     maker = SetMaker(recipe.sets)
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        todo = [one for one in footage if not is_ready(one, cache, recipe, maker)]
+        todo = [one for one in entries if not is_ready(one, cache, recipe, maker)]
         _check_space(len(todo), cache, recipe)
         found = {
-            outcome.footage.name: outcome for outcome in _run(todo, cache, recipe, workers, report)
+            outcome.entry.name: outcome for outcome in _run(todo, cache, recipe, workers, report)
         }
     except BrokenProcessPool as error:
         raise InputError(
@@ -107,7 +106,7 @@ def prepare(
             f"--cache {cache}: expected room to write the cached frames, got"
             f" {error.strerror!r}; free some space, or give another place with --cache"
         ) from error
-    return [found.get(one.name) or known(one, cache, recipe) for one in footage]
+    return [found.get(one.name) or read_outcome(one, cache, recipe) for one in entries]
 
 
 def _check_space(clips: int, cache: Path, recipe: Recipe) -> None:
@@ -123,21 +122,21 @@ def _check_space(clips: int, cache: Path, recipe: Recipe) -> None:
 
 
 def _run(
-    todo: list[Footage], cache: Path, recipe: Recipe, workers: int, report: Report
+    todo: list[DatasetEntry], cache: Path, recipe: Recipe, workers: int, report: Report
 ) -> Iterator[Outcome]:
     if workers <= 1 or len(todo) <= 2:
         maker = SetMaker(recipe.sets)
         for done, one in enumerate(todo):
             report(done, len(todo), one.name)
-            yield make(one, cache, recipe, maker)
+            yield prepare_clip(one, cache, recipe, maker)
         return
     start, set_up = get_context("spawn"), (recipe.sets,)
     pool = ProcessPoolExecutor(workers, start, initializer=_set_up, initargs=set_up)
     try:
-        jobs = [pool.submit(_make_in_worker, one, cache, recipe) for one in todo]
+        jobs = [pool.submit(_prepare_in_worker, one, cache, recipe) for one in todo]
         for done, job in enumerate(as_completed(jobs), start=1):
             outcome = job.result()
-            report(done, len(todo), outcome.footage.name)
+            report(done, len(todo), outcome.entry.name)
             yield outcome
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
@@ -158,19 +157,19 @@ def _set_up(wanted: SetsWanted) -> None:
     _maker = SetMaker(wanted)
 
 
-def _make_in_worker(footage: Footage, cache: Path, recipe: Recipe) -> Outcome:
+def _prepare_in_worker(entry: DatasetEntry, cache: Path, recipe: Recipe) -> Outcome:
     assert _maker is not None
-    return make(footage, cache, recipe, _maker)
+    return prepare_clip(entry, cache, recipe, _maker)
 
 
-def show_faces(footage: Sequence[Footage], looked_at: int = 12) -> bool:
+def show_faces(entries: Sequence[DatasetEntry], looked_at: int = 12) -> bool:
     """Whether most clips show a face, by a few frames of some of them."""
     aligner = SetMaker(SetsWanted()).aligner
-    chosen = {round(i) for i in np.linspace(0, len(footage) - 1, min(looked_at, len(footage)))}
+    chosen = {round(i) for i in np.linspace(0, len(entries) - 1, min(looked_at, len(entries)))}
     votes: list[bool] = []
     for i in sorted(chosen):
         try:
-            with io.open_source(footage[i].path) as reader:
+            with io.open_source(entries[i].path) as reader:
                 few = [frame.image for frame in itertools.islice(reader, 0, 25, 12)]
         except InputError:
             continue  # it is listed when the clips are prepared
@@ -180,17 +179,17 @@ def show_faces(footage: Sequence[Footage], looked_at: int = 12) -> bool:
 
 
 def split(outcomes: Sequence[Outcome], held_out: tuple[float, float], seed: int) -> list[Outcome]:
-    """Those with clips, each in its identity's split (data_footage.split_by_identity)."""
+    """Those with clips, each in its identity's split (dataset_index.split_by_identity)."""
     useful = [outcome for outcome in outcomes if outcome.clips]
-    placed = dataset_index.split_by_identity([one.footage for one in useful], held_out, seed)
-    return [replace(one, footage=footage) for one, footage in zip(useful, placed, strict=True)]
+    placed = dataset_index.split_by_identity([one.entry for one in useful], held_out, seed)
+    return [replace(one, entry=entry) for one, entry in zip(useful, placed, strict=True)]
 
 
 def write_listings(outcomes: Sequence[Outcome], cache: Path, folder: Path) -> dict[str, Path]:
     """One listing for each split that has clips; split -> file. Older ones are removed."""
     found: dict[str, list[dict[str, str]]] = {}
     for outcome in outcomes:
-        one = outcome.footage
+        one = outcome.entry
         for name in outcome.clips:
             row = {
                 "clip": name,
@@ -204,14 +203,14 @@ def write_listings(outcomes: Sequence[Outcome], cache: Path, folder: Path) -> di
         (folder / f"{name}.json").unlink(missing_ok=True)
     listings = {name: folder / f"{name}.json" for name in found}
     for name, listing in listings.items():
-        data_cache.write_listing(listing, cache, found[name])
+        write_listing(listing, cache, found[name])
     return listings
 
 
 def left_out(outcomes: Sequence[Outcome]) -> list[str]:
     """Lines that say what was left out and why, by clip."""
     return [
-        f"{outcome.footage.name}{f', {where}' if where else ''}: {why}"
+        f"{outcome.entry.name}{f', {where}' if where else ''}: {why}"
         for outcome in outcomes
         for where, why in outcome.left_out.items()
     ]
@@ -231,58 +230,59 @@ def processors() -> int:
     return os.cpu_count() or 1
 
 
-def make(footage: Footage, cache: Path, recipe: Recipe, maker: SetMaker) -> Outcome:
+def prepare_clip(entry: DatasetEntry, cache: Path, recipe: Recipe, maker: SetMaker) -> Outcome:
     """Cache one clip, or what of it is not there yet; what cannot be read is an outcome too."""
-    name = recipe.name(footage)
+    name = recipe.name(entry)
     plan = cache / f"{name}.json"
     try:
-        if footage.is_portrait:
-            parts, left_out, names = [_make_portrait(footage, cache, recipe, maker)], {}, [name]
+        if entry.is_portrait:
+            parts, left_out, names = [_make_portrait(entry, cache, recipe, maker)], {}, [name]
         else:
-            parts, left_out = _planned(footage, plan, recipe, maker)
+            parts, left_out = _planned(entry, plan, recipe, maker)
             names = [name if len(parts) == 1 else f"{name}.{i}" for i in range(len(parts))]
-            _cut(footage, dict(zip(names, parts, strict=True)), cache, recipe, maker)
+            _cut(entry, dict(zip(names, parts, strict=True)), cache, recipe, maker)
     except InputError as error:
-        return Outcome(footage, (), {"": f"unreadable: {error}"})
+        return Outcome(entry, (), {"": f"unreadable: {error}"})
     table = {
-        "file": str(footage.path),
+        "file": str(entry.path),
         "clips": names,
         "parts": [[part.start, part.stop, asdict(part.crop)] for part in parts],
         "left_out": left_out,
     }
     text = json.dumps(table, indent=1)
-    data_cache.write_whole(plan, lambda file: file.write(text.encode()))
-    return known(footage, cache, recipe)
+    with atomic_write(plan) as file:
+        file.write(text.encode())
+    return read_outcome(entry, cache, recipe)
 
 
-def is_ready(footage: Footage, cache: Path, recipe: Recipe, maker: SetMaker) -> bool:
+def is_ready(entry: DatasetEntry, cache: Path, recipe: Recipe, maker: SetMaker) -> bool:
     """Whether nothing is left to do for a clip."""
-    plan = cache / f"{recipe.name(footage)}.json"
+    plan = cache / f"{recipe.name(entry)}.json"
     if not plan.is_file():
         return False
     files = [cache / f"{name}.npz" for name in json.loads(plan.read_text())["clips"]]
     return all(
-        file.with_suffix(".npy").is_file() and not maker.missing(data_cache.read_points(file))
+        file.with_suffix(".npy").is_file() and not maker.missing(read_points(file))
         for file in files
     )
 
 
-def known(footage: Footage, cache: Path, recipe: Recipe) -> Outcome:
+def read_outcome(entry: DatasetEntry, cache: Path, recipe: Recipe) -> Outcome:
     """The outcome that is in the cache; parts without keypoints are of no use."""
-    table = json.loads((cache / f"{recipe.name(footage)}.json").read_text())
+    table = json.loads((cache / f"{recipe.name(entry)}.json").read_text())
     names, left_out = [], dict(table["left_out"])
     for name, (start, stop, _) in zip(table["clips"], table["parts"], strict=True):
-        points = data_cache.read_points(cache / f"{name}.npz")
+        points = read_points(cache / f"{name}.npz")
         seen = [np.isfinite(points[known]).all((1, 2)) for known in recipe.sets.names]
         if seen and np.logical_and.reduce(seen).sum() < _LEAST_SEEN:
             left_out[f"frames {start} to {stop - 1}"] = "keypoints are found in too few frames"
         else:
             names.append(name)
-    return Outcome(footage, tuple(names), left_out)
+    return Outcome(entry, tuple(names), left_out)
 
 
 def _planned(
-    footage: Footage, plan: Path, recipe: Recipe, maker: SetMaker
+    entry: DatasetEntry, plan: Path, recipe: Recipe, maker: SetMaker
 ) -> tuple[list[Part], dict[str, str]]:
     """The parts of a clip, from an earlier run or by looking through it."""
     if plan.is_file():
@@ -290,11 +290,11 @@ def _planned(
         parts = [Part(start, stop, Crop(**crop)) for start, stop, crop in table["parts"]]
         return parts, table["left_out"]
     wants = recipe.wants
-    with io.open_source(footage.path) as reader:
+    with io.open_source(entry.path) as reader:
         step = _step(float(reader.fps))
         frames = (frame for frame in reader if frame.index % step == 0)
         aligner = maker.aligner if wants.square == "face" else None
-        seen = clip_quality.survey(frames, float(reader.fps) / step, aligner)
+        seen = clip_quality.inspect(frames, float(reader.fps) / step, aligner)
     return clip_quality.parts(seen, wants)
 
 
@@ -303,14 +303,14 @@ def _step(fps: float) -> int:
 
 
 def _cut(
-    footage: Footage, parts: dict[str, Part], cache: Path, recipe: Recipe, maker: SetMaker
+    entry: DatasetEntry, parts: dict[str, Part], cache: Path, recipe: Recipe, maker: SetMaker
 ) -> None:
     """Write frames and keypoints of those parts that lack any."""
     lacking: dict[str, list[str]] = {}
     for name in parts:
-        points = data_cache.read_points(cache / f"{name}.npz")
+        points = read_points(cache / f"{name}.npz")
         sets, has_frames = maker.missing(points), (cache / f"{name}.npy").is_file()
-        can_add = has_frames and recipe.size >= _TRACKED_PX and not {TRACKED, FITTED} & set(sets)
+        can_add = has_frames and recipe.size >= _TRACKED_PX and not {TRACKED, PER_FRAME} & set(sets)
         if can_add and sets:  # these sets need nothing but the frames that are kept
             kept = np.load(cache / f"{name}.npy", mmap_mode="r")
             points |= maker.make(sets, kept, list(range(len(kept))))
@@ -320,23 +320,23 @@ def _cut(
     if not lacking:
         return
     side = max(recipe.size, _TRACKED_PX if recipe.sets.names else 0)
-    for name, moving in _moving(footage, {name: parts[name] for name in lacking}, side):
+    for name, moving in _moving(entry, {name: parts[name] for name in lacking}, side):
         most = min(recipe.most, len(moving))
         numbers = sorted({round(i) for i in np.linspace(0, len(moving) - 1, most)})
-        points = data_cache.read_points(cache / f"{name}.npz")
+        points = read_points(cache / f"{name}.npz")
         points |= {"number": np.array(numbers)} | maker.make(lacking[name], moving, numbers)
         frames = np.array([_shrunk(moving[i], recipe.size) for i in numbers])
-        data_cache.write_whole(cache / f"{name}.npy", partial(np.save, arr=frames))
+        _write_frames(cache / f"{name}.npy", frames)
         _write_points(cache / f"{name}.npz", points)
 
 
 def _moving(
-    footage: Footage, parts: dict[str, Part], size: int
+    entry: DatasetEntry, parts: dict[str, Part], size: int
 ) -> Iterator[tuple[str, list[Array]]]:
     """Each part's frames, square at that size, in the order in which they end."""
     waiting = sorted(parts.items(), key=lambda item: item[1].start)
     frames: list[Array] = []
-    with io.open_source(footage.path) as reader:
+    with io.open_source(entry.path) as reader:
         step = _step(float(reader.fps))
         for frame in reader:
             number, rest = divmod(frame.index, step)
@@ -352,9 +352,9 @@ def _moving(
                     return
 
 
-def _make_portrait(footage: Footage, cache: Path, recipe: Recipe, maker: SetMaker) -> Part:
+def _make_portrait(entry: DatasetEntry, cache: Path, recipe: Recipe, maker: SetMaker) -> Part:
     """Write a picture as a clip of made-up motion; its square of the picture as a part."""
-    picture, wants, reach = io.read_picture(footage.path), recipe.wants, np.inf
+    picture, wants, reach = io.read_picture(entry.path), recipe.wants, np.inf
     height, width = picture.shape[:2]
     side = float(min(height, width))
     crop = Crop((width - side) // 2, (height - side) // 2, side)
@@ -370,19 +370,25 @@ def _make_portrait(footage: Footage, cache: Path, recipe: Recipe, maker: SetMake
     placed = maker.make(list(recipe.sets.names), [still, still], [1])
     rows = {name: placed[name][0] for name in recipe.sets.names}
     keys = {name: rest for name, rest in placed.items() if name.startswith("key_")}
-    seed = int(hashlib.sha256(footage.name.encode()).hexdigest()[:8], 16)
+    seed = int(hashlib.sha256(entry.name.encode()).hexdigest()[:8], 16)
     count = min(recipe.most, _PORTRAIT_FRAMES)
-    path = portraits.bends(count, np.random.default_rng(seed), Motion(), reach=reach)
+    path = portraits.smooth_warps(count, np.random.default_rng(seed), MotionRange(), reach=reach)
     frames, points = portraits.moving(_shrunk(still, recipe.size), rows, path)
-    name = recipe.name(footage)
-    data_cache.write_whole(cache / f"{name}.npy", partial(np.save, arr=frames))
-    beside = {"number": np.arange(count), EXACT: np.ones(1)}
-    _write_points(cache / f"{name}.npz", {**beside, **points, **keys})
+    name = recipe.name(entry)
+    _write_frames(cache / f"{name}.npy", frames)
+    more = {"number": np.arange(count), EXACT: np.ones(1)}
+    _write_points(cache / f"{name}.npz", {**more, **points, **keys})
     return Part(0, count, crop)
 
 
-def _write_points(file: Path, points: dict[str, Array]) -> None:
-    data_cache.write_whole(file, lambda opened: np.savez(opened, **points))  # pyright: ignore
+def _write_frames(path: Path, frames: Array) -> None:
+    with atomic_write(path) as file:
+        np.save(file, frames)
+
+
+def _write_points(path: Path, points: dict[str, Array]) -> None:
+    with atomic_write(path) as file:
+        np.savez(file, **points)  # pyright: ignore[reportArgumentType]
 
 
 def _shrunk(image: Array, size: int) -> Array:

@@ -30,7 +30,7 @@ from hybridanim.training.loop import Report, Schedule, TrainingLoop
 from .objective import DistillObjective
 from .shape_model import fit_shape
 from .validation import validate
-from .windows import Teaching, Windows
+from .windows import DistillationDataset, Windows
 
 EXPORT = "detector.safetensors"
 
@@ -71,7 +71,7 @@ class Distiller(TrainingLoop[KeypointDetector, Windows]):
             clock=clock,
         )
         self.config = config
-        self._dataset = Teaching(clips, config)
+        self._dataset = DistillationDataset(clips, config)
         self._validation = _clips(config.validation, config.points)
         self._objective = DistillObjective(config.losses)
         self._report(f"{len(clips)} clips, {sum(p.numel() for p in net.parameters())} parameters")

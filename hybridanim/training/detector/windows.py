@@ -55,7 +55,7 @@ def opening_pairs() -> Array:
 _OPENINGS = opening_pairs()
 
 
-class Teaching:
+class DistillationDataset:
     """Draws batches of windows."""
 
     def __init__(self, clips: list[Clip], config: DistillConfig) -> None:

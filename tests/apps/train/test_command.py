@@ -214,7 +214,7 @@ def test_settings_ask_for_close_ups_and_opposite_pairs(tmp_path: Path, clips: Pa
 def test_the_renderer_learns_what_its_tracker_gives(tracker: str, has_teacher: bool) -> None:
     sets = plan.renderer_sets(tracker, has_teacher=has_teacher)
     assert set(plan.validation_sets(tracker)) <= set(sets)
-    assert ("taught" in sets) == has_teacher
+    assert ("teacher" in sets) == has_teacher
 
 
 @pytest.mark.parametrize(

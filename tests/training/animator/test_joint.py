@@ -265,18 +265,18 @@ def test_the_flow_teacher_finds_a_known_shift() -> None:
     inside = np.s_[2:-2, 2:-3]
     assert np.abs(shift_px[inside] - [4, 0]).max() < 0.5
     assert trust[inside].mean() > 0.9 and trust[:, -1].max() < 0.1  # not seen in the source
-    taught = flow_teacher.Taught(torch.from_numpy(flow)[None], torch.from_numpy(trust)[None])
-    assert float(flow_teacher.loss(taught.flow, taught)) == 0
-    assert float(flow_teacher.loss(taught.flow + 0.1, taught)) == pytest.approx(0.1, abs=1e-5)
+    target = flow_teacher.FlowTarget(torch.from_numpy(flow)[None], torch.from_numpy(trust)[None])
+    assert float(flow_teacher.loss(target.flow, target)) == 0
+    assert float(flow_teacher.loss(target.flow + 0.1, target)) == pytest.approx(0.1, abs=1e-5)
 
 
 def test_some_pairs_see_no_flow_and_some_a_misplaced_one() -> None:
     still = torch.from_numpy(geometry.grid_norm(16, 16)).expand(400, -1, -1, -1)
-    bent = still + 0.05 * torch.sin(9 * still)
-    taught = flow_teacher.Taught(bent, torch.ones(400, 16, 16))
-    plain = flow_teacher.as_seen(taught)
-    torch.testing.assert_close(plain[:, :2].permute(0, 2, 3, 1), bent)
-    seen = flow_teacher.as_seen(taught, np.random.default_rng(1))
+    warped = still + 0.05 * torch.sin(9 * still)
+    target = flow_teacher.FlowTarget(warped, torch.ones(400, 16, 16))
+    plain = flow_teacher.as_seen(target)
+    torch.testing.assert_close(plain[:, :2].permute(0, 2, 3, 1), warped)
+    seen = flow_teacher.as_seen(target, np.random.default_rng(1))
     none = (seen[:, 2] == 0).all(-1).all(-1)
     clean = (seen == plain).flatten(1).all(1)
     assert 0.12 < none.float().mean() < 0.28 and 0.3 < clean.float().mean() < 0.5
@@ -291,7 +291,7 @@ def test_the_networks_see_the_flow_in_training_and_validation(folder: Path, tmp_
     sizes = replace(SIZES, optical=True)
     trainer = Trainer(replace(config(folder, tmp_path), sizes=sizes))
     fed = trainer._prepare(0)
-    assert fed.taught is None and fed.batch.optical is not None
+    assert fed.flow_target is None and fed.batch.optical is not None
     assert fed.batch.optical.shape == (4, 3, 8, 8)
     trainer._learn(fed)
     assert all(b.optical is not None for task in trainer._tasks for b in task.batches)
@@ -300,7 +300,7 @@ def test_the_networks_see_the_flow_in_training_and_validation(folder: Path, tmp_
 def test_the_flow_teacher_reaches_the_objective(folder: Path, tmp_path: Path) -> None:
     trainer = Trainer(replace(config(folder, tmp_path), losses=LossWeights(flow=1.0)))
     fed = trainer._prepare(0)
-    assert fed.taught is not None and fed.taught.flow.shape == (4, 8, 8, 2)
+    assert fed.flow_target is not None and fed.flow_target.flow.shape == (4, 8, 8, 2)
     trainer._learn(fed)
     assert trainer._since["flow"] > 0
 

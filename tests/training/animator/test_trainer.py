@@ -23,7 +23,7 @@ from hybridanim.training.animator.objective import DiscriminatorTrainer
 from hybridanim.training.animator.trainer import PreparedBatch, Trainer
 from hybridanim.training.config import LossWeights, Phase, TrainConfig
 from hybridanim.training.data import cache as data_cache
-from hybridanim.training.data.cache import TAUGHT
+from hybridanim.training.data.cache import TEACHER
 from hybridanim.training.loop import CHECKPOINT
 from hybridanim.types import Array
 
@@ -53,7 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         rows = [frame(11 + 0.2 * i, 0.7 * i - 4, colour) for i in range(12)]
         images, points = (np.array(part) for part in zip(*rows, strict=True))
         np.save(cache / f"{name}.npy", images)
-        np.savez(cache / f"{name}.npz", **{TAUGHT: points, "number": np.arange(12)})
+        np.savez(cache / f"{name}.npz", **{TEACHER: points, "number": np.arange(12)})
     return cache
 
 
@@ -90,7 +90,7 @@ def test_it_learns(folder: Path, tmp_path: Path) -> None:
     trainer.run()
     rows = list(csv.DictReader((tmp_path / "curves.csv").open()))
     found = {name: float(value) for name, value in rows[-1].items()}
-    task = f"reconstruction_32_{TAUGHT}"
+    task = f"reconstruction_32_{TEACHER}"
     assert found[f"{task}_net_l1"] < 0.8 * found[f"{task}_copy_l1"]
     assert found[f"{task}_net_l1"] < found[f"{task}_warp_l1"]
     assert found["samples"] == 360

@@ -8,7 +8,7 @@ import pytest
 from hybridanim import io
 from hybridanim.errors import InputError
 from hybridanim.training.data import dataset_index
-from hybridanim.training.data.dataset_index import Footage
+from hybridanim.training.data.dataset_index import DatasetEntry
 
 
 def touch(*paths: Path) -> None:
@@ -20,7 +20,7 @@ def touch(*paths: Path) -> None:
             path.write_bytes(b"")
 
 
-def names(found: list[Footage]) -> dict[str, str]:
+def names(found: list[DatasetEntry]) -> dict[str, str]:
     return {one.name: one.identity for one in found}
 
 
@@ -110,9 +110,9 @@ def test_empty_and_missing_folders(tmp_path: Path) -> None:
         dataset_index.portraits(tmp_path)
 
 
-def many(count: int) -> list[Footage]:
+def many(count: int) -> list[DatasetEntry]:
     return [
-        Footage(Path(f"{who}_{i}.mp4"), f"{who}_{i}", f"person{who}")
+        DatasetEntry(Path(f"{who}_{i}.mp4"), f"{who}_{i}", f"person{who}")
         for who in range(count)
         for i in range(1 + who % 3)
     ]

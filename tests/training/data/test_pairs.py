@@ -12,7 +12,7 @@ from hybridanim.face.landmarks import MIRROR
 from hybridanim.training.data import augment, cache, pairs
 from hybridanim.training.data.augment import NONE, Augment
 from hybridanim.training.data.batch import anchor_layout
-from hybridanim.training.data.cache import TAUGHT, TRACKED, Clip
+from hybridanim.training.data.cache import TEACHER, TRACKED, Clip
 from hybridanim.training.data.pairs import Pairs
 from hybridanim.types import Array
 
@@ -42,7 +42,7 @@ def clip(name: str = "a", frames: int = 6) -> Clip:
     """Faces that drift."""
     rows = np.array([cache.anchors_of(landmarks(24 + i), SIDE) for i in range(frames)])
     pictures = np.array([dots(row) for row in rows])
-    return Clip(name, name, pictures, {TAUGHT: rows})
+    return Clip(name, name, pictures, {TEACHER: rows})
 
 
 def brightest(picture: Array) -> Array:
@@ -58,7 +58,7 @@ def test_keypoints_follow_the_augmented_picture(seed: int) -> None:
     """The dot painted at a keypoint is found where the augmented keypoint says."""
     rng = np.random.default_rng(seed)
     look = augment.draw_look(VIEW_ONLY, rng)
-    found = pairs.pair(clip(), TAUGHT, (0, 3), LAYOUT, size=SIDE, look=look, rng=rng)
+    found = pairs.pair(clip(), TEACHER, (0, 3), LAYOUT, size=SIDE, look=look, rng=rng)
     names = [anchor.name for anchor in ANCHORS]
     # a mirrored picture calls the eye at its left the left eye
     k = names.index("right_upper_lid" if look.is_flipped else "left_upper_lid")
@@ -86,7 +86,7 @@ def test_layout_mirror_is_its_own_inverse() -> None:
 
 
 def test_held_back_moves_by_the_share() -> None:
-    rows = clip().points[TAUGHT]
+    rows = clip().points[TEACHER]
     before, after = rows[0, :, :6], rows[5, :, :6]
     found = pairs.held_back(before, after, FOLLOW)
     whole, none = FOLLOW == 1, np.zeros_like(FOLLOW)
@@ -95,7 +95,7 @@ def test_held_back_moves_by_the_share() -> None:
 
 
 def test_carried_over_without_motion_is_the_source() -> None:
-    rows = clip().points[TAUGHT]
+    rows = clip().points[TEACHER]
     source, before, after = rows[0, :, :6], rows[2, :, :6], rows[4, :, :6]
     np.testing.assert_allclose(pairs.carried_over(source, before, before), source, atol=1e-5)
     np.testing.assert_allclose(pairs.carried_over(before, before, after), after, atol=1e-5)
@@ -125,7 +125,7 @@ def test_people_are_drawn_evenly() -> None:
 
 def test_frames_without_keypoints_are_never_drawn() -> None:
     part = clip()
-    part.points[TAUGHT][[0, 2, 3]] = np.nan
+    part.points[TEACHER][[0, 2, 3]] = np.nan
     pairs = Pairs([part], LAYOUT, Augment(), seed=0)
     for step in range(5):
         batch = pairs.batch(step, 8, 16)
@@ -138,7 +138,7 @@ def test_jacobians_follow_the_augmented_picture(seed: int) -> None:
     """Two dots, one step of the canonical face apart: in the new view the Jacobian is that step."""
     rng = np.random.default_rng(seed)
     look = augment.draw_look(replace(VIEW_ONLY, flip=0.0), rng)
-    rows = clip().points[TAUGHT][2].copy()
+    rows = clip().points[TEACHER][2].copy()
     step = rng.uniform(-0.25, 0.25, 2)
     k = [anchor.name for anchor in ANCHORS].index("left_upper_lid")
     beside = rows.copy()
@@ -239,7 +239,7 @@ def far(frames: int = 6, side: int = 128, shift: tuple[float, float] = (75.0, 52
     """A face small in a large frame that drifts and grows, with a dot at a lid."""
     xy = [landmarks(13 + i, (shift[0] + i, shift[1])) for i in range(frames)]
     rows = np.array([cache.anchors_of(one, side) for one in xy])
-    return Clip("a", "a", np.array([dots(row, side) for row in rows]), {TAUGHT: rows})
+    return Clip("a", "a", np.array([dots(row, side) for row in rows]), {TEACHER: rows})
 
 
 @pytest.mark.parametrize("size", [64, 96])
@@ -248,7 +248,7 @@ def test_keypoints_follow_the_close_up(seed: int, size: int) -> None:
     """The dot painted at a keypoint is found where the keypoint of the turned close-up says."""
     rng = np.random.default_rng(seed)
     look = augment.draw_look(replace(VIEW_ONLY, close_up=1.0), rng)
-    found = pairs.pair(far(), TAUGHT, (0, 3), LAYOUT, size=size, look=look, rng=rng)
+    found = pairs.pair(far(), TEACHER, (0, 3), LAYOUT, size=size, look=look, rng=rng)
     names = [anchor.name for anchor in ANCHORS]
     k = names.index("right_upper_lid" if look.is_flipped else "left_upper_lid")
     for picture, rows in ((found[0], found[2]), (found[1], found[3])):
@@ -261,14 +261,14 @@ def test_jacobians_follow_the_close_up(seed: int) -> None:
     """Two dots, one step of the canonical face apart, are as far apart as the Jacobian says."""
     rng = np.random.default_rng(seed)
     look = augment.draw_look(replace(VIEW_ONLY, flip=0.0, close_up=1.0), rng)
-    rows = far().points[TAUGHT][2]
+    rows = far().points[TEACHER][2]
     step = rng.uniform(-0.3, 0.3, 2)
     k = [anchor.name for anchor in ANCHORS].index("left_upper_lid")
     beside = rows.copy()
     beside[k, :2] += rows[k, 2:6].reshape(2, 2) @ step
     frames = np.array([dots(rows, 128), dots(beside, 128)])
-    two = Clip("a", "a", frames, {TAUGHT: np.array([rows, rows])})
-    found = pairs.pair(two, TAUGHT, (0, 1), LAYOUT, size=64, look=look, rng=rng)
+    two = Clip("a", "a", frames, {TEACHER: np.array([rows, rows])})
+    found = pairs.pair(two, TEACHER, (0, 1), LAYOUT, size=64, look=look, rng=rng)
     moved = brightest(found[1]) - brightest(found[0])
     np.testing.assert_allclose(moved, found[3][k, 2:].reshape(2, 2) @ step, atol=0.01)
 
@@ -284,8 +284,8 @@ def test_a_close_up_is_a_part_of_both_frames_pixel_for_pixel(
     corners = set()
     for _ in range(20):
         look = augment.draw_look(replace(NONE, close_up=1.0), rng)
-        found = pairs.pair(still, TAUGHT, (1, 4), LAYOUT, size=64, look=look, rng=rng)
-        before, after = still.points[TAUGHT][1], found[2]
+        found = pairs.pair(still, TEACHER, (1, 4), LAYOUT, size=64, look=look, rng=rng)
+        before, after = still.points[TEACHER][1], found[2]
         # pixels of the frame less pixels of the window, of any keypoint
         px = [(xy + 1) * side / 2 - 0.5 for xy, side in ((before[:, :2], 128), (after[:, :2], 64))]
         apart = px[0] - px[1]
@@ -295,7 +295,7 @@ def test_a_close_up_is_a_part_of_both_frames_pixel_for_pixel(
         for picture, number in ((found[0], 1), (found[1], 4)):
             part = noise[number, y : y + 64, x : x + 64]
             np.testing.assert_allclose(picture, part / 255, atol=1e-6)
-        watched = (still.points[TAUGHT][4][LAYOUT.watched, :2] + 1) * 64
+        watched = (still.points[TEACHER][4][LAYOUT.watched, :2] + 1) * 64
         wanted = (watched.min(0) + watched.max(0)) / 2 - 32
         off = np.abs(np.array([x, y]) - np.clip(wanted, 0, 64))
         assert off.max() <= 6.4 + 0.5 and 0 <= x <= 64 and 0 <= y <= 64
@@ -334,13 +334,13 @@ def opening_clip(mouth: Array, eyes: Array) -> Clip:
         rows[i, :, :2] = (0.7 + 0.3 * np.cos(5 * i)) * rows[i, :, :2] @ turn.T
     numbers = np.arange(len(mouth), dtype=np.uint8)
     frames = np.tile(numbers[:, None, None, None], (1, SIDE, SIDE, 3))
-    return Clip("a", "a", frames, {TAUGHT: rows})
+    return Clip("a", "a", frames, {TEACHER: rows})
 
 
 def test_openings_do_not_depend_on_the_heads_turn_and_size() -> None:
     rng = np.random.default_rng(0)
     mouth, eyes = rng.uniform(0, 0.8, 20), rng.uniform(0, 0.5, 20)
-    points = opening_clip(mouth, eyes).points[TAUGHT]
+    points = opening_clip(mouth, eyes).points[TEACHER]
     found = pairs.measured(points[:, :, :2], LAYOUT.opening)
     np.testing.assert_allclose(found, np.column_stack([mouth, eyes]), atol=1e-4)
 
@@ -350,7 +350,7 @@ def test_opposite_pairs_are_the_clips_extremes() -> None:
     rng = np.random.default_rng(1)
     mouth, eyes = rng.permutation(40) / 50, rng.permutation(40) / 80
     part = opening_clip(mouth, eyes)
-    part.points[TAUGHT][::2] = np.nan
+    part.points[TEACHER][::2] = np.nan
     known = np.arange(1, 40, 2)
     by_mouth, by_eyes = known[np.argsort(mouth[known])], known[np.argsort(eyes[known])]
     pairs = Pairs([part], LAYOUT, replace(NONE, opposite=1.0), seed=0)
@@ -388,10 +388,10 @@ def test_body_of_another_set_goes_where_the_tracker_carried_it() -> None:
     moved[:, 2:6] = (linear @ rows[:, 2:6].reshape(-1, 2, 2)).reshape(-1, 4)
     other = rows + rng.normal(0, 0.02, rows.shape).astype(np.float32)
     frames = np.zeros((2, 32, 32, 3), np.uint8)
-    points = {TRACKED: np.stack([rows, moved]), TAUGHT: np.stack([other, other])}
+    points = {TRACKED: np.stack([rows, moved]), TEACHER: np.stack([other, other])}
     clip = Clip("a", "a", frames, points)
     layout = anchor_layout()
-    source, driving = pairs.rows_of(clip, TAUGHT, (0, 1), layout)
+    source, driving = pairs.rows_of(clip, TEACHER, (0, 1), layout)
     body = FOLLOW < 1
     np.testing.assert_allclose(driving[body, :2], source[body, :2] @ linear.T + shift, atol=1e-5)
     change = linear @ source[body, 2:6].reshape(-1, 2, 2)

@@ -14,7 +14,7 @@ from hybridanim.errors import InputError
 from hybridanim.training.data import cache as data_cache
 from hybridanim.training.data import clip_quality, dataset_index, pairs, prepare
 from hybridanim.training.data.batch import anchor_layout
-from hybridanim.training.data.clip_quality import Survey, Wants
+from hybridanim.training.data.clip_quality import ClipStatistics, Wants
 from hybridanim.training.data.keypoint_sets import SetsWanted
 from hybridanim.training.data.prepare import Outcome, Recipe
 from hybridanim.types import Array, HeadBox
@@ -45,7 +45,7 @@ def prepared(folder: Path) -> tuple[Path, dict[str, Outcome]]:
     cache = folder.parent / "cache"
     found, _ = dataset_index.find(folder)
     outcomes = prepare.prepare(found, cache, RECIPE)
-    return cache, {outcome.footage.name: outcome for outcome in outcomes}
+    return cache, {outcome.entry.name: outcome for outcome in outcomes}
 
 
 def test_every_kind_of_bad_clip_is_listed(prepared) -> None:
@@ -138,7 +138,7 @@ def test_a_full_or_closed_disk_is_said_in_words(
     found, _ = dataset_index.find(folder)
     full = OSError(28, "No space left on device")
     with monkeypatch.context() as patch:
-        patch.setattr(data_cache, "write_whole", lambda *_: (_ for _ in ()).throw(full))
+        patch.setattr(prepare, "atomic_write", lambda *_: (_ for _ in ()).throw(full))
         with pytest.raises(InputError, match="free some space"):
             prepare.prepare(found, tmp_path / "a", RECIPE)
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)
@@ -168,9 +168,9 @@ def heads(path: list[tuple[float, float] | None], size: float = 100.0) -> tuple:
     return tuple((10 * i, None if xy is None else HeadBox(xy, size)) for i, xy in enumerate(path))
 
 
-def moving(width: int, height: int, path: list[tuple[float, float] | None]) -> Survey:
+def moving(width: int, height: int, path: list[tuple[float, float] | None]) -> ClipStatistics:
     frames = thumbnails(data_clips.scene(0, 10 * len(path)))
-    return Survey(width, height, 25.0, frames, heads(path))
+    return ClipStatistics(width, height, 25.0, frames, heads(path))
 
 
 def test_a_head_is_kept_in_one_square_while_it_stays() -> None:
@@ -215,18 +215,18 @@ def test_portraits_become_exact_clips(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     io.write_picture(tmp_path / "in" / "a face.png", synthetic.photograph(300))
     io.write_picture(tmp_path / "in" / "plain.png", synthetic.textured(200, 200))
-    recipe = Recipe(64, 5, Wants("face", least_px=64), SetsWanted(("fitted", "tracked")))
+    recipe = Recipe(64, 5, Wants("face", least_px=64), SetsWanted(("per_frame", "tracked")))
     found = dataset_index.portraits(tmp_path / "in")
     outcomes = prepare.prepare(found, tmp_path / "cache", recipe)
     assert outcomes[1].clips == () and "face" in outcomes[1].left_out[""]
     listings = prepare.write_listings(outcomes, tmp_path / "cache", tmp_path)
     (clip,) = data_cache.read(listings["train"])
     assert clip.is_exact and clip.frames.shape == (5, 64, 64, 3)
-    assert sorted(clip.points) == ["fitted", "tracked"]
-    moved = np.abs(clip.points["fitted"][:, :, :2] - clip.points["fitted"][0, :, :2])
+    assert sorted(clip.points) == ["per_frame", "tracked"]
+    moved = np.abs(clip.points["per_frame"][:, :, :2] - clip.points["per_frame"][0, :, :2])
     assert moved.max() > 0.01 and np.isfinite(clip.points["tracked"]).all()
     layout = anchor_layout()
-    rows = pairs.pair(clip, "fitted", (0, 3), layout, size=64)[3]
-    np.testing.assert_array_equal(rows, clip.points["fitted"][3, :, :6])
+    rows = pairs.pair(clip, "per_frame", (0, 3), layout, size=64)[3]
+    np.testing.assert_array_equal(rows, clip.points["per_frame"][3, :, :6])
     again = prepare.prepare(found[:1], tmp_path / "cache", recipe)
     assert again[0].clips == outcomes[0].clips

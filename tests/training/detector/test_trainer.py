@@ -26,7 +26,7 @@ from hybridanim.training.detector.augment import PLAIN, WindowAugment
 from hybridanim.training.detector.objective import DistillObjective, relative_error
 from hybridanim.training.detector.shape_model import Shape, apply_shape, fit_shape
 from hybridanim.training.detector.trainer import Distiller
-from hybridanim.training.detector.windows import Teaching, Windows
+from hybridanim.training.detector.windows import DistillationDataset, Windows
 from hybridanim.training.loop import CHECKPOINT
 from hybridanim.types import Array, Crop, HeadBox
 
@@ -59,7 +59,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
         made = [drawn_face(HeadBox((x + i, y), 34.0, 3.0 * i), 0.02 * i) for i in range(8)]
         frames, rows = (np.stack(part) for part in zip(*made, strict=True))
         np.save(folder / f"{name}.npy", frames)
-        np.savez(folder / f"{name}.npz", taught=rows, number=np.arange(8))
+        np.savez(folder / f"{name}.npz", teacher=rows, number=np.arange(8))
     return folder
 
 
@@ -224,7 +224,7 @@ def test_relative_error_of_a_scaled_jacobian() -> None:
 def test_a_batch_depends_on_seed_and_step_alone(cache: Path, tmp_path: Path) -> None:
     clips = data_cache.read(cache)
     config = replace(config_of(cache, tmp_path, 1), augment=WindowAugment())
-    one, same, next_ = (Teaching(clips, config).batch(step, 32) for step in (5, 5, 6))
+    one, same, next_ = (DistillationDataset(clips, config).batch(step, 32) for step in (5, 5, 6))
     torch.testing.assert_close(one.pictures, same.pictures)
     torch.testing.assert_close(one.rows, same.rows)
     assert not torch.equal(one.rows, next_.rows)
