@@ -1,9 +1,9 @@
-"""Losses between generated and true pictures, and measures of the result.
+"""Losses between generated and true pictures.
 
 Perceptual: L1 between features of SqueezeNet 1.0 (Iandola et al. 2016), a small stand-in for the
 VGG-19 of Johnson et al. 2016, which is used where torchvision is installed; weights are given by
-path or fetched by torchvision, never shipped. LSGAN: Mao et al.
-2017; feature matching: Wang et al. 2018. Equivariance has its own file.
+path or fetched by torchvision, never shipped. LSGAN: Mao et al. 2017; feature matching: Wang et al.
+2018. Equivariance has its own file.
 """
 
 from __future__ import annotations
@@ -59,13 +59,13 @@ def unneeded_paint_loss(alpha: Tensor, source: Tensor, truth: Tensor) -> Tensor:
 
 
 _STILL = 0.008  # the change that video compression makes: two grey levels
-_WIDER = 2.5  # an open mouth lies between the lips' keypoints, out of their own reach
+_WIDER = 2.5  # on the reach: an open mouth lies between the lips' keypoints, beyond it
 
 
 def emphasis(points: Points, watched: Tensor, reach: Tensor, size: int, peak: float) -> Tensor:
-    """(B, 1, S, S) weights: ``peak`` at the watched keypoints, one far from them.
+    """(B, 1, S, S) weights of pixels: ``peak`` at the watched keypoints, 1 far from them.
 
-    watched: (K,) bool; reach: (K,) one sigma in canonical face units.
+    watched: (K,) bool; reach: (K,) sigma in units of the canonical face.
     """
     sigma = _WIDER * reach[watched] * blocks.face_scale(points)[:, None]
     grid = blocks.grid_norm(size // 4, size // 4, points.xy)
@@ -79,7 +79,7 @@ _FACE_KEYPOINTS = slice(0, 24)  # brows, eyes, nose, mouth, chin
 
 
 def near_face(picture: Tensor, xy: Tensor, size: int) -> Tensor:
-    """(B, 3, size, size) of the square round eyes and mouth of (B, 3, S, S); xy: (B, K, 2)."""
+    """(B, 3, size, size): the square round brows, eyes and mouth of (B, 3, S, S); xy: (B, K, 2)."""
     face = xy[:, _FACE_KEYPOINTS]
     low, high = face.amin(1), face.amax(1)
     middle, half = (low + high) / 2, 0.65 * (high - low).amax(1)
@@ -89,7 +89,7 @@ def near_face(picture: Tensor, xy: Tensor, size: int) -> Tensor:
 
 
 def perceptual(network: Path) -> Perceptual:
-    """The perceptual term: SqueezeNet with the weights of that file, or ``vgg19``."""
+    """SqueezeNet with the weights of that file, or VGG-19 if it is called ``vgg19``."""
     return Vgg() if str(network) == "vgg19" else SqueezeNet(network)
 
 
@@ -103,8 +103,8 @@ class Perceptual(nn.Module):
     def forward(self, found: Tensor, truth: Tensor) -> Tensor:
         """Mean over the depths of the L1 difference relative to the truth's own size."""
         with torch.no_grad():
-            aims = self.features(truth)
-        pairs = zip(self.features(found), aims, strict=True)
+            targets = self.features(truth)
+        pairs = zip(self.features(found), targets, strict=True)
         terms = [(a - b).abs().float().mean() / b.float().abs().mean() for a, b in pairs]
         return torch.stack(terms).mean()
 
@@ -208,32 +208,3 @@ def feature_matching_loss(real: list[Tensor], made: list[Tensor]) -> Tensor:
     """L1 between the discriminator's activations, mean over its blocks; no gradient to ``real``."""
     terms = [(a.detach() - b).abs().mean() for a, b in zip(real, made, strict=True)]
     return torch.stack(terms).mean()
-
-
-def psnr(found: Tensor, truth: Tensor) -> Tensor:
-    """(B,) decibels, pictures in [0, 1]: -10 log10 of the mean squared error of each picture."""
-    return -10 * (found - truth).square().flatten(1).mean(1).clamp(min=1e-10).log10()
-
-
-def ssim(found: Tensor, truth: Tensor) -> Tensor:
-    """(B,) structural similarity of the grey pictures, Gaussian window of 11, sigma 1.5.
-
-    Wang et al. 2004, without padding, like skimage with gaussian_weights.
-    """
-    axis = torch.arange(-5, 6, dtype=torch.float32, device=found.device)
-    bell = (-0.5 * (axis / 1.5).square()).exp()
-    bell = bell / bell.sum()
-    luma = torch.tensor([0.299, 0.587, 0.114], device=found.device)[:, None, None]
-    a, b = ((x.float() * luma).sum(1, keepdim=True) for x in (found, truth))
-
-    def blur(x: Tensor) -> Tensor:
-        x = functional.conv2d(x, bell.reshape(1, 1, 11, 1))
-        return functional.conv2d(x, bell.reshape(1, 1, 1, 11))
-
-    mean_a, mean_b = blur(a), blur(b)
-    variance_a, variance_b = blur(a * a) - mean_a**2, blur(b * b) - mean_b**2
-    together = blur(a * b) - mean_a * mean_b
-    c1, c2 = 0.01**2, 0.03**2
-    above = (2 * mean_a * mean_b + c1) * (2 * together + c2)
-    below = (mean_a**2 + mean_b**2 + c1) * (variance_a + variance_b + c2)
-    return (above / below).flatten(1).mean(1)

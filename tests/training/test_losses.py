@@ -11,6 +11,7 @@ from hybridanim.errors import InputError
 from hybridanim.networks import blocks
 from hybridanim.networks.blocks import Points
 from hybridanim.training import equivariance, losses
+from hybridanim.training.animator import validation
 
 NETWORK = Path(__file__).parents[3] / "shared" / "data" / "networks" / "squeezenet_v1.0.safetensors"
 
@@ -51,7 +52,7 @@ def test_emphasis_peaks_at_watched_keypoints_only() -> None:
 
 def test_psnr_of_a_known_error() -> None:
     truth = torch.rand(2, 3, 8, 8) * 0.5
-    torch.testing.assert_close(losses.psnr(truth + 0.1, truth), torch.tensor([20.0, 20.0]))
+    torch.testing.assert_close(validation.psnr(truth + 0.1, truth), torch.tensor([20.0, 20.0]))
 
 
 def test_ssim_is_that_of_skimage() -> None:
@@ -68,8 +69,8 @@ def test_ssim_is_that_of_skimage() -> None:
         full=True,
     )
     expected = each[5:-5, 5:-5].mean()
-    assert float(losses.ssim(a, b)[0]) == pytest.approx(expected, abs=1e-5)
-    assert float(losses.ssim(a, a)[0]) == pytest.approx(1)
+    assert float(validation.ssim(a, b)[0]) == pytest.approx(expected, abs=1e-5)
+    assert float(validation.ssim(a, a)[0]) == pytest.approx(1)
 
 
 def test_least_squares_gan_terms() -> None:

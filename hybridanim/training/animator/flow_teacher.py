@@ -1,8 +1,7 @@
-"""Optical flow between the pair (optical_flow), as a teacher of the dense motion and as its input.
+"""Optical flow between the frames of a pair, as a target of the dense motion and as its input.
 
-As a teacher: weight ``LossWeights.flow``. As an input: ``FastSizes.optical``; then some pairs have
-none, or a misplaced one, so that the networks learn how far to believe it. Without either nothing
-of this runs.
+Target: weight ``LossWeights.flow``. Input: ``FastSizes.optical``; then some pairs get no flow or a
+displaced one, so that the networks learn how far to trust it. Without either nothing is computed.
 """
 
 from __future__ import annotations
@@ -19,19 +18,19 @@ from hybridanim.motion import optical_flow
 from hybridanim.training.data.batch import Batch
 from hybridanim.types import Array
 
-_NONE, _MISPLACED = 0.2, 0.4  # shares of the pairs without a flow, and with a misplaced one
-_FAR_NORM = 0.15  # by which it is misplaced at most
+_NONE, _DISPLACED = 0.2, 0.4  # shares of the pairs without a flow, and with a displaced one
+_FAR_NORM = 0.15  # largest displacement
 
 
 class FlowTarget(NamedTuple):
-    """What the teacher says of a batch."""
+    """The optical flow of a batch."""
 
     flow: Tensor  # (B, h, w, 2) absolute source places, normalised
     trust: Tensor  # (B, h, w) float32 in [0, 1]
 
 
 def target_of(batch: Batch) -> FlowTarget:
-    """Of pictures on the CPU, at a quarter of their resolution."""
+    """Flow of pictures on the CPU, at a quarter of their resolution."""
     search = optical_flow.matcher()
     rows = [
         optical_flow.between(source, driving, search)
@@ -42,23 +41,24 @@ def target_of(batch: Batch) -> FlowTarget:
 
 
 def as_seen(flow_target: FlowTarget, rng: np.random.Generator | None = None) -> Tensor:
-    """(B, 3, h, w) for the dense motion network, as the program would get it of another person.
+    """(B, 3, h, w): the flow as the dense motion network gets it at run time.
 
-    With a generator: some pairs have none, and some are shifted against the source, as they are
-    where its face is another one than the driver's, and trusted less the more they are.
+    With a generator some pairs get no flow, and some get one that is displaced against the source,
+    as it is when the source is another person than the driver; the larger the displacement, the
+    lower the trust.
     """
     rows = []
     for flow, trust in zip(flow_target.flow.numpy(), flow_target.trust.numpy(), strict=True):
         kind = 1.0 if rng is None else rng.random()
-        if rng is not None and kind < _NONE + _MISPLACED:
-            flow, trust = _misplaced(flow, trust, rng)
+        if rng is not None and kind < _NONE + _DISPLACED:
+            flow, trust = _displaced(flow, trust, rng)
             trust = trust * (kind >= _NONE)
         rows.append(np.concatenate([flow, trust[..., None]], -1).transpose(2, 0, 1))
     return torch.from_numpy(np.stack(rows).astype(np.float32))
 
 
-def _misplaced(flow: Array, trust: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-    """The flow as if seen through a smooth warp of the driver, and what trust that leaves."""
+def _displaced(flow: Array, trust: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+    """The flow after a smooth random warp of the driver, and the trust that remains."""
     height, width = trust.shape
     still = geometry.grid_norm(height, width)
     knots = rng.uniform(-1, 1, (4, 4, 2)).astype(np.float32) * rng.uniform(0, _FAR_NORM)
@@ -70,7 +70,7 @@ def _misplaced(flow: Array, trust: Array, rng: np.random.Generator) -> tuple[Arr
 
 
 def loss(found: Tensor, flow_target: FlowTarget) -> Tensor:
-    """Mean distance, where the teacher is trusted, between two flows (B, h, w, 2), an axis."""
+    """Mean absolute difference a coordinate of flows (B, h, w, 2), weighted by the trust."""
     apart = (found - flow_target.flow).abs().mean(-1)
     return (apart * flow_target.trust).sum() / flow_target.trust.sum().clamp(min=1.0)
 

@@ -1,8 +1,8 @@
-"""What is trained: an animator, and with learned keypoints the detector together with it.
+"""The networks that are trained: an animator, and with learned keypoints a detector, too.
 
-Batch -> Learned: the animated source, and the keypoints that it was animated by. With given
-keypoints these come with the batch; learned ones come from the detector, which sees source, driving
-and warped driving picture in one go. Siarohin et al. 2019, section 3.
+Batch -> Learned: the animated source, and the keypoints that it was animated by. Given keypoints
+come with the batch. Learned keypoints come from the detector, which gets source, driving and warped
+driving pictures as one batch. Siarohin et al. 2019, section 3. Also checkpoint -> weights file.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Learned(NamedTuple):
 
 
 class Learner(nn.Module):
-    """The networks of one run; the animator's parameters come first, as older checkpoints do."""
+    """The networks of one run. Checkpoints need the animator's parameters to come first."""
 
     def __init__(self, animator: Animator, detector: KeypointDetector | None = None) -> None:
         super().__init__()
@@ -46,12 +46,12 @@ class Learner(nn.Module):
     def forward(
         self, batch: Batch, warp: RandomWarp | None = None, *, shifts_only: bool = False
     ) -> Learned:
-        """warp: known warps of the driving pictures, one each, to compare keypoints under.
+        """warp: a known warp for each driving picture, for the equivariance losses.
 
         shifts_only: animate as if every Jacobian were the identity.
         """
         source, driving, warped = self.points(batch, warp)
-        moving = [_upright(x) if shifts_only else x for x in (source, driving)]
+        moving = [_identity_jacobians(x) if shifts_only else x for x in (source, driving)]
         result = self.animator(batch.source, *moving, batch.background, batch.optical)
         return Learned(result, source, driving, warped)
 
@@ -71,13 +71,13 @@ class Learner(nn.Module):
         return source, driving, warped[0] if warped else None
 
     def _shrunk(self, picture: Tensor) -> Tensor:
-        """At the detector's size: bending is cheaper there."""
+        """At the detector's size; warping is cheaper there."""
         assert self.detector is not None
         step = picture.shape[-1] // self.detector.size
         return functional.avg_pool2d(picture, step) if step > 1 else picture
 
 
-def _upright(points: Points) -> Points:
+def _identity_jacobians(points: Points) -> Points:
     return Points(points.xy, torch.eye(2, device=points.xy.device).expand_as(points.jacobian))
 
 
@@ -100,14 +100,14 @@ def make(config: TrainConfig, start: WeightsFile | None) -> Learner:
 
 
 def detector_sizes(config: TrainConfig, start: WeightsFile | None) -> DetectorSizes | None:
-    """Of the detector that ``make`` gives."""
+    """Sizes of the detector that ``make`` gives."""
     if config.keypoints == "given":
         return None
     return (start.detector_sizes if start is not None else None) or config.detector
 
 
 def read_start(config: TrainConfig) -> WeightsFile | None:
-    """The weights that a run starts from, when it is told any."""
+    """The weights that a run starts from, or None."""
     return weights.read_weights(config.start_from) if config.start_from is not None else None
 
 
@@ -119,7 +119,7 @@ def pick_device(name: str) -> torch.device:
 
 
 def at_device(batch: Batch, device: torch.device) -> Batch:
-    """The same batch there."""
+    """The batch on that device."""
 
     def moved(points: Points | None) -> Points | None:
         return points and Points(points.xy.to(device), points.jacobian.to(device))

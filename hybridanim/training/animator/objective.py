@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from hybridanim.networks import blocks, mouth_eye_masks
 from hybridanim.networks.blocks import Points
@@ -90,7 +91,7 @@ class Objective:
         scales: int = 1,
         device: torch.device | None = None,
     ) -> None:
-        """layout: of given keypoints, or None; network, scales: of the perceptual term."""
+        """layout: layout of given keypoints, or None; network, scales: for the perceptual term."""
         self._weights, self._scales = weights, scales
         self._watched = self._reach = self._openings = None
         if layout is not None:
@@ -110,14 +111,14 @@ class Objective:
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Weighted sum, and each term by the name of its weight."""
         weights, truth, painted = self._weights, batch.driving, learned.result.painted
-        focus = self._focus(batch.driving_points, truth)
+        weight = self._pixel_weights(batch.driving_points, truth)
         terms = {
-            "l1": losses.weighted_l1(painted.picture, truth, focus),
-            "gradient": losses.gradient_l1(painted.picture, truth, focus),
-            "warped_l1": losses.weighted_l1(painted.warped, truth, focus)
-            + losses.gradient_l1(painted.warped, truth, focus),
-            "paint_l1": losses.weighted_l1(painted.paint, truth, focus)
-            + losses.gradient_l1(painted.paint, truth, focus),
+            "l1": losses.weighted_l1(painted.picture, truth, weight),
+            "gradient": losses.gradient_l1(painted.picture, truth, weight),
+            "warped_l1": losses.weighted_l1(painted.warped, truth, weight)
+            + losses.gradient_l1(painted.warped, truth, weight),
+            "paint_l1": losses.weighted_l1(painted.paint, truth, weight)
+            + losses.gradient_l1(painted.paint, truth, weight),
             "alpha": painted.alpha.mean(),
         }
         if weights.unneeded_paint:
@@ -128,34 +129,36 @@ class Objective:
         if flow_target is not None:
             terms["flow"] = flow_teacher.loss(learned.result.motion.flow, flow_target)
         if self._perceptual is not None:
-            terms["perceptual"] = self._look(painted.picture, truth, batch.driving_points)
+            terms["perceptual"] = self._perceptual_term(
+                painted.picture, truth, batch.driving_points
+            )
         if self.discriminator is not None:
             terms |= self.discriminator.generator_losses(painted.picture, truth)
         total = sum(getattr(weights, name) * term for name, term in terms.items())
         assert isinstance(total, Tensor)
         return total, terms
 
-    def _focus(self, points: Points | None, truth: Tensor) -> Tensor | None:
-        """(B, 1, S, S) what counts more in a face; of other objects nothing is known."""
+    def _pixel_weights(self, points: Points | None, truth: Tensor) -> Tensor | None:
+        """(B, 1, S, S) weights of the pixels of a face; None for other objects."""
         if points is None or self._watched is None:
             return None
         assert self._reach is not None and self._openings is not None
         weights, size = self._weights, truth.shape[-1]
-        focus = losses.emphasis(points, self._watched, self._reach, size, weights.emphasis)
+        weight = losses.emphasis(points, self._watched, self._reach, size, weights.emphasis)
         if not weights.opened:
-            return focus
+            return weight
         grid = blocks.grid_norm(size, size, truth)
         opened = mouth_eye_masks.openings(points, self._openings, grid)
-        return focus + weights.opened * opened.amax(1, keepdim=True)
+        return weight + weights.opened * opened.amax(1, keepdim=True)
 
-    def _look(self, found: Tensor, truth: Tensor, points: Points | None) -> Tensor:
-        """Perceptual term: half of the batch whole, at 128 pixels; the other half's faces near."""
-        half, fold = max(1, len(found) // 2), truth.shape[-1] // _SEEN_PX
-        if fold <= 1 or points is None or half == len(found):
-            pictures = [_folded(x[:half], fold) for x in (found, truth)]
+    def _perceptual_term(self, found: Tensor, truth: Tensor, points: Points | None) -> Tensor:
+        """Perceptual term: one half of the batch whole at 128 pixels, of the other half faces."""
+        half, factor = max(1, len(found) // 2), truth.shape[-1] // _SEEN_PX
+        if factor <= 1 or points is None or half == len(found):
+            pictures = [_shrunk(x[:half], factor) for x in (found, truth)]
         else:
             near = (losses.near_face(x[half:], points.xy[half:], _SEEN_PX) for x in (found, truth))
-            whole = (_folded(x[:half], fold) for x in (found, truth))
+            whole = (_shrunk(x[:half], factor) for x in (found, truth))
             pictures = [torch.cat(pair) for pair in zip(whole, near, strict=True)]
         return self._at_scales(pictures[0], pictures[1])
 
@@ -164,10 +167,10 @@ class Objective:
         assert self._perceptual is not None
         total = self._perceptual(found, truth)
         for _ in range(self._scales - 1):
-            found, truth = _folded(found, 2), _folded(truth, 2)
+            found, truth = _shrunk(found, 2), _shrunk(truth, 2)
             total = total + self._perceptual(found, truth)
         return total / self._scales
 
 
-def _folded(picture: Tensor, fold: int) -> Tensor:
-    return losses.functional.avg_pool2d(picture, fold) if fold > 1 else picture
+def _shrunk(picture: Tensor, factor: int) -> Tensor:
+    return functional.avg_pool2d(picture, factor) if factor > 1 else picture

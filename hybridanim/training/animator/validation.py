@@ -1,8 +1,9 @@
-"""Network and clips of other people -> L1, PSNR, SSIM beside copying and the closed form; strips.
+"""Networks and clips of other people -> L1, PSNR and SSIM; strips of pictures.
 
-Two tasks. ``pairs``: fixed random pairs of each clip. ``reconstruction``: each clip's first frame
-is the source, frames spread over the rest are rebuilt. The closed form moves the source by the same
-keypoints, given or learned, without anything else that was learned but their reach.
+Three methods are measured: the networks, copying the source, and the source warped by the closed
+form of the dense motion, which uses the same keypoints, given or learned, and of the networks
+nothing but the keypoints' reach. Two tasks. ``pairs``: fixed random pairs of each clip.
+``reconstruction``: each clip's first frame is the source, frames spread over the rest are rebuilt.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from skimage.metrics import structural_similarity
 from torch import Tensor
+from torch.nn import functional
 
-from hybridanim.networks import build
+from hybridanim.networks import blocks, build
 from hybridanim.networks.blocks import Points
 from hybridanim.networks.build import Animator
-from hybridanim.training import losses
 from hybridanim.training.config import TrainConfig
 from hybridanim.training.data import cache
 from hybridanim.training.data.batch import Batch, Layout, collate
@@ -35,16 +37,16 @@ _CHUNK = 8
 
 @dataclass(frozen=True)
 class Task:
-    """Fixed pairs to be measured on."""
+    """Fixed pairs that are measured."""
 
     name: str
     batches: tuple[Batch, ...]
 
 
 def tasks(config: TrainConfig, layout: Layout | None) -> list[Task]:
-    """Of a run: random pairs, and reconstruction for every keypoint set that is validated.
+    """Random pairs, and reconstruction for every keypoint set that is validated.
 
-    layout: of given keypoints, or None where they are learned.
+    layout: layout of given keypoints, or None where they are learned.
     """
     clips = cache.read(config.validation)
     sets = config.validation_sets if layout is not None else (None,)
@@ -61,7 +63,7 @@ def tasks(config: TrainConfig, layout: Layout | None) -> list[Task]:
 
 
 def tasks_for(net: Learner, config: TrainConfig, layout: Layout | None) -> list[Task]:
-    """The same, with the driver's optical flow where these networks look at it."""
+    """The tasks, with the driver's optical flow if the networks use it."""
     found = tasks(config, layout)
     return [_with_optical(task) for task in found] if net.animator.sizes.optical else found
 
@@ -77,7 +79,7 @@ def _with_optical(task: Task) -> Task:
 def random_pairs(
     clips: list[Clip], points: str | None, layout: Layout | None, *, size: int, per_clip: int
 ) -> Task:
-    """The same random pairs of every clip, every time."""
+    """Random pairs of every clip, the same ones in every run."""
     chosen = []
     for i, clip in enumerate(clips):
         rng = np.random.default_rng([7, i])
@@ -103,7 +105,7 @@ def _named(kind: str, size: int, points: str | None) -> str:
 
 
 def _usable(clip: Clip, points: str | None) -> Array:
-    """Numbers of the frames that every keypoint set of the clip knows, so that sets compare."""
+    """Frames that every keypoint set of the clip has, so that sets can be compared."""
     if points is None:
         return np.arange(len(clip.frames))
     known = [np.isfinite(rows).all((1, 2)) for rows in clip.points.values()]
@@ -122,7 +124,7 @@ def closed_form(net: Learner) -> Animator:
     """An animator of the same sizes whose motion is the closed form."""
     animator = net.animator
     reach = None if net.detector is None else animator.motion.log_reach.detach().cpu().exp()
-    with torch.random.fork_rng(devices=[]):  # the run's random numbers stay as they are
+    with torch.random.fork_rng(devices=[]):  # leaves the run's random numbers unchanged
         fresh = build.fast(animator.sizes, reach).requires_grad_(False).eval()
     return fresh.to(animator.motion.log_reach.device)
 
@@ -145,7 +147,7 @@ def measure(net: Learner, untrained: Animator, task: Task, *, bf16: bool) -> dic
     for batch in task.batches:
         batch = at_device(batch, device)
         learned = run(net, batch, bf16=bf16)
-        result, small = learned.result.painted, losses.functional.avg_pool2d(batch.source, 4)
+        result, small = learned.result.painted, functional.avg_pool2d(batch.source, 4)
         with torch.no_grad():
             still = untrained.motion(small, learned.source, learned.driving)
         pictures = {
@@ -157,30 +159,42 @@ def measure(net: Learner, untrained: Animator, task: Task, *, bf16: bool) -> dic
             rows = zip(_METRICS, metrics(picture, batch.driving), strict=True)
             for metric, value in rows:
                 found.setdefault(f"{name}_{metric}", []).append(value)
-        found.setdefault("alpha", []).append(result.alpha.flatten(1).mean(1))
+        found.setdefault("alpha", []).append(result.alpha.flatten(1).mean(1).cpu())
     return {name: float(torch.cat(values).mean()) for name, values in found.items()}
 
 
 def moved(picture: Tensor, flow: Tensor) -> Tensor:
-    """The picture moved by a coarse flow."""
-    full = losses.blocks.resize_flow(flow, *picture.shape[2:])
-    return losses.blocks.warp(picture, full)
+    """The picture warped by a flow of lower resolution."""
+    full = blocks.resize_flow(flow, *picture.shape[2:])
+    return blocks.warp(picture, full)
 
 
 def metrics(found: Tensor, truth: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """L1, PSNR and SSIM of every picture of a batch, (B,) each."""
+    """L1, PSNR and SSIM of every picture of a batch, (B,) each; (B, 3, H, W) in [0, 1]."""
     found = found.float().clamp(0, 1)
-    return (
-        (found - truth).abs().flatten(1).mean(1),
-        losses.psnr(found, truth),
-        losses.ssim(found, truth),
-    )
+    return (found - truth).abs().flatten(1).mean(1).cpu(), psnr(found, truth), ssim(found, truth)
+
+
+def psnr(found: Tensor, truth: Tensor) -> Tensor:
+    """(B,) dB of pictures in [0, 1]; 100 where they are equal."""
+    return -10 * (found - truth).square().flatten(1).mean(1).clamp(min=1e-10).log10().cpu()
+
+
+def ssim(found: Tensor, truth: Tensor) -> Tensor:
+    """(B,) structural similarity of the grey pictures, Wang et al. 2004, without padding."""
+    luma = torch.tensor([0.299, 0.587, 0.114], device=found.device)[:, None, None]
+    grey = [(x.float() * luma).sum(1).cpu().numpy() for x in (found, truth)]
+    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    rows = [
+        structural_similarity(a, b, data_range=1, **options) for a, b in zip(*grey, strict=True)
+    ]
+    return torch.tensor(rows, dtype=torch.float32)
 
 
 def strip(net: Learner, batch: Batch, path: Path, *, bf16: bool, rows: int = 8) -> None:
-    """PNG, one row a pair: source, driving, moved source, result, paint's share, occlusion.
+    """PNG, a row for each pair: source, driving, warped source, result, alpha, occlusion.
 
-    Learned keypoints are drawn into the first two, each in a colour of its own.
+    Learned keypoints are drawn on the first two pictures, each in its own colour.
     """
 
     def first(points: Points | None) -> Points | None:
@@ -196,7 +210,7 @@ def strip(net: Learner, batch: Batch, path: Path, *, bf16: bool, rows: int = 8) 
     part = at_device(part, next(net.parameters()).device)
     learned = run(net, part, bf16=bf16)
     painted, shown = learned.result.painted, learned.result.motion.occlusion
-    shown = losses.functional.interpolate(shown, part.source.shape[2:], mode="bilinear")
+    shown = functional.interpolate(shown, part.source.shape[2:], mode="bilinear")
     columns = [_image(part.source), _image(part.driving), _image(painted.warped)]
     columns.append(_image(painted.picture))
     columns += [_image(x.expand(-1, 3, -1, -1)) for x in (painted.alpha, shown)]

@@ -1,9 +1,9 @@
 """Augmentation of a pair of frames and their keypoints: view, colour, noise.
 
-A view is one affine in normalised coordinates, the same for both frames, so keypoints follow it
-exactly: places by the affine, Jacobians by its linear part. A mirrored picture also swaps left and
-right keypoints, and mirrors the canonical face that the Jacobians start from. A close-up is a
-window of the frames as they are cached, without shrinking, under that view.
+The view is one affine in normalised coordinates, the same for both frames, so keypoints follow it
+exactly: places by the affine, Jacobians by its linear part. Mirroring also swaps left and right
+keypoints, and mirrors the canonical face that the Jacobians map from. A close-up is a window of the
+cached frames at their own resolution, under that view.
 """
 
 from __future__ import annotations
@@ -65,9 +65,9 @@ class Augment:
     point_noise: float = 0.06
     """Standard deviation of a keypoint's place in units of its reach, in half of the pairs."""
     jacobian_noise: float = 0.03
-    """Of a Jacobian, relative."""
+    """Standard deviation of a Jacobian's error, relative."""
     offset_norm: float = 0.005
-    """Standard deviation of an error that all of a picture's keypoints share."""
+    """Standard deviation of an error that all keypoints of a picture share, normalised."""
 
 
 NONE = Augment(
@@ -78,18 +78,18 @@ NONE = Augment(
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """One draw of everything that both frames share."""
+class PairTransform:
+    """The random view, colour and kind of noise of a pair, the same for both frames."""
 
     view: Array  # (2, 3) float32, new place from old, normalised
     is_flipped: bool
     colour: Array  # (3, 4) float32 on RGB in [0, 1]
     noise: str  # gaussian, salt_pepper, speckle or ""
     augment: Augment
-    off_centre: Array | None = None  # (2,) of a close-up, in units of its side; None for none
+    off_centre: Array | None = None  # (2,) jitter of a close-up, in sides; None: no close-up
 
 
-def draw_look(augment: Augment, rng: np.random.Generator) -> Look:
+def draw_transform(augment: Augment, rng: np.random.Generator) -> PairTransform:
     """A random view, colour and noise."""
     is_flipped = bool(rng.random() < augment.flip)
     angle = np.deg2rad(rng.uniform(-1, 1) * augment.turn_deg)
@@ -105,27 +105,27 @@ def draw_look(augment: Augment, rng: np.random.Generator) -> Look:
     noise, off = _draw_noise(augment, rng), None
     if augment.close_up and rng.random() < augment.close_up:
         off = rng.uniform(-1, 1, 2) * _OFF_CENTRE
-    return Look(view, is_flipped, colour, noise, augment, off)
+    return PairTransform(view, is_flipped, colour, noise, augment, off)
 
 
-def closer(look: Look, about: Array, size: int, side: int) -> Look:
-    """The look of a close-up: a window of size x size pixels of frames of side x side.
+def close_up_of(transform: PairTransform, about: Array, size: int, side: int) -> PairTransform:
+    """The transform with a close-up's window, size x size pixels of frames of side x side.
 
-    about: (P, 2) normalised places of the frame in whose middle the window is, as far as it stays
-    inside. It lies on whole pixels, so that a view that changes nothing resamples nothing.
+    about: (P, 2) normalised; the window is centred on their bounding box as far as it stays inside
+    the frame. It lies on whole pixels, so that a view that changes nothing resamples nothing.
     """
-    if look.off_centre is None:
-        raise ValueError("closer: expected the look of a close-up, got another; draw one")
+    if transform.off_centre is None:
+        raise ValueError("close_up_of: expected the transform of a close-up, got another; draw one")
     middle = (about.min(0) + about.max(0)) / 2
-    corner_px = (middle + 1) * (side / 2) + (look.off_centre - 0.5) * size
+    corner_px = (middle + 1) * (side / 2) + (transform.off_centre - 0.5) * size
     corner_px = np.clip(np.round(corner_px), 0, side - size)
     middle = (2 * corner_px + size) / side - 1
     zoom = side / size
-    linear = look.view[:, :2] * zoom
-    view = np.column_stack([linear, look.view[:, 2] - linear @ middle]).astype(np.float32)
+    linear = transform.view[:, :2] * zoom
+    view = np.column_stack([linear, transform.view[:, 2] - linear @ middle]).astype(np.float32)
     # errors of keypoints stay the same number of the frame's pixels
-    augment = replace(look.augment, offset_norm=look.augment.offset_norm * zoom)
-    return replace(look, view=view, augment=augment)
+    augment = replace(transform.augment, offset_norm=transform.augment.offset_norm * zoom)
+    return replace(transform, view=view, augment=augment)
 
 
 def _draw_noise(augment: Augment, rng: np.random.Generator) -> str:
@@ -136,13 +136,13 @@ def _draw_noise(augment: Augment, rng: np.random.Generator) -> str:
 
 
 def draw_colour(most: float, rng: np.random.Generator) -> Array:
-    """A (3, 4) colour change of at most that brightness, contrast, saturation; a third for hue."""
+    """A random (3, 4) matrix: contrast and saturation up to ``most``, less of brightness, hue."""
     bright, contrast, saturation = rng.uniform(-most, most, 3)
     return colour_matrix(bright / 2, contrast, saturation, rng.uniform(-most, most) / 3)
 
 
 def colour_matrix(brightness: float, contrast: float, saturation: float, hue: float) -> Array:
-    """(3, 4) float32 on RGB in [0, 1]: changes of each, 0 for none; hue in radians."""
+    """(3, 4) float32 for RGB in [0, 1]; each argument is a change, 0 for none; hue in radians."""
     grey = np.tile(_LUMA, (3, 1))
     axis = np.ones(3) / np.sqrt(3)
     cross = np.cross(np.eye(3), axis)
@@ -152,18 +152,18 @@ def colour_matrix(brightness: float, contrast: float, saturation: float, hue: fl
     return np.column_stack([matrix, np.full(3, brightness - 0.5 * contrast)]).astype(np.float32)
 
 
-def recoloured(
-    images: list[Array], look: Look, rng: np.random.Generator, size: int | None = None
+def transform_frames(
+    images: list[Array], transform: PairTransform, rng: np.random.Generator, size: int | None = None
 ) -> list[Array]:
-    """uint8 frames in the drawn view and colours, (S, S, 3) float32 in [0, 1].
+    """uint8 frames in the view, with its colours and noise: (S, S, 3) float32 in [0, 1].
 
     size: S, where it is not the side of the frames.
     """
     side: int = images[0].shape[0]
     size = side if size is None else size
     # pixel = (norm + 1) size / 2 - 1/2, so the view in pixels keeps its linear part, but for size
-    linear = look.view[:, :2] * (size / side)
-    shift = (size / 2 - 0.5) + size / 2 * look.view[:, 2] - linear @ np.full(2, side / 2 - 0.5)
+    linear = transform.view[:, :2] * (size / side)
+    shift = (size / 2 - 0.5) + size / 2 * transform.view[:, 2] - linear @ np.full(2, side / 2 - 0.5)
     matrix = np.column_stack([linear, shift])
     out = []
     for image in images:
@@ -171,49 +171,51 @@ def recoloured(
             image = cv2.warpAffine(
                 image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
             )
-        found = cv2.transform(image.astype(np.float32) / 255, look.colour)
-        out.append(np.clip(_noisy(found, look, rng), 0, 1))
+        found = cv2.transform(image.astype(np.float32) / 255, transform.colour)
+        out.append(np.clip(_noisy(found, transform, rng), 0, 1))
     return out
 
 
-def _noisy(image: Array, look: Look, rng: np.random.Generator) -> Array:
-    """The frame with noise of the drawn kind: the kind is the pair's, the pixels' are its own."""
-    augment = look.augment
-    if look.noise == "gaussian":
+def _noisy(image: Array, transform: PairTransform, rng: np.random.Generator) -> Array:
+    """The frame with noise: both frames of a pair have the same kind, but different noise."""
+    augment = transform.augment
+    if transform.noise == "gaussian":
         noise = rng.standard_normal(image.shape, np.float32)
         return image + noise * np.float32(augment.gaussian)
-    if look.noise == "speckle":
+    if transform.noise == "speckle":
         noise = rng.standard_normal(image.shape, np.float32)
         return image * (1 + noise * np.float32(augment.speckle))
-    if look.noise == "salt_pepper":
+    if transform.noise == "salt_pepper":
         drawn = rng.random(image.shape[:2], np.float32)
         image[drawn < augment.salt_pepper / 2] = 0
         image[drawn > 1 - augment.salt_pepper / 2] = 1
     return image
 
 
-def turned_points(rows: Array, look: Look, layout: Layout, rng: np.random.Generator) -> Array:
-    """Keypoints (K, 6) in the drawn view, with noise of their own."""
+def transform_keypoints(
+    rows: Array, transform: PairTransform, layout: Layout, rng: np.random.Generator
+) -> Array:
+    """Keypoints (K, 6) in the view, with noise of their own."""
     xy, jacobian = rows[:, :2], rows[:, 2:].reshape(-1, 2, 2)
-    linear, shift = look.view[:, :2], look.view[:, 2]
+    linear, shift = transform.view[:, :2], transform.view[:, 2]
     xy, jacobian = xy @ linear.T + shift, linear @ jacobian
-    if look.is_flipped:
+    if transform.is_flipped:
         xy, jacobian = xy[layout.mirror], (jacobian @ _MIRROR)[layout.mirror]
     if rng.random() < 0.5:
-        xy, jacobian = _disturbed(xy, jacobian, look.augment, layout, rng)
+        xy, jacobian = _disturbed(xy, jacobian, transform.augment, layout, rng)
     return np.concatenate([xy, jacobian.reshape(-1, 4)], 1).astype(np.float32)
 
 
-def turned_affine(affine: Array, look: Look) -> Array:
-    """(2, 3) float32: a map between two frames, source <- driving, in the drawn view of both."""
-    view, whole = geometry.homogeneous(look.view), geometry.homogeneous(affine)
+def transform_affine(affine: Array, transform: PairTransform) -> Array:
+    """(2, 3) float32: an affine between the frames, source <- driving, with both in the view."""
+    view, whole = geometry.homogeneous(transform.view), geometry.homogeneous(affine)
     return (view @ whole @ np.linalg.inv(view))[:2].astype(np.float32)
 
 
 def _disturbed(
     xy: Array, jacobian: Array, augment: Augment, layout: Layout, rng: np.random.Generator
 ) -> tuple[Array, Array]:
-    """Errors as trackers make them: small where a keypoint is small, and some shared by all."""
+    """Errors like those of trackers: in proportion to the reach, plus an error shared by all."""
     size = np.sqrt(np.abs(np.linalg.det(jacobian)).mean())
     amount = augment.point_noise * layout.reach[:, None] * size
     xy = xy + rng.normal(0, 1, xy.shape) * amount + rng.normal(0, augment.offset_norm, 2)

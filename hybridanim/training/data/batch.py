@@ -16,25 +16,25 @@ from hybridanim.types import Array
 
 
 class Batch(NamedTuple):
-    """Pairs of frames; pictures (B, 3, S, S) float32 in [0, 1]; pictures alone have no points."""
+    """Pairs of frames, (B, 3, S, S) float32 in [0, 1]; without given keypoints, no points."""
 
     source: Tensor
     driving: Tensor
     source_points: Points | None = None
     driving_points: Points | None = None
-    background: Tensor | None = None  # (B, 2, 3) float32 norm, source <- driving, beside points
-    optical: Tensor | None = None  # (B, 3, S/4, S/4), see DenseMotion; added by training_flow
+    background: Tensor | None = None  # (B, 2, 3) float32, source <- driving, normalised
+    optical: Tensor | None = None  # (B, 3, S/4, S/4), see DenseMotion; added by flow_teacher
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What data needs to know about the keypoints; (K,) where nothing else is said."""
+    """What the data needs to know about keypoints; arrays are (K,) unless stated otherwise."""
 
-    mirror: Array  # int, the same keypoint in the mirrored picture
-    reach: Array  # float32, canonical face units: how exact its place is
-    follow: Array  # float32, share of the head's motion it takes
+    mirror: Array  # int, index of the same keypoint in the mirrored picture
+    reach: Array  # float32, sigma in units of the canonical face
+    follow: Array  # float32, share of the head's motion that the keypoint takes
     watched: Array  # bool, lids and lips
-    opening: Array  # (3, 4) int, of mouth and eyes: left corner, right corner, above, below
+    opening: Array  # (3, 4) int, mouth and eyes: left corner, right corner, above, below
 
     @property
     def count(self) -> int:
@@ -55,7 +55,7 @@ def anchor_layout() -> Layout:
 
 
 def collate(rows: list[tuple[Array, ...]]) -> Batch:
-    """Samples of ``pair`` to one batch."""
+    """Results of ``pairs.pair`` to one batch."""
     source, driving, *more = (np.stack(part) for part in zip(*rows, strict=True))
     pictures = as_pictures(source), as_pictures(driving)
     if not more:

@@ -18,7 +18,15 @@ import numpy as np
 from hybridanim import geometry
 from hybridanim.types import Array
 
-from .augment import Augment, Look, closer, draw_look, recoloured, turned_affine, turned_points
+from .augment import (
+    Augment,
+    PairTransform,
+    close_up_of,
+    draw_transform,
+    transform_affine,
+    transform_frames,
+    transform_keypoints,
+)
 from .batch import Batch, Layout, collate
 from .cache import DETECTED, PER_FRAME, TEACHER, TRACKED, Clip
 
@@ -65,16 +73,16 @@ class Pairs:
         """Pairs at size x size pixels: that many, or these rows of the step's batch."""
         rows = range(rows) if isinstance(rows, int) else rows
         draws = (np.random.default_rng([self._seed, step, i]) for i in rows)
-        return collate([self._pair(rng, size) for rng in draws])
+        return collate([self._draw(rng, size) for rng in draws])
 
-    def _pair(self, rng: np.random.Generator, size: int) -> tuple[Array, ...]:
+    def _draw(self, rng: np.random.Generator, size: int) -> tuple[Array, ...]:
         person = self._people[rng.integers(len(self._people))]
         number = person[rng.integers(len(person))]
         clip = self._clips[number]
         if self._layout is None:
             numbers = self._reversed(self._two_seen(clip.frames, rng), rng)
-            look = draw_look(self._augment, rng)
-            return pair(clip, None, numbers, None, size=size, look=look, rng=rng)
+            transform = draw_transform(self._augment, rng)
+            return pair(clip, None, numbers, None, size=size, transform=transform, rng=rng)
         names = sorted(name for name in clip.points if name in self._sets or not self._sets)
         name = names[rng.integers(len(names))]
         if (number, name) in self._extremes and rng.random() < self._augment.opposite:
@@ -82,14 +90,14 @@ class Pairs:
         else:
             two = self._two(clip.points[name], self._layout.watched, rng)
         numbers = self._reversed(two, rng)
-        look = draw_look(self._augment, rng)
-        return pair(clip, name, numbers, self._layout, size=size, look=look, rng=rng)
+        transform = draw_transform(self._augment, rng)
+        return pair(clip, name, numbers, self._layout, size=size, transform=transform, rng=rng)
 
     def _reversed(self, numbers: tuple[int, int], rng: np.random.Generator) -> tuple[int, int]:
         return (numbers[1], numbers[0]) if rng.random() < self._augment.reverse else numbers
 
     def _two_seen(self, frames: Array, rng: np.random.Generator) -> tuple[int, int]:
-        """Any frame, and mostly the least like it of a few: things are often still."""
+        """A random frame, and mostly the most different one of a few candidates."""
         a, others = int(rng.integers(len(frames))), rng.integers(len(frames), size=self._candidates)
         if rng.random() < 0.3:
             return a, int(others[0])
@@ -99,7 +107,7 @@ class Pairs:
         return a, int(others[np.argmax(apart)])
 
     def _two_opposite(self, key: tuple[int, str], rng: np.random.Generator) -> tuple[int, int]:
-        """A frame with mouth or eyes hardly open, and one with them wide open."""
+        """A frame in which mouth or eyes are least open, and one in which they are most open."""
         what = _MOUTH if rng.random() < _MOUTHS else _EYES
         least, most = self._extremes[key][what]
         return int(rng.choice(least)), int(rng.choice(most))
@@ -126,29 +134,29 @@ def pair(
     layout: Layout | None,
     *,
     size: int,
-    look: Look | None = None,
+    transform: PairTransform | None = None,
     rng: np.random.Generator | None = None,
 ) -> tuple[Array, ...]:
-    """Two frames (S, S, 3) float32 in [0, 1] and their keypoints (K, 6): source, driving.
+    """Source and driving frame (S, S, 3) float32 in [0, 1], their keypoints (K, 6), background.
 
-    Then how what is behind has moved, (2, 3) float32, source <- driving, normalised. Without a
-    keypoint set, or a layout, the frames alone. A close-up shows both in the same window,
-    round the driver's lids and lips.
+    The background is the affine of its motion, (2, 3) float32, source <- driving, normalised.
+    Without a keypoint set or a layout the frames alone. A close-up shows both frames in the same
+    window, round the lids and lips of the driving frame.
     """
-    rows = [] if points is None or layout is None else rows_of(clip, points, numbers, layout)
+    rows = [] if points is None or layout is None else pair_keypoints(clip, points, numbers, layout)
     images, side = [np.asarray(clip.frames[number]) for number in numbers], clip.frames.shape[1]
-    if look is None or rng is None:
+    if transform is None or rng is None:
         plain = [shrunk(image, size).astype(np.float32) / 255 for image in images]
-        return (*plain, *rows, behind(clip, numbers)) if rows else tuple(plain)
-    if look.off_centre is not None and rows and layout is not None and size < side:
-        look = closer(look, rows[1][layout.watched, :2], size, side)
+        return (*plain, *rows, background_motion(clip, numbers)) if rows else tuple(plain)
+    if transform.off_centre is not None and rows and layout is not None and size < side:
+        transform = close_up_of(transform, rows[1][layout.watched, :2], size, side)
     else:
         images = [shrunk(image, size) for image in images]
-    images = recoloured(images, look, rng, size)
+    images = transform_frames(images, transform, rng, size)
     if not rows or layout is None:
         return tuple(images)
-    rows = [turned_points(row, look, layout, rng) for row in rows]
-    return *images, *rows, turned_affine(behind(clip, numbers), look)
+    rows = [transform_keypoints(row, transform, layout, rng) for row in rows]
+    return *images, *rows, transform_affine(background_motion(clip, numbers), transform)
 
 
 def shrunk(image: Array, size: int) -> Array:
@@ -158,26 +166,28 @@ def shrunk(image: Array, size: int) -> Array:
     return cv2.resize(np.asarray(image), (size, size), interpolation=cv2.INTER_AREA)
 
 
-def rows_of(clip: Clip, points: str, numbers: tuple[int, int], layout: Layout) -> list[Array]:
-    """Keypoints (K, 6) of source and driving as the program would get them from this set."""
+def pair_keypoints(
+    clip: Clip, points: str, numbers: tuple[int, int], layout: Layout
+) -> list[Array]:
+    """Keypoints (K, 6) of source and driving frame as the program would get them at run time."""
     before, after = (clip.points[points][number, :, :6].copy() for number in numbers)
     if clip.is_exact:
         return [before, after]
-    if points in (TEACHER, PER_FRAME, DETECTED):  # neck and shoulders ride with the head there
-        held = held_back(before, after, layout.follow)
-        return [before, _with_body(clip, numbers, before, held, layout.follow < 1)]
+    if points in (TEACHER, PER_FRAME, DETECTED):  # there, neck and shoulders follow the head
+        damped = damped_motion(before, after, layout.follow)
+        return [before, _with_body(clip, numbers, before, damped, layout.follow < 1)]
     per_frame = clip.points.get(PER_FRAME)
     if points == TRACKED and per_frame is not None:
         source = per_frame[numbers[0], :, :6].copy()
         if np.isfinite(source).all():
-            return [source, carried_over(source, before, after)]
+            return [source, transferred_motion(source, before, after)]
     return [before, after]
 
 
 def _with_body(
     clip: Clip, numbers: tuple[int, int], source: Array, driving: Array, body: Array
 ) -> Array:
-    """Driving keypoints (K, 6) with the body where the program's tracker has carried it."""
+    """Driving keypoints (K, 6) with the body where the classical tracker has followed it to."""
     if TRACKED not in clip.points:
         return driving
     start, end = (clip.points[TRACKED][number, body, :6] for number in numbers)
@@ -192,8 +202,8 @@ def _with_body(
     return out
 
 
-def behind(clip: Clip, numbers: tuple[int, int]) -> Array:
-    """(2, 3) float32 norm, source <- driving: how what is behind has moved."""
+def background_motion(clip: Clip, numbers: tuple[int, int]) -> Array:
+    """(2, 3) float32, source <- driving, normalised: the affine motion of the background."""
     if clip.background is None:
         return np.eye(2, 3, dtype=np.float32)
     rows = [clip.background[number, 0] for number in numbers]
@@ -202,8 +212,8 @@ def behind(clip: Clip, numbers: tuple[int, int]) -> Array:
     return (source @ np.linalg.inv(driving))[:2].astype(np.float32)
 
 
-def carried_over(source: Array, before: Array, after: Array) -> Array:
-    """The source's keypoints (K, 6) moved as the driver's went from before to after."""
+def transferred_motion(source: Array, before: Array, after: Array) -> Array:
+    """Source keypoints (K, 6) with the driver's motion from ``before`` to ``after``."""
     out = source.copy()
     out[:, :2] += after[:, :2] - before[:, :2]
     at_source, at_before, at_after = (
@@ -213,8 +223,8 @@ def carried_over(source: Array, before: Array, after: Array) -> Array:
     return out
 
 
-def held_back(source: Array, driving: Array, follow: Array) -> Array:
-    """Driving keypoints (K, 6) of which each takes only its share of the motion from the source."""
+def damped_motion(source: Array, driving: Array, follow: Array) -> Array:
+    """Driving keypoints (K, 6), each with a share, follow (K,), of the motion from the source."""
     out = driving.copy()
     share = follow[:, None]
     out[:, :2] = source[:, :2] + share * (driving[:, :2] - source[:, :2])
@@ -225,8 +235,11 @@ def held_back(source: Array, driving: Array, follow: Array) -> Array:
     return out
 
 
-def measured(xy: Array, rows: Array) -> Array:
-    """(N, 2) openings of mouth and eyes, of keypoints (N, K, 2); nan where there are none.
+def openings(xy: Array, rows: Array) -> Array:
+    """(N, 2) openings of mouth and eyes of keypoints (N, K, 2); nan where keypoints are nan.
+
+    The signed distance between the keypoints above and below, across the line through the corners,
+    in units of that line's length: independent of the head's rotation, place and size.
 
     rows: (3, 4), keypoints of mouth, left and right eye: left corner, right corner, above, below.
     """
@@ -238,11 +251,11 @@ def measured(xy: Array, rows: Array) -> Array:
 
 
 def extremes(points: Array, rows: Array) -> tuple[tuple[Array, Array], ...]:
-    """Numbers of the least and the most open frames of a clip, for the mouth and for the eyes.
+    """Indices of the least and the most open frames of a clip, for the mouth and for the eyes.
 
     points: (N, K, 2 or more), x and y first; frames in which any number is nan are left out.
     """
     usable = np.flatnonzero(np.isfinite(points).all((1, 2)))
     count = max(1, int(_EXTREME * len(usable)))
-    order = np.argsort(measured(points[usable, :, :2], rows), axis=0, kind="stable")
+    order = np.argsort(openings(points[usable, :, :2], rows), axis=0, kind="stable")
     return tuple((usable[part[:count]], usable[part[-count:]]) for part in order.T)

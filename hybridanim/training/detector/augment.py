@@ -1,7 +1,7 @@
-"""One training window: where it lies, how it is lit and spoilt, and what covers it.
+"""Augmentation of one training window: its view, colours, degradation and occluders.
 
-What happens at run time happens here: windows that are off by some of the head, turned heads,
-strange light, cheap cameras, hands before the face, a person in another place.
+It covers what the detector meets at run time: windows that are displaced against the head, rolled
+heads, unusual light, cheap cameras, hands in front of the face, other backgrounds.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _BORDERS = (cv2.BORDER_REPLICATE, cv2.BORDER_REFLECT_101, cv2.BORDER_CONSTANT)
 
 @dataclass(frozen=True)
 class WindowAugment:
-    """How far the training windows go beyond what the tracker will show."""
+    """How strongly the training windows are augmented: more than the tracker's own errors."""
 
     flip: float = 0.5
     """Share of mirrored windows."""
@@ -31,21 +31,21 @@ class WindowAugment:
     grow: tuple[float, float] = (0.8, 1.25)
     """Smallest and largest error of the window's size; most are small."""
     roll_deg: float = 38.0
-    """Largest turn of the picture; most are small."""
+    """Largest rotation of the picture; most are small."""
     shear: float = 0.06
-    """Largest stretch and shear: other shapes of face."""
+    """Largest stretch and shear, for other shapes of faces."""
     colour: float = 0.3
     """Largest change of brightness, contrast and saturation; a third of it for hue."""
-    cover: float = 0.2
-    """Share of windows with something before the face."""
-    spoil: float = 0.4
+    occlude: float = 0.2
+    """Share of windows with an occluder in front of the face."""
+    degrade: float = 0.4
     """Share of windows that are blurred, shrunk, grey, unevenly lit, compressed or noisy."""
-    empty: float = 0.04
-    """Share of windows whose face is covered up: they teach doubt."""
+    cover_face: float = 0.04
+    """Share of windows whose whole face is covered: there the heatmaps shall be wide."""
 
 
 PLAIN = WindowAugment(0, 0, (1, 1), 0, 0, 0, 0, 0, 0)
-"""The window as it is."""
+"""No augmentation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +59,9 @@ class View:
 def draw_view(
     head: HeadBox, side_px: int, augment: WindowAugment, rng: np.random.Generator
 ) -> View:
-    """A window of 2.5 heads round the head, off by what the augmentation allows.
+    """A random view: a window of 2.5 heads round the head, displaced within ``augment``.
 
-    head: in pixels of a frame of side_px; the head may end up shifted, scaled, rolled, sheared.
+    head: in pixels of a frame of side_px; in the window it may be shifted, scaled, rolled, sheared.
     """
     size = 2 * head.size_px / side_px
     middle = (np.array(head.center_xy_px) + 0.5) * 2 / side_px - 1
@@ -75,8 +75,8 @@ def draw_view(
         turn_deg -= rng.uniform(0, 1) * head.roll_deg
     a = np.deg2rad(turn_deg)
     turn = np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]])
-    bend = np.eye(2) + rng.uniform(-1, 1, (2, 2)) * augment.shear
-    linear = turn @ bend * (2 / (keypoints.CROP_HEADS * size * grow))
+    deform = np.eye(2) + rng.uniform(-1, 1, (2, 2)) * augment.shear
+    linear = turn @ deform * (2 / (keypoints.CROP_HEADS * size * grow))
     is_flipped = bool(rng.random() < augment.flip)
     if is_flipped:
         linear = linear @ _MIRROR
@@ -85,8 +85,8 @@ def draw_view(
     return View(np.column_stack([linear, place - linear @ middle]), is_flipped)
 
 
-def seen_rows(rows: Array, view: View, mirror: Array) -> Array:
-    """Keypoints (K, 6) of the frame in the window: exact."""
+def keypoints_in_view(rows: Array, view: View, mirror: Array) -> Array:
+    """Keypoints (K, 6) of the frame, (K, 6) in the window; exact."""
     linear, shift = view.matrix[:, :2], view.matrix[:, 2]
     xy = rows[:, :2] @ linear.T + shift
     jacobian = linear @ rows[:, 2:6].reshape(-1, 2, 2)
@@ -96,7 +96,7 @@ def seen_rows(rows: Array, view: View, mirror: Array) -> Array:
 
 
 def cut(frame: Array, view: View, size: int, border: int = cv2.BORDER_REPLICATE) -> Array:
-    """(size, size, 3) uint8 of a square frame in the view, without aliasing."""
+    """The view of a square frame, (size, size, 3) uint8, without aliasing."""
     side = frame.shape[0]
     linear = view.matrix[:, :2] * (size / side)  # window pixels from frame pixels
     scale = float(np.sqrt(abs(np.linalg.det(linear))))
@@ -118,10 +118,10 @@ def cut(frame: Array, view: View, size: int, border: int = cv2.BORDER_REPLICATE)
     )
 
 
-def behind(frame: Array, view: View, window: Array, other: Array, kind: float) -> Array:
-    """What lies beyond the frame: its repeated border, its mirror image, or another picture.
+def fill_outside(frame: Array, view: View, window: Array, other: Array, kind: float) -> Array:
+    """The window with what lies outside the frame filled: border, mirror image or other picture.
 
-    kind: in [0, 1), the draw that decides; window: with the repeated border.
+    kind: random number in [0, 1) that decides; window: the view with the border repeated.
     """
     if kind < 0.45:
         return window
@@ -133,8 +133,8 @@ def behind(frame: Array, view: View, window: Array, other: Array, kind: float) -
     return np.clip(mixed + 0.5, 0, 255).astype(np.uint8)
 
 
-def covered(window: Array, other: Array, rng: np.random.Generator, most: int = 2) -> Array:
-    """Something before the face: a hand-like shape in its own colour, or a piece of a picture."""
+def occluded(window: Array, other: Array, rng: np.random.Generator, most: int = 2) -> Array:
+    """The window with one or more hand-like occluders, in skin colour or of another picture."""
     size = len(window)
     out = window
     for _ in range(rng.integers(1, most + 1)):
@@ -149,12 +149,12 @@ def covered(window: Array, other: Array, rng: np.random.Generator, most: int = 2
             points = [tuple(int(v) for v in p) for p in (middle, end)]
             cv2.line(mask, points[0], points[1], 255, max(2, int(0.05 * size)))
         soft = cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.4, 1.5))[..., None] / np.float32(255)
-        out = out + soft * (_cover_texture(window, other, rng) - out)
+        out = out + soft * (_occluder_texture(window, other, rng) - out)
     return np.clip(out + 0.5, 0, 255).astype(np.uint8)
 
 
-def _cover_texture(window: Array, other: Array, rng: np.random.Generator) -> Array:
-    """(S, S, 3) float32: the face's own colour, unevenly lit, or the other picture."""
+def _occluder_texture(window: Array, other: Array, rng: np.random.Generator) -> Array:
+    """(S, S, 3) float32: the colour of the face with uneven light, or the other picture."""
     if rng.random() < 0.4:
         return other.astype(np.float32)
     size = len(window)
@@ -164,8 +164,8 @@ def _cover_texture(window: Array, other: Array, rng: np.random.Generator) -> Arr
     return (skin + waves[..., None]).astype(np.float32)
 
 
-def hidden(window: Array, other: Array) -> Array:
-    """The face's whole region replaced: the other picture's far corner, blown up."""
+def face_covered(window: Array, other: Array) -> Array:
+    """The window with the whole face replaced by an enlarged corner of the other picture."""
     size = len(window)
     corner = other[: size // 3, : size // 3]
     patch = cv2.resize(corner, (size, size), interpolation=cv2.INTER_LINEAR)
@@ -175,8 +175,8 @@ def hidden(window: Array, other: Array) -> Array:
     return (window + mask * (patch.astype(np.float32) - window)).astype(np.uint8)
 
 
-def recoloured(window: Array, augment: WindowAugment, rng: np.random.Generator) -> Array:
-    """uint8 to float32 in [0, 1] in other light and colours; grey now and then."""
+def colour_jittered(window: Array, augment: WindowAugment, rng: np.random.Generator) -> Array:
+    """uint8 to float32 in [0, 1] with random colours and gamma, sometimes grey."""
     if not augment.colour:
         return window.astype(np.float32) / 255
     found = cv2.transform(window.astype(np.float32) / 255, draw_colour(augment.colour, rng))
@@ -190,8 +190,8 @@ def recoloured(window: Array, augment: WindowAugment, rng: np.random.Generator) 
 
 
 @dataclass(frozen=True, slots=True)
-class Spoil:
-    """One draw of how a camera and a codec spoil a picture; the same for near frames."""
+class Degradation:
+    """Random degradation by a camera and a codec; the same for both frames of a pair."""
 
     blur_px: float
     shrink: float
@@ -200,12 +200,12 @@ class Spoil:
     noise: float
 
 
-def draw_spoil(augment: WindowAugment, rng: np.random.Generator) -> Spoil:
-    """Mostly one or two of the faults at a time."""
-    if rng.random() >= augment.spoil:
-        return Spoil(0, 1, np.zeros(2), 0, 0)
+def draw_degradation(augment: WindowAugment, rng: np.random.Generator) -> Degradation:
+    """Mostly one or two faults at a time."""
+    if rng.random() >= augment.degrade:
+        return Degradation(0, 1, np.zeros(2), 0, 0)
     has = rng.random(5) < 0.35
-    return Spoil(
+    return Degradation(
         float(has[0] * rng.uniform(0.4, 1.4)),
         float(np.exp(has[1] * rng.uniform(0, 1.1))),
         has[2] * rng.normal(0, 0.3, 2),
@@ -214,24 +214,24 @@ def draw_spoil(augment: WindowAugment, rng: np.random.Generator) -> Spoil:
     )
 
 
-def spoiled(window: Array, spoil: Spoil, rng: np.random.Generator) -> Array:
-    """float32 in [0, 1] with these faults; the noise is new every time."""
+def degraded(window: Array, fault: Degradation, rng: np.random.Generator) -> Array:
+    """float32 in [0, 1] with these faults; noise is drawn from ``rng``."""
     size = len(window)
-    if spoil.slope.any():
+    if fault.slope.any():
         x = np.linspace(-1, 1, size, dtype=np.float32)
-        light = 1 + spoil.slope[0] * x[None] + spoil.slope[1] * x[:, None]
+        light = 1 + fault.slope[0] * x[None] + fault.slope[1] * x[:, None]
         window = np.clip(window * np.maximum(light, 0.2)[..., None].astype(np.float32), 0, 1)
-    if spoil.shrink > 1:
-        less = max(24, round(size / spoil.shrink))
+    if fault.shrink > 1:
+        less = max(24, round(size / fault.shrink))
         window = cv2.resize(window, (less, less), interpolation=cv2.INTER_AREA)
         window = cv2.resize(window, (size, size), interpolation=cv2.INTER_LINEAR)
-    if spoil.blur_px:
-        window = cv2.GaussianBlur(window, (0, 0), spoil.blur_px)
-    if spoil.noise:
-        window = window + rng.standard_normal(window.shape, np.float32) * np.float32(spoil.noise)
+    if fault.blur_px:
+        window = cv2.GaussianBlur(window, (0, 0), fault.blur_px)
+    if fault.noise:
+        window = window + rng.standard_normal(window.shape, np.float32) * np.float32(fault.noise)
         window = np.clip(window, 0, 1)
-    if spoil.quality:
+    if fault.quality:
         coded = (255 * window + 0.5).astype(np.uint8)
-        _, data = cv2.imencode(".jpg", coded, [cv2.IMWRITE_JPEG_QUALITY, spoil.quality])
+        _, data = cv2.imencode(".jpg", coded, [cv2.IMWRITE_JPEG_QUALITY, fault.quality])
         window = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.float32) / 255
     return window

@@ -1,7 +1,6 @@
-"""Detected keypoints and the truth -> loss: place, affine, openings, steadiness and doubt.
+"""Detected and true keypoints -> loss: places, Jacobians, openings, motion, heatmap widths.
 
-All lengths are in units of the canonical face as it lies in the window, so a larger face does not
-count more.
+All lengths are in units of the face in the window, so that a large face does not count more.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from hybridanim.networks.keypoint_detector import Detection
 from hybridanim.runtime.detector import CELLS_BASE
 from hybridanim.training.config import DistillLosses
 
-from .windows import Windows, opening_pairs
+from .windows import Windows, distance_pairs
 
 _SOFT = 0.003  # of the face: errors below it count squared
 _USUAL_REACH = 0.09
@@ -28,7 +27,7 @@ class DistillObjective:
     def __init__(self, weights: DistillLosses) -> None:
         self._weights = weights
         self._importance = torch.from_numpy((_USUAL_REACH / REACH_BOX) ** 0.7)
-        self._openings = torch.from_numpy(opening_pairs())
+        self._openings = torch.from_numpy(distance_pairs())
 
     def __call__(self, batch: Windows, found: Detection) -> tuple[Tensor, dict[str, Tensor]]:
         """Weighted sum, and each term by the name of its weight."""
@@ -39,28 +38,28 @@ class DistillObjective:
         terms = {
             "place": _mean(_soft_length(off) * self._importance, shown),
             "jacobian": _mean(relative_error(found.points.jacobian, truth.jacobian), shown),
-            "opening": _mean(_soft_length(self._between(off)), shown),
-            "motion": self._steps(off, batch),
-            "spread": self._doubt(found.spread, off.detach() * scale[:, None, None], batch),
+            "opening": _mean(_soft_length(self._between_ends(off)), shown),
+            "motion": self._motion_error(off, batch),
+            "spread": self._spread_error(found.spread, off.detach() * scale[:, None, None], batch),
         }
         total = sum(getattr(self._weights, name) * term for name, term in terms.items())
         assert isinstance(total, Tensor)
         return total, terms
 
-    def _between(self, off: Tensor) -> Tensor:
-        """(B, P, 2): error of one end of an opening less that of the other."""
+    def _between_ends(self, off: Tensor) -> Tensor:
+        """(B, P, 2): error of the vector between the two ends of an opening."""
         return off[:, self._openings[:, 0]] - off[:, self._openings[:, 1]]
 
-    def _steps(self, off: Tensor, batch: Windows) -> Tensor:
-        """Change of the error between the two frames of a pair."""
+    def _motion_error(self, off: Tensor, batch: Windows) -> Tensor:
+        """Change of the places' error between the two frames of a pair."""
         if not batch.pairs:
             return off.new_zeros(())
         pairs = off[: 2 * batch.pairs].unflatten(0, (-1, 2))
         shown = batch.is_shown[: 2 * batch.pairs : 2].float()[:, None]
         return _mean(_soft_length(pairs[:, 1] - pairs[:, 0]) * self._importance, shown)
 
-    def _doubt(self, spread: Tensor, off: Tensor, batch: Windows) -> Tensor:
-        """Log ratio of the width to the narrowest plus the error made; wide without a face."""
+    def _spread_error(self, spread: Tensor, off: Tensor, batch: Windows) -> Tensor:
+        """Log ratio of the heatmap's width to the narrowest width plus the place's error."""
         cells = batch.pictures.shape[-1] // 2
         width = CELLS_BASE * 2 / cells + off.norm(dim=-1)
         width = torch.where(batch.is_shown[:, None], width, torch.full_like(width, _EMPTY_SPREAD))
@@ -68,7 +67,7 @@ class DistillObjective:
 
 
 def relative_error(found: Tensor, truth: Tensor) -> Tensor:
-    """(B, K): mean |J_truth^-1 J - I|; one where they differ by all of their size."""
+    """(B, K): mean |J_truth^-1 J - I| over the four elements."""
     still = torch.eye(2, device=found.device)
     return (inverse_2x2(truth) @ found - still).abs().mean((-2, -1))
 
@@ -79,5 +78,5 @@ def _soft_length(off: Tensor) -> Tensor:
 
 
 def _mean(values: Tensor, shown: Tensor) -> Tensor:
-    """Over rows that are shown; values (B, N), shown (B, 1)."""
+    """Mean over the rows that are shown; values (B, N), shown (B, 1)."""
     return (values * shown).sum() / (shown.sum() * values.shape[1]).clamp(min=1)

@@ -1,9 +1,9 @@
 """The linear shape model of a face: all keypoints and their affines from those that can be seen.
 
-Hair, ears, neck and shoulders ride along with the face, and a keypoint's local affine is a fit to
-the places around it: both are linear in the places of the anchors on the face, but for the fits'
-robustness. Ridge regression over a teacher's frames finds the two matrices; the ridge is the noise
-to be expected of a detector (Tikhonov), so that it is not amplified.
+Hair, ears, neck and shoulders follow the face, and a keypoint's local affine is a fit to the places
+around it: except for the robustness of that fit, both are linear in the places of the anchors on
+the face. Ridge regression over a teacher's frames finds the two matrices; the ridge is the noise
+that a detector is expected to have (Tikhonov), so that it is not amplified.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from hybridanim.types import Array
 
-_NOISE = 0.01  # of a detected place, one axis, in units of the canonical face
+_NOISE = 0.01  # sigma of a detected place on each axis, in units of the canonical face
 
 
 class Shape(NamedTuple):
@@ -25,10 +25,10 @@ class Shape(NamedTuple):
 
 
 def fit_shape(rows: Array, seen: int) -> Shape:
-    """From keypoints (N, K, 6 or more) of many frames, the first ``seen`` of them visible.
+    """Fit to keypoints (N, K, 6 or more) of many frames, the first ``seen`` of them visible.
 
-    The visible ones keep their own places. Offsets are from the mean of the visible places, so the
-    model turns, grows and moves with the face exactly.
+    Visible keypoints keep their own places. Offsets are relative to the mean of the visible places,
+    so the model is equivariant to rotation, scale and translation of the face.
     """
     count = rows.shape[1]
     jacobian = rows[..., 2:6].reshape(len(rows), count, 2, 2)
@@ -37,9 +37,9 @@ def fit_shape(rows: Array, seen: int) -> Shape:
     offsets = (rows[:, :seen, :2] - middle) / side
     design = _flat(offsets)  # (2 N, M): x and y are rows of their own, so the model is affine
     normal = design.T @ design + len(design) * _NOISE**2 * np.eye(seen)
-    riders = _flat((rows[:, seen:, :2] - middle) / side)
+    followers = _flat((rows[:, seen:, :2] - middle) / side)
     columns = np.concatenate([_flat(jacobian[..., j] / side) for j in (0, 1)], 1)
-    found = np.linalg.solve(normal, design.T @ np.concatenate([riders, columns], 1)).T
+    found = np.linalg.solve(normal, design.T @ np.concatenate([followers, columns], 1)).T
     places = np.concatenate([np.eye(seen), found[: count - seen]])
     affines = found[count - seen :].reshape(2, count, seen).transpose(1, 0, 2)
     return Shape(places.astype(np.float32), np.ascontiguousarray(affines, np.float32))

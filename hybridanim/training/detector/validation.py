@@ -1,6 +1,6 @@
-"""Detected keypoints against a teacher's: place, openings, affines, steadiness, by group.
+"""Errors of detected keypoints against a teacher's: places, openings, Jacobians, jitter.
 
-Numpy only but for the network itself; any tracker's keypoints can be measured the same way.
+All but the network is numpy, so any tracker's keypoints can be measured the same way.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from hybridanim.networks.keypoint_detector import KeypointDetector
 from hybridanim.training.data.cache import Clip
 from hybridanim.types import Array
 
-from .windows import opening_pairs, plain_windows
+from .windows import distance_pairs, plain_windows
 
 _NAMES = [anchor.name for anchor in ANCHORS]
 _PARTS: dict[str, tuple[str, ...]] = {
@@ -38,14 +38,14 @@ for _name, _words in _PARTS.items():
         ]
     )
 ON_FACE: Array = np.array([k for k, anchor in enumerate(ANCHORS) if anchor.landmarks])
-"""The anchors that something in the picture shows; hair and shoulders only ride along."""
+"""Anchors with landmarks; hair, neck and shoulders follow them."""
 _EYES = [
     [_NAMES.index(f"{side}_{end}_eye") for end in ("outer", "inner")] for side in ("left", "right")
 ]
 
 
 def between_eyes(xy: Array) -> Array:
-    """(N,) distance of the eyes' middles, of places (N, K, 2)."""
+    """(N,) distance between the middles of the eyes, of places (N, K, 2)."""
     left, right = (xy[:, eye].mean(1) for eye in _EYES)
     return np.linalg.norm(right - left, axis=1)
 
@@ -56,9 +56,10 @@ def place_error(found: Array, truth: Array) -> Array:
     return 100 * off / between_eyes(truth[..., :2])[:, None]
 
 
-def settled_error(found: Array, truth: Array) -> Array:
-    """(N, K) the same less each keypoint's mean offset over the N frames of one clip: what motion
-    transfer sees, which takes differences between frames.
+def unbiased_error(found: Array, truth: Array) -> Array:
+    """(N, K) percent: ``place_error`` without each keypoint's mean offset over a clip of N frames.
+
+    Only this part of the error matters to motion transfer, which uses differences between frames.
     """
     off = found[..., :2] - truth[..., :2]
     length = np.linalg.norm(off - off.mean(0), axis=-1)
@@ -72,26 +73,30 @@ def affine_error(found: Array, truth: Array) -> Array:
 
 
 def openings(xy: Array) -> Array:
-    """(N, 2): mean of both eyes' openings, and the mouth's, over the distance between the eyes."""
-    ends = xy[:, opening_pairs()[:3]][..., :2]
+    """(N, 2): mean gap of both eyes, and gap of the mouth, over the distance between the eyes.
+
+    Unlike ``pairs.openings``, in one unit for both, so that it compares with ``place_error``.
+    """
+    ends = xy[:, distance_pairs()[:3]][..., :2]
     wide = np.linalg.norm(ends[:, :, 0] - ends[:, :, 1], axis=-1)
     wide = wide / between_eyes(xy[..., :2])[:, None]
     return np.stack([wide[:, :2].mean(1), wide[:, 2]], 1)
 
 
 def jitter(xy: Array) -> float:
-    """Mean length of the second difference over time of (N, K, 2), over the distance of the eyes;
-    nan under three frames.
+    """Mean length of the second difference over time of (N, K, 2), in distances of the eyes.
+
+    nan if there are fewer than three frames.
     """
     if len(xy) < 3:
         return float("nan")
-    bend = np.linalg.norm(np.diff(xy, 2, axis=0), axis=-1)
-    return float(bend.mean() / between_eyes(xy).mean())
+    second = np.linalg.norm(np.diff(xy, 2, axis=0), axis=-1)
+    return float(second.mean() / between_eyes(xy).mean())
 
 
 @torch.no_grad()
 def detect_rows(net: KeypointDetector, pictures: Array, chunk: int = 16) -> Array:
-    """(N, K, 7): keypoints as data_cache packs them, with the spread in place of a confidence.
+    """(N, K, 7): keypoints as data/cache.py packs them, with the spread instead of the confidence.
 
     pictures: (N, S, S, 3) float32 in [0, 1].
     """
@@ -111,7 +116,7 @@ def detect_rows(net: KeypointDetector, pictures: Array, chunk: int = 16) -> Arra
 def validate(
     net: KeypointDetector, clips: list[Clip], points: str, size: int, *, per_clip: int
 ) -> dict[str, float]:
-    """Means over clips of fixed windows: errors in percent (see above), correlation of openings."""
+    """Means over clips of the errors in fixed windows, in percent, and of the heatmaps' spread."""
     rows: list[list[float]] = []
     for number, clip in enumerate(clips):
         usable = np.flatnonzero(np.isfinite(clip.points[points]).all((1, 2)))

@@ -1,8 +1,8 @@
 """Cached clips with a teacher's keypoints -> batches of training windows.
 
-Every batch is a function of (seed, step) alone. People are drawn about evenly; of three frames the
-one whose eyes or mouth differ most from the clip's usual is often taken, because most frames look
-with open eyes and a closed mouth. The first rows of a batch are pairs of near frames in one view.
+Every batch is a function of (seed, step) alone. People are drawn about evenly. Most frames show
+open eyes and a closed mouth, so of three candidates the frame whose eyes or mouth differ most from
+the clip's median is often taken. The first rows of a batch are pairs of near frames in one view.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from hybridanim.training.data.batch import Layout, anchor_layout, as_pictures
 from hybridanim.training.data.cache import Clip
 from hybridanim.types import Array, Crop, HeadBox
 
-from . import augment as look
+from . import augment
 from .augment import PLAIN, WindowAugment
 
 _CANDIDATES = 3
@@ -31,16 +31,16 @@ _NEAR = 3  # cached frames between the two of a pair, at most
 
 
 class Windows(NamedTuple):
-    """A batch."""
+    """A batch of windows."""
 
     pictures: Tensor  # (B, 3, S, S) float32 in [0, 1]
-    rows: Tensor  # (B, K, 6) float32, the truth in the window
-    is_shown: Tensor  # (B,) bool; False: the face is covered up, there is no truth
+    rows: Tensor  # (B, K, 6) float32, the teacher's keypoints in the window
+    is_shown: Tensor  # (B,) bool; False: the face is covered, keypoints mean nothing
     pairs: int  # rows 2 i and 2 i + 1 of the first 2 * pairs are near frames in one view
 
 
-def opening_pairs() -> Array:
-    """(P, 2) anchors whose distance people look at: lids, lips, mouth corners."""
+def distance_pairs() -> Array:
+    """(P, 2) anchors whose distance matters most to a viewer: lids, lips, mouth corners."""
     names = [anchor.name for anchor in ANCHORS]
     wanted = [
         ("left_upper_lid", "left_lower_lid"),
@@ -52,7 +52,7 @@ def opening_pairs() -> Array:
     return np.array([[names.index(name) for name in pair] for pair in wanted])
 
 
-_OPENINGS = opening_pairs()
+_OPENINGS = distance_pairs()
 
 
 class DistillationDataset:
@@ -65,14 +65,14 @@ class DistillationDataset:
         self._usable = [
             np.flatnonzero(np.isfinite(clip.points[name]).all((1, 2))) for clip in self._clips
         ]
-        self._openness = [_openness(clip.points[name]) for clip in self._clips]
+        self._unusualness = [_unusualness(clip.points[name]) for clip in self._clips]
         people: dict[str, list[int]] = {}
         for i, clip in enumerate(self._clips):
             people.setdefault(clip.identity, []).append(i)
         self._people = [people[person] for person in sorted(people)]
-        # a still is one look where a clip is many: drawn less, though not a hundred times less
-        looks = [sum(len(self._usable[i]) for i in person) for person in self._people]
-        weight = np.minimum(1, np.array(looks) / _MANY) ** (1 / 3)
+        # a person with a single frame is drawn less often, though not a hundred times less
+        frames = [sum(len(self._usable[i]) for i in person) for person in self._people]
+        weight = np.minimum(1, np.array(frames) / _MANY) ** (1 / 3)
         self._weight = weight / weight.sum()
 
     def batch(self, step: int, size: int) -> Windows:
@@ -94,26 +94,28 @@ class DistillationDataset:
     def _windows(
         self, rng: np.random.Generator, count: int, size: int
     ) -> list[tuple[Array, Array, bool]]:
-        config, augment = self._config, self._config.augment
+        config, settings = self._config, self._config.augment
         number, frame = self._frame(rng)
         clip = self._clips[number]
         frames = [frame, *(self._near(number, frame, rng) for _ in range(count - 1))]
         first = clip.points[config.points][frame]
         side = clip.frames.shape[1]
-        view = look.draw_view(_head(first, side), side, augment, rng)
+        view = augment.draw_view(_head(first, side), side, settings, rng)
         other = self._other(rng, size)
-        is_shown = bool(rng.random() >= augment.empty)
-        # the same draws again for the second frame, but for the pixel noise
+        is_shown = bool(rng.random() >= settings.cover_face)
+        # both frames of a pair get the same random numbers, except for the pixel noise
         shared, seed = (int(value) for value in rng.integers(2**32, size=2))
         out = []
         for j, index in enumerate(frames):
-            rows = look.seen_rows(clip.points[config.points][index], view, self._layout.mirror)
+            rows = augment.keypoints_in_view(
+                clip.points[config.points][index], view, self._layout.mirror
+            )
             picture = _picture(
                 clip.frames[index],
                 view,
                 other,
                 is_shown=is_shown,
-                augment=augment,
+                settings=settings,
                 rng=np.random.default_rng(shared),
                 noise=np.random.default_rng([seed, j]),
             )
@@ -126,7 +128,7 @@ class DistillationDataset:
         frames = rng.choice(self._usable[number], _CANDIDATES)
         if rng.random() < 0.5:
             return number, int(frames[0])
-        return number, int(frames[self._openness[number][frames].argmax()])
+        return number, int(frames[self._unusualness[number][frames].argmax()])
 
     def _near(self, number: int, frame: int, rng: np.random.Generator) -> int:
         usable = self._usable[number]
@@ -134,7 +136,7 @@ class DistillationDataset:
         return int(usable[min(place, len(usable) - 1)])
 
     def _other(self, rng: np.random.Generator, size: int) -> Array:
-        """Some other picture at the window's size, or plain noise, for backgrounds and covers."""
+        """Part of a random frame at the window's size, for backgrounds and occluders."""
         frames = self._clips[rng.integers(len(self._clips))].frames
         image = np.asarray(frames[rng.integers(len(frames))])
         x, y = rng.integers(0, image.shape[0] // 2, 2)
@@ -147,23 +149,23 @@ class DistillationDataset:
 
 def _picture(
     frame: Array,
-    view: look.View,
+    view: augment.View,
     other: Array,
     *,
     is_shown: bool,
-    augment: WindowAugment,
+    settings: WindowAugment,
     rng: np.random.Generator,
     noise: np.random.Generator,
 ) -> Array:
-    window = look.cut(np.asarray(frame), view, len(other))
-    if augment.cover:
-        window = look.behind(np.asarray(frame), view, window, other, rng.random())
-    if rng.random() < augment.cover:
-        window = look.covered(window, other, rng)
+    window = augment.cut(np.asarray(frame), view, len(other))
+    if settings.occlude:
+        window = augment.fill_outside(np.asarray(frame), view, window, other, rng.random())
+    if rng.random() < settings.occlude:
+        window = augment.occluded(window, other, rng)
     if not is_shown:
-        window = look.hidden(window, other)
-    picture = look.recoloured(window, augment, rng)
-    return look.spoiled(picture, look.draw_spoil(augment, rng), noise)
+        window = augment.face_covered(window, other)
+    picture = augment.colour_jittered(window, settings, rng)
+    return augment.degraded(picture, augment.draw_degradation(settings, rng), noise)
 
 
 def _head(rows: Array, side_px: int) -> HeadBox:
@@ -171,8 +173,8 @@ def _head(rows: Array, side_px: int) -> HeadBox:
     return head_of_places(px_from_norm(rows[:, :2], Crop(0, 0, side_px)))
 
 
-def _openness(points: Array) -> Array:
-    """(N,) how far eyes and mouth are from the clip's median, in deviations; nan becomes 0."""
+def _unusualness(points: Array) -> Array:
+    """(N,) distance of eyes and mouth from the clip's median, in deviations; nan becomes 0."""
     ends = points[:, _OPENINGS, :2]
     wide = np.linalg.norm(ends[:, :, 0] - ends[:, :, 1], axis=-1)
     if not np.isfinite(wide).any():
@@ -184,9 +186,9 @@ def _openness(points: Array) -> Array:
 def plain_windows(
     clip: Clip, points: str, frames: Array, size: int, seed: int = 0
 ) -> tuple[Array, Array]:
-    """Fixed windows (N, S, S, 3) float32 in [0, 1] of these frames and the truth (N, K, 6).
+    """Fixed windows (N, S, S, 3) float32 in [0, 1] of these frames, and their keypoints (N, K, 6).
 
-    Off by a little, as a tracker is: up to 4% of the head and of its size.
+    With a seed they are displaced like a tracker's: by up to 4% of the head and of its size.
     """
     rng = np.random.default_rng(seed)
     jitter = WindowAugment(0, 0.04, (0.96, 1.04), 0, 0, 0, 0, 0, 0)
@@ -194,7 +196,7 @@ def plain_windows(
     pictures, rows = [], []
     for index in frames:
         truth, side = clip.points[points][index], clip.frames.shape[1]
-        view = look.draw_view(_head(truth, side), side, jitter if seed else PLAIN, rng)
-        pictures.append(look.cut(np.asarray(clip.frames[index]), view, size))
-        rows.append(look.seen_rows(truth, view, layout.mirror))
+        view = augment.draw_view(_head(truth, side), side, jitter if seed else PLAIN, rng)
+        pictures.append(augment.cut(np.asarray(clip.frames[index]), view, size))
+        rows.append(augment.keypoints_in_view(truth, view, layout.mirror))
     return np.stack(pictures).astype(np.float32) / 255, np.stack(rows)

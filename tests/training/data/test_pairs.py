@@ -57,11 +57,11 @@ def brightest(picture: Array) -> Array:
 def test_keypoints_follow_the_augmented_picture(seed: int) -> None:
     """The dot painted at a keypoint is found where the augmented keypoint says."""
     rng = np.random.default_rng(seed)
-    look = augment.draw_look(VIEW_ONLY, rng)
-    found = pairs.pair(clip(), TEACHER, (0, 3), LAYOUT, size=SIDE, look=look, rng=rng)
+    transform = augment.draw_transform(VIEW_ONLY, rng)
+    found = pairs.pair(clip(), TEACHER, (0, 3), LAYOUT, size=SIDE, transform=transform, rng=rng)
     names = [anchor.name for anchor in ANCHORS]
     # a mirrored picture calls the eye at its left the left eye
-    k = names.index("right_upper_lid" if look.is_flipped else "left_upper_lid")
+    k = names.index("right_upper_lid" if transform.is_flipped else "left_upper_lid")
     for picture, rows in ((found[0], found[2]), (found[1], found[3])):
         np.testing.assert_allclose(brightest(picture), rows[k, :2], atol=0.02)
 
@@ -72,11 +72,11 @@ def test_mirroring_equals_keypoints_of_mirrored_landmarks() -> None:
     mirrored = xy[MIRROR].copy()
     mirrored[:, 0] = SIDE - 1 - mirrored[:, 0]
     truth = cache.anchors_of(mirrored, SIDE)[:, :6]
-    look = augment.Look(
+    transform = augment.PairTransform(
         np.array([[-1, 0, 0], [0, 1, 0]], np.float32), True, np.eye(3, 4), "", VIEW_ONLY
     )
     rows = cache.anchors_of(xy, SIDE)[:, :6]
-    found = augment.turned_points(rows, look, LAYOUT, np.random.default_rng(0))
+    found = augment.transform_keypoints(rows, transform, LAYOUT, np.random.default_rng(0))
     np.testing.assert_allclose(found, truth, atol=2e-3)
 
 
@@ -88,17 +88,17 @@ def test_layout_mirror_is_its_own_inverse() -> None:
 def test_held_back_moves_by_the_share() -> None:
     rows = clip().points[TEACHER]
     before, after = rows[0, :, :6], rows[5, :, :6]
-    found = pairs.held_back(before, after, FOLLOW)
+    found = pairs.damped_motion(before, after, FOLLOW)
     whole, none = FOLLOW == 1, np.zeros_like(FOLLOW)
     np.testing.assert_allclose(found[whole], after[whole], atol=1e-5)
-    np.testing.assert_allclose(pairs.held_back(before, after, none), before, atol=1e-5)
+    np.testing.assert_allclose(pairs.damped_motion(before, after, none), before, atol=1e-5)
 
 
 def test_carried_over_without_motion_is_the_source() -> None:
     rows = clip().points[TEACHER]
     source, before, after = rows[0, :, :6], rows[2, :, :6], rows[4, :, :6]
-    np.testing.assert_allclose(pairs.carried_over(source, before, before), source, atol=1e-5)
-    np.testing.assert_allclose(pairs.carried_over(before, before, after), after, atol=1e-5)
+    np.testing.assert_allclose(pairs.transferred_motion(source, before, before), source, atol=1e-5)
+    np.testing.assert_allclose(pairs.transferred_motion(before, before, after), after, atol=1e-5)
 
 
 def test_batches_depend_on_seed_and_step_alone() -> None:
@@ -137,14 +137,14 @@ def test_frames_without_keypoints_are_never_drawn() -> None:
 def test_jacobians_follow_the_augmented_picture(seed: int) -> None:
     """Two dots, one step of the canonical face apart: in the new view the Jacobian is that step."""
     rng = np.random.default_rng(seed)
-    look = augment.draw_look(replace(VIEW_ONLY, flip=0.0), rng)
+    transform = augment.draw_transform(replace(VIEW_ONLY, flip=0.0), rng)
     rows = clip().points[TEACHER][2].copy()
     step = rng.uniform(-0.25, 0.25, 2)
     k = [anchor.name for anchor in ANCHORS].index("left_upper_lid")
     beside = rows.copy()
     beside[k, :2] += rows[k, 2:6].reshape(2, 2) @ step
-    found = augment.recoloured([dots(rows), dots(beside)], look, rng)
-    turned = augment.turned_points(rows[:, :6], look, LAYOUT, rng)[k]
+    found = augment.transform_frames([dots(rows), dots(beside)], transform, rng)
+    turned = augment.transform_keypoints(rows[:, :6], transform, LAYOUT, rng)[k]
     moved = brightest(found[1]) - brightest(found[0])
     np.testing.assert_allclose(moved, turned[2:].reshape(2, 2) @ step, atol=0.02)
 
@@ -165,9 +165,9 @@ def test_reversed_pairs_change_places() -> None:
 @pytest.mark.parametrize("name", ["brightness", "contrast", "saturation", "hue"])
 def test_colours_change_both_frames_alike(name: str) -> None:
     rng = np.random.default_rng(5)
-    look = augment.draw_look(replace(NONE, **{name: 0.3}), rng)
+    transform = augment.draw_transform(replace(NONE, **{name: 0.3}), rng)
     image = np.full((8, 8, 3), (180, 120, 90), np.uint8)
-    one, two = augment.recoloured([image, image], look, rng)
+    one, two = augment.transform_frames([image, image], transform, rng)
     np.testing.assert_array_equal(one, two)
     before, after = image[0, 0] / 255, one[0, 0]
     assert np.abs(after - before).max() > 0.01
@@ -190,8 +190,8 @@ def test_each_kind_of_noise_is_what_it_says() -> None:
 
     def errors(**kind: float) -> Array:
         rng = np.random.default_rng(0)
-        look = augment.draw_look(replace(quiet, **kind), rng)
-        one, two = augment.recoloured([image, image], look, rng)
+        transform = augment.draw_transform(replace(quiet, **kind), rng)
+        one, two = augment.transform_frames([image, image], transform, rng)
         assert (one != two).any()  # the kind is the same, the pixels' are their own
         return one - image / 255
 
@@ -209,9 +209,9 @@ def test_each_kind_of_noise_is_what_it_says() -> None:
 def test_a_crop_is_a_part_of_the_picture_enlarged() -> None:
     for seed in range(20):
         rng = np.random.default_rng(seed)
-        look = augment.draw_look(replace(NONE, crop=0.4), rng)
-        back = np.linalg.inv(look.view[:, :2])
-        corners = np.array([[-1, -1], [1, 1]]) - look.view[:, 2]
+        transform = augment.draw_transform(replace(NONE, crop=0.4), rng)
+        back = np.linalg.inv(transform.view[:, :2])
+        corners = np.array([[-1, -1], [1, 1]]) - transform.view[:, 2]
         corners = corners @ back.T
         side = corners[1] - corners[0]
         assert np.abs(corners).max() <= 1 + 1e-5 and side[0] == pytest.approx(side[1])
@@ -247,10 +247,10 @@ def far(frames: int = 6, side: int = 128, shift: tuple[float, float] = (75.0, 52
 def test_keypoints_follow_the_close_up(seed: int, size: int) -> None:
     """The dot painted at a keypoint is found where the keypoint of the turned close-up says."""
     rng = np.random.default_rng(seed)
-    look = augment.draw_look(replace(VIEW_ONLY, close_up=1.0), rng)
-    found = pairs.pair(far(), TEACHER, (0, 3), LAYOUT, size=size, look=look, rng=rng)
+    transform = augment.draw_transform(replace(VIEW_ONLY, close_up=1.0), rng)
+    found = pairs.pair(far(), TEACHER, (0, 3), LAYOUT, size=size, transform=transform, rng=rng)
     names = [anchor.name for anchor in ANCHORS]
-    k = names.index("right_upper_lid" if look.is_flipped else "left_upper_lid")
+    k = names.index("right_upper_lid" if transform.is_flipped else "left_upper_lid")
     for picture, rows in ((found[0], found[2]), (found[1], found[3])):
         assert picture.shape == (size, size, 3)
         np.testing.assert_allclose(brightest(picture), rows[k, :2], atol=0.01)
@@ -260,7 +260,7 @@ def test_keypoints_follow_the_close_up(seed: int, size: int) -> None:
 def test_jacobians_follow_the_close_up(seed: int) -> None:
     """Two dots, one step of the canonical face apart, are as far apart as the Jacobian says."""
     rng = np.random.default_rng(seed)
-    look = augment.draw_look(replace(VIEW_ONLY, flip=0.0, close_up=1.0), rng)
+    transform = augment.draw_transform(replace(VIEW_ONLY, flip=0.0, close_up=1.0), rng)
     rows = far().points[TEACHER][2]
     step = rng.uniform(-0.3, 0.3, 2)
     k = [anchor.name for anchor in ANCHORS].index("left_upper_lid")
@@ -268,7 +268,7 @@ def test_jacobians_follow_the_close_up(seed: int) -> None:
     beside[k, :2] += rows[k, 2:6].reshape(2, 2) @ step
     frames = np.array([dots(rows, 128), dots(beside, 128)])
     two = Clip("a", "a", frames, {TEACHER: np.array([rows, rows])})
-    found = pairs.pair(two, TEACHER, (0, 1), LAYOUT, size=64, look=look, rng=rng)
+    found = pairs.pair(two, TEACHER, (0, 1), LAYOUT, size=64, transform=transform, rng=rng)
     moved = brightest(found[1]) - brightest(found[0])
     np.testing.assert_allclose(moved, found[3][k, 2:].reshape(2, 2) @ step, atol=0.01)
 
@@ -283,8 +283,8 @@ def test_a_close_up_is_a_part_of_both_frames_pixel_for_pixel(
     still = replace(still, frames=noise)
     corners = set()
     for _ in range(20):
-        look = augment.draw_look(replace(NONE, close_up=1.0), rng)
-        found = pairs.pair(still, TEACHER, (1, 4), LAYOUT, size=64, look=look, rng=rng)
+        transform = augment.draw_transform(replace(NONE, close_up=1.0), rng)
+        found = pairs.pair(still, TEACHER, (1, 4), LAYOUT, size=64, transform=transform, rng=rng)
         before, after = still.points[TEACHER][1], found[2]
         # pixels of the frame less pixels of the window, of any keypoint
         px = [(xy + 1) * side / 2 - 0.5 for xy, side in ((before[:, :2], 128), (after[:, :2], 64))]
@@ -341,7 +341,7 @@ def test_openings_do_not_depend_on_the_heads_turn_and_size() -> None:
     rng = np.random.default_rng(0)
     mouth, eyes = rng.uniform(0, 0.8, 20), rng.uniform(0, 0.5, 20)
     points = opening_clip(mouth, eyes).points[TEACHER]
-    found = pairs.measured(points[:, :, :2], LAYOUT.opening)
+    found = pairs.openings(points[:, :, :2], LAYOUT.opening)
     np.testing.assert_allclose(found, np.column_stack([mouth, eyes]), atol=1e-4)
 
 
@@ -391,7 +391,7 @@ def test_body_of_another_set_goes_where_the_tracker_carried_it() -> None:
     points = {TRACKED: np.stack([rows, moved]), TEACHER: np.stack([other, other])}
     clip = Clip("a", "a", frames, points)
     layout = anchor_layout()
-    source, driving = pairs.rows_of(clip, TEACHER, (0, 1), layout)
+    source, driving = pairs.pair_keypoints(clip, TEACHER, (0, 1), layout)
     body = FOLLOW < 1
     np.testing.assert_allclose(driving[body, :2], source[body, :2] @ linear.T + shift, atol=1e-5)
     change = linear @ source[body, 2:6].reshape(-1, 2, 2)
@@ -405,13 +405,13 @@ def test_background_of_a_pair_follows_the_view() -> None:
     row = np.array([[0.1, -0.05, 1.05, 0.1, -0.1, 1.02, 1]], np.float32)
     still = np.array([[0, 0, 1, 0, 0, 1, 1]], np.float32)
     clip = Clip("a", "a", np.zeros((2, 8, 8, 3), np.uint8), {}, background=np.stack([still, row]))
-    source_from_driving = pairs.behind(clip, (0, 1))
+    source_from_driving = pairs.background_motion(clip, (0, 1))
     place = np.array([0.3, -0.4])  # in frame 0, the first
     there = row[0, 2:6].reshape(2, 2) @ place + row[0, :2]
     np.testing.assert_allclose(
         source_from_driving[:, :2] @ there + source_from_driving[:, 2], place, atol=1e-6
     )
-    look = augment.draw_look(Augment(), rng)
-    turned = augment.turned_affine(source_from_driving, look)
-    seen = [look.view[:, :2] @ xy + look.view[:, 2] for xy in (place, there)]
+    transform = augment.draw_transform(Augment(), rng)
+    turned = augment.transform_affine(source_from_driving, transform)
+    seen = [transform.view[:, :2] @ xy + transform.view[:, 2] for xy in (place, there)]
     np.testing.assert_allclose(turned[:, :2] @ seen[1] + turned[:, 2], seen[0], atol=1e-5)

@@ -76,7 +76,7 @@ def config_of(cache: Path, out: Path, steps: int) -> DistillConfig:
         ema=0.9,
         bf16=False,
         first_px=24,
-        augment=replace(WindowAugment(), roll_deg=5, cover=0, spoil=0, empty=0, flip=0),
+        augment=replace(WindowAugment(), roll_deg=5, occlude=0, degrade=0, cover_face=0, flip=0),
     )
 
 
@@ -84,7 +84,7 @@ def test_plain_window_is_that_of_the_program() -> None:
     head = HeadBox((50.3, 41.8), 30.0, 12.0)
     rows = drawn_face(head, 0.0)[1]
     view = augment.draw_view(head, SIDE, PLAIN, np.random.default_rng(0))
-    found = augment.seen_rows(rows, view, anchor_layout().mirror)
+    found = augment.keypoints_in_view(rows, view, anchor_layout().mirror)
     window = keypoints.crop_around(head)
     whole = Crop(0.0, 0.0, float(SIDE))
     expected = geometry.norm_from_px(geometry.px_from_norm(rows[:, :2], whole), window)
@@ -106,7 +106,7 @@ def test_window_and_keypoints_move_together(seed: int) -> None:
     small = augment.cut(frame, view, 128).astype(float)[..., 0]
     cells = geometry.grid_norm(128).reshape(-1, 2)
     centroid = small.reshape(-1) @ cells / small.sum()
-    found = augment.seen_rows(rows, view, anchor_layout().mirror)[0, :2]
+    found = augment.keypoints_in_view(rows, view, anchor_layout().mirror)[0, :2]
     np.testing.assert_allclose(found, centroid, atol=0.1 * 2 / 128)
 
 
@@ -116,7 +116,7 @@ def test_a_flipped_view_swaps_sides_and_keeps_faces_upright() -> None:
     mirror = anchor_layout().mirror
     plain = augment.draw_view(head, SIDE, PLAIN, np.random.default_rng(0))
     flipped = augment.draw_view(head, SIDE, replace(PLAIN, flip=1.0), np.random.default_rng(0))
-    ours, theirs = (augment.seen_rows(rows, view, mirror) for view in (plain, flipped))
+    ours, theirs = (augment.keypoints_in_view(rows, view, mirror) for view in (plain, flipped))
     np.testing.assert_allclose(theirs[:, :2], ours[mirror, :2] * [-1, 1], atol=1e-5)
     assert (np.linalg.det(theirs[:, 2:].reshape(-1, 2, 2)) > 0).all()
     one, other = (augment.cut(image, view, 64).astype(int) for view in (plain, flipped))
@@ -298,7 +298,7 @@ def test_measures_of_known_errors() -> None:
     error = validation.place_error(found, truth)
     np.testing.assert_allclose(error[:, 0], 10, rtol=1e-4)
     assert error[:, 1:].max() == 0
-    assert validation.settled_error(found, truth).max() < 1e-3  # it stays the same
+    assert validation.unbiased_error(found, truth).max() < 1e-3  # it stays the same
     found[..., 2:6] *= 1.2
     np.testing.assert_allclose(validation.affine_error(found, truth), 10, rtol=1e-3)
     assert validation.jitter(truth[..., :2]) < 1e-5  # a steady motion does not shake
