@@ -1,8 +1,8 @@
-"""Folder of clips -> networks: prepares the data, trains, says what was made and how to use it.
+"""Train networks on a folder of clips: prepare the data, train, print how to use the result.
 
-A run that is stopped, by Ctrl-C or worse, goes on from its last checkpoint when the same words are
-given again. Everything lies in one folder: weights, checkpoint, curves, strips, and which clips
-were used or left out.
+A run that was stopped, by Ctrl-C or a crash, goes on from its last checkpoint when it is started
+again with the same arguments. Its folder holds everything: weights, checkpoint, curves, strips, and
+lists of the clips that were used and left out.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from hybridanim import files
 from hybridanim.errors import InputError
 from hybridanim.training import gather, plan
 from hybridanim.training.data.dataset_index import TEST, TRAIN, VALIDATION
-from hybridanim.training.gather import Gathered
+from hybridanim.training.gather import PreparedData
 from hybridanim.training.job import TrainJob, seconds
 
 from .run import run
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from hybridanim.training.config import TrainConfig
     from hybridanim.training.distributed import ProcessGroup
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 BEST, FACE = "best.safetensors", "face.safetensors"
 _RUN_FILES = ("checkpoint.pt", "curves.csv", "train.log", BEST, FACE)
 _DETECTOR = "detector"  # folder of the detector's training, in that of the run
@@ -38,56 +38,56 @@ _DETECTOR = "detector"  # folder of the detector's training, in that of the run
 
 @dataclass(frozen=True)
 class Trained:
-    """What a run made."""
+    """The result of a run."""
 
     out: Path
-    weights: Path  # what --weights takes; missing when the run was stopped before any were good
+    weights: Path  # for --weights; does not exist if the run was stopped before a validation
     kind: str
     tracker: str
     test: Path | None = None  # listing of the clips that were kept for testing
     is_complete: bool = True
-    is_main: bool = True  # False in the further processes of torchrun
+    is_main: bool = True  # False in the other processes of torchrun
 
 
-def command(words: list[str]) -> int:
-    """The word ``train`` of the command line; the exit code."""
+def command(arguments: list[str]) -> int:
+    """The subcommand ``train``; returns the exit code."""
     listen()
-    job = tyro.cli(TrainJob, args=words, prog=f"{PROGRAM} train", description=__doc__)
+    job = tyro.cli(TrainJob, args=arguments, prog=f"{PROGRAM} train", description=__doc__)
     try:
         trained = train(job, print)
     except KeyboardInterrupt:
-        print("Stopped. What was prepared is kept; the same words go on from there.")
+        print("Stopped. Prepared clips are kept; start again with the same arguments to go on.")
         return 130
-    for line in ending(trained) if trained.is_main else []:
+    for line in summary(trained) if trained.is_main else []:
         print(line)
     return 0 if trained.is_complete else 130
 
 
-def train(job: TrainJob, report: Say = lambda line: None) -> Trained:
+def train(job: TrainJob, report: Report = lambda line: None) -> Trained:
     """Prepare the data and train until the time is spent, or Ctrl-C.
 
-    Raises InputError for whatever the user gave that cannot be used.
+    Raises InputError for arguments and data that cannot be used.
     """
     group = _process_group()
     is_main = group is None or group.is_main
-    say: Say = report if is_main else lambda line: None
+    log: Report = report if is_main else lambda line: None
     plan.check(job)
-    data, detector = _gathered(job, say) if is_main else (None, None)
+    data, detector = _prepare_data(job, log) if is_main else (None, None)
     if group is not None:
         group.from_main(0.0)  # the others wait until the data is ready
     data = data or gather.read(job)
-    config = _config(job, data, distils=distils(job, data))
-    is_complete = run(config, group, say)
+    config = _config(job, data, distils=trains_detector(job, data))
+    is_complete = run(config, group, log)
     if group is not None:
-        _part(is_complete)
+        _leave(is_complete)
     weights = job.out / BEST
     if detector is not None and weights.is_file():
-        weights = joined(weights, detector, job.out / FACE)
+        weights = join_weights(weights, detector, job.out / FACE)
     test = data.listings.get(TEST)
     return Trained(job.out, weights, data.kind, data.tracker, test, is_complete, is_main)
 
 
-def _part(is_complete: bool) -> None:
+def _leave(is_complete: bool) -> None:
     """Leave the group after all processes have finished; leaving earlier would break the others."""
     import torch.distributed as distributed
 
@@ -96,20 +96,20 @@ def _part(is_complete: bool) -> None:
     distributed.destroy_process_group()
 
 
-def _gathered(job: TrainJob, say: Say) -> tuple[Gathered, Path | None]:
+def _prepare_data(job: TrainJob, log: Report) -> tuple[PreparedData, Path | None]:
     """The prepared data, and the weights of the detector that found keypoints in it."""
-    make_room(job.out, overwrite=job.overwrite)
-    with progress(" clips") as show:
-        data = gather.gather(job, say, show)
-    detector = detector_of(job, data, say)
+    prepare_folder(job.out, overwrite=job.overwrite)
+    with progress(" clips") as show_progress:
+        data = gather.gather(job, log, show_progress)
+    detector = find_detector(job, data, log)
     if detector is not None:
-        with progress(" clips") as show:
-            data = gather.add_detections(job, data, detector, show)
+        with progress(" clips") as show_progress:
+            data = gather.add_detections(job, data, detector, show_progress)
     return data, detector
 
 
 def _process_group() -> ProcessGroup | None:
-    """The processes that torchrun started, or None for one alone."""
+    """The processes that torchrun started, or None for a single process."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return None
     from hybridanim.training.distributed import ProcessGroup
@@ -117,7 +117,7 @@ def _process_group() -> ProcessGroup | None:
     return ProcessGroup.from_torchrun()
 
 
-def _config(job: TrainJob, data: Gathered, *, distils: bool) -> TrainConfig:
+def _config(job: TrainJob, data: PreparedData, *, distils: bool) -> TrainConfig:
     config = plan.config(job, data.kind, data.tracker)
     share = 1 - plan.DISTILL_SHARE if distils else 1.0
     return replace(
@@ -130,24 +130,24 @@ def _config(job: TrainJob, data: Gathered, *, distils: bool) -> TrainConfig:
     )
 
 
-def distils(job: TrainJob, data: Gathered) -> bool:
+def trains_detector(job: TrainJob, data: PreparedData) -> bool:
     """Whether a detector of faces is trained before the renderer."""
     return data.kind == "face" and data.tracker != "classical" and job.teacher is not None
 
 
-def detector_of(job: TrainJob, data: Gathered, say: Say) -> Path | None:
-    """Weights of the faces' detector: distilled from the teacher, or the program's own."""
+def find_detector(job: TrainJob, data: PreparedData, log: Report) -> Path | None:
+    """Weights of the detector of faces: distilled or shipped; None where none is needed."""
     if data.kind != "face" or data.tracker == "classical":
         return None
     from hybridanim.networks.weights import DETECTOR
 
-    if not distils(job, data):
+    if not trains_detector(job, data):
         if not DETECTOR.path.is_file():
             raise InputError(
                 f"--tracker {data.tracker}: expected the shipped detector at {DETECTOR.path},"
                 " found none; restore it, or give --teacher DIR to train one"
             )
-        say(f"Keypoints come from {DETECTOR.path.name}; --teacher DIR would train a detector.")
+        log(f"Keypoints come from {DETECTOR.path.name}; --teacher DIR would train a detector.")
         return DETECTOR.path
     from hybridanim.training.config import DistillConfig
     from hybridanim.training.detector.trainer import distill
@@ -161,12 +161,12 @@ def detector_of(job: TrainJob, data: Gathered, say: Say) -> Path | None:
         seed=job.seed,
         threads=job.threads or DistillConfig.threads,
     )
-    say(f"Detector first: {config.time_budget_s / 60:.1f} minutes.")
-    return distill(config, say)
+    log(f"Detector first: {config.time_budget_s / 60:.1f} minutes.")
+    return distill(config, log)
 
 
-def joined(animator: Path, detector: Path, file: Path) -> Path:
-    """Renderer and detector in one file."""
+def join_weights(animator: Path, detector: Path, file: Path) -> Path:
+    """Write renderer and detector into one file; returns its path."""
     from hybridanim.networks.weights import read_weights, write_weights
 
     seen = read_weights(detector)
@@ -179,8 +179,8 @@ def joined(animator: Path, detector: Path, file: Path) -> Path:
     return file
 
 
-def make_room(out: Path, *, overwrite: bool) -> None:
-    """The folder of the run, empty of an earlier one if asked for."""
+def prepare_folder(out: Path, *, overwrite: bool) -> None:
+    """Make the folder of the run; with ``overwrite`` remove an earlier run from it."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         files.part_file(out / "probe").unlink()
@@ -195,10 +195,14 @@ def make_room(out: Path, *, overwrite: bool) -> None:
         shutil.rmtree(out / _DETECTOR, ignore_errors=True)
 
 
-def ending(trained: Trained) -> list[str]:
-    """What was made, and the words that animate with it."""
+def summary(trained: Trained) -> list[str]:
+    """Lines that say what was made, and the command that animates with it."""
     out = trained.out
-    lines = [] if trained.is_complete else ["Stopped and saved; the same words go on."]
+    lines = (
+        []
+        if trained.is_complete
+        else ["Stopped and saved; start again with the same arguments to go on."]
+    )
     if trained.weights.is_file():
         lines.append(f"Weights: {trained.weights}")
     lines.append(f"Curves:  {out / 'curves.csv'}")

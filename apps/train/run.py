@@ -1,4 +1,4 @@
-"""The training itself on a terminal: a bar, a log, and an end by Ctrl-C between two steps."""
+"""Training on a terminal: progress bar, log file, and Ctrl-C between two steps."""
 
 from __future__ import annotations
 
@@ -16,19 +16,23 @@ if TYPE_CHECKING:
     from hybridanim.training.config import TrainConfig
     from hybridanim.training.distributed import ProcessGroup
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 class _Stopped(KeyboardInterrupt):
-    """Ctrl-C between two steps of the training: its state is whole."""
+    """Ctrl-C was pressed; raised between two steps, so that the state is consistent."""
 
 
-def run(config: TrainConfig, group: ProcessGroup | None, say: Say) -> bool:
-    """Train; False when Ctrl-C ended it, with everything saved."""
+def run(config: TrainConfig, group: ProcessGroup | None, message: Report) -> bool:
+    """Train; returns False when Ctrl-C ended the run, with everything saved."""
     from hybridanim.training.animator.trainer import Trainer
     from hybridanim.training.loop import CHECKPOINT
 
-    with _stopping() as is_asked, _bar() as bar, (config.out / "train.log").open("a") as log:
+    with (
+        _stop_signals() as is_stop_requested,
+        _bar() as bar,
+        (config.out / "train.log").open("a") as log,
+    ):
 
         def report(line: str) -> None:
             log.write(line + "\n")
@@ -41,7 +45,7 @@ def run(config: TrainConfig, group: ProcessGroup | None, say: Say) -> bool:
             rate, loss = values["samples_per_s"], values.get("loss", float("nan"))
             bar.set_postfix_str(f"loss {loss:.4f}, {rate:.1f} samples/s", refresh=False)
             bar.update(0)
-            if is_asked():
+            if is_stop_requested():
                 raise _Stopped
 
         try:
@@ -54,7 +58,9 @@ def run(config: TrainConfig, group: ProcessGroup | None, say: Say) -> bool:
                 f" ({str(error).splitlines()[0]}); choose another --out, or --overwrite"
             ) from error
         if trainer.progress() >= 1:
-            say("This run had its time: nothing is left to train. A longer --time-budget goes on.")
+            message(
+                "This run had its time: nothing is left to train. A longer --time-budget goes on."
+            )
         try:
             trainer.run()
         except _Stopped:
@@ -62,7 +68,7 @@ def run(config: TrainConfig, group: ProcessGroup | None, say: Say) -> bool:
             trainer.validate()
             return False
         except RuntimeError:
-            if is_asked():  # another process of the group was stopped first
+            if is_stop_requested():  # another process of the group was stopped first
                 return False
             raise
     return True
@@ -70,31 +76,31 @@ def run(config: TrainConfig, group: ProcessGroup | None, say: Say) -> bool:
 
 @contextmanager
 def _bar() -> Iterator[tqdm]:
-    """A bar over the share of the run that is done, with the time that is left."""
+    """Progress bar of the share of the run that is done, with the remaining time."""
     shape = "{desc}{percentage:3.0f}%|{bar}| {elapsed} < {remaining}, {postfix}"
     with tqdm(total=100.0, disable=None, bar_format=shape) as bar:
         yield bar
 
 
 @contextmanager
-def _stopping() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C and the like end the training after the step; a second time at once."""
-    asked = threading.Event()
+def _stop_signals() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C and other signals end the training after the step; the second signal at once."""
+    requested = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
+        yield requested.is_set
         return
 
-    def ask(number: int, frame: object) -> None:
-        if asked.is_set():
+    def request_stop(number: int, frame: object) -> None:
+        if requested.is_set():
             raise KeyboardInterrupt
-        asked.set()
+        requested.set()
 
     names = ("SIGINT", "SIGTERM", "SIGHUP")
     numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
     taken = [n for n in numbers if signal.getsignal(n) is not signal.SIG_IGN]
-    before = [(number, signal.signal(number, ask)) for number in taken]
+    before = [(number, signal.signal(number, request_stop)) for number in taken]
     try:
-        yield asked.is_set
+        yield requested.is_set
     finally:
         for number, handler in before:
             signal.signal(number, handler)

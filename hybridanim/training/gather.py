@@ -1,8 +1,8 @@
 """TrainJob -> the prepared, cleaned and split data of a run, as listings that training reads.
 
-Decides what kind of thing moves and which tracker is trained for, lists what was left out
-(``data/left_out.txt``), and writes one listing a split. Of one identity alone nothing can be held
-out: then validation shows training clips, and says so.
+Decides what kind of object the clips show and which tracker is trained for, lists what was left out
+(``data/left_out.txt``), and writes a listing for each split. Nothing can be held out of a single
+identity: then validation uses training clips, and a message says so.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from .data.keypoint_sets import SetsWanted
 from .data.prepare import Outcome, Recipe
 from .job import TrainJob
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 _SHOWN = 12  # lines about clips that were left out; all of them are in the file
 _FOLDER = "data"  # of listings, in the folder of the run
 
 
 @dataclass(frozen=True)
-class Gathered:
+class PreparedData:
     """The data of a run."""
 
     kind: str
@@ -40,60 +40,60 @@ class Gathered:
     recipe: Recipe = field(default_factory=Recipe)
 
 
-def cache_of(job: TrainJob) -> Path:
-    """Where the frames are kept."""
+def cache_folder(job: TrainJob) -> Path:
+    """Folder of the cached frames."""
     return job.cache or job.out / "cache"
 
 
-def gather(job: TrainJob, say: Say, show: prepare.Report) -> Gathered:
+def gather(job: TrainJob, report: Report, progress: prepare.Progress) -> PreparedData:
     """Find, look through, cache and split the clips.
 
-    say: takes sentences; show: clips done, of how many, which. Raises InputError when nothing of
-    use is found.
+    report: gets messages; progress: gets clips done, number of clips, name of the clip. Raises
+    InputError when no usable clips are found.
     """
     entries, skipped = dataset_index.find(job.data, job.table)
-    kind, tracker = _decided(job, entries)
-    say(f"{len(entries)} clips in {job.data}: {kind}s, for the {tracker} tracker.")
+    kind, tracker = _kind_and_tracker(job, entries)
+    report(f"{len(entries)} clips in {job.data}: {kind}s, for the {tracker} tracker.")
     recipe = _recipe(job, kind, tracker)
-    outcomes = _made(job, entries, recipe, show)
+    outcomes = _prepared(job, entries, recipe, progress)
     if job.portraits is not None:
-        outcomes += _made(job, dataset_index.portraits(job.portraits), recipe, show)
+        outcomes += _prepared(job, dataset_index.portraits(job.portraits), recipe, progress)
     held_out = job.held_out
     if job.validation is not None:
         others, more = dataset_index.find(job.validation)
         skipped |= more
-        found = _made(job, others, recipe, show)
-        outcomes = [*_placed(outcomes, TRAIN), *_placed(found, VALIDATION)]
+        found = _prepared(job, others, recipe, progress)
+        outcomes = [*_in_split(outcomes, TRAIN), *_in_split(found, VALIDATION)]
         held_out = (0.0, 0.0)
     lines = [f"{name}: {why}" for name, why in skipped.items()]
     lines += prepare.left_out(outcomes)
-    _say_left_out(lines, job.out / _FOLDER, say)
+    _report_left_out(lines, job.out / _FOLDER, report)
     split = prepare.split(outcomes, held_out, job.seed)
-    listings = prepare.write_listings(split, cache_of(job), job.out / _FOLDER)
-    listings = _complete(listings, lines, job, say)
-    _say_splits(split, say)
+    listings = prepare.write_listings(split, cache_folder(job), job.out / _FOLDER)
+    listings = _with_validation(listings, lines, job, report)
+    _report_splits(split, report)
     entries = tuple(one.entry for one in split)
-    gathered = Gathered(kind, tracker, listings, entries, recipe)
-    _remember(gathered, job.out / _FOLDER)
+    gathered = PreparedData(kind, tracker, listings, entries, recipe)
+    _write_summary(gathered, job.out / _FOLDER)
     return gathered
 
 
-def read(job: TrainJob) -> Gathered:
-    """What another process of the same run has gathered."""
+def read(job: TrainJob) -> PreparedData:
+    """The data that the main process of the same run has prepared."""
     table = json.loads((job.out / _FOLDER / "run.json").read_text(encoding="utf-8"))
     listings = {name: Path(path) for name, path in table["listings"].items()}
-    return Gathered(table["kind"], table["tracker"], listings)
+    return PreparedData(table["kind"], table["tracker"], listings)
 
 
 def add_detections(
-    job: TrainJob, gathered: Gathered, detector: Path, show: prepare.Report
-) -> Gathered:
-    """The same with the keypoints that a detector finds; clips without any are left out."""
+    job: TrainJob, gathered: PreparedData, detector: Path, progress: prepare.Progress
+) -> PreparedData:
+    """Add the keypoint set of a detector; clips in which it finds none are left out."""
     sets = replace(
         gathered.recipe.sets, names=(*gathered.recipe.sets.names, DETECTED), detector=detector
     )
     recipe = replace(gathered.recipe, sets=sets)
-    outcomes = _made(job, list(gathered.entries), recipe, show)
+    outcomes = _prepared(job, list(gathered.entries), recipe, progress)
     useful = [outcome for outcome in outcomes if outcome.clips]
     if not useful:
         raise InputError(
@@ -101,15 +101,15 @@ def add_detections(
             f" got one that finds none ({detector.name}); train it for longer (--time-budget), with"
             " --overwrite"
         )
-    listings = prepare.write_listings(useful, cache_of(job), job.out / _FOLDER)
-    listings = _complete(listings, prepare.left_out(outcomes), job, lambda line: None)
+    listings = prepare.write_listings(useful, cache_folder(job), job.out / _FOLDER)
+    listings = _with_validation(listings, prepare.left_out(outcomes), job, lambda line: None)
     gathered = replace(gathered, listings=listings, recipe=recipe)
-    _remember(gathered, job.out / _FOLDER)
+    _write_summary(gathered, job.out / _FOLDER)
     return gathered
 
 
-def _decided(job: TrainJob, entries: list[DatasetEntry]) -> tuple[str, str]:
-    """What moves, and the tracker that is trained for."""
+def _kind_and_tracker(job: TrainJob, entries: list[DatasetEntry]) -> tuple[str, str]:
+    """The kind, face or object, and the tracker that is trained for."""
     kind = job.kind
     if kind == "auto":
         kind = "face" if prepare.show_faces(entries) else "object"
@@ -131,28 +131,28 @@ def _recipe(job: TrainJob, kind: str, tracker: str) -> Recipe:
     names: tuple[str, ...] = ()
     if kind == "face":
         chosen = plan.renderer_sets(tracker, has_teacher=job.teacher is not None)
-        # the tracker also says where body and background go, whoever places the keypoints
+        # motion of body and background comes from the classical tracker in any case
         names = tuple(name for name in (*chosen, TRACKED) if name != DETECTED)
         names = tuple(dict.fromkeys(names))
     wants = Wants(square, least_px=max(32, job.size // 2))
     return Recipe(job.size, job.frames, wants, SetsWanted(names, job.teacher))
 
 
-def _made(
-    job: TrainJob, entries: list[DatasetEntry], recipe: Recipe, show: prepare.Report
+def _prepared(
+    job: TrainJob, entries: list[DatasetEntry], recipe: Recipe, progress: prepare.Progress
 ) -> list[Outcome]:
     workers = job.workers or prepare.processors()
-    return prepare.prepare(entries, cache_of(job), recipe, workers=workers, report=show)
+    return prepare.prepare(entries, cache_folder(job), recipe, workers=workers, report=progress)
 
 
-def _placed(outcomes: list[Outcome], split: str) -> list[Outcome]:
+def _in_split(outcomes: list[Outcome], split: str) -> list[Outcome]:
     return [replace(one, entry=replace(one.entry, split=split)) for one in outcomes]
 
 
-def _complete(
-    listings: dict[str, Path], left_out: list[str], job: TrainJob, say: Say
+def _with_validation(
+    listings: dict[str, Path], left_out: list[str], job: TrainJob, report: Report
 ) -> dict[str, Path]:
-    """Listings for training and validation; InputError when there is nothing to train on."""
+    """The listings with one for validation; InputError when there is nothing to train on."""
     if TRAIN not in listings:
         raise InputError(
             f"--data {job.data}: expected clips that move, found none of use"
@@ -160,7 +160,7 @@ def _complete(
             " clips should be like"
         )
     if VALIDATION not in listings:
-        say(
+        report(
             "No clips are held out for validation (one identity, or --held-out 0): validation shows"
             " training clips, and says nothing about others. --validation DIR gives some."
         )
@@ -168,23 +168,23 @@ def _complete(
     return listings
 
 
-def _remember(gathered: Gathered, folder: Path) -> None:
+def _write_summary(gathered: PreparedData, folder: Path) -> None:
     listings = {name: str(path) for name, path in gathered.listings.items()}
     table = {"kind": gathered.kind, "tracker": gathered.tracker, "listings": listings}
     (folder / "run.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
 
 
-def _say_left_out(lines: list[str], folder: Path, say: Say) -> None:
+def _report_left_out(lines: list[str], folder: Path, report: Report) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "left_out.txt"
     file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     for line in lines[:_SHOWN]:
-        say(f"  left out: {line}")
+        report(f"  left out: {line}")
     if len(lines) > _SHOWN:
-        say(f"  and {len(lines) - _SHOWN} more: {file}")
+        report(f"  and {len(lines) - _SHOWN} more: {file}")
 
 
-def _say_splits(split: list[Outcome], say: Say) -> None:
+def _report_splits(split: list[Outcome], report: Report) -> None:
     parts = []
     for name in (TRAIN, VALIDATION, TEST):
         mine = [one for one in split if one.entry.split == name]
@@ -193,4 +193,4 @@ def _say_splits(split: list[Outcome], say: Say) -> None:
             parts.append(f"{name}: {sum(len(one.clips) for one in mine)} parts of {people}")
     labels = Counter(one.entry.label for one in split if one.entry.label)
     shown = f" Labels: {', '.join(f'{k} {n}' for k, n in labels.most_common(8))}." if labels else ""
-    say(f"Identities, {'; '.join(parts)}.{shown}")
+    report(f"Identities, {'; '.join(parts)}.{shown}")

@@ -1,7 +1,7 @@
-"""What the word ``train`` takes: a folder of clips, a tracker, a time; the rest has good defaults.
+"""Options of the subcommand ``train``: a folder of clips, a tracker, a time, and a few others.
 
-Everything that a loss, the curriculum or the augmentation may change is a field of TrainConfig and
-goes into a TOML file (``--config``), so that an ablation is a file. No torch here.
+Settings of losses, curriculum and augmentation are fields of TrainConfig and are set in a TOML file
+(``--config``), so that an ablation is a file. This module does not import torch.
 """
 
 from __future__ import annotations
@@ -23,55 +23,54 @@ class TrainJob:
     """Train networks on a folder of clips."""
 
     data: Path
-    """Folder of videos, or of folders of videos or pictures: one level down, a folder for each
-    person or thing. Folders named train, val and test are taken as the splits."""
+    """Folder of videos, or of folders of videos or pictures, one for each person or object. Folders
+    named train, val and test are the splits."""
     out: Path = Path("runs/train")
-    """Weights, checkpoints, curves and strips go here. A run that is there goes on."""
+    """Folder for weights, checkpoints, curves and strips. A run that it holds goes on."""
     tracker: Literal["auto", "classical", "learned", "hybrid"] = "auto"
-    """Whose keypoints the renderer learns to follow. learned and hybrid also train the keypoint
-    detector when there is something to learn it from. auto: classical for faces, learned for all
-    else."""
+    """Tracker whose keypoints the renderer is trained on. learned and hybrid also train the
+    keypoint detector when there is a teacher. auto: classical for faces, learned for all else."""
     kind: Literal["auto", "face", "object"] = "auto"
-    """What moves. auto: face when faces are found in most clips."""
+    """Kind of object in the clips. auto: face when faces are found in most clips."""
     time_budget: str = "2h"
-    """How long, for example 2h, 90m or 45s; earlier sittings of the same run are counted in."""
+    """Training time, for example 2h, 90m or 45s; earlier sittings of the run are included."""
     steps: int = 0
-    """Stop after so many steps instead; the result then depends on the seed alone."""
+    """Number of steps, instead of a time; the result then depends on the seed alone."""
     size: int = 256
-    """Pictures are learned at this many pixels a side; the first part of the run at half of it."""
+    """Side of the training pictures in pixels; in the first part of the run half of it."""
     start_from: str = "none"
-    """Weights to start from: none, fast (those that the program ships), or a file."""
+    """Weights to start from: none, fast (the shipped ones), or a file."""
     teacher: Path | None = None
-    """Folder of landmark networks: faces get its points as further keypoints, and the detector
-    learns from them."""
+    """Folder of landmark networks: their points become further keypoints of faces, and the detector
+    is trained on them."""
     perceptual: str = "auto"
     """Perceptual loss: a SqueezeNet file, vgg19 (needs torchvision), none; auto takes SqueezeNet
-    from --teacher when it is there."""
+    from --teacher if it is there."""
     validation: Path | None = None
-    """Folder of other clips to validate on; else a part of the identities is held out."""
+    """Folder of other clips to validate on; without it a part of the identities is held out."""
     held_out: tuple[float, float] = (0.1, 0.1)
-    """Shares of the identities that are kept for validation and for testing."""
+    """Shares of the identities that are held out for validation and for testing."""
     table: Path | None = None
-    """CSV with the columns file (or clip), identity, and if you like label and split."""
+    """CSV with the columns file (or clip), and any of identity, label and split."""
     portraits: Path | None = None
-    """Folder of pictures: further identities, moved by made-up smooth motion."""
+    """Folder of pictures: further identities, animated by smooth synthetic motion."""
     cache: Path | None = None
-    """Where the prepared frames are kept; without it, in the folder of --out."""
+    """Folder for the prepared frames; without it, a folder in --out."""
     frames: int = 120
-    """At most so many frames of each part of a clip are kept."""
+    """Largest number of frames that are kept of each part of a clip."""
     square: Literal["auto", "face", "middle", "whole"] = "auto"
-    """Which square of the picture: round the face, the middle one, or all of it with its border
-    repeated. auto: face for faces, middle else."""
+    """Square of the picture: round the face, the middle one, or all of it with its border repeated.
+    auto: face for faces, middle for all else."""
     config: Path | None = None
     """TOML file of further settings (docs/training.md): loss weights, curriculum, augmentation."""
     seed: int = 1
-    """Of the splits, the batches and the networks."""
+    """Random seed of the splits, the batches and the networks."""
     threads: int = 0
-    """Processor threads of the networks; 0 takes all."""
+    """CPU threads of the networks; 0 takes all."""
     workers: int = 0
-    """Processes that prepare the clips; 0 takes one a processor."""
+    """Processes that prepare the clips; 0 takes one for each CPU core."""
     overwrite: bool = False
-    """Begin anew where --out holds a run; without it, that run goes on."""
+    """Start anew if --out holds a run; without it, that run goes on."""
 
     def __post_init__(self) -> None:
         seconds(self.time_budget)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .config import TrainConfig
 
 SQUEEZENET = "squeezenet_v1.0.safetensors"
-DISTILL_SHARE = 0.3  # of the time, for the detector, where one is distilled
+DISTILL_SHARE = 0.3  # share of the time budget for the detector, where one is distilled
 _OWN_OPTIONS = ("out", "cache", "validation", "seed", "threads", "start_from", "perceptual_network")
 
 
@@ -43,7 +43,7 @@ def renderer_sets(tracker: str, *, has_teacher: bool) -> tuple[str, ...]:
 
 
 def validation_sets(tracker: str) -> tuple[str, ...]:
-    """Those that the tracker gives at run time; the first one decides which weights are best."""
+    """The sets that the tracker gives at run time; the first decides which weights are best."""
     return (TRACKED, PER_FRAME) if tracker == "classical" else (DETECTED,)
 
 
@@ -53,9 +53,9 @@ def distilled_set(*, has_teacher: bool) -> str:
 
 
 def config(job: TrainJob, kind: str, tracker: str) -> TrainConfig:
-    """The settings of the run, without its places; the file's win over the defaults here.
+    """The settings of the run without its paths; those of the TOML file override the defaults.
 
-    Raises InputError for what does not go together.
+    Raises InputError for options that contradict each other.
     """
     from .config import TrainConfig, face_settings, object_settings
 
@@ -77,7 +77,7 @@ def config(job: TrainJob, kind: str, tracker: str) -> TrainConfig:
 
 
 def _updated(settings: Any, table: dict[str, Any], where: str) -> Any:
-    """The dataclass with what the table says in place of its own values, section by section."""
+    """The dataclass with its values replaced by those of the table, section by section."""
     hints = typing.get_type_hints(type(settings))
     out: dict[str, Any] = {}
     for name, value in table.items():
@@ -93,7 +93,7 @@ def _updated(settings: Any, table: dict[str, Any], where: str) -> Any:
 
 
 def check(job: TrainJob) -> None:
-    """InputError for what can be told before the data is looked at."""
+    """InputError for wrong options that can be detected before the data is read."""
     check_teacher(job.teacher)
     perceptual(job)
     start(job, None if job.kind == "auto" else job.kind)
@@ -104,7 +104,7 @@ def check(job: TrainJob) -> None:
 
 
 def curriculum(size: int) -> dict[str, Any]:
-    """Half the size first, in larger batches; small pictures all at once."""
+    """Phases: half the size first, in larger batches; small pictures in a single phase."""
     from .config import Phase
 
     if size < 128:
@@ -115,7 +115,7 @@ def curriculum(size: int) -> dict[str, Any]:
 
 
 def read_settings(path: Path | None) -> dict[str, Any]:
-    """The table of a settings file; InputError when it is none, or sets what an option says."""
+    """The table of a TOML file; InputError if it is none or sets what has an option of its own."""
     if path is None:
         return {}
     try:
@@ -152,7 +152,7 @@ def perceptual(job: TrainJob) -> Path | None:
 
 
 def start(job: TrainJob, kind: str | None) -> Path | None:
-    """The weights to start from, or None; kind: what they must be for, if that is known yet."""
+    """The weights to start from, or None; kind: the kind that they must have, if it is known."""
     if job.start_from == "none":
         return None
     from hybridanim.networks.weights import RENDERER, read_header

@@ -1,9 +1,9 @@
-"""One look through a clip -> what of it is worth training on, and which square of the picture.
+"""One pass over a clip -> the parts that are worth training on, and their squares of the picture.
 
-Cuts are found where a frame differs from the one before far more than its neighbours do and no
-motion explains it (optical flow leaves the difference); parts between cuts that are short, still or
-without the face are left out with the reason. A face is kept in one fixed square as long as the
-head stays in it, the square that the program would animate; then a new part begins.
+A cut is a frame that differs from the one before far more than its neighbours do, where optical
+flow does not explain the difference. Parts between cuts that are short, static or without a face
+are left out with the reason. For a face a part has one fixed square, the one that the program would
+animate; when the head leaves it, a new part begins.
 """
 
 from __future__ import annotations
@@ -22,34 +22,34 @@ from hybridanim.prepare import driver_scan
 from hybridanim.types import Array, Crop, Frame, HeadBox
 
 _SMALL = 64  # side of the thumbnails
-_GLANCE_S = 0.4  # how often a face is looked for
-_STILL = 0.6  # grey levels of mean deviation over time below which nothing moves
+_SEARCH_S = 0.4  # time between two searches for a face
+_STILL = 0.6  # mean deviation over time, in grey levels, below which nothing moves
 _CUT_LEAST, _CUT_RATIO, _CUT_UNEXPLAINED = 6.0, 2.5, 8.0
 # measured on 176 clips of talking heads: the fastest turns leave up to 7 grey levels unexplained,
 # jump cuts within one scene 8 to 12, cuts to another scene 20 and more
-_SQUARE = 1.05  # pictures that are nearly square are taken whole ...
-_HEAD_SHARE = (0.25, 0.7)  # ... when the head is between these shares of the side
-_CORE_HEADS = 0.75  # half of what must stay in the square: the head with its hair
-_ROOM = 1.25  # how much larger than usual the square may be, for a head that moves about
-_GAP = 3  # glances in a row without a face that end a part
+_SQUARE = 1.05  # aspect ratio up to which a picture counts as square and is taken whole ...
+_HEAD_SHARE = (0.25, 0.7)  # ... if the head is between these shares of its side
+_CORE_HEADS = 0.75  # half of the side that must stay in the square: the head with its hair
+_ROOM = 1.25  # largest size of the square, relative to the usual, for a moving head
+_GAP = 3  # consecutive searches without a face that end a part
 
 Square = Literal["face", "middle", "whole"]
 
 
 @dataclass(frozen=True, slots=True)
 class ClipStatistics:
-    """What one pass over a clip saw."""
+    """Thumbnails of a clip and the heads found in it."""
 
     width: int
     height: int
     fps: float
     small: Array  # (N, 64, 64) uint8, grey
-    heads: tuple[tuple[int, HeadBox | None], ...] = ()  # frame number -> the head then
+    heads: tuple[tuple[int, HeadBox | None], ...] = ()  # (frame number, head), sorted
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Frames start <= i < stop of a clip, and the square of the picture."""
+    """Frames start <= i < stop of a clip, and their square of the picture."""
 
     start: int
     stop: int
@@ -58,7 +58,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Wants:
-    """What a part must have."""
+    """Requirements of a part."""
 
     square: Square = "middle"
     least_frames: int = 8
@@ -68,10 +68,10 @@ class Wants:
 
 
 def inspect(frames: Iterable[Frame], fps: float, aligner: Aligner | None) -> ClipStatistics:
-    """Look at every frame once; with an aligner, heads are looked for every now and then."""
+    """Read every frame once; with an aligner, heads are searched at regular intervals."""
     small: list[Array] = []
     heads: list[tuple[int, HeadBox | None]] = []
-    every = max(1, round(_GLANCE_S * fps))
+    every = max(1, round(_SEARCH_S * fps))
     height = width = 0
     for i, frame in enumerate(frames):
         height, width = frame.image.shape[:2]
@@ -86,7 +86,7 @@ def inspect(frames: Iterable[Frame], fps: float, aligner: Aligner | None) -> Cli
 
 
 def parts(seen: ClipStatistics, wants: Wants) -> tuple[list[Part], dict[str, str]]:
-    """The parts to train on, and those left out, frames -> why."""
+    """The parts to train on, and those left out, frames -> reason."""
     left_out: dict[str, str] = {}
     found: list[Part] = []
     count = len(seen.small)
@@ -109,7 +109,7 @@ def parts(seen: ClipStatistics, wants: Wants) -> tuple[list[Part], dict[str, str
 
 
 def cuts(small: Array) -> list[int]:
-    """Numbers of the frames of (N, 64, 64) that begin a new scene."""
+    """Indices of the frames of (N, 64, 64) with which a new scene begins."""
     if len(small) < 2:
         return []
     change = np.abs(np.diff(small.astype(np.int16), axis=0)).mean((1, 2))
@@ -123,7 +123,7 @@ def cuts(small: Array) -> list[int]:
 
 
 def _unexplained(before: Array, after: Array) -> float:
-    """Mean grey difference that is left when the first is moved by the optical flow."""
+    """Mean grey difference that remains when the first is warped by the optical flow."""
     flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)  # pyright: ignore
     twice = 2 * _SMALL  # DIS needs some pixels
     a, b = (cv2.resize(x, (twice, twice)) for x in (before, after))
@@ -140,7 +140,7 @@ def _unexplained(before: Array, after: Array) -> float:
 
 
 def is_still(small: Array) -> bool:
-    """Whether nothing moves: the busiest sixteenth of the picture hardly changes over time."""
+    """Whether nothing moves: even the most changing 16th of the picture hardly changes."""
     deviation = small.astype(np.float32).std(0)
     cells = deviation.reshape(8, _SMALL // 8, 8, _SMALL // 8).mean((1, 3))
     return bool(np.sort(cells.ravel())[-4:].mean() < _STILL)
@@ -155,20 +155,20 @@ def _plain_square(seen: ClipStatistics, square: Square) -> Crop:
 def _face_windows(
     seen: ClipStatistics, start: int, stop: int, wants: Wants
 ) -> tuple[list[Part], dict[str, str]]:
-    """Stretches in which the head stays in one square, and those without a head."""
-    glances = [(i, head) for i, head in seen.heads if start <= i < stop]
-    if not any(head is not None for _, head in glances):
+    """Parts in which the head stays in one square, and those left out, frames -> reason."""
+    searches = [(i, head) for i, head in seen.heads if start <= i < stop]
+    if not any(head is not None for _, head in searches):
         return [], {f"frames {start} to {stop - 1}": "no face found"}
     short, long = sorted((seen.width, seen.height))
-    sizes = [head.size_px for _, head in glances if head is not None]
+    sizes = [head.size_px for _, head in searches if head is not None]
     share = float(np.median(sizes)) / short
     is_framed = long <= _SQUARE * short and _HEAD_SHARE[0] <= share
     if share > _HEAD_SHARE[1]:
         return [], {f"frames {start} to {stop - 1}": f"too near: the face is {share:.0%} of it"}
     found: list[Part] = []
     left_out: dict[str, str] = {}
-    every = max(1, round(_GLANCE_S * seen.fps))
-    for first, last, heads in _stretches(glances, (start, stop), every, is_framed=is_framed):
+    every = max(1, round(_SEARCH_S * seen.fps))
+    for first, last, heads in _stretches(searches, (start, stop), every, is_framed=is_framed):
         where = f"frames {first} to {last - 1}"
         if last - first < wants.least_frames:
             left_out[where] = "short: the face is seen for too few frames"
@@ -182,12 +182,16 @@ def _face_windows(
 
 
 def _stretches(
-    glances: list[tuple[int, HeadBox | None]], span: tuple[int, int], every: int, *, is_framed: bool
+    searches: list[tuple[int, HeadBox | None]],
+    span: tuple[int, int],
+    every: int,
+    *,
+    is_framed: bool,
 ) -> list[tuple[int, int, list[HeadBox]]]:
-    """(first frame, one past the last, heads) of every stretch in which the heads fit together."""
+    """(first frame, one past the last, heads) of every part whose heads fit into one square."""
     groups: list[list[tuple[int, HeadBox]]] = []
     missed = 0
-    for i, head in glances:
+    for i, head in searches:
         if head is None:
             missed += 1
             continue
@@ -213,7 +217,7 @@ def _fit_together(heads: list[HeadBox]) -> bool:
 
 
 def _reach(heads: list[HeadBox]) -> tuple[Array, Array, float]:
-    """Corners of what must be seen of all heads, and the side of the usual square."""
+    """Corners of the area that must be visible for all heads, and side of the usual square."""
     centres = np.array([head.center_xy_px for head in heads])
     sizes = np.array([head.size_px for head in heads])
     low = (centres - _CORE_HEADS * sizes[:, None]).min(0)
@@ -222,7 +226,7 @@ def _reach(heads: list[HeadBox]) -> tuple[Array, Array, float]:
 
 
 def _window(heads: list[HeadBox], seen: ClipStatistics) -> Crop:
-    """The square for all these heads, inside the picture as far as it can be; whole pixels."""
+    """The square for all these heads, in whole pixels, inside the picture as far as possible."""
     low, high, usual = _reach(heads)
     needed = float((high - low).max())
     side = max(needed, min(usual, float(min(seen.width, seen.height))))
@@ -238,7 +242,7 @@ def _inside(start: float, side: float, length: int) -> float:
 
 
 def _chunked(found: list[Part], fps: float, wants: Wants, left_out: dict[str, str]) -> list[Part]:
-    """Long parts in pieces of ``longest_s``, and of many an evenly spread choice."""
+    """Parts in pieces of ``longest_s``; of too many pieces an evenly spread choice."""
     longest = max(wants.least_frames, round(wants.longest_s * fps))
     pieces = []
     for part in found:

@@ -1,8 +1,9 @@
-"""A folder as a person has it -> a list of its clips, whose they are, and which split each is in.
+"""A user's folder -> a list of its clips with their identities and splits.
 
 Videos lie in the folder or one level down in a folder for each identity; a folder of pictures is a
-clip. Folders named train, val and test, or a table (CSV), say the split; else identities are drawn
-into splits by a seed. An identity is never in two splits. What cannot be used is listed with why.
+clip. Folders named train, val and test, or a table (CSV), give the split; without them identities
+are assigned to splits at random, by a seed. An identity is never in two splits. Files that cannot
+be used are listed with the reason.
 """
 
 from __future__ import annotations
@@ -26,18 +27,18 @@ _LONE = "a picture by itself; frames of a clip belong in a folder of their own, 
 
 @dataclass(frozen=True, slots=True)
 class DatasetEntry:
-    """A video, a folder of pictures, or a portrait, as it lies in the user's folder."""
+    """A video, a folder of pictures, or a portrait in the user's folder."""
 
     path: Path
-    name: str  # unique among its neighbours, fit for a file name
-    identity: str  # who or what is seen
+    name: str  # unique in the folder, valid as a file name
+    identity: str  # the person or object
     label: str = ""
-    split: str = ""  # one of SPLITS, or "" while nothing has said
-    is_portrait: bool = False  # a single picture, moved by made-up motion
+    split: str = ""  # one of SPLITS, or "" while it is unknown
+    is_portrait: bool = False  # a single picture, animated by synthetic motion
 
 
 def find(folder: Path, table: Path | None = None) -> tuple[list[DatasetEntry], dict[str, str]]:
-    """Every clip of a folder, and what was left out, name -> why.
+    """Every clip of a folder, and the files that were left out, name -> reason.
 
     table: CSV with a column file (or clip) and any of identity, label and split. Raises InputError
     when the folder holds no clip, or the table contradicts itself.
@@ -55,9 +56,9 @@ def find(folder: Path, table: Path | None = None) -> tuple[list[DatasetEntry], d
             found += [replace(one, split=split) for part in inside for one in part]
         else:
             found += _found_in(path, left_out)
-    found = _named_apart(found, folder)
+    found = _with_unique_names(found, folder)
     if table is not None:
-        found = _told(found, read_table(table), folder)
+        found = _from_table(found, read_table(table), folder)
     if not found:
         seen = "; ".join(f"{name}: {why}" for name, why in list(left_out.items())[:3])
         raise InputError(
@@ -79,13 +80,13 @@ def portraits(folder: Path) -> list[DatasetEntry]:
         DatasetEntry(path, f"portrait-{name}", f"portrait {name}", split=TRAIN, is_portrait=True)
         for path, name in named
     ]
-    return _named_apart(found, folder)
+    return _with_unique_names(found, folder)
 
 
 def split_by_identity(
     entries: Iterable[DatasetEntry], held_out: tuple[float, float], seed: int
 ) -> list[DatasetEntry]:
-    """The same with every split filled in.
+    """The entries, each with a split.
 
     held_out: share of the identities that validation and test get; at least one each where the
     share is not zero and an identity is left to train on. Clips whose split is given stay in it
@@ -134,7 +135,7 @@ def read_table(path: Path) -> dict[str, dict[str, str]]:
 
 
 def fingerprint(path: Path) -> str:
-    """What tells whether a file or a folder of files has changed: names, sizes, times."""
+    """Hash of names, sizes and times, by which changes of a file or a folder are detected."""
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     parts = [
         f"{file.name} {state.st_size} {state.st_mtime_ns}"
@@ -173,14 +174,14 @@ def _found_in(path: Path, left_out: dict[str, str]) -> list[DatasetEntry]:
 
 
 def _entry(path: Path, identity: str = "") -> DatasetEntry:
-    """``who__what`` names its identity; else the name is the identity."""
+    """Entry of a clip; a name ``IDENTITY__CLIP`` holds the identity, else it is the identity."""
     stem = path.stem if path.is_file() else path.name
     name = f"{identity}__{stem}" if identity else stem
     return DatasetEntry(path, re.sub(r"[^\w.~-]+", "_", name), identity or stem.split("__")[0])
 
 
-def _named_apart(found: list[DatasetEntry], folder: Path) -> list[DatasetEntry]:
-    """Names that occur twice (a.mp4 and a.mov) get a few letters of their path's hash."""
+def _with_unique_names(found: list[DatasetEntry], folder: Path) -> list[DatasetEntry]:
+    """Make names unique (a.mp4 and a.mov) by a few letters of their path's hash."""
     names = [one.name for one in found]
     out = []
     for one in found:
@@ -192,10 +193,10 @@ def _named_apart(found: list[DatasetEntry], folder: Path) -> list[DatasetEntry]:
     return out
 
 
-def _told(
+def _from_table(
     found: list[DatasetEntry], rows: dict[str, dict[str, str]], folder: Path
 ) -> list[DatasetEntry]:
-    """What the table says of each clip, in place of what its name says."""
+    """Identity, label and split of each clip from the table, where it has them."""
     out = []
     for one in found:
         place = one.path.relative_to(folder)
@@ -232,5 +233,5 @@ def _given_splits(entries: list[DatasetEntry]) -> dict[str, str]:
 
 
 def _draw(seed: int, identity: str) -> str:
-    """Where an identity stands in the seed's order, whoever else is there."""
+    """Sort key of an identity: a random order that does not depend on the other identities."""
     return hashlib.sha256(f"{seed} {identity}".encode()).hexdigest()

@@ -1,8 +1,8 @@
-"""A still picture -> a clip of known smooth motion: an identity more, without a video.
+"""A picture -> a clip of synthetic smooth motion: one more identity without a video.
 
 Every frame is the picture under an affine and a thin-plate spline, known in closed form; keypoints
-of the picture are carried exactly, places by solving the map, Jacobians by its derivative. Of a
-face only the surroundings of the head move and the border stands, as in a clip.
+of the picture follow exactly, places by inverting the map, Jacobians by its derivative. For a face
+a Gaussian window limits the motion to the head, so that the border does not move, as in a clip.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _STEPS = 12  # of Newton's method; 6 are enough to a thousandth of a pixel
 
 @dataclass(frozen=True, slots=True)
 class MotionRange:
-    """How far the made-up motion goes."""
+    """Limits of the synthetic motion."""
 
     turn_deg: float = 12.0
     """Largest rotation."""
@@ -31,13 +31,13 @@ class MotionRange:
     """Largest shear and stretch."""
     shift_norm: float = 0.12
     """Largest translation."""
-    bend_norm: float = 0.035
+    spline_norm: float = 0.035
     """Standard deviation of the spline's displacements."""
 
 
 @dataclass(frozen=True, slots=True)
 class PortraitWarp:
-    """Where in the picture a frame's place shows: picture = place + window(place) displacement."""
+    """Map from a frame to the picture: picture = place + window(place) displacement(place)."""
 
     affine: Array  # (2, 3), the displacement's linear part and shift
     knots: Array  # (N, 2)
@@ -46,7 +46,7 @@ class PortraitWarp:
     reach: float  # its sigma, or inf: everything moves
 
     def __call__(self, xy: Array) -> Array:
-        """Places (..., 2) of the picture that a frame shows at (..., 2)."""
+        """Places of the picture that a frame shows at (..., 2)."""
         return xy + self._window(xy)[..., None] * self._displacement(xy)
 
     def derivative(self, xy: Array) -> Array:
@@ -64,7 +64,7 @@ class PortraitWarp:
         return np.eye(2) + out
 
     def inverse(self, xy: Array) -> Array:
-        """Where a frame shows the picture's places (..., 2), by Newton's method."""
+        """Places at which a frame shows the picture's places (..., 2), by Newton's method."""
         found = np.array(xy, np.float64)
         for _ in range(_STEPS):
             step = np.linalg.solve(self.derivative(found), (self(found) - xy)[..., None])
@@ -90,7 +90,7 @@ def smooth_warps(
     centre: Array | None = None,
     reach: float = np.inf,
 ) -> list[PortraitWarp]:
-    """A smooth path of so many maps, the first one still; none folds the picture."""
+    """A smooth sequence of maps, the first one the identity; none folds the picture."""
     axis = np.linspace(-1, 1, _LATTICE)
     knots = np.dstack(np.meshgrid(axis, axis)).reshape(-1, 2) * 0.9
     solve = np.linalg.inv(_system(knots))
@@ -106,21 +106,23 @@ def smooth_warps(
     return out
 
 
-def moving(
+def animate(
     picture: Array, rows: dict[str, Array], path: list[PortraitWarp]
 ) -> tuple[Array, dict[str, Array]]:
-    """Frames (N, S, S, 3) of a square picture under a path of maps, and its keypoints.
+    """Frames (N, S, S, 3) of a square picture under a sequence of maps, and its keypoints.
 
     rows: keypoint sets of the picture, (K, 7) each -> (N, K, 7).
     """
     grid = geometry.grid_norm(len(picture)).astype(np.float64)
     frames = np.array([geometry.warp(picture, warp(grid), cv2.INTER_CUBIC) for warp in path])
-    carried = {name: np.array([carry(one, warp) for warp in path]) for name, one in rows.items()}
-    return frames, carried
+    moved = {
+        name: np.array([move_keypoints(one, warp) for warp in path]) for name, one in rows.items()
+    }
+    return frames, moved
 
 
-def carry(rows: Array, warp: PortraitWarp) -> Array:
-    """Keypoints (K, 7) of the picture as a frame shows them."""
+def move_keypoints(rows: Array, warp: PortraitWarp) -> Array:
+    """Keypoints (K, 7) of the picture in a frame."""
     out = np.array(rows, np.float64)
     xy = warp.inverse(out[:, :2])
     inverse = np.linalg.inv(warp.derivative(xy))
@@ -140,13 +142,13 @@ def _system(knots: Array) -> Array:
 def _warp(
     wave: Array, knots: Array, solve: Array, motion: MotionRange, middle: Array, reach: float
 ) -> PortraitWarp:
-    """One map; wave: numbers of about -1 to 1, one a parameter."""
+    """One map; wave: a number of about -1 to 1 for each parameter."""
     angle, scale = np.deg2rad(motion.turn_deg) * wave[0], np.exp(motion.grow * wave[1])
     turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     linear = turn @ np.array([[1 + motion.shear * wave[2], motion.shear * wave[3]], [0, 1]])
     shift = motion.shift_norm * np.array([wave[4], wave[5]])
-    bent = motion.bend_norm * wave[6 : 6 + 2 * len(knots)].reshape(-1, 2)
-    found = solve @ np.vstack([bent, np.zeros((3, 2))])
+    shifts = motion.spline_norm * wave[6 : 6 + 2 * len(knots)].reshape(-1, 2)
+    found = solve @ np.vstack([shifts, np.zeros((3, 2))])
     # displacement = (linear - 1)(z - middle) + shift + spline(z)
     own = linear - np.eye(2) + found[len(knots) + 1 :].T
     start = shift - (linear - np.eye(2)) @ middle + found[len(knots)]
@@ -155,7 +157,7 @@ def _warp(
 
 
 def _unfolded(warp: PortraitWarp) -> PortraitWarp:
-    """The same, weaker, until it folds nothing and stretches nothing beyond 2.5 to 1."""
+    """Weaken the map until it folds nothing and stretches nothing by more than 2.5."""
     grid = geometry.grid_norm(24).astype(np.float64)
     for _ in range(20):
         stretch = np.linalg.svd(warp.derivative(grid), compute_uv=False)

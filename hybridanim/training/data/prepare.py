@@ -1,7 +1,11 @@
-"""A list of clips -> the cache that training reads, made by several processes.
+"""A list of clips -> the cache that training reads: frames and keypoints, made by processes.
 
-What is there already is not made again; a clip whose file, options or tracker changed has another
-name or key, and is. One listing for each split then names the clips of this run.
+A clip is decoded twice: once to select the parts that are worth training on (clip_quality), once to
+crop, resize and keep the frames of those parts and to make their keypoint sets (keypoint_sets). Its
+plan, a small .json that is written last, lists its parts and what was left out.
+
+What is in the cache is not made again, but a clip whose file, options or tracker have changed has
+another name or key, and is. A listing for each split names the clips of a run.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ import itertools
 import json
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -19,6 +24,7 @@ from dataclasses import asdict, dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from hybridanim import geometry, io
@@ -37,19 +43,19 @@ from .dataset_index import TRAIN, DatasetEntry, fingerprint
 from .keypoint_sets import SetMaker, SetsWanted
 from .portraits import MotionRange
 
-Report = Callable[[int, int, str], None]  # clips done, of how many, which
+Progress = Callable[[int, int, str], None]  # clips done, of how many, which
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EPERM)
-_VERSION = 1  # to be raised when the same clip gives other frames
-_TRACKED_PX = 256  # keypoints are looked for in pictures of at least this size
+_VERSION = 1  # increase it when the same clip gives other frames
+_TRACKED_PX = 256  # smallest side of the pictures in which keypoints are searched
 _LEAST_SEEN = 4  # frames of a part in which all keypoint sets must be there
-_PORTRAIT_FRAMES = 24  # of a picture's made-up motion
-_HEAD_REACH = 0.5  # how far from the middle a portrait moves, one sigma, normalised
-_MOST_FPS = 35.0  # of faster clips every second frame is left out, and so on
+_PORTRAIT_FRAMES = 24  # of the synthetic motion of a picture
+_HEAD_REACH = 0.5  # sigma of the window in which a portrait moves, normalised
+_MOST_FPS = 35.0  # faster clips are reduced to about 30 frames a second
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What the cache is made like."""
+    """Options of the cache."""
 
     size: int = 256
     """Side of the kept frames."""
@@ -59,7 +65,7 @@ class Recipe:
     sets: SetsWanted = field(default_factory=SetsWanted)
 
     def name(self, entry: DatasetEntry) -> str:
-        """Its name in the cache: another file or another option is another name."""
+        """Name of a clip in the cache; it depends on the file's state and on these options."""
         made = [_VERSION, self.size, self.most, asdict(self.wants), fingerprint(entry.path)]
         key = hashlib.sha256(json.dumps(made).encode()).hexdigest()[:10]
         return f"{entry.name}-{key}"
@@ -67,7 +73,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one clip."""
+    """The result of preparing one clip."""
 
     entry: DatasetEntry
     clips: tuple[str, ...] = ()  # names in the cache
@@ -80,7 +86,7 @@ def prepare(
     recipe: Recipe,
     *,
     workers: int = 1,
-    report: Report = lambda done, total, what: None,
+    progress: Progress = lambda done, total, what: None,
 ) -> list[Outcome]:
     """Fill the cache; one outcome a clip, in order.
 
@@ -92,7 +98,7 @@ def prepare(
         todo = [one for one in entries if not is_ready(one, cache, recipe, maker)]
         _check_space(len(todo), cache, recipe)
         found = {
-            outcome.entry.name: outcome for outcome in _run(todo, cache, recipe, workers, report)
+            outcome.entry.name: outcome for outcome in _run(todo, cache, recipe, workers, progress)
         }
     except BrokenProcessPool as error:
         raise InputError(
@@ -122,12 +128,12 @@ def _check_space(clips: int, cache: Path, recipe: Recipe) -> None:
 
 
 def _run(
-    todo: list[DatasetEntry], cache: Path, recipe: Recipe, workers: int, report: Report
+    todo: list[DatasetEntry], cache: Path, recipe: Recipe, workers: int, progress: Progress
 ) -> Iterator[Outcome]:
     if workers <= 1 or len(todo) <= 2:
         maker = SetMaker(recipe.sets)
         for done, one in enumerate(todo):
-            report(done, len(todo), one.name)
+            progress(done, len(todo), one.name)
             yield prepare_clip(one, cache, recipe, maker)
         return
     start, set_up = get_context("spawn"), (recipe.sets,)
@@ -136,7 +142,7 @@ def _run(
         jobs = [pool.submit(_prepare_in_worker, one, cache, recipe) for one in todo]
         for done, job in enumerate(as_completed(jobs), start=1):
             outcome = job.result()
-            report(done, len(todo), outcome.entry.name)
+            progress(done, len(todo), outcome.entry.name)
             yield outcome
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
@@ -146,11 +152,7 @@ _maker: SetMaker | None = None  # of a worker process
 
 
 def _set_up(wanted: SetsWanted) -> None:
-    """One thread a worker, and Ctrl-C is the parent's business."""
-    import signal
-
-    import cv2
-
+    """One thread for each worker; Ctrl-C is handled by the parent process."""
     global _maker
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)
@@ -162,10 +164,10 @@ def _prepare_in_worker(entry: DatasetEntry, cache: Path, recipe: Recipe) -> Outc
     return prepare_clip(entry, cache, recipe, _maker)
 
 
-def show_faces(entries: Sequence[DatasetEntry], looked_at: int = 12) -> bool:
-    """Whether most clips show a face, by a few frames of some of them."""
+def show_faces(entries: Sequence[DatasetEntry], count: int = 12) -> bool:
+    """Whether most clips show a face, judged by a few frames of some of the clips."""
     aligner = SetMaker(SetsWanted()).aligner
-    chosen = {round(i) for i in np.linspace(0, len(entries) - 1, min(looked_at, len(entries)))}
+    chosen = {round(i) for i in np.linspace(0, len(entries) - 1, min(count, len(entries)))}
     votes: list[bool] = []
     for i in sorted(chosen):
         try:
@@ -179,7 +181,7 @@ def show_faces(entries: Sequence[DatasetEntry], looked_at: int = 12) -> bool:
 
 
 def split(outcomes: Sequence[Outcome], held_out: tuple[float, float], seed: int) -> list[Outcome]:
-    """Those with clips, each in its identity's split (dataset_index.split_by_identity)."""
+    """Outcomes that have clips, each with a split (dataset_index.split_by_identity)."""
     useful = [outcome for outcome in outcomes if outcome.clips]
     placed = dataset_index.split_by_identity([one.entry for one in useful], held_out, seed)
     return [replace(one, entry=entry) for one, entry in zip(useful, placed, strict=True)]
@@ -208,7 +210,7 @@ def write_listings(outcomes: Sequence[Outcome], cache: Path, folder: Path) -> di
 
 
 def left_out(outcomes: Sequence[Outcome]) -> list[str]:
-    """Lines that say what was left out and why, by clip."""
+    """Lines with what was left out of each clip, and why."""
     return [
         f"{outcome.entry.name}{f', {where}' if where else ''}: {why}"
         for outcome in outcomes
@@ -217,30 +219,30 @@ def left_out(outcomes: Sequence[Outcome]) -> list[str]:
 
 
 def unused(outcomes: Sequence[Outcome], cache: Path) -> tuple[int, int]:
-    """Cached clips of earlier files or options, of no use to this run: how many, their bytes."""
+    """Number and bytes of cached clips that this run does not use."""
     named = {name for outcome in outcomes for name in outcome.clips}
     rest = [path for path in cache.glob("*.npy") if path.stem not in named]
     return len(rest), sum(path.stat().st_size for path in rest)
 
 
 def processors() -> int:
-    """How many this process may use."""
+    """Number of CPU cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def prepare_clip(entry: DatasetEntry, cache: Path, recipe: Recipe, maker: SetMaker) -> Outcome:
-    """Cache one clip, or what of it is not there yet; what cannot be read is an outcome too."""
+    """Cache what is missing of one clip; an unreadable clip is an outcome, too, no error."""
     name = recipe.name(entry)
     plan = cache / f"{name}.json"
     try:
         if entry.is_portrait:
-            parts, left_out, names = [_make_portrait(entry, cache, recipe, maker)], {}, [name]
+            parts, left_out, names = [_prepare_portrait(entry, cache, recipe, maker)], {}, [name]
         else:
-            parts, left_out = _planned(entry, plan, recipe, maker)
+            parts, left_out = _parts_of(entry, plan, recipe, maker)
             names = [name if len(parts) == 1 else f"{name}.{i}" for i in range(len(parts))]
-            _cut(entry, dict(zip(names, parts, strict=True)), cache, recipe, maker)
+            _write_parts(entry, dict(zip(names, parts, strict=True)), cache, recipe, maker)
     except InputError as error:
         return Outcome(entry, (), {"": f"unreadable: {error}"})
     table = {
@@ -256,7 +258,7 @@ def prepare_clip(entry: DatasetEntry, cache: Path, recipe: Recipe, maker: SetMak
 
 
 def is_ready(entry: DatasetEntry, cache: Path, recipe: Recipe, maker: SetMaker) -> bool:
-    """Whether nothing is left to do for a clip."""
+    """Whether nothing of a clip is missing in the cache."""
     plan = cache / f"{recipe.name(entry)}.json"
     if not plan.is_file():
         return False
@@ -268,7 +270,7 @@ def is_ready(entry: DatasetEntry, cache: Path, recipe: Recipe, maker: SetMaker) 
 
 
 def read_outcome(entry: DatasetEntry, cache: Path, recipe: Recipe) -> Outcome:
-    """The outcome that is in the cache; parts without keypoints are of no use."""
+    """The outcome of a cached clip; parts with too few keypoints are left out."""
     table = json.loads((cache / f"{recipe.name(entry)}.json").read_text())
     names, left_out = [], dict(table["left_out"])
     for name, (start, stop, _) in zip(table["clips"], table["parts"], strict=True):
@@ -281,10 +283,10 @@ def read_outcome(entry: DatasetEntry, cache: Path, recipe: Recipe) -> Outcome:
     return Outcome(entry, tuple(names), left_out)
 
 
-def _planned(
+def _parts_of(
     entry: DatasetEntry, plan: Path, recipe: Recipe, maker: SetMaker
 ) -> tuple[list[Part], dict[str, str]]:
-    """The parts of a clip, from an earlier run or by looking through it."""
+    """The parts of a clip, from its plan or by inspecting it."""
     if plan.is_file():
         table = json.loads(plan.read_text())
         parts = [Part(start, stop, Crop(**crop)) for start, stop, crop in table["parts"]]
@@ -302,10 +304,10 @@ def _step(fps: float) -> int:
     return max(1, round(fps / 30)) if fps > _MOST_FPS else 1
 
 
-def _cut(
+def _write_parts(
     entry: DatasetEntry, parts: dict[str, Part], cache: Path, recipe: Recipe, maker: SetMaker
 ) -> None:
-    """Write frames and keypoints of those parts that lack any."""
+    """Write the missing frames and keypoint sets of the parts."""
     lacking: dict[str, list[str]] = {}
     for name in parts:
         points = read_points(cache / f"{name}.npz")
@@ -320,20 +322,20 @@ def _cut(
     if not lacking:
         return
     side = max(recipe.size, _TRACKED_PX if recipe.sets.names else 0)
-    for name, moving in _moving(entry, {name: parts[name] for name in lacking}, side):
-        most = min(recipe.most, len(moving))
-        numbers = sorted({round(i) for i in np.linspace(0, len(moving) - 1, most)})
+    for name, frames in _frames_of_parts(entry, {name: parts[name] for name in lacking}, side):
+        most = min(recipe.most, len(frames))
+        numbers = sorted({round(i) for i in np.linspace(0, len(frames) - 1, most)})
         points = read_points(cache / f"{name}.npz")
-        points |= {"number": np.array(numbers)} | maker.make(lacking[name], moving, numbers)
-        frames = np.array([_shrunk(moving[i], recipe.size) for i in numbers])
-        _write_frames(cache / f"{name}.npy", frames)
+        points |= {"number": np.array(numbers)} | maker.make(lacking[name], frames, numbers)
+        kept = np.array([_shrunk(frames[i], recipe.size) for i in numbers])
+        _write_frames(cache / f"{name}.npy", kept)
         _write_points(cache / f"{name}.npz", points)
 
 
-def _moving(
+def _frames_of_parts(
     entry: DatasetEntry, parts: dict[str, Part], size: int
 ) -> Iterator[tuple[str, list[Array]]]:
-    """Each part's frames, square at that size, in the order in which they end."""
+    """(name, frames) of each part, size x size pixels, in the order in which the parts end."""
     waiting = sorted(parts.items(), key=lambda item: item[1].start)
     frames: list[Array] = []
     with io.open_source(entry.path) as reader:
@@ -352,8 +354,8 @@ def _moving(
                     return
 
 
-def _make_portrait(entry: DatasetEntry, cache: Path, recipe: Recipe, maker: SetMaker) -> Part:
-    """Write a picture as a clip of made-up motion; its square of the picture as a part."""
+def _prepare_portrait(entry: DatasetEntry, cache: Path, recipe: Recipe, maker: SetMaker) -> Part:
+    """Write a picture as a clip with synthetic motion; returns its square as a part."""
     picture, wants, reach = io.read_picture(entry.path), recipe.wants, np.inf
     height, width = picture.shape[:2]
     side = float(min(height, width))
@@ -366,14 +368,14 @@ def _make_portrait(entry: DatasetEntry, cache: Path, recipe: Recipe, maker: SetM
     if crop.side_px < wants.least_px:
         raise InputError(f"expected {wants.least_px} pixels or more, got {crop.side_px:.0f}")
     still = geometry.crop_image(picture, crop, max(recipe.size, _TRACKED_PX))
-    # the trackers get a first look, and the second one counts
+    # two frames, because trackers need one to start; the second counts
     placed = maker.make(list(recipe.sets.names), [still, still], [1])
     rows = {name: placed[name][0] for name in recipe.sets.names}
     keys = {name: rest for name, rest in placed.items() if name.startswith("key_")}
     seed = int(hashlib.sha256(entry.name.encode()).hexdigest()[:8], 16)
     count = min(recipe.most, _PORTRAIT_FRAMES)
     path = portraits.smooth_warps(count, np.random.default_rng(seed), MotionRange(), reach=reach)
-    frames, points = portraits.moving(_shrunk(still, recipe.size), rows, path)
+    frames, points = portraits.animate(_shrunk(still, recipe.size), rows, path)
     name = recipe.name(entry)
     _write_frames(cache / f"{name}.npy", frames)
     more = {"number": np.arange(count), EXACT: np.ones(1)}

@@ -1,1 +1,1 @@
-"""Training of the landmark cascade."""
+"""Training of the landmark cascade (face/aligner.py)."""

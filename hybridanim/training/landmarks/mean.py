@@ -1,7 +1,7 @@
-"""Taught frames and their face boxes -> the mean face of ``alignment_shape``, flat and in depth.
+"""A teacher's landmarks and their face boxes -> the mean shapes of face/mean_shape.py.
 
-Generalised Procrustes analysis (Gower 1975): shapes are laid over their mean by similarities, then
-averaged with their mirror images; the mean is placed and sized as the cascade's boxes have it.
+Generalised Procrustes analysis (Gower 1975): shapes are aligned to their mean by similarities, then
+averaged together with their mirror images; place and size of the mean are relative to the face box.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _LARGEST_YAW_DEG = 8.0
 
 
 def mean_shape(shapes: Sequence[Array]) -> Array:
-    """(L, 2) float32 symmetric mean of shapes (L, 2) given in units of their face boxes."""
+    """(L, 2) float32 symmetric mean of shapes (L, 2), all in units of their face boxes."""
     mean = _symmetric(np.median(shapes, axis=0))
     for _ in range(5):
-        laid = [apply_affine(similarity_between(shape, mean), shape) for shape in shapes]
-        mean = _symmetric(np.mean(laid, axis=0))
+        aligned = [apply_affine(similarity_between(shape, mean), shape) for shape in shapes]
+        mean = _symmetric(np.mean(aligned, axis=0))
     matrices = [similarity_between(mean, shape) for shape in shapes]
     size = np.median([np.hypot(*matrix[:, 0]) for matrix in matrices])
     middle = np.median([shape.mean(0) for shape in shapes], axis=0)
@@ -32,23 +32,23 @@ def mean_shape(shapes: Sequence[Array]) -> Array:
 
 
 def mean_shape_3d(shapes: Sequence[Array], mean: Array) -> Array:
-    """(L, 3) float32 symmetric mean of the nearly frontal ones of shapes (L, 3), about 0.
+    """(L, 3) float32 symmetric mean, centred at 0, of those shapes (L, 3) that are nearly frontal.
 
-    In the units of ``mean`` (L, 2); the depth of each is scaled as its x and y are.
+    In the units of ``mean`` (L, 2); a shape's depth is scaled like its x and y.
     """
-    laid = []
+    aligned = []
     for shape in shapes:
         if abs(_yaw_deg(shape)) > _LARGEST_YAW_DEG:
             continue
         matrix = similarity_between(shape[:, :2], mean)
         depth = (shape[:, 2] - shape[:, 2].mean()) * np.hypot(*matrix[:, 0])
-        laid.append(np.column_stack([apply_affine(matrix, shape[:, :2]), depth]))
-    found = _symmetric(np.mean(laid, axis=0))
+        aligned.append(np.column_stack([apply_affine(matrix, shape[:, :2]), depth]))
+    found = _symmetric(np.mean(aligned, axis=0))
     return (found - found.mean(0)).astype(np.float32)
 
 
 def _yaw_deg(shape: Array) -> float:
-    """How far the line between the ears leaves the picture's plane."""
+    """Angle between the line through the ears and the picture plane."""
     left, right = shape[GROUPS["jaw"][0]], shape[GROUPS["jaw"][-1]]
     across = right - left
     return float(np.rad2deg(np.arctan2(across[2], np.hypot(across[0], across[1]))))

@@ -1,8 +1,9 @@
-"""Taught clips and pictures -> training samples for the landmark cascade, and their augmentation.
+"""Clips and pictures with a teacher's points -> samples for the landmark cascade; augmentation.
 
-A sample is a grey picture with its true points, the points of a neighbouring frame (what a tracker
-would start from) and the face box. Augmentation turns, scales, mirrors, relights, blurs, adds noise
-and JPEG blocks, and covers parts with hand-like patches. The same seed gives the same samples.
+A sample is a grey picture with its true points, the points of a neighbouring frame (from which a
+tracker would start) and the face box. Augmentation rotates, scales, mirrors, changes the light,
+blurs, adds noise and JPEG artefacts, and covers parts with hand-like patches. The same seed gives
+the same samples.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ class Sample:
 
     grey: Array  # (H, W) uint8
     truth: Array  # (L, 2) float32
-    neighbour: Array  # (L, 2) float32, the truth of a frame nearby
+    neighbour: Array  # (L, 2) float32, true points of a near frame
     box: Array  # (3,) float32: centre x, y and side of the face box
-    who: str  # clip or picture
+    who: str  # name of the clip or picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +46,11 @@ class Variant:
     truth: Array
     neighbour: Array
     box: Array
-    hidden: float  # share of the points under an occluder
+    hidden: float  # share of the points that an occluder covers
 
 
 def points_from_mesh(xyz_px: Array, lids_xy_px: Array, iris_xy_px: Array) -> Array:
-    """(..., L, 2) float32 landmarks out of the teacher's (..., 468, 3), lids and irises."""
+    """(..., L, 2) float32 landmarks from the teacher's mesh (..., 468, 3), lids and irises."""
     xy = xyz_px[..., MESH, :2].astype(np.float32)
     for side, name in enumerate(("left", "right")):
         rows = list(GROUPS[f"{name}_eye"])
@@ -60,7 +61,7 @@ def points_from_mesh(xyz_px: Array, lids_xy_px: Array, iris_xy_px: Array) -> Arr
 
 
 def _box(grey: Array, truth: Array) -> Array:
-    """The cascade's box of this face; where it finds none, the usual place of a box."""
+    """The face detector's box of this face; if it finds none, the box of the points."""
     face, _ = box_from_landmarks(truth)
     near = [
         found
@@ -72,9 +73,9 @@ def _box(grey: Array, truth: Array) -> Array:
     return np.array([*chosen.center_xy_px, chosen.width_px], np.float32)
 
 
-def clip_samples(clip: Path, taught: Path, every: int) -> Iterator[Sample]:
-    """Every ``every``-th frame of a clip with the teacher's points of that frame."""
-    with np.load(taught) as data:
+def clip_samples(clip: Path, teacher_points: Path, every: int) -> Iterator[Sample]:
+    """Every ``every``-th frame of a clip with the teacher's points of that frame (a .npz file)."""
+    with np.load(teacher_points) as data:
         xy = points_from_mesh(data["xyz_px"], data["lids_xy_px"], data["iris_xy_px"])
         sure = data["score"] > _LEAST_SCORE
     for i, image in enumerate(frames_of(clip)):
@@ -87,7 +88,7 @@ def clip_samples(clip: Path, taught: Path, every: int) -> Iterator[Sample]:
 
 
 def picture_sample(path: Path, teacher: Teacher) -> Sample | None:
-    """A still picture at 256 pixels with the teacher's points, or None."""
+    """A picture at 256 pixels with the teacher's points; None if it finds no face."""
     image = cv2.imread(str(path))
     if image is None:
         raise InputError(f"{path}: expected a picture, cannot read it; take it out of the folder")
@@ -111,10 +112,12 @@ def augment(sample: Sample, others: list[Sample], rng: np.random.Generator) -> V
         truth, near = (_mirrored(xy, width) for xy in (truth, near))
         box = np.array([width - 1 - box[0], box[1], box[2]], np.float32)
     matrix = _random_view(truth, rng)
-    bend = _random_bend(float(interocular(truth)) * np.sqrt(np.linalg.det(matrix[:, :2])), rng)
-    grey = _resample(np.ascontiguousarray(grey), matrix, bend)
+    displacement = _random_displacement(
+        float(interocular(truth)) * np.sqrt(np.linalg.det(matrix[:, :2])), rng
+    )
+    grey = _resample(np.ascontiguousarray(grey), matrix, displacement)
     scale = np.sqrt(abs(np.linalg.det(matrix[:, :2])))
-    truth, near = (_bent(apply_affine(matrix, xy), bend) for xy in (truth, near))
+    truth, near = (_displaced(apply_affine(matrix, xy), displacement) for xy in (truth, near))
     box = np.array([*apply_affine(matrix, box[:2]), box[2] * scale], np.float32)
     grey, hidden = _occlude(grey, truth, others, rng)
     return Variant(_relight(grey, rng), truth, near, box, hidden)
@@ -127,7 +130,7 @@ def _mirrored(xy: Array, width: int) -> Array:
 
 
 def _random_view(truth: Array, rng: np.random.Generator) -> Array:
-    """2x3: turn, scale, slight stretch, and the face near the middle of the canvas."""
+    """2x3 affine: rotation, scale, slight stretch; the face lies near the canvas's middle."""
     roll = rng.uniform(-35, 35) if rng.random() < 0.5 else rng.normal(0, 8)
     angle = np.deg2rad(roll)
     scale = rng.uniform(30, 60) / float(interocular(truth))
@@ -139,34 +142,36 @@ def _random_view(truth: Array, rng: np.random.Generator) -> Array:
     return np.column_stack([linear, target - linear @ truth.mean(0)])
 
 
-def _random_bend(eyes_px: float, rng: np.random.Generator) -> Array:
-    """(S, S, 2) float32: a smooth displacement, to make faces of other people's proportions."""
+def _random_displacement(eyes_px: float, rng: np.random.Generator) -> Array:
+    """(S, S, 2) float32: a smooth displacement, for faces of other proportions."""
     size = eyes_px * rng.uniform(0, 0.06)
     coarse = rng.normal(0, size, (5, 5, 2)).astype(np.float32)
     return cv2.resize(coarse, (CANVAS_PX, CANVAS_PX), interpolation=cv2.INTER_CUBIC)
 
 
-def _resample(grey: Array, matrix: Array, bend: Array) -> Array:
-    """The canvas at x shows the picture at inverse(matrix) of x + bend(x)."""
+def _resample(grey: Array, matrix: Array, displacement: Array) -> Array:
+    """The canvas at x shows the picture at inverse(matrix) of x + displacement(x)."""
     line = np.arange(CANVAS_PX, dtype=np.float32)
-    at = np.stack(np.meshgrid(line, line), -1) + bend
+    at = np.stack(np.meshgrid(line, line), -1) + displacement
     back = invert(matrix).astype(np.float32)
     at = at @ back[:, :2].T + back[:, 2]
     return cv2.remap(grey, at, NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
-def _bent(xy: Array, bend: Array) -> Array:
-    """Where points go: the x with x + bend(x) = xy, by repeated substitution."""
+def _displaced(xy: Array, displacement: Array) -> Array:
+    """Places of points on the canvas: x + displacement(x) = xy, by fixed-point iteration."""
     found = xy
     for _ in range(6):
         at = found.astype(np.float32)[None]
-        moved = cv2.remap(bend, at, NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        moved = cv2.remap(
+            displacement, at, NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
         found = xy - moved[0]
     return found.astype(np.float32)
 
 
 def _relight(grey: Array, rng: np.random.Generator) -> Array:
-    """Gamma, contrast, a shadow ramp, blur, noise, JPEG."""
+    """Gamma, contrast, a linear shadow, blur, noise and JPEG."""
     picture = grey.astype(np.float32) / 255
     picture = picture ** np.exp(rng.normal(0, 0.3))
     if rng.random() < 0.4:
@@ -191,7 +196,7 @@ def _relight(grey: Array, rng: np.random.Generator) -> Array:
 def _occlude(
     grey: Array, truth: Array, others: list[Sample], rng: np.random.Generator
 ) -> tuple[Array, float]:
-    """Cover a part: a finger-like or round patch of even tone or of another picture."""
+    """Cover a part with a finger-like or round patch; returns the share of hidden points, too."""
     if rng.random() > 0.35:
         return grey, 0.0
     eyes = float(interocular(truth))
@@ -223,8 +228,8 @@ def face_box(box: Array) -> FaceBox:
     return FaceBox(x - side / 2, y - side / 2, side, side)
 
 
-def strangers(variants: Sequence[Variant], rng: np.random.Generator) -> list[Variant]:
-    """Pictures without an upright face: upside down, torn into tiles, or plain texture."""
+def faceless_variants(variants: Sequence[Variant], rng: np.random.Generator) -> list[Variant]:
+    """Variants without an upright face: upside down, shuffled tiles, or a random texture."""
     out = []
     for variant in variants:
         kind, grey = rng.integers(3), variant.grey
@@ -246,8 +251,8 @@ def strangers(variants: Sequence[Variant], rng: np.random.Generator) -> list[Var
     return out
 
 
-def stray(starts: Array, variants: Sequence[Variant], rng: np.random.Generator) -> Array:
-    """Starts pushed off the face by half to two and a half eye distances."""
+def displaced_starts(starts: Array, variants: Sequence[Variant], rng: np.random.Generator) -> Array:
+    """Start shapes displaced from the face by 0.5 to 2.5 distances of the eyes."""
     eyes = interocular(np.array([variant.truth for variant in variants]))
     angle = rng.uniform(0, 2 * np.pi, len(starts))
     push = eyes * rng.uniform(0.5, 2.5, len(starts))

@@ -1,4 +1,4 @@
-"""The closed-form fits of the landmark cascade: ridge, fewer dimensions, odds.
+"""The closed-form fits of the landmark cascade: ridge, reduced rank, calibrated classifier.
 
 Hoerl and Kennard 1970 (ridge regression); Izenman 1975 (reduced-rank regression); Platt 1999
 (scores into probabilities).
@@ -51,7 +51,7 @@ def components(found: Array, count: int) -> tuple[Array, Array]:
 
 
 def fit_judge(features: Array, good: Array, held: Array) -> Array:
-    """(D,) weights whose logistic is the probability of ``good``, bool (N,).
+    """(D,) weights of a logistic classifier: the probability of ``good``, bool (N,).
 
     Fitted where ``held`` is False, calibrated (Platt) where it is True.
     """

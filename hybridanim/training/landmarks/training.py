@@ -1,8 +1,9 @@
 """Samples -> weights of the landmark cascade, by principal components and ridge regression.
 
-Nothing is learned by gradient descent: each step is one closed-form linear fit, on the samples as
-the steps before it left them, and the judge that gives the confidence is another, calibrated on
-people it was not fitted to. Xiong and De la Torre 2013; Hoerl and Kennard 1970; Platt 1999.
+There is no gradient descent: each step is a closed-form linear fit to the samples after the steps
+before it. The classifier that gives the confidence ("judge" in the weights file) is another linear
+fit, calibrated on people to whom it was not fitted. Xiong and De la Torre 2013; Hoerl and Kennard
+1970; Platt 1999.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from hybridanim.face.aligner import COARSE, DETAILS, FINE, Level, Step
 from hybridanim.face.landmarks import interocular
 from hybridanim.types import Array, FaceBox
 
-from .samples import Variant, face_box, strangers, stray
+from .samples import Variant, displaced_starts, face_box, faceless_variants
 from .solve import components, fit_judge, reduce_rank, ridge
 
 Map = Callable[..., Iterable]
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 _CHUNK = 128
 
 
@@ -36,29 +37,29 @@ class Cascade:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is fitted."""
+    """Sizes and seed of the fit."""
 
     coarse: Cascade = Cascade((7.0, 5.0, 4.0), 24)
     fine: Cascade = Cascade((8.0, 6.0, 4.0), 30)
     details: Cascade = Cascade((7.0, 5.0), 40)
     ways: int = 64  # in which a step moves its points together
     ridge: float = 1.0  # best of 0.03 to 3 in four-fold cross-validation over people
-    judged: int = 3000  # variants that the judges learn from
+    judged: int = 3000  # variants that the classifiers are fitted to
     seed: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """Variants, which of them are of people held out, and how to run over them."""
+    """Variants, which of them belong to held-out people, and how to map over them."""
 
     variants: Sequence[Variant]
-    held: Array  # (N,) bool: of people on whom the judges are calibrated
+    held: Array  # (N,) bool: of people on whom the classifiers are calibrated
     plan: Plan
     run: Map
 
 
 def start_shapes(variants: Sequence[Variant], rng: np.random.Generator) -> Array:
-    """(N, L, 2): the mean face where a detector or the frame before would put it, half and half."""
+    """(N, L, 2): the mean face where a detector would place it, or, half of them, the last frame."""
     boxes = []
     for variant in variants:
         if rng.random() < 0.5:
@@ -69,7 +70,7 @@ def start_shapes(variants: Sequence[Variant], rng: np.random.Generator) -> Array
 
 
 def _detected(variant: Variant, rng: np.random.Generator) -> tuple[FaceBox, float]:
-    """A box as detectors err, leaning by what is left when the nearest of three leans is tried."""
+    """A box with a detector's errors; its roll is off by up to 18 degrees: three are tried."""
     x, y, side = variant.box
     shift = rng.normal(0, 0.05, 2) * side
     box = np.array([x + shift[0], y + shift[1], side * np.exp(rng.normal(0, 0.1))])
@@ -81,7 +82,7 @@ def _roll(shape: Array) -> float:
 
 
 def _followed(variant: Variant, rng: np.random.Generator) -> Array:
-    """(L, 2): the neighbour's points, moved as heads move and as fits err."""
+    """(L, 2): the neighbour's points with a head's random motion and a fit's random errors."""
     eyes = float(interocular(variant.truth))
     middle = variant.neighbour.mean(0)
     much = 2.0 if rng.random() < 0.25 else 1.0
@@ -127,12 +128,12 @@ def _truths(variants: Sequence[Variant]) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A step, and how it left the variants."""
+    """A step, and the variants after it."""
 
     step: Step
     shapes: Array  # (N, L, 2) float32, patch pixels, after the step
     features: Array  # (N, D) float32, what the step read
-    said: str
+    message: str
 
 
 def fit_step(
@@ -152,8 +153,8 @@ def fit_step(
     step = replace(half, weights=weights, shift=shift)
     predicted = features @ weights @ shift
     left = np.abs(predicted - targets).mean()
-    said = f"step of {spacing_px} px: left over {left:.3f} of {np.abs(targets).mean():.3f} px"
-    return Fitted(step, shapes + predicted.reshape(shapes.shape), features, said)
+    message = f"step of {spacing_px} px: left over {left:.3f} of {np.abs(targets).mean():.3f} px"
+    return Fitted(step, shapes + predicted.reshape(shapes.shape), features, message)
 
 
 def run_steps(
@@ -170,7 +171,7 @@ def run_steps(
 
 
 def _put_back(starts: Array, matrices: Array, shapes: Array, level: Level) -> Array:
-    """The starts with the level's rows replaced by ``shapes``, in picture pixels."""
+    """The start shapes with the level's rows replaced by ``shapes``, in picture pixels."""
     found = starts.copy()
     back = np.array([aligner.invert(matrix) for matrix in matrices])
     found[:, list(level.rows)] = _applied(back, shapes)
@@ -184,23 +185,23 @@ def errors(found: Array, variants: Sequence[Variant]) -> Array:
     return distance / interocular(truth)
 
 
-def fit_cascade(data: Data, say: Say = lambda _: None) -> dict[str, Array]:
+def fit_cascade(data: Data, report: Report = lambda _: None) -> dict[str, Array]:
     """The weights file's arrays."""
     plan = data.plan
     rng = np.random.default_rng(plan.seed)
     starts = start_shapes(data.variants, rng)
-    coarse, found, seen = fit_level(data, starts, COARSE, plan.coarse, say)
+    coarse, found, seen = fit_level(data, starts, COARSE, plan.coarse, report)
     tensors = _tensors("coarse", coarse)
     tensors["coarse.judge"] = _coarse_judge(data, starts, coarse, found, seen, rng)
-    starts = _shaken(found, rng, 1.0)
-    fine, found, seen = fit_level(data, starts, FINE, plan.fine, say)
+    starts = _with_errors(found, rng, 1.0)
+    fine, found, seen = fit_level(data, starts, FINE, plan.fine, report)
     tensors |= _tensors("fine", fine)
     tensors["fine.judge"] = _fine_judge(data, starts, fine, found, seen, rng)
-    return tensors | fit_details(data, _shaken(found, rng, 0.5), say)
+    return tensors | fit_details(data, _with_errors(found, rng, 0.5), report)
 
 
-def _shaken(shapes: Array, rng: np.random.Generator, much: float) -> Array:
-    """The shapes moved a little: a level leaves larger errors on strangers than on its samples."""
+def _with_errors(shapes: Array, rng: np.random.Generator, much: float) -> Array:
+    """The shapes with small errors: on unseen people a level leaves more than on its samples."""
     out = []
     for shape in shapes:
         eyes, middle = float(interocular(shape)), shape.mean(0)
@@ -209,17 +210,17 @@ def _shaken(shapes: Array, rng: np.random.Generator, much: float) -> Array:
     return np.array(out, np.float32)
 
 
-def fit_details(data: Data, starts: Array, say: Say) -> dict[str, Array]:
-    """The arrays of the closer looks, from what the fine level leaves."""
+def fit_details(data: Data, starts: Array, report: Report) -> dict[str, Array]:
+    """The arrays of the detail levels (eyes, mouth), from the shapes after the fine level."""
     tensors: dict[str, Array] = {}
     for name, level in DETAILS.items():
-        steps, _, _ = fit_level(data, starts, level, data.plan.details, say)
+        steps, _, _ = fit_level(data, starts, level, data.plan.details, report)
         tensors |= _tensors(name, steps)
     return tensors
 
 
 def fit_level(
-    data: Data, starts: Array, level: Level, cascade: Cascade, say: Say
+    data: Data, starts: Array, level: Level, cascade: Cascade, report: Report
 ) -> tuple[list[Step], Array, Array]:
     """All steps of a level; the points it leaves in the picture; the last step's features."""
     steps: list[Step] = []
@@ -229,15 +230,15 @@ def fit_level(
         fitted = fit_step(data, matrices, shapes, level, spacing_px, cascade.components)
         steps.append(fitted.step)
         shapes, features = fitted.shapes, fitted.features
-        say(fitted.said)
+        report(fitted.message)
     found = _put_back(starts, matrices, shapes, level)
     wrong = errors(found, data.variants)
-    say(f"error: mean {wrong.mean():.4f}, median {np.median(wrong):.4f}")
+    report(f"error: mean {wrong.mean():.4f}, median {np.median(wrong):.4f}")
     return steps, found, features
 
 
 def _coarse_judge(data, starts, steps, found, seen, rng) -> Array:
-    """Good: the coarse fit came near. Bad: it started leaning far off, or beside the face."""
+    """Good: the coarse fit is near. Bad: it started with a wrong roll, or beside the face."""
     pick = rng.permutation(len(data.variants))[: data.plan.judged]
     variants = [data.variants[i] for i in pick]
     sides = rng.choice([-50.0, 50.0], len(variants))
@@ -248,7 +249,7 @@ def _coarse_judge(data, starts, steps, found, seen, rng) -> Array:
         ],
         np.float32,
     )
-    far = stray(starts[pick], variants, rng).astype(np.float32)
+    far = displaced_starts(starts[pick], variants, rng).astype(np.float32)
     cases = [(variants, found[pick], seen[pick])]
     for these in (leaning, far):
         cases.append((variants, *run_steps(variants, these, COARSE, steps, data.run)))
@@ -256,13 +257,13 @@ def _coarse_judge(data, starts, steps, found, seen, rng) -> Array:
 
 
 def _fine_judge(data, starts, steps, found, seen, rng) -> Array:
-    """Good: on the face. Bad: beside it, half hidden, or no face at all."""
+    """Good: on the face. Bad: beside it, half hidden, or without a face."""
     pick = rng.permutation(len(data.variants))[: data.plan.judged]
     variants = [data.variants[i] for i in pick]
-    strange = strangers(variants, rng)
-    far = stray(starts[pick], variants, rng).astype(np.float32)
+    faceless = faceless_variants(variants, rng)
+    far = displaced_starts(starts[pick], variants, rng).astype(np.float32)
     cases = [(variants, found[pick], seen[pick])]
-    for these, at in ((variants, far), (strange, starts[pick])):
+    for these, at in ((variants, far), (faceless, starts[pick])):
         cases.append((these, *run_steps(these, at, FINE, steps, data.run)))
     return _judge(cases, data.held[pick], limit=0.08)
 
@@ -274,7 +275,7 @@ def _judge(cases, held: Array, *, limit: float) -> Array:
         hidden = np.array([variant.hidden for variant in variants])
         features.append(part)
         good.append((wrong < limit) & (hidden < 0.2))
-        clear.append(good[-1] | (wrong > 2 * limit) | (hidden > 0.4))  # leave the doubtful out
+        clear.append(good[-1] | (wrong > 2 * limit) | (hidden > 0.4))  # doubtful ones are left out
     keep = np.concatenate(clear)
     kept_held = np.tile(held, len(cases))[keep]
     return fit_judge(np.concatenate(features)[keep], np.concatenate(good)[keep], kept_held)

@@ -38,7 +38,7 @@ def test_keypoints_are_where_the_frames_show_them(seed: int, reach: float) -> No
     rows[:, 2:6] = np.eye(2).ravel()
     smooth_warps = path(seed, reach)
     for k in range(3):
-        frames, found = portraits.moving(dot(rows[k, :2]), {"teacher": rows}, smooth_warps)
+        frames, found = portraits.animate(dot(rows[k, :2]), {"teacher": rows}, smooth_warps)
         for frame, points in zip(frames, found["teacher"], strict=True):
             np.testing.assert_allclose(brightest(frame), points[k, :2], atol=0.012)
     assert np.ptp(found["teacher"][:, 0, :2], axis=0).max() > 0.02  # and they do move
@@ -60,7 +60,7 @@ def test_jacobians_by_small_differences(reach: float) -> None:
     beside = rows.copy()
     beside[:, :2] += rows[:, 2:6].reshape(-1, 2, 2) @ direction
     moved = warp.inverse(beside[:, :2].astype(float)) - warp.inverse(rows[:, :2].astype(float))
-    found = portraits.carry(rows, warp)[:, 2:6].reshape(-1, 2, 2) @ direction
+    found = portraits.move_keypoints(rows, warp)[:, 2:6].reshape(-1, 2, 2) @ direction
     np.testing.assert_allclose(found, moved, atol=1e-6)
 
 
@@ -70,7 +70,7 @@ def test_the_first_frame_is_the_picture_and_nothing_folds() -> None:
     )
     for seed in range(6):
         smooth_warps = path(seed, 0.6)
-        frames, _ = portraits.moving(picture, {}, smooth_warps[:1])
+        frames, _ = portraits.animate(picture, {}, smooth_warps[:1])
         np.testing.assert_array_equal(frames[0], picture)
         grid = np.dstack(np.meshgrid(*[np.linspace(-1, 1, 41)] * 2))
         assert all(np.linalg.det(warp.derivative(grid)).min() > 0 for warp in smooth_warps)

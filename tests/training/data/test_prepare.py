@@ -101,7 +101,7 @@ def test_nothing_is_made_twice_and_changes_are_noticed(tmp_path: Path) -> None:
         made: list[str] = []
         found, _ = dataset_index.find(clip.parent)
         outcomes = prepare.prepare(
-            found, cache, recipe, report=lambda done, total, what: made.append(what)
+            found, cache, recipe, progress=lambda done, total, what: made.append(what)
         )
         return made, [name for one in outcomes for name in one.clips]
 
