@@ -60,7 +60,7 @@ def in_bf16() -> torch.autocast:
     return torch.autocast("cpu", torch.bfloat16)
 
 
-class Beside(Ways):
+class MethodsWithPublished(Ways):
     """The evaluation's methods, and the published model on the same frames."""
 
     def __init__(self, job: EvaluateJob, net: Published) -> None:
@@ -150,7 +150,7 @@ def measure(given: argparse.Namespace, weights: Path, net: Published) -> dict[st
         size=SIZE,
         networks_run=RuntimeConfig(runtime="torch", precision="bf16", threads=1),
     )
-    ways, judges = Beside(job, net), Judges(Judge(given.networks))
+    ways, judges = MethodsWithPublished(job, net), Judges(Judge(given.networks))
     results: list[ClipResult] = []
     for clip in sorted(given.data.glob("*.mp4")):
         try:

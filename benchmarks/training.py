@@ -1,4 +1,4 @@
-"""How many pairs a second training does, beside the published model at its published size.
+"""How many pairs a second training does, compared with the published model at its own size.
 
     python -m benchmarks.training [--json OUT] [--steps 4]
 

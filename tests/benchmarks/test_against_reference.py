@@ -117,7 +117,7 @@ def test_it_is_measured_beside_the_others(tmp_path: Path) -> None:
     nn.init.zeros_(net.generator.final.weight)
     nn.init.zeros_(net.generator.final.bias)
     job = EvaluateJob(tmp_path, methods=("copy", "classical+warp"), size=128, smooth=0)
-    ways = against_reference.Beside(job, net)
+    ways = against_reference.MethodsWithPublished(job, net)
     result = reconstruct(tmp_path / "head.mp4", job, ways, Judges())
     assert set(result.scores) == {"copy", "classical+warp", against_reference.REFERENCE}
     found = result.scores[against_reference.REFERENCE].values["l1"]

@@ -152,7 +152,7 @@ class Trainer(TrainingLoop[Learner, PreparedBatch]):
         return self._end_step(len(pairs.source), {"loss": loss, **terms, "gradient_norm": length})
 
     def _moves_by_shifts(self) -> bool:
-        """Whether Jacobians are too young; those that a run starts from are not."""
+        """Whether Jacobians are left out; never when the run starts from weights."""
         return self.config.start_from is None and self.progress() < self.config.shifts_only
 
     def validate(self) -> dict[str, float]:

@@ -59,7 +59,7 @@ class Data:
 
 
 def start_shapes(variants: Sequence[Variant], rng: np.random.Generator) -> Array:
-    """(N, L, 2): the mean face where a detector would place it, or, half of them, the last frame."""
+    """(N, L, 2): the mean face, in half of them at a detector's box, else at the last frame's."""
     boxes = []
     for variant in variants:
         if rng.random() < 0.5:

@@ -92,6 +92,19 @@ def test_listings_and_reading_them(prepared, tmp_path: Path) -> None:
         data_cache.read(listings["train"])
 
 
+def test_caches_with_the_older_names_of_the_sets_are_read(tmp_path: Path) -> None:
+    rows = np.ones((2, 38, 7), np.float32)
+    np.save(tmp_path / "a.npy", np.zeros((2, 8, 8, 3), np.uint8))
+    keys = {"key_taught": np.array("mesh"), "key_fitted": np.array("1")}
+    np.savez(tmp_path / "a.npz", taught=rows, fitted=2 * rows, tracked=3 * rows, **keys)
+    (clip,) = data_cache.read(tmp_path)
+    assert sorted(clip.points) == ["per_frame", "teacher", "tracked"]
+    assert (clip.points["teacher"] == rows).all() and (clip.points["per_frame"] == 2 * rows).all()
+    arrays = data_cache.read_points(tmp_path / "a.npz")
+    assert str(arrays["key_teacher"]) == "mesh" and str(arrays["key_per_frame"]) == "1"
+    assert "taught" not in arrays and "key_fitted" not in arrays
+
+
 def test_nothing_is_made_twice_and_changes_are_noticed(tmp_path: Path) -> None:
     clip = tmp_path / "in" / "a.mp4"
     data_clips.write(clip, data_clips.scene(0))
