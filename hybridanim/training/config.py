@@ -224,11 +224,11 @@ class DistillConfig(LoopConfig):
 
 
 def object_settings(size: int) -> dict[str, Any]:
-    """What differs from the defaults where keypoints are learned with the renderer, for any object.
+    """Changes to the defaults for keypoints that are learned with the renderer, of any object.
 
-    size: of the last phase's pictures, and of those that the networks see when they are used. Small
-    networks and a high learning rate: a category is to be learned in a quarter of an hour; optical
-    flow and shifts before Jacobians help it off the ground (docs/ablations.md).
+    size: side of the last phase's pictures, and of the pictures at run time. Networks are small and
+    the learning rate is high, so that a category is learned in a quarter of an hour; the optical
+    flow target, and translations before Jacobians, help at the start (docs/ablations.md).
     """
     return {
         "keypoints": "learned",
@@ -241,8 +241,8 @@ def object_settings(size: int) -> dict[str, Any]:
 
 
 def face_settings() -> dict[str, Any]:
-    """What differs from the defaults for faces: the networks are told where mouth and eyes open,
-    see them open and close, many times from near, and look at the driver's optical flow.
+    """Changes to the defaults for faces: masks of the open mouth and eyes and the driver's optical
+    flow as inputs; many close-ups, and pairs in which mouth or eyes open or close.
     """
     return {
         "sizes": FastSizes(openings=True, optical=True),
