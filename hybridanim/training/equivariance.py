@@ -69,10 +69,10 @@ def warp_picture(warp: RandomWarp, picture: Tensor) -> Tensor:
 def losses(warp: RandomWarp, seen: Points, warped: Points) -> tuple[Tensor, Tensor]:
     """Mean error of places and of Jacobians: keypoints of a picture, and of its warped version.
 
-    Both are zero when the warped keypoints, carried by the warp, are those of the picture.
+    Both are zero when the warped keypoints, mapped by the warp, are those of the picture.
     """
     places = (seen.xy - apply(warp, warped.xy)).abs().mean()
-    carried = derivative(warp, warped.xy) @ warped.jacobian
-    still = torch.eye(2, device=carried.device, dtype=carried.dtype)
-    affines = (still - blocks.inverse_2x2(seen.jacobian) @ carried).abs().mean()
+    mapped = derivative(warp, warped.xy) @ warped.jacobian
+    still = torch.eye(2, device=mapped.device, dtype=mapped.dtype)
+    affines = (still - blocks.inverse_2x2(seen.jacobian) @ mapped).abs().mean()
     return places, affines

@@ -299,6 +299,9 @@ class TrainingLoop(ABC, Generic[Net, Batch]):
     def _resume(self) -> None:
         """Go on from the checkpoint in the run's folder, if there is one."""
         path = self._settings.out / CHECKPOINT
+        if self._group.is_main:
+            for part in path.parent.glob(f".{CHECKPOINT}.*.part"):  # of a run that was killed
+                part.unlink()
         if not path.is_file():
             return
         self._restore(torch.load(path, weights_only=True, map_location=self._device))

@@ -119,7 +119,7 @@ class Distiller(TrainingLoop[KeypointDetector, Windows]):
         return {**super()._network_state(), "sizes": dataclasses.asdict(self.config.sizes)}
 
     def _restore(self, state: dict[str, Any]) -> None:
-        samples = state["step"] * self.config.batch  # older checkpoints do not say
+        samples = state["step"] * self.config.batch  # older checkpoints do not hold it
         super()._restore({"samples": samples, **state})
 
     def _restore_networks(self, state: dict[str, Any]) -> None:
@@ -164,7 +164,7 @@ def _decaying(net: KeypointDetector, weight_decay: float) -> list[dict[str, Any]
 
 
 def _set_shape(net: KeypointDetector, clips: list[Clip], points: str) -> None:
-    """Start the linear shape model with what the teacher says of these clips."""
+    """Start the linear shape model with a fit to the keypoints of these clips."""
     rows = np.concatenate([clip.points[points] for clip in clips])
     shape = fit_shape(rows[np.isfinite(rows).all((1, 2))], net.seen)
     with torch.no_grad():

@@ -142,7 +142,7 @@ def test_half_precision_keeps_places_whole(folder: Path, tmp_path: Path) -> None
     torch.testing.assert_close(half, full, atol=0.02, rtol=0)  # a third of a pixel here
 
 
-def test_young_jacobians_are_left_out(folder: Path, tmp_path: Path) -> None:
+def test_jacobians_are_left_out_at_the_start(folder: Path, tmp_path: Path) -> None:
     """With a detector whose Jacobians are far off, shifts alone animate as the identity would."""
     trainer = Trainer(replace(config(folder, tmp_path, 4), shifts_only=0.5))
     net, batch = trainer.net.eval(), trainer._prepare(0).batch
@@ -247,11 +247,11 @@ def test_it_stops_when_validation_does_not_improve(folder: Path, tmp_path: Path)
     assert Trainer(replace(part, patience=0.1)).is_done()  # and it stays stopped
 
 
-def test_the_watcher_hears_every_step(folder: Path, tmp_path: Path) -> None:
-    heard = []
-    Trainer(config(folder, tmp_path), watch=lambda done, values: heard.append((done, values))).run()
-    assert [round(3 * done) for done, _ in heard] == [1, 2, 3]
-    assert {"loss", "step", "samples_per_s", "equivariance"} <= set(heard[-1][1])
+def test_watch_is_called_after_every_step(folder: Path, tmp_path: Path) -> None:
+    calls = []
+    Trainer(config(folder, tmp_path), watch=lambda done, values: calls.append((done, values))).run()
+    assert [round(3 * done) for done, _ in calls] == [1, 2, 3]
+    assert {"loss", "step", "samples_per_s", "equivariance"} <= set(calls[-1][1])
 
 
 def test_the_flow_teacher_finds_a_known_shift() -> None:

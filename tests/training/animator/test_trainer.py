@@ -16,6 +16,7 @@ import torch
 
 from hybridanim.errors import InputError
 from hybridanim.face.aligner import MEAN_SHAPE
+from hybridanim.files import part_file
 from hybridanim.networks.build import FastSizes
 from hybridanim.networks.weights import read_animator
 from hybridanim.training.animator import learner
@@ -165,11 +166,13 @@ def test_export_holds_the_averaged_network(folder: Path, tmp_path: Path) -> None
 
 
 def test_a_torn_write_is_ignored(folder: Path, tmp_path: Path) -> None:
-    """What a kill in the middle of writing leaves behind does not hurt."""
+    """What a kill in the middle of writing leaves behind does not hurt, and is removed."""
     trainer = Trainer(config(folder, tmp_path, 2))
     trainer.run()
-    (tmp_path / CHECKPOINT).with_suffix(".part").write_bytes(b"half a file")
+    part = part_file(tmp_path / CHECKPOINT)
+    part.write_bytes(b"half a file")
     assert Trainer(config(folder, tmp_path, 2)).step == 2
+    assert not part.exists()
 
 
 def test_time_budget_and_curriculum(folder: Path, tmp_path: Path) -> None:
