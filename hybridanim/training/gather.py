@@ -142,7 +142,7 @@ def _prepared(
     job: TrainJob, entries: list[DatasetEntry], recipe: Recipe, progress: prepare.Progress
 ) -> list[Outcome]:
     workers = job.workers or prepare.processors()
-    return prepare.prepare(entries, cache_folder(job), recipe, workers=workers, report=progress)
+    return prepare.prepare(entries, cache_folder(job), recipe, workers=workers, progress=progress)
 
 
 def _in_split(outcomes: list[Outcome], split: str) -> list[Outcome]:
