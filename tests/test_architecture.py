@@ -35,6 +35,7 @@ LATE = {
     "hybridanim.networks": "its modules are torch's",
     "hybridanim.runtime": "its backends import torch or OpenVINO",
     "hybridanim.rendering.learned": "only where the learned renderer is used",
+    "hybridanim.training": "torch again: ``train`` refuses wrong options and clips without it",
     "stages": "the facade: ``import hybridanim`` stays light",
 }
 """What may be imported inside a function, and why; third-party packages are free to."""
