@@ -19,6 +19,7 @@ from safetensors.numpy import load as load_tensors
 
 from hybridanim import files
 from hybridanim.errors import InputError
+from hybridanim.fitting import fit_similarity
 from hybridanim.geometry import apply_affine
 from hybridanim.resampling import halved, softened
 from hybridanim.types import Array, FaceBox
@@ -68,7 +69,7 @@ class Level:
 
     def matrix(self, xy: Array) -> Array:
         """2x3 similarity, patch from picture: levels the face and centres the rows."""
-        found = similarity_between(xy, self.reference)
+        found = fit_similarity(xy, self.reference)
         rows = list(self.rows)
         found[:, 2] += self.reference[rows].mean(0) - apply_affine(found, xy[rows].mean(0))
         return found
@@ -101,17 +102,6 @@ class Step:
     basis: Array  # (N, D, K) float32, principal directions of each point's descriptor
     weights: Array  # (N * K + 1, R) float32, last row the constant
     shift: Array  # (R, 2 N) float32, the R ways in which the points move together
-
-
-def similarity_between(source: Array, target: Array) -> Array:
-    """(2, 3) float64: least-squares similarity target from source, points (N, 2) (Umeyama 1991)."""
-    start, end = (np.ascontiguousarray(xy, float).view(complex)[:, 0] for xy in (source, target))
-    start_mean, end_mean = complex(start.sum() / len(start)), complex(end.sum() / len(end))
-    offset = start - start_mean
-    # a similarity is one complex product: z -> turn z + shift
-    turn = complex(np.vdot(offset, end)) / max(np.vdot(offset, offset).real, 1e-12)
-    shift = end_mean - turn * start_mean
-    return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
 
 
 def invert(matrix: Array) -> Array:
@@ -274,7 +264,7 @@ def box_from_landmarks(xy_px: Array) -> tuple[FaceBox, float]:
 
     The box is that of the face levelled about its own centre.
     """
-    matrix = similarity_between(MEAN_SHAPE, np.asarray(xy_px))
+    matrix = fit_similarity(MEAN_SHAPE, np.asarray(xy_px))
     side = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     x, y = (float(v) for v in matrix[:, 2])  # where the box centre, (0, 0), goes
     roll_deg = float(np.rad2deg(np.arctan2(matrix[1, 0], matrix[0, 0])))

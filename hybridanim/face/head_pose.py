@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 from scipy.interpolate import RBFInterpolator
 
+from hybridanim.fitting import upper_median
 from hybridanim.profiles import CameraProfile
 from hybridanim.smoothing import low_pass_gain
-from hybridanim.tracking.registration import middle
 from hybridanim.types import Array, HeadBox
 
 from .landmarks import GROUPS
@@ -188,10 +188,10 @@ def solve(points: Array, xy_px: Array, lens: Lens, guess: Pose) -> Pose | None:
             return None
         seen = cv2.projectPoints(points, vector, shift, matrix, lens.distortion)[0][:, 0]
         error = np.hypot(*(seen - xy).T)
-        keep = error < 2.5 * max(middle(error), 0.005 * guess.size_px)
+        keep = error < 2.5 * max(upper_median(error), 0.005 * guess.size_px)
         if keep.all():
             break
-    fit = middle(error) / guess.size_px
+    fit = upper_median(error) / guess.size_px
     confidence = max(0.0, 1 - fit / 0.08) * min(1.0, keep.sum() / 20)
     slope = shift[:2, 0] / shift[2, 0]
     angles = angles_deg(_sight(slope).T @ cv2.Rodrigues(vector)[0])

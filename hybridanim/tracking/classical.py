@@ -16,10 +16,11 @@ import numpy as np
 
 from hybridanim.config import TrackConfig
 from hybridanim.face import head_box, head_pose
+from hybridanim.fitting import fit_robust_similarity
 from hybridanim.profiles import CameraProfile, Profiles, TrackerProfile
 from hybridanim.types import Array, Frame, SkinMask, Tracks
 
-from . import appearance, features, head_step, reacquire, registration
+from . import appearance, features, head_step, reacquire
 from .base import TrackerParts
 from .landmark_filter import Fitter
 from .state import FEW, TrackState, let_go, map_of
@@ -88,7 +89,7 @@ def _measure_head(state: TrackState, grey: Array, mask: SkinMask) -> TrackState:
     assert state.head is not None and state.reference_head is not None
     head, bias = state.head, np.array(state.bias)
     if len(state.alive) >= 20:
-        since = registration.robust_similarity(
+        since = fit_robust_similarity(
             state.alive.reference_xy_px.astype(float), state.alive.xy_px, 0.02 * head.size_px
         )
         head = head_box.pulled(head, head_box.moved(state.reference_head, since), 0.02, 0.05)

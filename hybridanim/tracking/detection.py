@@ -17,14 +17,12 @@ from hybridanim import geometry
 from hybridanim.face import cascade, head_pose
 from hybridanim.face.aligner import MEAN_SHAPE
 from hybridanim.face.anchors import ANCHORS, HAS_LANDMARKS, anchors_box, landmark_average
-from hybridanim.face.head_box import from_face
+from hybridanim.face.head_box import from_anchors, from_face
 from hybridanim.face.head_pose import Lens, Pose
 from hybridanim.face.mean_shape import MEAN_SHAPE_3D
+from hybridanim.fitting import fit_robust_affine
 from hybridanim.motion import keypoints
-from hybridanim.runtime.detector import head_of_places
 from hybridanim.types import Array, Crop, HeadBox, Keypoints
-
-from .registration import fit_affine
 
 LEAST_CONFIDENCE = 0.25  # a followed head is lost below this; walls and hands reach 0.22
 LEAST_TO_START = 0.35  # and is not found below this
@@ -145,14 +143,14 @@ def next_window(window: Crop | None, head: HeadBox) -> Crop:
 
 def head_of(points: Points, window: Crop) -> tuple[HeadBox | None, float]:
     """The head's box, and how much the keypoints look like those of a face, 0 to 1."""
-    head = head_of_places(points.xy_px)
+    head = from_anchors(points.xy_px)
     size = head.size_px
     expected = window.side_px / keypoints.CROP_HEADS
     if not _SIZES[0] < size / expected < _SIZES[1]:
         return None, 0.0
     rows = _stiff_rows()
     places, xy = canonical_places()[rows], points.xy_px[rows]
-    whole, _ = fit_affine(places, xy, np.ones(len(rows)), 0.1 * size)
+    whole, _ = fit_robust_affine(places, xy, np.ones(len(rows)), 0.1 * size)
     if np.linalg.det(whole[:, :2]) < 0.1 * size**2:  # mirrored or flat
         return None, 0.0
     misfit = np.hypot(*(geometry.apply_affine(whole, places) - xy).T).mean() / size

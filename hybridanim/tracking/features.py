@@ -17,13 +17,14 @@ from hybridanim import geometry
 from hybridanim.config import TrackConfig
 from hybridanim.face.head_box import is_in_hand, is_on_head
 from hybridanim.face.head_pose import Pose, lift
+from hybridanim.fitting import fit_robust_affine, upper_median
 from hybridanim.types import LEFT_HAND, RIGHT_HAND, Array, HeadBox, SkinMask
 
 from . import corners as corners_of
 from . import lucas_kanade, templates
 from .appearance import Appearance, is_strange
 from .lucas_kanade import Window
-from .registration import Map, fit_affine, middle, squared_distances, unlike_neighbours
+from .registration import Map, squared_distances, unlike_neighbours
 from .templates import Features
 
 HARD_LIKENESS = 0.55  # below this the patch shows something else: dropped at once
@@ -104,8 +105,8 @@ def judge(
     """
     if not len(found):
         return np.zeros(0, bool), np.zeros(0, np.int64)
-    usual = middle(found.likeness)
-    spread = 1.48 * middle(np.abs(found.likeness - usual))
+    usual = upper_median(found.likeness)
+    spread = 1.48 * upper_median(np.abs(found.likeness - usual))
     limit = np.full(len(found), np.clip(usual - 4 * spread, HARD_LIKENESS, least))
     limit[is_in_hand(found.xy_px, mask)] = least
     limit[strange] = max(least, STRANGE_LIKENESS)
@@ -121,7 +122,7 @@ def _astray(found: Features, limit_px: float) -> Array:
     """(N,) bool: moved unlike their neighbours since the reference frame."""
     weight = np.ones(len(found))
     reference = found.reference_xy_px.astype(np.float64)
-    affine, _ = fit_affine(reference, found.xy_px, weight, limit_px, rounds=3)
+    affine, _ = fit_robust_affine(reference, found.xy_px, weight, limit_px, rounds=3)
     remainder = found.xy_px - geometry.apply_affine(affine, reference)
     return unlike_neighbours(reference, remainder, limit_px)
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from hybridanim.config import TrackConfig
 from hybridanim.face import head_box
+from hybridanim.fitting import fit_robust_similarity
 from hybridanim.types import Array, HeadBox, SkinMask
 
 from . import appearance, features, landmark_filter, lucas_kanade, registration
@@ -98,7 +99,7 @@ def _flow(state: TrackState, grey: Array, config: TrackConfig) -> _Flow:
     motion = np.column_stack([np.eye(2), shift])
     if len(start) >= 3:
         noise = _NOISE_HEADS * state.head.size_px
-        motion = registration.robust_similarity(start, end, noise)
+        motion = fit_robust_similarity(start, end, noise)
     return _Flow(before, after, start, end, followed, xy[count:], error[count:], motion)
 
 
@@ -121,7 +122,7 @@ def _head_motion(start: Array, found: Features, sure: Array, head: HeadBox) -> A
     if sure.sum() < FEW:
         return np.eye(2, 3)
     noise = _NOISE_HEADS * head.size_px
-    return registration.robust_similarity(start[sure], found.xy_px[sure], noise)
+    return fit_robust_similarity(start[sure], found.xy_px[sure], noise)
 
 
 def _covered(state: TrackState, last: TrackState, grey: Array, mask: SkinMask) -> TrackState:

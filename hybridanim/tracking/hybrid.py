@@ -16,10 +16,12 @@ import cv2
 import numpy as np
 
 from hybridanim.config import TrackConfig
+from hybridanim.face import head_box
+from hybridanim.fitting import fit_robust_affine
 from hybridanim.profiles import CameraProfile
 from hybridanim.types import Array, Crop, Frame, HeadBox, SkinMask, Tracks
 
-from . import detection, learned, registration
+from . import detection, learned
 from . import keypoint_flow as footing
 from .base import TrackerParts
 from .detection import LEAST_CONFIDENCE, Detector, Points, Sight
@@ -166,7 +168,7 @@ def _given_out(
     now, last, seen = state.footing, state.points, state.seen
     assert now is not None and seen is not None
     window = seen.window if state.since == 0 else _window(state.base)
-    head = None if seen.head is None else detection.head_of_places(points.xy_px)
+    head = None if seen.head is None else head_box.from_anchors(points.xy_px)
     confidence = seen.confidence * _BLIND_TRUST**state.blind
     sight = Sight(points, window, confidence, head)
     base, is_new = learned.hold(
@@ -177,7 +179,7 @@ def _given_out(
     if state.since == 0:
         now = replace(now, looks=footing.look(now, points))
         assert base.reference_xy_px is not None
-        back, _ = registration.fit_affine(
+        back, _ = fit_robust_affine(
             points.xy_px, base.reference_xy_px, np.ones(len(points.xy_px)), 0.03 * box.size_px
         )
         now = footing.completed(now, points, back)

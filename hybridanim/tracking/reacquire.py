@@ -11,9 +11,10 @@ from dataclasses import replace
 import numpy as np
 
 from hybridanim.face import head_box, head_pose
+from hybridanim.fitting import fit_robust_similarity
 from hybridanim.types import Array, SkinMask
 
-from . import appearance, features, landmark_filter, lucas_kanade, registration
+from . import appearance, features, landmark_filter, lucas_kanade
 from .landmark_filter import Fitter
 from .state import FEW, TrackState, map_of
 
@@ -64,7 +65,7 @@ def _return(state: TrackState, mask: SkinMask) -> TrackState:
         aside = rest.join(found.pick(~right))
         state = replace(state, alive=state.alive.join(found.pick(right)), aside=aside)
         forward = map_of(state, is_forward=True)
-    since = registration.robust_similarity(
+    since = fit_robust_similarity(
         state.alive.reference_xy_px.astype(float), state.alive.xy_px, 0.02 * head.size_px
     )
     whole = head_box.moved(reference, since)

@@ -9,6 +9,7 @@ import pytest
 
 from hybridanim import geometry
 from hybridanim.config import TrackConfig
+from hybridanim.face import head_box
 from hybridanim.motion import keypoints
 from hybridanim.tracking import detection, keypoint_flow
 from hybridanim.tracking import hybrid as hybrid_tracking
@@ -202,7 +203,7 @@ def test_a_window_stands_while_the_head_moves_little():
 
 def test_what_is_no_face_is_not_taken_for_one(clip):
     _, truth = clip
-    window = keypoints.crop_around(detection.head_of_places(truth[0].xy_px))
+    window = keypoints.crop_around(head_box.from_anchors(truth[0].xy_px))
     head, likeness = detection.head_of(truth[0], window)
     assert head is not None and likeness > 0.9
     rng = np.random.default_rng(1)
