@@ -1,6 +1,6 @@
-"""A picture -> the same, smaller, without aliasing: halved, then blurred and sampled.
+"""Smaller pictures without aliasing; smooth ramps, blurs and dilations of masks.
 
-Area averaging at a ratio that is not whole costs OpenCV as much as everything else in a step of the
+A picture is halved as often as it can be, then blurred and sampled. Area averaging at a ratio that is not whole costs OpenCV as much as everything else in a step of the
 trackers; at two to one it is nearly free. What is left, less than two to one, gets a Gaussian of
 the spread that averaging would have had.
 """
@@ -43,3 +43,21 @@ def shrunk(picture: Array, size: tuple[int, int]) -> Array:
         return picture
     soft = softened(picture, max(0.5, size[0] / width))
     return cv2.resize(soft, size, interpolation=cv2.INTER_LINEAR)
+
+
+def disc(radius_px: int) -> Array:
+    """Round structuring element."""
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius_px + 1, 2 * radius_px + 1))
+
+
+def feathered(area: Array, width_px: float) -> Array:
+    """(S, S) float32: 1 in ``area`` (bool), falling smoothly to exactly 0 ``width_px`` outside."""
+    away_px = cv2.distanceTransform(1 - area.astype(np.uint8), cv2.DIST_L2, 5)
+    t = np.clip(1 - away_px / (width_px + 1), 0, 1)
+    return (t * t * (3 - 2 * t)).astype(np.float32)
+
+
+def masked_blur(image: Array, known: Array, sigma_px: float) -> Array:
+    """Gaussian mean of the known neighbours of each pixel, (n, n, 3) float32."""
+    top = cv2.GaussianBlur(image * known[..., None], (0, 0), sigma_px)
+    return top / np.maximum(cv2.GaussianBlur(known, (0, 0), sigma_px), 1e-4)[..., None]

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
+from hybridanim.resampling import disc, feathered, masked_blur
 from hybridanim.types import Array
 
 _PLATE_PX = 256
@@ -51,13 +52,6 @@ def plate_hole(mask: Array) -> Array:
     return cv2.dilate((mask > 0.02).astype(np.uint8), disc(margin_px)) > 0
 
 
-def feathered(area: Array, width_px: float) -> Array:
-    """(S, S) float32: 1 in ``area`` (bool), falling smoothly to exactly 0 ``width_px`` outside."""
-    away_px = cv2.distanceTransform(1 - area.astype(np.uint8), cv2.DIST_L2, 5)
-    t = np.clip(1 - away_px / (width_px + 1), 0, 1)
-    return (t * t * (3 - 2 * t)).astype(np.float32)
-
-
 def _push_pull(image: Array, known: Array) -> Array:
     """Fill what is not known smoothly from all sides: (n, n, 3) float32."""
     if min(known.shape) <= 2 or known.all():
@@ -75,20 +69,9 @@ def _push_pull(image: Array, known: Array) -> Array:
     return (image * k + up * (1 - k)).astype(np.float32)
 
 
-def masked_blur(image: Array, known: Array, sigma_px: float) -> Array:
-    """Gaussian mean of the known neighbours of each pixel, (n, n, 3) float32."""
-    top = cv2.GaussianBlur(image * known[..., None], (0, 0), sigma_px)
-    return top / np.maximum(cv2.GaussianBlur(known, (0, 0), sigma_px), 1e-4)[..., None]
-
-
 def _mirror_places(known: Array) -> tuple[Array, Array]:
     """For each unknown pixel the row and column mirrored at the nearest known one."""
     n = known.shape[0]
     found = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
     mirrored = np.clip(2 * np.asarray(found) - np.indices(known.shape), 0, n - 1)
     return mirrored[0], mirrored[1]
-
-
-def disc(radius_px: int) -> Array:
-    """Round structuring element."""
-    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius_px + 1, 2 * radius_px + 1))

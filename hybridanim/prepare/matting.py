@@ -14,9 +14,10 @@ import numpy as np
 from scipy import ndimage
 
 from hybridanim.errors import InputError
+from hybridanim.resampling import disc, masked_blur
 from hybridanim.types import Array, FaceBox, HeadBox
 
-from .background import background_plate, disc, masked_blur
+from .background import background_plate
 
 __all__ = ["background_plate", "subject_mask"]
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from hybridanim import geometry
 from hybridanim.config import RenderConfig
-from hybridanim.prepare.background import disc, feathered
+from hybridanim.resampling import disc, feathered
 from hybridanim.types import Array, DenseMotion, Source
 
 _FLAGS = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC, "lanczos": cv2.INTER_LANCZOS4}
