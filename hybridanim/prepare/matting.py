@@ -14,7 +14,7 @@ import numpy as np
 from scipy import ndimage
 
 from hybridanim.errors import InputError
-from hybridanim.resampling import disc, masked_blur
+from hybridanim.resampling import disc, masked_blur, smoothstep
 from hybridanim.types import Array, FaceBox, HeadBox
 
 from .background import background_plate
@@ -104,7 +104,7 @@ def _possible_shape(u: Array, v: Array) -> Array:
 def _generous(u: Array, v: Array) -> Array:
     """Float32 in [0, 1]: a wide soft shape, right for nobody and harmless for all."""
     t = np.clip(0.5 + _likely_shape(u, v, 1.15) / 0.4, 0, 1)
-    return (t * t * (3 - 2 * t)).astype(np.float32)
+    return smoothstep(t).astype(np.float32)
 
 
 def _vote(lab: Array, u: Array, v: Array, sure: Array) -> tuple[Array, float]:
