@@ -24,6 +24,7 @@ import numpy as np
 
 from .types import Array
 
+Complex = complex | np.complexfloating
 _LINEAR_PRIOR = 2.0  # weight of the global linear part, in rows
 _SHIFT_PRIOR = 0.15  # and of the global position: little, so a well-tracked lid can leave the head
 _STIFFNESS = np.diag([_LINEAR_PRIOR, _LINEAR_PRIOR, _SHIFT_PRIOR])
@@ -244,12 +245,12 @@ def squared_length(vectors: Array) -> Array:
     return np.einsum("...i,...i->...", vectors, vectors)
 
 
-def _as_complex(xy: Array) -> Array:
+def _as_complex(xy: Array) -> np.ndarray[tuple[int], np.dtype[np.complex128]]:
     """(N, 2) points as (N,) complex128 x + iy: a similarity is then z -> turn z + shift."""
     return np.ascontiguousarray(xy, np.float64).view(np.complex128)[:, 0]
 
 
-def _similarity_matrix(turn: complex, shift: complex) -> Array:
+def _similarity_matrix(turn: Complex, shift: Complex) -> Array:
     """(2, 3) float64 matrix of z -> turn z + shift."""
     return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
 

@@ -17,7 +17,7 @@ from hybridanim.face.aligner import MEAN_SHAPE, Aligner, box_from_landmarks
 from hybridanim.geometry import crop_image
 from hybridanim.motion import keypoints as sparse_motion
 from hybridanim.profiles import Profiles
-from hybridanim.segmentation import video
+from hybridanim.segmentation.still import segment_still
 from hybridanim.tracking import detection
 from hybridanim.tracking.detection import Detector
 from hybridanim.types import Array, Crop, FaceBox, HeadBox, Source
@@ -231,7 +231,7 @@ def _chosen(found: list[FaceBox], index: int) -> FaceBox | None:
 
 def _skin_face(picture: Array, config: PipelineConfig, profiles: Profiles) -> FaceBox | None:
     """A face as the upper part of the head's skin blob, when the cascade saw none."""
-    mask = video.segment_still(picture, config.segment, profiles.skin)
+    mask = segment_still(picture, config.segment, profiles.skin)
     blob = mask.blob("head")
     if not mask or blob is None or blob.area_px < 0.005 * mask.mask.size:
         return None
