@@ -94,7 +94,7 @@ def head_angles_deg(landmarks_xy_px: Array, image: Array) -> tuple[float, float,
     matrix = np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
     guess = head_pose.frontal(landmark_head(landmarks_xy_px))
     found = head_pose.solve_landmarks(
-        landmarks_xy_px.astype(np.float64), head_pose.Lens(matrix), guess
+        landmarks_xy_px.astype(np.float64), head_pose.Intrinsics(matrix), guess
     )
     return None if found is None else found.angles_deg
 

@@ -94,7 +94,7 @@ def _best(faces: list[FaceBox], blob: HeadBox | None) -> FaceBox:
     return faces[nearest] if far[nearest] < blob.size_px else faces[0]
 
 
-def check(image: Array, head: HeadBox) -> HeadBox | None:
+def detect_near(image: Array, head: HeadBox) -> HeadBox | None:
     """A cascade hit near where the head is thought to be, or None (turned heads give none)."""
     side = 1.9 * head.size_px
     x, y = (c - side / 2 for c in head.center_xy_px)
@@ -120,7 +120,7 @@ def agrees(head: HeadBox, other: HeadBox) -> bool:
     return bool(apart < 0.45 * head.size_px and 0.6 < other.size_px / head.size_px < 1.65)
 
 
-def moved(head: HeadBox, similarity: Array) -> HeadBox:
+def transform(head: HeadBox, similarity: Array) -> HeadBox:
     """The box carried along by a 2x3 similarity."""
     x, y = apply_affine(similarity, np.array(head.center_xy_px))
     cosine, sine = similarity[0, 0], similarity[1, 0]
@@ -128,7 +128,7 @@ def moved(head: HeadBox, similarity: Array) -> HeadBox:
     return HeadBox((float(x), float(y)), head.size_px * float(np.hypot(cosine, sine)), roll)
 
 
-def pulled(head: HeadBox, towards: HeadBox, gain: float, roll_gain: float = 0.0) -> HeadBox:
+def blend(head: HeadBox, towards: HeadBox, gain: float, roll_gain: float = 0.0) -> HeadBox:
     """The box a share of the way towards a measured one; size on a logarithmic scale."""
     x, y = (
         a + gain * (b - a) for a, b in zip(head.center_xy_px, towards.center_xy_px, strict=True)
@@ -144,13 +144,13 @@ def difference(head: HeadBox, other: HeadBox) -> Array:
     return np.array([*shift, np.log(other.size_px / head.size_px)])
 
 
-def shifted(head: HeadBox, by: Array) -> HeadBox:
+def apply_difference(head: HeadBox, by: Array) -> HeadBox:
     """The box moved by such a difference."""
     x, y = np.array(head.center_xy_px) + head.size_px * by[:2]
     return HeadBox((float(x), float(y)), head.size_px * float(np.exp(by[2])), head.roll_deg)
 
 
-def normalised(xy_px: Array, head: HeadBox) -> Array:
+def to_head_units(xy_px: Array, head: HeadBox) -> Array:
     """(..., 2) picture points in the upright head's units: origin at its centre, side 1."""
     angle = np.deg2rad(-head.roll_deg)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -159,7 +159,7 @@ def normalised(xy_px: Array, head: HeadBox) -> Array:
 
 def is_on_head(xy_px: Array, head: HeadBox, slack: float = 1.0) -> Array:
     """(N,) bool: inside the ellipse from forehead to chin."""
-    x, y = normalised(xy_px, head).T
+    x, y = to_head_units(xy_px, head).T
     return (x / (0.60 * slack)) ** 2 + ((y + 0.06) / (0.74 * slack)) ** 2 < 1
 
 

@@ -26,8 +26,17 @@ from .mean_shape import MEAN_SHAPE_3D
 
 Angles = tuple[float, float, float]
 _TABLE, _TABLE_HALF = 64, 0.6  # cells a side of the depth table, box sides to its edge
-_GROUPS = ("left_eye", "right_eye", "nose", "forehead", "temples", "cheeks", "outer_lips", "jaw")
-_STIFF = [row for group in _GROUPS for row in GROUPS[group]]
+_RIGID_GROUPS = (
+    "left_eye",
+    "right_eye",
+    "nose",
+    "forehead",
+    "temples",
+    "cheeks",
+    "outer_lips",
+    "jaw",
+)
+_RIGID = [row for group in _RIGID_GROUPS for row in GROUPS[group]]
 _OFFSET_RATE = 0.12  # each time
 _MAX_POINTS = 64
 _LEAST_POINTS = 8
@@ -47,7 +56,7 @@ class Pose:
 
 
 @dataclass(frozen=True)
-class Lens:
+class Intrinsics:
     """Intrinsics for one picture size."""
 
     matrix: Array  # (3, 3) float64
@@ -141,12 +150,12 @@ def frontal(head: HeadBox) -> Pose:
     return Pose((0.0, 0.0, head.roll_deg), head.center_xy_px, head.size_px)
 
 
-def solve_landmarks(xy_px: Array, lens: Lens, guess: Pose) -> Pose | None:
+def solve_landmarks(xy_px: Array, intrinsics: Intrinsics, guess: Pose) -> Pose | None:
     """Pose of (L, 2) landmarks on the mean face; those that speak and frown are left out."""
-    return solve(MEAN_SHAPE_3D[_STIFF], xy_px[_STIFF], lens, guess)
+    return solve(MEAN_SHAPE_3D[_RIGID], xy_px[_RIGID], intrinsics, guess)
 
 
-def combined(
+def fuse(
     steady: Pose | None, absolute: Pose | None, offset_deg: Angles
 ) -> tuple[Pose | None, Angles]:
     """One pose of a steady one that may be off by a constant, and an absolute one that shakes.
@@ -165,28 +174,34 @@ def combined(
     return replace(steady, angles_deg=angles), tuple(offset.tolist())
 
 
-def solve(points: Array, xy_px: Array, lens: Lens, guess: Pose) -> Pose | None:
+def solve(points: Array, xy_px: Array, intrinsics: Intrinsics, guess: Pose) -> Pose | None:
     """Pose that puts (N, 3) head points (units of the box side) at (N, 2) picture points.
 
     Starts at ``guess``; of many rows the first are used, and those that fit badly are left out
     of a second round. None with fewer than eight rows, or when the solver fails.
     """
     points, xy = _some(points, xy_px)
-    matrix = lens.matrix
+    matrix = intrinsics.matrix
     depth = matrix[0, 0] / guess.size_px
     place = (np.array(guess.centre_xy_px) - matrix[:2, 2]) / matrix[0, 0] * depth
-    vector = cv2.Rodrigues(_sight(place / depth) @ rotation_matrix(guess.angles_deg))[0]
+    vector = cv2.Rodrigues(_ray_rotation(place / depth) @ rotation_matrix(guess.angles_deg))[0]
     shift = np.array([[place[0]], [place[1]], [depth]])
     error, keep = np.zeros(len(xy)), np.ones(len(xy), bool)
     for _ in range(2):
         if keep.sum() < _LEAST_POINTS:
             return None
         found, vector, shift = cv2.solvePnP(
-            points[keep], xy[keep], matrix, lens.distortion, vector, shift, useExtrinsicGuess=True
+            points[keep],
+            xy[keep],
+            matrix,
+            intrinsics.distortion,
+            vector,
+            shift,
+            useExtrinsicGuess=True,
         )
         if not found or not np.isfinite(vector).all() or shift[2, 0] <= 0:
             return None
-        seen = cv2.projectPoints(points, vector, shift, matrix, lens.distortion)[0][:, 0]
+        seen = cv2.projectPoints(points, vector, shift, matrix, intrinsics.distortion)[0][:, 0]
         error = np.hypot(*(seen - xy).T)
         keep = error < 2.5 * max(upper_median(error), 0.005 * guess.size_px)
         if keep.all():
@@ -194,7 +209,7 @@ def solve(points: Array, xy_px: Array, lens: Lens, guess: Pose) -> Pose | None:
     fit = upper_median(error) / guess.size_px
     confidence = max(0.0, 1 - fit / 0.08) * min(1.0, keep.sum() / 20)
     slope = shift[:2, 0] / shift[2, 0]
-    angles = angles_deg(_sight(slope).T @ cv2.Rodrigues(vector)[0])
+    angles = angles_deg(_ray_rotation(slope).T @ cv2.Rodrigues(vector)[0])
     x, y = matrix[:2, 2] + matrix[0, 0] * slope
     size = float(matrix[0, 0] / shift[2, 0])
     return Pose(angles, (float(x), float(y)), size, confidence=float(confidence))
@@ -209,14 +224,14 @@ def _some(points: Array, xy_px: Array) -> tuple[Array, Array]:
     )
 
 
-def _sight(slope: Array) -> Array:
+def _ray_rotation(slope: Array) -> Array:
     """Rotation that takes the optical axis to the ray (x, y, 1), the shortest way."""
     axis = np.array([-slope[1], slope[0], 0.0])
     length = float(np.hypot(slope[0], slope[1]))
     return cv2.Rodrigues(axis * (np.arctan(length) / max(length, 1e-9)))[0]
 
 
-def foreseen(last: Pose, time_s: float) -> Pose:
+def extrapolate(last: Pose, time_s: float) -> Pose:
     """The pose a moment after it was measured: turning on as it did."""
     dt = time_s - last.time_s
     if last.confidence == 0 or not 0 < dt < 0.5:
@@ -225,7 +240,7 @@ def foreseen(last: Pose, time_s: float) -> Pose:
     return replace(last, angles_deg=tuple(angles.tolist()), time_s=time_s)
 
 
-def smoothed(last: Pose, now: Pose, time_s: float, *, least_hz: float = 1.5) -> Pose:
+def smooth(last: Pose, now: Pose, time_s: float, *, least_hz: float = 1.5) -> Pose:
     """One-Euro step: slow turns are smoothed to ``least_hz``, fast ones follow at once.
 
     Only the angles are smoothed; centre and size are those of ``now``.

@@ -13,11 +13,11 @@ from scipy import ndimage
 from hybridanim.resampling import disc, feathered, masked_blur
 from hybridanim.types import Array
 
-_PLATE_PX = 256
+_WORKING_PX = 256
 _GRAIN = 14.0  # grey levels
 
 
-def background_plate(image: Array, mask: Array) -> Array:
+def inpaint_background(image: Array, mask: Array) -> Array:
     """The picture with the person painted out, to be seen next to the person's edge only.
 
     image: (S, S, 3) uint8 RGB. mask: (S, S) float32 in [0, 1]. Returns (S, S, 3) uint8 RGB: exactly
@@ -25,10 +25,10 @@ def background_plate(image: Array, mask: Array) -> Array:
     1996), grain and texture from the background mirrored at the person's edge.
     """
     size = image.shape[0]
-    hole = plate_hole(mask)
+    hole = inpainting_mask(mask)
     if not hole.any():
         return image.copy()
-    small_px = min(size, _PLATE_PX)
+    small_px = min(size, _WORKING_PX)
     known = cv2.resize(
         1 - hole.astype(np.float32), (small_px, small_px), interpolation=cv2.INTER_AREA
     )
@@ -40,13 +40,15 @@ def background_plate(image: Array, mask: Array) -> Array:
     y, x = _mirror_places(known > 0)
     depth = ndimage.distance_transform_edt(known == 0)
     fade = np.clip(1.5 - depth / (0.12 * small_px), 0, 1)[..., None]
-    plate = np.clip(smooth + fade * detail[y, x], 0, 255)
-    plate = cv2.resize(plate.astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
+    background = np.clip(smooth + fade * detail[y, x], 0, 255)
+    background = cv2.resize(
+        background.astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC
+    )
     soft = feathered(hole, size / 128)[..., None]
-    return np.rint(np.clip(plate * soft + image * (1 - soft), 0, 255)).astype(np.uint8)
+    return np.rint(np.clip(background * soft + image * (1 - soft), 0, 255)).astype(np.uint8)
 
 
-def plate_hole(mask: Array) -> Array:
+def inpainting_mask(mask: Array) -> Array:
     """(S, S) bool: where the background cannot be trusted to be free of the person's colours."""
     margin_px = max(1, round(mask.shape[0] / 100))
     return cv2.dilate((mask > 0.02).astype(np.uint8), disc(margin_px)) > 0

@@ -30,7 +30,7 @@ _OPENING = 0.12  # ... this change of an eye's or the mouth's opening
 
 
 @dataclass(frozen=True, slots=True)
-class Glance:
+class FaceObservation:
     """What one picture of the driver shows, in its own pixels."""
 
     index: int
@@ -49,7 +49,7 @@ class Glance:
 
 
 @dataclass(frozen=True, slots=True)
-class ObjectGlance:
+class ObjectObservation:
     """What a detector that looks at whole frames sees in one picture of the driver."""
 
     index: int
@@ -59,58 +59,63 @@ class ObjectGlance:
     is_clear: bool = True
 
 
-def glance(
+Observation = FaceObservation | ObjectObservation
+
+
+def detect(
     image: Array,
     index: int,
     time_s: float,
     aligner: Aligner | None,
     detector: Detector | None = None,
-) -> Glance | None:
+) -> FaceObservation | None:
     """Find the largest face of a picture, (H, W, 3) uint8 RGB; None when there is none.
 
     detector: that of a learned tracker for heads; then its keypoints come with the glance.
     """
-    one = _face_glance(image, index, time_s, aligner)
+    one = _detect_face(image, index, time_s, aligner)
     if one is None or detector is None:
         return one
-    seen = detection.look_closely(image, one.head, detector)
+    seen = detection.detect_near(image, one.head, detector)
     if seen.head is None or seen.confidence < detection.LEAST_TO_START:
         return one
     points = seen.points.in_crop(seen.window)
     return replace(one, head=seen.head, keypoints=points, keypoints_crop=seen.window)
 
 
-def glance_at_object(image: Array, index: int, time_s: float, detector: Detector) -> ObjectGlance:
+def detect_object(image: Array, index: int, time_s: float, detector: Detector) -> ObjectObservation:
     """The keypoints of the middle square of a picture, (H, W, 3) uint8 RGB."""
     square = detection.middle_square(image)
-    return ObjectGlance(index, time_s, detector(image, square), square)
+    return ObjectObservation(index, time_s, detector(image, square), square)
 
 
-def _face_glance(image: Array, index: int, time_s: float, aligner: Aligner | None) -> Glance | None:
+def _detect_face(
+    image: Array, index: int, time_s: float, aligner: Aligner | None
+) -> FaceObservation | None:
     found = cascade.detect_faces(image)
     if not found:
         return None
     face = max(found, key=lambda one: one.width_px * max(one.score, 0.1))
     head = HeadBox(face.center_xy_px, face.width_px)
     if aligner is None:
-        return Glance(index, time_s, face, head, None, (0.0, 0.0, 0.0))
+        return FaceObservation(index, time_s, face, head, None, (0.0, 0.0, 0.0))
     landmarks = aligner.fit(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), face)
     if landmarks.confidence < SURE:
-        return Glance(index, time_s, face, head, None, (0.0, 0.0, 0.0))
+        return FaceObservation(index, time_s, face, head, None, (0.0, 0.0, 0.0))
     head = landmark_head(landmarks.xy_px)
     turned = rotation_deg(image, head, landmarks.xy_px)
-    return Glance(index, time_s, face, head, landmarks.xy_px, turned)
+    return FaceObservation(index, time_s, face, head, landmarks.xy_px, turned)
 
 
-def nearest(glances: Sequence[Glance | ObjectGlance], source: Source) -> Glance | None:
+def nearest(observations: Sequence[Observation], source: Source) -> FaceObservation | None:
     """The glance most like the source's pose; None when none shows a face with landmarks."""
-    faces_seen = [one for one in glances if isinstance(one, Glance)]
+    faces_seen = [one for one in observations if isinstance(one, FaceObservation)]
     shown = [one for one in faces_seen if one.landmarks_xy_px is not None]
     shown = [one for one in shown if one.keypoints is not None] or shown
     return min(shown, key=lambda one: distance(one, source)) if shown else None
 
 
-def distance(one: Glance, source: Source) -> float:
+def distance(one: FaceObservation, source: Source) -> float:
     """How unlike the source's pose, eyes and mouth; 1 is about ten degrees."""
     return pose_distance(
         one.rotation_deg,
@@ -121,7 +126,7 @@ def distance(one: Glance, source: Source) -> float:
     )
 
 
-def as_reference(one: Glance | ObjectGlance, view: View) -> Reference:
+def as_reference(one: Observation, view: View) -> Reference:
     """A glance as the frame that relative motion is measured from, in the view's pixels."""
     corner = np.array([view.x_px, view.y_px])
 
@@ -129,14 +134,14 @@ def as_reference(one: Glance | ObjectGlance, view: View) -> Reference:
         return ((np.asarray(xy) + 0.5 - corner) * view.scale - 0.5).astype(np.float32)
 
     head = None
-    if isinstance(one, Glance):
+    if isinstance(one, FaceObservation):
         x, y = moved(np.array(one.head.center_xy_px))
         head = HeadBox((float(x), float(y)), one.head.size_px * view.scale, one.head.roll_deg)
     if one.keypoints is not None and one.keypoints_crop is not None:
         seen = one.keypoints_crop
         x, y = ((np.array([seen.x_px, seen.y_px]) - corner) * view.scale).tolist()
         return Reference(one.keypoints, head, Crop(x, y, seen.side_px * view.scale))
-    assert isinstance(one, Glance) and head is not None
+    assert isinstance(one, FaceObservation) and head is not None
     landmarks = None if one.landmarks_xy_px is None else moved(one.landmarks_xy_px)
     crop = sparse_motion.crop_around(head)
     return Reference(sparse_motion.rest(head, landmarks, MEAN_SHAPE, crop), head, crop)

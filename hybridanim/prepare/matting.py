@@ -17,9 +17,9 @@ from hybridanim.errors import InputError
 from hybridanim.resampling import disc, masked_blur, smoothstep
 from hybridanim.types import Array, FaceBox, HeadBox
 
-from .background import background_plate
+from .background import inpaint_background
 
-__all__ = ["background_plate", "subject_mask"]
+__all__ = ["inpaint_background", "subject_mask"]
 
 _CUT_PX = 192  # longer than this gains no IoU and costs time with the square
 _SMALL_HOLE = 0.012  # share of the crop; a gap beneath a raised arm is larger

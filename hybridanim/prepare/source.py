@@ -61,7 +61,7 @@ def prepare(
     keypoints = sparse_motion.rest(head, landmarks, MEAN_SHAPE if aligner else None, crop)
     rotation = rotation_deg(picture, head, landmarks)
     if detector is not None:
-        seen = detection.look_closely(picture, head, detector)
+        seen = detection.detect_near(picture, head, detector)
         if seen.head is not None and seen.confidence > detection.LEAST_CONFIDENCE:
             head, keypoints = seen.head, seen.points.in_crop(crop)
     return Source(
@@ -71,7 +71,7 @@ def prepare(
         keypoints=keypoints,
         head=head,
         subject=subject,
-        plate=background.background_plate(image, subject),
+        plate=background.inpaint_background(image, subject),
         rotation_deg=rotation,
         landmarks_xy_px=landmarks,
     )
@@ -83,7 +83,7 @@ def _prepare_object(picture: Array, config: PipelineConfig, detector: Detector) 
     if parse_crop(config.crop) is not None:
         crop = source_crop(picture, _box_of(crop), config.crop)
     image = _cut(picture, crop, config.size)
-    seen = detection.look(picture, crop, detector)
+    seen = detection.detect(picture, crop, detector)
     return Source(
         picture=picture,
         crop=crop,
@@ -153,7 +153,7 @@ def rotation_deg(
     rest = head_pose.frontal(head)
     if landmarks is None:
         return rest.angles_deg
-    lens = head_pose.Lens(head_pose.camera_matrix(picture, head, None))
+    lens = head_pose.Intrinsics(head_pose.camera_matrix(picture, head, None))
     return (head_pose.solve_landmarks(landmarks, lens, rest) or rest).angles_deg
 
 

@@ -45,7 +45,7 @@ def whole_view(height: int, width: int) -> View:
     return View(0, 0, width, height, min(1.0, LONGEST_PX / max(height, width)))
 
 
-def view_of_faces(faces: list[FaceBox], height: int, width: int) -> View:
+def view_around_faces(faces: list[FaceBox], height: int, width: int) -> View:
     """The part in which all those faces (one person at several times) and their hands move.
 
     faces: boxes in driving pixels. With none, the whole picture.

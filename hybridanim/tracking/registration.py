@@ -1,8 +1,8 @@
-"""Correspondences between the reference frame and now -> maps between the two.
+"""Smooth maps between the reference frame and the present one, from correspondences.
 
-A robust affine (iteratively reweighted least squares, Cauchy weights) plus the local remainder,
-spread by a Gaussian kernel: what new features are registered by, lost ones are looked for by, and
-features that move unlike their neighbours (on a hand before the face) are found out by.
+A robust affine plus the local residual, interpolated by a Gaussian kernel. It places new features
+in the reference frame, predicts where lost ones are, and detects features that move unlike their
+neighbours (on a hand in front of the face).
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from hybridanim.fitting import fit_robust_affine, squared_length
 from hybridanim.geometry import apply_affine
 from hybridanim.types import Array, HeadBox
 
-_REACH = 0.14  # of the local remainder, in head sizes
-_PRIOR = 0.3  # weight of "no local remainder" against one feature
+_REACH = 0.14  # sigma of the residual's kernel, in head sizes
+_PRIOR = 0.3  # weight of a zero residual against one feature
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class Map:
     """A smooth map of the picture plane; calling it maps (M, 2) points, float32."""
 
     affine: Array  # (2, 3) float64
-    nodes: Array  # (N, 2) where the remainder is known
-    remainder: Array  # (N, 2) what the affine leaves
+    nodes: Array  # (N, 2) where the residual is known
+    residual: Array  # (N, 2) residual of the affine
     weight: Array  # (N,)
-    reach_px: float
+    reach_px: float  # sigma of the kernel
 
     def __call__(self, xy: Array) -> Array:
         """The mapped points."""
@@ -37,7 +37,7 @@ class Map:
         # single precision: the kernel is by far the largest array here
         kernel = np.exp(squared_distances(xy, self.nodes) * np.float32(-0.5 / self.reach_px**2))
         kernel *= self.weight.astype(np.float32)
-        known = np.column_stack([self.remainder, np.ones(len(self.nodes))]).astype(np.float32)
+        known = np.column_stack([self.residual, np.ones(len(self.nodes))]).astype(np.float32)
         total = kernel @ known
         return (mapped + total[:, :2] / (total[:, 2:] + np.float32(_PRIOR))).astype(np.float32)
 
@@ -50,10 +50,10 @@ def squared_distances(xy: Array, others: Array) -> Array:
 
 
 def fit_map(before: Array, after: Array, weight: Array, size_px: float) -> Map:
-    """The map from ``before`` (N, 2) to ``after``; size_px: the head box side in ``before``."""
+    """The map of (N, 2) rows with (N,) weights; size_px: side of the head in ``before``."""
     affine, robust = fit_robust_affine(before, after, weight, 0.03 * size_px)
-    remainder = after - apply_affine(affine, before)
-    return Map(affine, before, remainder, robust * weight, _REACH * size_px)
+    residual = after - apply_affine(affine, before)
+    return Map(affine, before, residual, robust * weight, _REACH * size_px)
 
 
 def box_map(before: HeadBox, after: HeadBox) -> Map:
@@ -68,20 +68,20 @@ def box_map(before: HeadBox, after: HeadBox) -> Map:
 
 
 def unlike_neighbours(
-    reference_xy: Array, remainder: Array, limit_px: float, neighbours: int = 9
+    reference_xy: Array, residual: Array, limit_px: float, neighbours: int = 9
 ) -> Array:
-    """(N,) bool: rows whose remainder differs from the median of their neighbours' by the limit."""
+    """(N,) bool: rows whose residual is over ``limit_px`` off the median of their neighbours'."""
     if len(reference_xy) < neighbours + 3:
         return np.zeros(len(reference_xy), bool)
     astray = np.zeros(len(reference_xy), bool)
-    # no neighbours' median lies outside the remainders' own box: most rows need no neighbours
-    reach = np.maximum(remainder - remainder.min(0), remainder.max(0) - remainder)
+    # a median lies inside the bounding box of all residuals: most rows need no neighbours
+    reach = np.maximum(residual - residual.min(0), residual.max(0) - residual)
     rows = np.nonzero(squared_length(reach) > limit_px**2)[0]
     if not len(rows):
         return astray
     distance2 = squared_distances(reference_xy[rows], reference_xy)
     distance2[np.arange(len(rows)), rows] = np.inf
     nearest = np.argpartition(distance2, neighbours, axis=1)[:, :neighbours]
-    usual = np.sort(remainder[nearest], axis=1)[:, neighbours // 2]
-    astray[rows] = squared_length(remainder[rows] - usual) > limit_px**2
+    usual = np.sort(residual[nearest], axis=1)[:, neighbours // 2]
+    astray[rows] = squared_length(residual[rows] - usual) > limit_px**2
     return astray

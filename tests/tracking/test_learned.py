@@ -14,7 +14,7 @@ from hybridanim.motion import keypoints
 from hybridanim.tracking import detection, keypoint_flow
 from hybridanim.tracking import hybrid as hybrid_tracking
 from hybridanim.tracking import learned as learned_tracking
-from hybridanim.tracking.detection import Points
+from hybridanim.tracking.detection import KeypointsPx
 from hybridanim.types import Crop, Frame, HeadBox, Keypoints
 from tests import synthetic
 from tests.oracle_detector import Oracle, face_points, under
@@ -204,21 +204,21 @@ def test_a_window_stands_while_the_head_moves_little():
 def test_what_is_no_face_is_not_taken_for_one(clip):
     _, truth = clip
     window = keypoints.crop_around(head_box.from_anchors(truth[0].xy_px))
-    head, likeness = detection.head_of(truth[0], window)
+    head, likeness = detection.estimate_head(truth[0], window)
     assert head is not None and likeness > 0.9
     rng = np.random.default_rng(1)
-    heap = Points(rng.uniform(60, 200, (38, 2)), truth[0].linear_px, truth[0].confidence)
-    assert detection.head_of(heap, window)[1] < detection.LEAST_CONFIDENCE
+    heap = KeypointsPx(rng.uniform(60, 200, (38, 2)), truth[0].linear_px, truth[0].confidence)
+    assert detection.estimate_head(heap, window)[1] < detection.LEAST_CONFIDENCE
     tiny = replace(truth[0], xy_px=128 + 0.2 * (truth[0].xy_px - 128))
-    assert detection.head_of(tiny, window)[0] is None
+    assert detection.estimate_head(tiny, window)[0] is None
     mirrored = replace(truth[0], xy_px=truth[0].xy_px * (1, -1) + (0, 250))
-    assert detection.head_of(mirrored, window)[1] == 0
+    assert detection.estimate_head(mirrored, window)[1] == 0
 
 
 def test_a_frame_detector_looks_at_the_middle_square():
     rng = np.random.default_rng(2)
     image = rng.integers(0, 256, (90, 160, 3), np.uint8)
-    known = Points(rng.uniform(50, 80, (5, 2)), 30 * np.tile(np.eye(2), (5, 1, 1)), np.ones(5))
+    known = KeypointsPx(rng.uniform(50, 80, (5, 2)), 30 * np.tile(np.eye(2), (5, 1, 1)), np.ones(5))
     for way in (learned, hybrid):
         detector = Oracle("frame", 5).tell([image], [known])
         tracks = way([image] * 4, detector)[-1]

@@ -68,7 +68,7 @@ STILL = np.eye(2, 3, dtype=np.float32)
 
 def follow(background: np.ndarray, body: np.ndarray, head: np.ndarray) -> Surroundings:
     """The corners after ten frames on the way to these motions."""
-    state, found = around.step(around.AroundState(), picture(STILL, STILL, STILL), HEAD)
+    state, found = around.step(around.SceneState(), picture(STILL, STILL, STILL), HEAD)
     for share in np.linspace(0.1, 1, 10):
         parts = (STILL + share * (part - STILL) for part in (background, body, head))
         state, found = around.step(state, picture(*parts), HEAD)
@@ -135,7 +135,7 @@ def test_few_corners_leave_the_body_to_the_head():
 
 def test_lost_corners_come_back():
     scene = picture(STILL, STILL, STILL)
-    state, first = around.step(around.AroundState(), scene, HEAD)
+    state, first = around.step(around.SceneState(), scene, HEAD)
     covered = np.full_like(scene, 90)
     for _ in range(6):
         state, hidden = around.step(state, covered, HEAD)
@@ -149,8 +149,8 @@ def test_lost_corners_come_back():
 
 def test_nothing_before_a_head_and_a_new_size_begins_anew():
     scene = picture(STILL, STILL, STILL)
-    assert around.step(around.AroundState(), scene, None)[1] is None
-    state, _ = around.step(around.AroundState(), scene, HEAD)
+    assert around.step(around.SceneState(), scene, None)[1] is None
+    state, _ = around.step(around.SceneState(), scene, HEAD)
     state, found = around.step(state, scene[:, 10:], HEAD)
     assert found is not None and (found.confidence == 1).all()
     np.testing.assert_array_equal(found.xy_px, found.reference_xy_px)
@@ -222,7 +222,7 @@ def test_the_body_rests_as_in_the_reference_picture(source):
     """Somebody sat down before the reference frame, head and body alike: at rest there."""
     shift = about(0, 0, 0, 1, (24, 6))
     start, later = (picture(STILL, affine, affine) for affine in (STILL, shift))
-    state, first = around.step(around.AroundState(), start, HEAD)
+    state, first = around.step(around.SceneState(), start, HEAD)
     there = HeadBox((184.0, 126.0), HEAD.size_px)
     image = np.repeat(later[..., None], 3, 2)
     resting = around.elsewhere(state, image, there, HEAD)

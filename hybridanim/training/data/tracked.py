@@ -38,7 +38,7 @@ def classical(moving: Iterable[Array], aligner: Aligner) -> dict[str, Array]:
     nothing = np.full((len(ANCHORS), 7), np.nan, np.float32)
     out: dict[str, list[Array]] = {TRACKED: [], FITTED: [], BACKGROUND: []}
     skin, state = video.initial_state(), tracking.initial_state()
-    beside, behind = scene.AroundState(), None
+    beside, behind = scene.SceneState(), None
     first: tuple[Keypoints, HeadBox] | None = None
     for i, image in enumerate(moving):
         frame, crop = Frame(image, i, i / _NOMINAL_FPS), geometry.whole(image)
