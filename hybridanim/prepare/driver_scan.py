@@ -1,9 +1,9 @@
-"""Single pictures of the driver, looked at before the run: where the face is and how it is turned.
+"""Preview scan of the driver: face, pose and keypoints of single pictures, before the run.
 
-From these come the view that stages 1 to 3 work on, and the automatic reference: the frame whose
-pose and opening of eyes and mouth are nearest the source's (a measure of Siarohin et al. 2019's
-"best frame", with the head's rotation in place of a landmark network's shape distance). A learned
-tracker's detector gives the keypoints of that frame, so that its own answers are compared.
+It gives the view that stages 1 to 3 work on, and the automatic reference: the frame whose pose and
+openings of eyes and mouth are nearest to the source's (as the "best frame" of Siarohin et al. 2019,
+with the head's rotation in place of a landmark network's shape distance). The keypoints of that
+frame come from the learned tracker's detector if there is one, so that all are of one detector.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from hybridanim.types import Array, Crop, FaceBox, HeadBox, Keypoints, Source
 from .source import SURE, landmark_head, rotation_deg
 from .view import View
 
-_DEGREES = 10.0  # a turn that counts as much as ...
-_OPENING = 0.12  # ... this change of an eye's or the mouth's opening
+_DEGREES = 10.0  # rotation that is a distance of 1
+_OPENING = 0.12  # change of an eye's or the mouth's opening that is a distance of 1
 
 
 @dataclass(frozen=True, slots=True)
 class FaceObservation:
-    """What one picture of the driver shows, in its own pixels."""
+    """Face, head and pose in one picture of the driver, in its own pixels."""
 
     index: int
     time_s: float
@@ -39,8 +39,8 @@ class FaceObservation:
     head: HeadBox
     landmarks_xy_px: Array | None  # (L, 2)
     rotation_deg: tuple[float, float, float]
-    keypoints: Keypoints | None = None  # of a learned tracker, in ...
-    keypoints_crop: Crop | None = None  # ... this square
+    keypoints: Keypoints | None = None  # of a learned tracker, normalised to keypoints_crop
+    keypoints_crop: Crop | None = None
 
     @property
     def is_clear(self) -> bool:
@@ -50,7 +50,7 @@ class FaceObservation:
 
 @dataclass(frozen=True, slots=True)
 class ObjectObservation:
-    """What a detector that looks at whole frames sees in one picture of the driver."""
+    """Keypoints of an object in one picture of the driver, by a whole-frame detector."""
 
     index: int
     time_s: float
@@ -69,9 +69,9 @@ def detect(
     aligner: Aligner | None,
     detector: Detector | None = None,
 ) -> FaceObservation | None:
-    """Find the largest face of a picture, (H, W, 3) uint8 RGB; None when there is none.
+    """Detect the largest face of a picture, (H, W, 3) uint8 RGB; None when there is none.
 
-    detector: that of a learned tracker for heads; then its keypoints come with the glance.
+    detector: of a learned tracker for heads; its keypoints are then part of the observation.
     """
     one = _detect_face(image, index, time_s, aligner)
     if one is None or detector is None:
@@ -84,7 +84,7 @@ def detect(
 
 
 def detect_object(image: Array, index: int, time_s: float, detector: Detector) -> ObjectObservation:
-    """The keypoints of the middle square of a picture, (H, W, 3) uint8 RGB."""
+    """Detect keypoints in the middle square of a picture, (H, W, 3) uint8 RGB."""
     square = detection.middle_square(image)
     return ObjectObservation(index, time_s, detector(image, square), square)
 
@@ -108,7 +108,7 @@ def _detect_face(
 
 
 def nearest(observations: Sequence[Observation], source: Source) -> FaceObservation | None:
-    """The glance most like the source's pose; None when none shows a face with landmarks."""
+    """The observation nearest to the source's pose; None without any face with landmarks."""
     faces_seen = [one for one in observations if isinstance(one, FaceObservation)]
     shown = [one for one in faces_seen if one.landmarks_xy_px is not None]
     shown = [one for one in shown if one.keypoints is not None] or shown
@@ -116,7 +116,7 @@ def nearest(observations: Sequence[Observation], source: Source) -> FaceObservat
 
 
 def distance(one: FaceObservation, source: Source) -> float:
-    """How unlike the source's pose, eyes and mouth; 1 is about ten degrees."""
+    """Distance from the source's rotation, eye and mouth openings; 1 is about ten degrees."""
     return pose_distance(
         one.rotation_deg,
         one.landmarks_xy_px,
@@ -127,7 +127,7 @@ def distance(one: FaceObservation, source: Source) -> float:
 
 
 def as_reference(one: Observation, view: View) -> Reference:
-    """A glance as the frame that relative motion is measured from, in the view's pixels."""
+    """An observation as the reference frame of relative motion, in the view's pixels."""
     corner = np.array([view.x_px, view.y_px])
 
     def moved(xy: Array) -> Array:
