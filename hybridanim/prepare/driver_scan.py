@@ -16,7 +16,7 @@ import numpy as np
 
 from hybridanim.face import cascade
 from hybridanim.face.aligner import MEAN_SHAPE, Aligner
-from hybridanim.motion import keypoints as sparse_motion
+from hybridanim.motion.keypoints import crop_around, rest
 from hybridanim.motion.reference import Reference, pose_distance
 from hybridanim.tracking import detection
 from hybridanim.tracking.detection import Detector
@@ -143,5 +143,5 @@ def as_reference(one: Observation, view: View) -> Reference:
         return Reference(one.keypoints, head, Crop(x, y, seen.side_px * view.scale))
     assert isinstance(one, FaceObservation) and head is not None
     landmarks = None if one.landmarks_xy_px is None else moved(one.landmarks_xy_px)
-    crop = sparse_motion.crop_around(head)
-    return Reference(sparse_motion.rest(head, landmarks, MEAN_SHAPE, crop), head, crop)
+    crop = crop_around(head)
+    return Reference(rest(head, landmarks, MEAN_SHAPE, crop), head, crop)

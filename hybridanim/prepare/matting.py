@@ -34,7 +34,7 @@ def subject_mask(
 
     image: (S, S, 3) uint8 RGB. face: brows to chin, pixels of ``image``.
     landmarks_xy_px: (L, 2) points of the same face, all of which will be inside the mask.
-    Returns (S, S) float32 in [0, 1]. Raises InputError if the box is empty or beside the picture.
+    Returns (S, S) float32 in [0, 1]. Raises InputError if the box is empty or outside.
     """
     u, v = _head_units(image, face, _CUT_PX)
     small = cv2.resize(image, (_CUT_PX, _CUT_PX), interpolation=cv2.INTER_AREA)

@@ -117,7 +117,7 @@ def find_head(
     given = parse_crop(config.crop)
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     found = _real(grey, _inside(cascade.detect_faces(picture), given), aligner)
-    if not found:  # small, dim or painted faces: look longer
+    if not found:  # small, dim or painted faces: a slower search
         more = cascade.detect_faces(picture, min_frac=0.04, max_side_px=1024, neighbours=1)
         found = _real(grey, _inside(more, given), aligner) or _inside(more, given)[:1]
     face = _chosen(found, config.face) or _skin_face(picture, config, profiles)

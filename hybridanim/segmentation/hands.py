@@ -219,7 +219,7 @@ def _may_be_hand(region: Region, face: FaceBox) -> bool:
 
 
 def _is_superseded(hand: Hand, moving: list[Region], face: FaceBox) -> bool:
-    """Whether a still region far beside the body must give its label to a moving one."""
+    """Whether a still region away from the body must give its label to a moving one."""
     x, _ = face.center_xy_px
     dx = abs(hand.region.xy[0] - x) / face.width_px
     return bool(moving) and dx > 2.2

@@ -209,7 +209,7 @@ def _box_of(window: Crop) -> HeadBox:
 
 @dataclass(frozen=True)
 class HybridTracker:
-    """``base.Tracker`` by the detector's keypoints now and then, carried by optical flow."""
+    """``base.Tracker`` by detected keypoints every n-th frame, and optical flow in between."""
 
     uses_skin: ClassVar[bool] = False
     uses_detector: ClassVar[bool] = True
