@@ -32,7 +32,7 @@ from .streaming import animated, shared_processors, sharing
 
 SCAN_S = 60.0  # how much of the driving video is looked through before the run
 _GLANCE_S = 0.4  # and how often
-Glance = driver_scan.Glance | driver_scan.ObjectGlance
+Glance = driver_scan.Observation
 Progress = Callable[[int, int | None, str], None]  # frames done, frames in all, what is done
 
 
@@ -65,7 +65,7 @@ def render(
     summary = Summary(job.output)
     with ExitStack() as quiet, ExitStack() as stack:
         reader = stack.enter_context(io.open_source(driving_path, job.start, job.end))
-        view = views.view_of_faces(_faces(glances), reader.height, reader.width)
+        view = views.view_around_faces(_faces(glances), reader.height, reader.width)
         pipeline.set_view(view)
         _set_reference(pipeline, job, chosen, summary)
         composer = Composer(job, source)
@@ -161,7 +161,7 @@ def _scan(
 
 
 def _faces(glances: list[Glance]) -> list[FaceBox]:
-    return [one.face for one in glances if isinstance(one, driver_scan.Glance)]
+    return [one.face for one in glances if isinstance(one, driver_scan.FaceObservation)]
 
 
 def _is_reference(seen: Glance, best: Glance | None, job: RenderJob, pipeline: Pipeline) -> bool:

@@ -21,7 +21,7 @@ import numpy as np
 from hybridanim.config import SegmentConfig
 from hybridanim.errors import InputError
 from hybridanim.io import is_picture, list_pictures, read_picture
-from hybridanim.segmentation.video import segment_still
+from hybridanim.segmentation.still import segment_still
 from hybridanim.types import Array
 
 CLOUDS = ("fixed", "adaptive")

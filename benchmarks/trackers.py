@@ -36,7 +36,7 @@ from hybridanim.prepare.source import landmark_head
 from hybridanim.runtime import networks
 from hybridanim.segmentation import video
 from hybridanim.tracking import classical, hybrid, learned
-from hybridanim.tracking.detection import Detector, points_px
+from hybridanim.tracking.detection import Detector, to_pixels
 from hybridanim.training.landmarks.samples import points_from_mesh
 from hybridanim.types import Array, Crop, Frame, Keypoints
 
@@ -75,7 +75,7 @@ def reference(frames: list[Frame], teacher: Teacher) -> tuple[Array, float]:
         head = landmark_head(found)
         crop = keypoints.crop_around(head)
         points = keypoints.rest(head, found, alignment.MEAN_SHAPE, crop)
-        rows.append(points_px(points, crop).xy_px)
+        rows.append(to_pixels(points, crop).xy_px)
         sizes.append(head.size_px)
     return np.array(rows), float(np.median(sizes)) if sizes else float("nan")
 
@@ -123,7 +123,7 @@ def by_hybrid(frames: list[Frame], detector: Detector, config: TrackConfig) -> F
 def _places(points: Keypoints | None, crop: Crop | None) -> Array:
     if points is None or crop is None:
         return np.full((len(ANCHORS), 2), np.nan)
-    return points_px(points, crop).xy_px
+    return to_pixels(points, crop).xy_px
 
 
 def measured(places: Array, truth: Array, head_px: float) -> dict[str, float]:

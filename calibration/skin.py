@@ -20,8 +20,7 @@ import numpy as np
 from hybridanim.errors import InputError
 from hybridanim.io import is_picture, open_source, read_picture, write_picture
 from hybridanim.profiles import Origin, SkinProfile, save_profile
-from hybridanim.segmentation import skin_model as skin_cloud
-from hybridanim.segmentation import still as skin_still
+from hybridanim.segmentation import skin_model, still
 from hybridanim.types import Array
 
 _MOST_FRAMES = 24  # of a clip, spread over it
@@ -71,10 +70,10 @@ def learn(pictures: list[Array]) -> SkinProfile:
     generator = np.random.default_rng(0)
     for image in pictures:
         yuv = cv2.cvtColor(image, cv2.COLOR_RGB2YUV)
-        faces = skin_still.find_faces(image, yuv)
+        faces = still.find_faces(image, yuv)
         if not faces:
             continue
-        inside = yuv[skin_cloud.face_pixels(yuv, faces[0]) > 0]
+        inside = yuv[skin_model.face_pixels(yuv, faces[0]) > 0]
         picked = generator.permutation(len(inside))[:_PIXELS_PER_FACE]
         pixels.append(inside[picked])
         whites.append(cv2.mean(yuv)[1:3])
@@ -84,7 +83,7 @@ def learn(pictures: list[Array]) -> SkinProfile:
             " without one; give a sharper, closer or better lit picture"
         )
     white_u, white_v = np.mean(whites, axis=0)
-    profile = skin_cloud.fit_mixture(np.concatenate(pixels))
+    profile = skin_model.fit_mixture(np.concatenate(pixels))
     return replace(profile, white_uv=(float(white_u), float(white_v)))
 
 
@@ -93,11 +92,11 @@ def preview(image: Array, profile: SkinProfile) -> Array:
     scale = min(1.0, 480 / max(image.shape[:2]))
     small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     yuv = cv2.cvtColor(small, cv2.COLOR_RGB2YUV)
-    generic = skin_cloud.generic_cloud()
-    learned = skin_cloud.Cloud(skin_cloud.histogram_of_profile(profile), generic.other, 1.0)
+    generic = skin_model.generic_cloud()
+    learned = skin_model.Cloud(skin_model.profile_histogram(profile), generic.other, 1.0)
     panels = [small]
     for cloud in (generic, learned):
-        found = skin_cloud.probability(yuv, cloud.table()) > 127
+        found = skin_model.probability(yuv, cloud.table()) > 127
         panel = small.copy()
         panel[found] = panel[found] // 2 + np.array([0, 110, 60], np.uint8)
         panels.append(panel)

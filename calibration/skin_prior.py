@@ -21,7 +21,7 @@ from safetensors.numpy import save_file
 from hybridanim.errors import InputError
 from hybridanim.face.cascade import detect_faces
 from hybridanim.io import open_source
-from hybridanim.segmentation import skin_model as skin_cloud
+from hybridanim.segmentation import skin_model
 from hybridanim.types import Array, FaceBox
 
 _EXPOSURES = (0.55, 0.75, 1.0, 1.25)
@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    save_file({"skin": skin_cloud.pack(skin), "other": skin_cloud.pack(other)}, given.output)
+    save_file({"skin": skin_model.pack(skin), "other": skin_model.pack(other)}, given.output)
     print(f"{given.output}: {len(samples)} faces")
     return 0
 
@@ -76,20 +76,20 @@ def areas(image: Array, face: FaceBox) -> tuple[Array, Array]:
     dx, dy = (x_px - x) / face.width_px, (y_px - y) / face.height_px
     yuv = cv2.cvtColor(image, cv2.COLOR_RGB2YUV)
     other = ((np.abs(dx) > 0.8) & (dy < 0.45)) | (dy < -1.0)
-    return image[skin_cloud.face_pixels(yuv, face) > 0], image[other]
+    return image[skin_model.face_pixels(yuv, face) > 0], image[other]
 
 
 def build(samples: list[tuple[Array, Array]]) -> tuple[Array, Array]:
     """Histograms of skin and of everything else, over all lights, the tones weighted alike."""
     groups = [int(np.digitize(tone_deg(skin), _TONE_EDGES_DEG)) for skin, _ in samples]
     sizes = np.bincount(groups, minlength=len(_TONE_EDGES_DEG) + 1)
-    skin_counts = np.zeros(skin_cloud.BINS, np.float64)
-    other_counts = np.zeros(skin_cloud.BINS, np.float64)
+    skin_counts = np.zeros(skin_model.BINS, np.float64)
+    other_counts = np.zeros(skin_model.BINS, np.float64)
     for (skin, other), group in zip(samples, groups, strict=True):
         skin_counts += _relit_counts(skin) / max(sizes[group], _LEAST_GROUP)
         other_counts += _relit_counts(other)
-    smooth_other = skin_cloud.smooth(other_counts, (0.8, 0.8))
-    return skin_cloud.smooth(skin_counts, (1.0, 0.8)), 0.9 * smooth_other + 0.1 / smooth_other.size
+    smooth_other = skin_model.smooth(other_counts, (0.8, 0.8))
+    return skin_model.smooth(skin_counts, (1.0, 0.8)), 0.9 * smooth_other + 0.1 / smooth_other.size
 
 
 def tone_deg(skin: Array) -> float:
@@ -100,12 +100,12 @@ def tone_deg(skin: Array) -> float:
 
 
 def _relit_counts(pixels: Array) -> Array:
-    counts = np.zeros(skin_cloud.BINS, np.float64)
+    counts = np.zeros(skin_model.BINS, np.float64)
     for exposure in _EXPOSURES:
         for gains in _TEMPERATURES:
             lit = pixels[None] * (exposure * np.array(gains, np.float32)) + 0.5
             yuv = cv2.cvtColor(np.clip(lit, 0, 255).astype(np.uint8), cv2.COLOR_RGB2YUV)
-            counts += skin_cloud.histogram(yuv, blur=(0.0, 0.0))
+            counts += skin_model.histogram(yuv, blur=(0.0, 0.0))
     return counts
 
 

@@ -112,7 +112,7 @@ def _returns(
     free = replace(config, forward_backward_px=np.inf)
     shift = np.array(after.shift_px)
     points = before.alive.xy_px
-    view, _, _, error = features.carry(
+    view, _, _, error = features.follow(
         before.view, after.view.grey, before.head, points, shift, free
     )
     return error[np.isfinite(error)] / view.window.scale

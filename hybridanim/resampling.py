@@ -1,8 +1,9 @@
-"""A picture -> the same, smaller, without aliasing: halved, then blurred and sampled.
+"""Smaller pictures without aliasing; smooth ramps, blurs and structuring elements for masks.
 
-Area averaging at a ratio that is not whole costs OpenCV as much as everything else in a step of the
-trackers; at two to one it is nearly free. What is left, less than two to one, gets a Gaussian of
-the spread that averaging would have had.
+A picture is halved as often as its size allows, then blurred and sampled. Area averaging at a
+non-integer ratio costs OpenCV as much as everything else in a step of the trackers; at two to one
+it is nearly free. The remaining factor, less than two, gets a Gaussian with the variance that
+averaging would have had.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from .types import Array
 
 
 def halved(picture: Array, scale: float) -> tuple[Array, float]:
-    """The picture at half, a quarter ... of its size, and the factor in (0.5, 1] still to go.
+    """The picture at 1/2, 1/4, ... of its size, and the remaining scale factor in (0.5, 1].
 
     An odd last row or column is dropped, so pixel centres stay at 2 x + 1/2.
     """
@@ -28,13 +29,13 @@ def halved(picture: Array, scale: float) -> tuple[Array, float]:
 
 def softened(picture: Array, scale: float) -> Array:
     """Blurred so that bilinear samples ``1 / scale`` pixels apart (1 to 2) do not alias."""
-    # an average over 1 / scale pixels, sampled bilinearly, less what sampling here spreads itself
+    # variance of averaging 1 / scale pixels with bilinear sampling, less that of sampling here
     variance = 0.25 / scale**2 - 1 / 6
     return cv2.GaussianBlur(picture, (5, 5), float(np.sqrt(variance)))
 
 
 def shrunk(picture: Array, size: tuple[int, int]) -> Array:
-    """(H, W[, C]) picture at (width, height) ``size``, not larger than it."""
+    """Downscale an (H, W[, C]) picture to ``size`` = (width, height), at most its own size."""
     height, width = picture.shape[:2]
     while width == 2 * (width // 2) >= 2 * size[0] and height == 2 * (height // 2) >= 2 * size[1]:
         width, height = width // 2, height // 2
@@ -43,3 +44,29 @@ def shrunk(picture: Array, size: tuple[int, int]) -> Array:
         return picture
     soft = softened(picture, max(0.5, size[0] / width))
     return cv2.resize(soft, size, interpolation=cv2.INTER_LINEAR)
+
+
+def smoothstep(t: Array) -> Array:
+    """The cubic ramp 3 t^2 - 2 t^3 of t in [0, 1]: level at both ends."""
+    return t * t * (3 - 2 * t)
+
+
+def disc(radius_px: int) -> Array:
+    """Round structuring element, (2 radius + 1, 2 radius + 1) uint8."""
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius_px + 1, 2 * radius_px + 1))
+
+
+def feathered(area: Array, width_px: float) -> Array:
+    """(S, S) float32: 1 in ``area`` (bool), falling smoothly to exactly 0 ``width_px`` outside."""
+    away_px = cv2.distanceTransform(1 - area.astype(np.uint8), cv2.DIST_L2, 5)
+    t = np.clip(1 - away_px / (width_px + 1), 0, 1)
+    return smoothstep(t).astype(np.float32)
+
+
+def masked_blur(image: Array, known: Array, sigma_px: float) -> Array:
+    """Gaussian mean of the known neighbours of each pixel, (n, n, 3) float32.
+
+    image: (n, n, 3) float32. known: (n, n) float32 weights in [0, 1].
+    """
+    top = cv2.GaussianBlur(image * known[..., None], (0, 0), sigma_px)
+    return top / np.maximum(cv2.GaussianBlur(known, (0, 0), sigma_px), 1e-4)[..., None]

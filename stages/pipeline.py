@@ -40,7 +40,7 @@ from .build import Builder, Renderer
 
 __all__ = ["Followed", "Pipeline", "build"]
 
-Glance = driver_scan.Glance | driver_scan.ObjectGlance
+Glance = driver_scan.Observation
 
 
 def build(
@@ -232,8 +232,8 @@ class Pipeline:
         Independent of the frames that the pipeline has followed.
         """
         if self.detector is not None and self.detector.window != "head":
-            return driver_scan.glance_at_object(image, index, time_s, self.detector)
-        return driver_scan.glance(image, index, time_s, self.aligner, self.detector)
+            return driver_scan.detect_object(image, index, time_s, self.detector)
+        return driver_scan.detect(image, index, time_s, self.aligner, self.detector)
 
     def set_reference(self, image: Array | None, seen: Glance | Reference | None = None) -> bool:
         """Choose the driving pose that means "no motion"; whether it could be taken.

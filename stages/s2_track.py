@@ -34,7 +34,7 @@ class Track(Stage):
     def reset(self) -> None:
         """Forget the head; the next frame is the reference."""
         self._state = self._tracker.initial_state()
-        self._scene = scene.AroundState()
+        self._scene = scene.SceneState()
         self._reference_image: tuple[Array, HeadBox] | None = None  # until the scene is seen in it
         self._reference_scene: Surroundings | None = None
         self._trails: dict = {}
@@ -52,7 +52,7 @@ class Track(Stage):
 
     def _with_scene(self, frame: Frame, tracks: Tracks) -> Tracks:
         self._scene, tracks = scene.observed(
-            self._scene, frame, tracks, has_behind=self._track_background
+            self._scene, frame, tracks, track_background=self._track_background
         )
         if self._reference_image is not None and tracks.around and tracks.head is not None:
             self._reference_scene = scene.elsewhere(

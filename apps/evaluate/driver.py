@@ -28,7 +28,7 @@ class Driver:
     """A driving clip, looked through once however many sources it moves."""
 
     path: Path
-    glances: list[driver_scan.Glance]
+    glances: list[driver_scan.FaceObservation]
     view: views.View
     crop: Crop  # framed like a source, about where the head mostly is
     size: int  # side of that square when it is judged
@@ -58,7 +58,7 @@ def look_through(path: Path, job: EvaluateJob) -> Driver:
     for frame in frames_of(path, job):
         size = frame.image.shape[:2]
         if frame.time_s >= due:
-            seen = driver_scan.glance(frame.image, frame.index, frame.time_s, aligner)
+            seen = driver_scan.detect(frame.image, frame.index, frame.time_s, aligner)
             found += [seen] if seen else []
             due = frame.time_s + _GLANCE_S
     clear = [one for one in found if one.landmarks_xy_px is not None]
@@ -66,5 +66,5 @@ def look_through(path: Path, job: EvaluateJob) -> Driver:
         raise InputError(f"driver {path.name}: expected a face, found none; take the clip out")
     x, y, head_px = np.median([(*one.head.center_xy_px, one.head.size_px) for one in clear], axis=0)
     crop = keypoints.crop_around(HeadBox((float(x), float(y)), float(head_px)))
-    view = views.view_of_faces([one.face for one in found], *size)
+    view = views.view_around_faces([one.face for one in found], *size)
     return Driver(path, found, view, crop, job.size)

@@ -31,7 +31,7 @@ def reconstruct(clip: Path, job: EvaluateJob, ways: Ways, judges: Judges) -> Cli
     source = ways.start(first.image, crop_option)
     square = source.crop if source else Crop(0.0, 0.0, float(max(height, width)))
     still, count, faces = _looked_through(clip, job, square, height != width)
-    ways.frame(view.view_of_faces(faces, height, width) if faces else None, square)
+    ways.frame(view.view_around_faces(faces, height, width) if faces else None, square)
     copy = _cut(first.image, square, job.size)
     scores = {method.name: Score() for method in ways.methods}
     result = ClipResult(clip.name, 0, scores, Gallery(clip.stem), copy, judges.look(copy))
@@ -89,7 +89,7 @@ def _looked_through(
         still.add(_cut(frame.image, square, job.size))
         count += 1
         if has_room and frame.index % _GLANCES == 0:
-            seen = driver_scan.glance(frame.image, frame.index, frame.time_s, None)
+            seen = driver_scan.detect(frame.image, frame.index, frame.time_s, None)
             faces += [seen.face] if seen else []
     return still.mask(), count, faces
 

@@ -14,9 +14,9 @@ import numpy as np
 
 from hybridanim.errors import InputError
 from hybridanim.face import head_pose
-from hybridanim.face.aligner import similarity_between
 from hybridanim.face.landmarks import eye_opening, interocular, mouth_opening
 from hybridanim.face.mesh_network import Mesh, Teacher
+from hybridanim.fitting import fit_similarity
 from hybridanim.prepare.source import landmark_head
 from hybridanim.training.landmarks.samples import points_from_mesh
 from hybridanim.types import Array
@@ -67,7 +67,7 @@ class Judge:
 
     def embedding(self, image: Array, five_xy_px: Array) -> Array:
         """(128,) identity of the face, aligned by its five points (``five_points``)."""
-        matrix = similarity_between(five_xy_px, _FIVE)
+        matrix = fit_similarity(five_xy_px, _FIVE)
         face = cv2.warpAffine(image, matrix, (96, 112))
         blob = cv2.dnn.blobFromImage(face, 1 / 128, (96, 112), (127.5,) * 3)
         self._identity.setInput(blob)
@@ -94,7 +94,7 @@ def head_angles_deg(landmarks_xy_px: Array, image: Array) -> tuple[float, float,
     matrix = np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
     guess = head_pose.frontal(landmark_head(landmarks_xy_px))
     found = head_pose.solve_landmarks(
-        landmarks_xy_px.astype(np.float64), head_pose.Lens(matrix), guess
+        landmarks_xy_px.astype(np.float64), head_pose.Intrinsics(matrix), guess
     )
     return None if found is None else found.angles_deg
 

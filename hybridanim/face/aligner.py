@@ -1,14 +1,14 @@
-"""Grey picture + face box or last landmarks -> face landmarks, by cascaded linear regression.
+"""Landmarks by cascaded linear regression: grey picture, face box or last landmarks -> Landmarks.
 
-Each step samples gradient histograms round every landmark in a patch that is levelled and scaled by
-the landmarks themselves, and moves them by a linear map of those features. Two coarse steps start
-from the mean shape in a box, three fine ones polish or follow. No drift: every frame is fitted on
-its own. Xiong and De la Torre 2013 (supervised descent); Tola et al. 2010 (sampled maps).
+Each step samples gradient histograms around every landmark in a patch that is normalised for
+position, scale and roll by the landmarks themselves, and moves them by a linear map of these
+features. Two coarse steps start from the mean shape in a box, three fine ones refine. Every frame
+is fitted on its own, so nothing drifts. Xiong and De la Torre 2013 (supervised descent); Tola et
+al. 2010 (orientation maps).
 """
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,6 +19,7 @@ from safetensors.numpy import load as load_tensors
 
 from hybridanim import files
 from hybridanim.errors import InputError
+from hybridanim.fitting import fit_similarity
 from hybridanim.geometry import apply_affine
 from hybridanim.resampling import halved, softened
 from hybridanim.types import Array, FaceBox
@@ -41,7 +42,7 @@ __all__ = [
 WEIGHTS = files.WEIGHTS / "alignment.safetensors"
 WEIGHTS_SHA256 = "b5916cf43ee4c9fa01f45b8391b3c96f88d8000eeca80086cfa23505684da34b"
 
-_TURNS_DEG = (0.0, -25.0, 25.0)  # leans that a fit tries
+_TURNS_DEG = (0.0, -25.0, 25.0)  # start rolls that a fit tries
 BINS = 8  # gradient directions
 NO_MAP = np.empty(0, np.float32)  # cv2.remap's second map, where the first holds x and y
 CELLS = 4  # cells along each side of a descriptor
@@ -51,7 +52,7 @@ _DIRECTIONS = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)]).astype(np.float32)  #
 
 @dataclass(frozen=True, slots=True)
 class Landmarks:
-    """One face: where its points are, and how sure that is."""
+    """The landmarks of one face and their confidence."""
 
     xy_px: Array  # (L, 2) float32, pixels of the picture; rows as POINTS
     confidence: float  # in [0, 1]; below about 0.5 the points are not on a face
@@ -59,16 +60,16 @@ class Landmarks:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """A patch: which points it moves, how large the face is in it, how its maps are made."""
+    """A patch of the cascade: its points, the face's size in it, and its resolution."""
 
     side_px: int  # of the square patch
     shrink: int  # patch pixels per map cell
-    rows: tuple[int, ...]  # of the points that its steps read and move
+    rows: tuple[int, ...]  # of the points that its steps sample and move
     reference: Array  # (L, 2) float32, the mean shape in patch pixels, its rows in the middle
 
     def matrix(self, xy: Array) -> Array:
-        """2x3 similarity, patch from picture: levels the face and centres the rows."""
-        found = similarity_between(xy, self.reference)
+        """(2, 3) similarity, patch from picture: upright face, the level's points in the middle."""
+        found = fit_similarity(xy, self.reference)
         rows = list(self.rows)
         found[:, 2] += self.reference[rows].mean(0) - apply_affine(found, xy[rows].mean(0))
         return found
@@ -84,7 +85,7 @@ def _level(side_px: int, face_px: float, shrink: int, *groups: str) -> Level:
 
 COARSE = _level(96, 64.0, 1)
 FINE = _level(160, 128.0, 2)
-# lids and lips are thin: they are looked at once more, larger
+# lids and lips are thin, so they are refined at a larger scale
 DETAILS = {
     "left_eye": _level(80, 256.0, 1, "left_eye", "left_iris"),
     "right_eye": _level(80, 256.0, 1, "right_eye", "right_iris"),
@@ -94,24 +95,13 @@ DETAILS = {
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One linear step: features of the points' surroundings -> how to move the points."""
+    """One linear regression step: descriptors of the points -> displacements of the points."""
 
     spacing_px: float  # between the cells of a descriptor, patch pixels
     mean: Array  # (N, D) float32, of the descriptors of the level's N points
     basis: Array  # (N, D, K) float32, principal directions of each point's descriptor
     weights: Array  # (N * K + 1, R) float32, last row the constant
-    shift: Array  # (R, 2 N) float32, the R ways in which the points move together
-
-
-def similarity_between(source: Array, target: Array) -> Array:
-    """(2, 3) float64: least-squares similarity target from source, points (N, 2) (Umeyama 1991)."""
-    start, end = (np.ascontiguousarray(xy, float).view(complex)[:, 0] for xy in (source, target))
-    start_mean, end_mean = complex(start.sum() / len(start)), complex(end.sum() / len(end))
-    offset = start - start_mean
-    # a similarity is one complex product: z -> turn z + shift
-    turn = complex(np.vdot(offset, end)) / max(np.vdot(offset, offset).real, 1e-12)
-    shift = end_mean - turn * start_mean
-    return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
+    shift: Array  # (R, 2 N) float32, R principal displacements of all points
 
 
 def invert(matrix: Array) -> Array:
@@ -120,7 +110,7 @@ def invert(matrix: Array) -> Array:
 
 
 def cut_patch(grey: Array, patch_from_picture: Array, side_px: int) -> Array:
-    """(side, side) float32 patch of a uint8 picture; averaged first where the picture is finer."""
+    """(side, side) float32 patch of a uint8 picture, gain and offset normalised, antialiased."""
     scale = float(np.hypot(patch_from_picture[0, 0], patch_from_picture[1, 0]))
     if scale < 0.67:
         grey, patch_from_picture = _shrink(grey, patch_from_picture, scale, side_px)
@@ -128,7 +118,7 @@ def cut_patch(grey: Array, patch_from_picture: Array, side_px: int) -> Array:
         grey, patch_from_picture, (side_px, side_px), borderMode=cv2.BORDER_REPLICATE
     )
     mean, deviation = (float(v[0, 0]) for v in cv2.meanStdDev(patch))
-    gain = 1 / (deviation + 4.0)  # grey levels; keeps flat patches from blowing up
+    gain = 1 / (deviation + 4.0)  # 4 grey levels of noise: flat patches are not amplified
     patch = np.multiply(patch, np.float32(gain), dtype=np.float32)
     patch -= np.float32(mean * gain)
     return patch
@@ -137,7 +127,7 @@ def cut_patch(grey: Array, patch_from_picture: Array, side_px: int) -> Array:
 def _shrink(
     grey: Array, patch_from_picture: Array, scale: float, side_px: int
 ) -> tuple[Array, Array]:
-    """The part of the picture under the patch, averaged down to about the patch's resolution."""
+    """The part of the picture under the patch, downscaled to about its resolution, and its map."""
     found = apply_affine(
         invert(patch_from_picture), side_px * np.array([[0, 0], [1, 0], [0, 1], [1, 1]])
     )
@@ -152,7 +142,7 @@ def _shrink(
 
 
 def gradient_maps(patch: Array, level: Level) -> Array:
-    """(S / shrink, S / shrink, BINS) float32: how much gradient points in each direction."""
+    """(S / shrink, S / shrink, BINS) float32: gradient component in each of BINS directions."""
     gx = cv2.Sobel(patch, cv2.CV_32F, 1, 0, ksize=3)
     gy = cv2.Sobel(patch, cv2.CV_32F, 0, 1, ksize=3)
     maps = cv2.merge([gx, gy]).reshape(-1, 2) @ _DIRECTIONS
@@ -172,7 +162,7 @@ def cell_offsets(spacing_px: float) -> Array:
 
 
 def descriptors(maps: Array, shape: Array, offsets: Array, shrink: int) -> Array:
-    """(N, CELLS^2 * BINS) float32 unit descriptors of the maps round each point (N, 2)."""
+    """(N, CELLS^2 * BINS) float32 normalised descriptors of the maps around each point (N, 2)."""
     at = (shape[:, None] + offsets + 0.5) / shrink - 0.5
     found = cv2.remap(
         maps, at.astype(np.float32), NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
@@ -181,38 +171,38 @@ def descriptors(maps: Array, shape: Array, offsets: Array, shrink: int) -> Array
 
 
 def project(step: Step, found: Array) -> Array:
-    """(N * K + 1,) float32: descriptors on each point's principal directions, then a 1."""
-    lean = np.matmul((found - step.mean)[:, None], step.basis)
-    return np.append(lean.ravel(), np.float32(1))
+    """(N * K + 1,) float32: descriptors projected on each point's principal directions, and a 1."""
+    projected = np.matmul((found - step.mean)[:, None], step.basis)
+    return np.append(projected.ravel(), np.float32(1))
 
 
 class Aligner:
-    """The cascade with its weights; holds no state between calls."""
+    """The regression cascade with its weights; no state between calls."""
 
     def __init__(self, tensors: dict[str, Array]) -> None:
         self._coarse, self._fine = (_read_steps(tensors, name) for name in ("coarse", "fine"))
         self._details = [(DETAILS[name], _read_steps(tensors, name)) for name in DETAILS]
-        self._judges = {
+        self._scorers = {
             name: tensors[f"{name}.judge"].astype(np.float32) for name in ("coarse", "fine")
         }
 
     def fit(self, grey: Array, face: FaceBox) -> Landmarks:
-        """Landmarks of the face in a detector's box, starting upright and leaning either way.
+        """Fit landmarks in a detector's box, from an upright and two tilted starts.
 
-        grey: (H, W) uint8.
+        grey: (H, W) uint8. Raises InputError for other arrays.
         """
         _check(grey)
         found = []
         for turn_deg in _TURNS_DEG:
             xy, features = _descend(grey, box_shape(face, turn_deg), COARSE, self._coarse)
-            found.append((float(features @ self._judges["coarse"]), xy))
+            found.append((float(features @ self._scorers["coarse"]), xy))
         best = max(found, key=lambda pair: pair[0])[1]
         return self.track(grey, self._whole_face(grey, best)[0])
 
     def track(self, grey: Array, previous_xy_px: Array) -> Landmarks:
-        """Landmarks near where they were in the frame before, (L, 2) pixels of this picture.
+        """Fit landmarks near those of the last frame, (L, 2) in pixels of this picture.
 
-        Only the place, size and lean of the last face are used, so errors do not pile up.
+        Only the position, size and roll of the last face are used, so errors do not accumulate.
         grey: (H, W) uint8.
         """
         _check(grey)
@@ -224,13 +214,13 @@ class Aligner:
     def _whole_face(self, grey: Array, previous_xy_px: Array) -> tuple[Array, float]:
         xy, _ = _descend(grey, box_shape(*box_from_landmarks(previous_xy_px)), COARSE, self._coarse)
         xy, features = _descend(grey, xy, FINE, self._fine)
-        return xy, float(features @ self._judges["fine"])
+        return xy, float(features @ self._scorers["fine"])
 
 
 def _descend(
     grey: Array, start: Array, level: Level, steps: tuple[Step, ...]
 ) -> tuple[Array, Array]:
-    """Run a level's steps: the moved points (L, 2) float32, and what the last step read."""
+    """Run a level's steps: moved points (L, 2) float32, and the features of the last step."""
     matrix = level.matrix(start)
     rows = list(level.rows)
     shape = apply_affine(matrix, start[rows]).astype(np.float32)
@@ -272,29 +262,28 @@ def box_shape(face: FaceBox, roll_deg: float = 0.0) -> Array:
 def box_from_landmarks(xy_px: Array) -> tuple[FaceBox, float]:
     """The box a detector would give for these landmarks, and the roll in degrees (clockwise).
 
-    The box is that of the face levelled about its own centre.
+    The box is that of the face rotated upright about its centre.
     """
-    matrix = similarity_between(MEAN_SHAPE, np.asarray(xy_px))
+    matrix = fit_similarity(MEAN_SHAPE, np.asarray(xy_px))
     side = float(np.hypot(matrix[0, 0], matrix[1, 0]))
-    x, y = (float(v) for v in matrix[:, 2])  # where the box centre, (0, 0), goes
+    x, y = (float(v) for v in matrix[:, 2])  # of the box centre, (0, 0)
     roll_deg = float(np.rad2deg(np.arctan2(matrix[1, 0], matrix[0, 0])))
     return FaceBox(x - side / 2, y - side / 2, side, side), roll_deg
 
 
 @cache
 def load(path: str | Path | None = None) -> Aligner:
-    """The aligner with the weights of the repository, or of another file.
+    """The aligner with the packaged weights, or those of another file; loaded once.
 
-    Raises InputError when the file is missing or not the one that this version was made with.
+    Raises InputError when the file is missing or, if packaged, of another version.
     """
     file = Path(path) if path else WEIGHTS
     if not file.is_file():
         fix = "reinstall, or train them with python -m calibration.alignment"
         raise InputError(f"landmark weights: expected {file}, found nothing; {fix}")
-    data = file.read_bytes()
-    if path is None and (found := hashlib.sha256(data).hexdigest()) != WEIGHTS_SHA256:
+    if path is None and (found := files.sha256(file)) != WEIGHTS_SHA256:
         raise InputError(
             f"landmark weights: expected sha256 {WEIGHTS_SHA256[:12]}, got {found[:12]}; "
             "fetch the file again, it is damaged or of another version"
         )
-    return Aligner(load_tensors(data))
+    return Aligner(load_tensors(file.read_bytes()))

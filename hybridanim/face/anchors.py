@@ -1,7 +1,7 @@
-"""The K anchors of the classical keypoints: fixed places of the face and what each may use.
+"""The K anchors: the keypoints of the classical tracker, at fixed places of the face.
 
-Places are in face-box units: (0, 0) the middle of the box, its side 1, x right, y down in the
-picture of an upright head. An anchor on landmarks sits at their mean; the others ride along.
+Positions are in face-box units: (0, 0) the centre of the box, 1 its side, x right, y down, for an
+upright head. An anchor with landmarks is at their mean; the others move with the head.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ class Anchor:
     """One keypoint of the classical tracker."""
 
     name: str
-    xy_box: tuple[float, float]  # where it sits when there are no landmarks
-    landmarks: tuple[int, ...] = ()  # rows of alignment.POINTS whose mean it is
-    reach_box: float = 0.2  # how far its local map counts, one sigma
-    fit_box: float = 0.2  # how far it looks for tracks, one sigma
-    exact: float = 0.0  # share of its own landmarks' motion, against the fit around it
-    free: float = 1.0  # share of its motion beyond the head's that a source takes (bone: little)
-    follow: float = 1.0  # share of the head's motion it takes (neck and shoulders: less)
+    xy_box: tuple[float, float]  # position without landmarks
+    landmarks: tuple[int, ...] = ()  # rows of landmarks.POINTS, whose mean is its position
+    reach_box: float = 0.2  # sigma of its weight in the dense motion
+    fit_box: float = 0.2  # sigma of the tracks' weights in its local fit
+    exact: float = 0.0  # weight of its own landmarks' motion; the rest is the local fit's
+    free: float = 1.0  # share of its motion relative to the head that is transferred (bone: little)
+    follow: float = 1.0  # share of the head's motion that it takes (neck, shoulders: less)
 
 
 def _rows(group: str, *places: int) -> tuple[int, ...]:
@@ -37,7 +37,7 @@ def _rows(group: str, *places: int) -> tuple[int, ...]:
 def _pair(
     name: str, x: float, y: float, left: tuple[int, ...], right: tuple[int, ...], **more: Any
 ) -> list[Anchor]:
-    """The anchor at the picture's left and its mirror image at the right."""
+    """The anchor on the picture's left and its mirror image on the right."""
     return [
         Anchor(f"left_{name}", (-x, y), left, **more),
         Anchor(f"right_{name}", (x, y), right, **more),
@@ -52,7 +52,7 @@ def _layout() -> tuple[Anchor, ...]:
     lip = {"reach_box": 0.09, "fit_box": 0.09, "exact": 1.0}
     inside = {"reach_box": 0.075, "fit_box": 0.07, "exact": 1.0}
     large = {"reach_box": 0.2, "fit_box": 0.25, "free": 0.4}
-    bone = {**small, "free": 0.3}  # landmarks slide along an outline, which would bend it
+    bone = {**small, "free": 0.3}  # landmarks slide along the outline, which would distort it
     out: list[Anchor] = []
     left, right = "left_brow", "right_brow"
     out += _pair("outer_brow", 0.32, -0.33, _rows(left, 0, 1), _rows(right, 0, 1), **small)
@@ -93,18 +93,18 @@ EXACT: Array = np.array([anchor.exact for anchor in ANCHORS], np.float32)
 FREE: Array = np.array([anchor.free for anchor in ANCHORS], np.float32)
 FOLLOW: Array = np.array([anchor.follow for anchor in ANCHORS], np.float32)
 PINNED: Array = FOLLOW == 1
-"""The anchors that the dense motion must meet; neck and shoulders only lead."""
+"""(K,) bool: anchors that the dense motion interpolates exactly; neck and shoulders do not."""
 
 WATCHED: Array = np.array(
     [any(part in anchor.name for part in ("lid", "lip", "mouth")) for anchor in ANCHORS]
 )
-"""Lids and lips."""
+"""(K,) bool: lids and lips."""
 
 HAS_LANDMARKS: Array = np.array([bool(anchor.landmarks) for anchor in ANCHORS])
 
 
 def landmark_average() -> Array:
-    """(K, L) float32: row k averages the landmarks of anchor k; zero rows have none."""
+    """(K, L) float32: row k averages the landmarks of anchor k; rows without landmarks are 0."""
     count = 1 + max(row for rows in GROUPS.values() for row in rows)
     average = np.zeros((len(ANCHORS), count), np.float32)
     for k, anchor in enumerate(ANCHORS):
@@ -114,5 +114,5 @@ def landmark_average() -> Array:
 
 
 def anchors_box() -> Array:
-    """(K, 2) float32 places in face-box units, for a head known only by its box."""
+    """(K, 2) float32 positions in face-box units, for a head known only by its box."""
     return np.array([anchor.xy_box for anchor in ANCHORS], np.float32)

@@ -1,6 +1,6 @@
 """RGB picture -> FaceBoxes: the frontal LBP cascade that scikit-image ships, run by OpenCV.
 
-OpenCV 5 wheels carry no cascade files. scikit-image's file has one misspelt element name, which
+OpenCV 5 wheels contain no cascade files. scikit-image's file has one misspelt element name, which
 OpenCV refuses; it is corrected in memory. Viola and Jones 2001; Liao et al. 2007 for LBP features.
 """
 
@@ -33,11 +33,11 @@ def detect_faces(
     max_side_px: int = 640,
     neighbours: int = 2,
 ) -> list[FaceBox]:
-    """Find upright frontal faces, surest and largest first.
+    """Detect upright frontal faces, in descending order of score times width.
 
     image: (H, W, 3) uint8 RGB or (H, W) uint8 grey, any size; searched at ``max_side_px`` or less.
-    min_frac: smallest face looked for, as a share of the shorter side.
-    neighbours: how many overlapping hits make a face; lower finds more and errs more.
+    min_frac: smallest face, as a share of the shorter side.
+    neighbours: overlapping hits that make a face; fewer find more faces and more false ones.
     """
     grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     scale = min(1.0, max_side_px / max(grey.shape))

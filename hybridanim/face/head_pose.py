@@ -1,10 +1,11 @@
-"""Points of a generic head and where they are in the picture -> how the head is turned.
+"""Head rotation from points of a generic head and their positions in the picture.
 
 The generic head is the surface through the mean landmarks, in units of the head box's side: origin
-at the box centre, x to the picture's right, y down, z away from the camera: frontal = unrotated.
+at the box centre, x to the picture's right, y down, z away from the camera; frontal = unrotated.
 R = Rz(roll) Ry(yaw) Rx(pitch), angles in degrees: yaw > 0 turns the face to the picture's right,
-pitch > 0 looks up, roll > 0 turns clockwise on the screen, all 0 faces the camera, not its
-axis. OpenCV's solvePnP, then a One-Euro filter (Casiez et al. 2012).
+pitch > 0 looks up, roll > 0 turns clockwise on the screen. Angles are relative to the ray through
+the head, so 0 faces the camera wherever the head is. OpenCV's solvePnP, then a One-Euro filter
+(Casiez et al. 2012).
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ import cv2
 import numpy as np
 from scipy.interpolate import RBFInterpolator
 
+from hybridanim.fitting import upper_median
 from hybridanim.profiles import CameraProfile
 from hybridanim.smoothing import low_pass_gain
-from hybridanim.tracking.registration import middle
 from hybridanim.types import Array, HeadBox
 
 from .landmarks import GROUPS
@@ -26,28 +27,37 @@ from .mean_shape import MEAN_SHAPE_3D
 
 Angles = tuple[float, float, float]
 _TABLE, _TABLE_HALF = 64, 0.6  # cells a side of the depth table, box sides to its edge
-_GROUPS = ("left_eye", "right_eye", "nose", "forehead", "temples", "cheeks", "outer_lips", "jaw")
-_STIFF = [row for group in _GROUPS for row in GROUPS[group]]
-_OFFSET_RATE = 0.12  # each time
+_RIGID_GROUPS = (
+    "left_eye",
+    "right_eye",
+    "nose",
+    "forehead",
+    "temples",
+    "cheeks",
+    "outer_lips",
+    "jaw",
+)
+_RIGID = [row for group in _RIGID_GROUPS for row in GROUPS[group]]
+_OFFSET_RATE = 0.12  # least gain of the offset in ``fuse``
 _MAX_POINTS = 64
 _LEAST_POINTS = 8
-_DEPTH_HEADS = 5.0  # nearer than this nobody films a face; bounds an unknown focal length
+_DEPTH_HEADS = 5.0  # least distance from the camera; bounds an unknown focal length
 
 
 @dataclass(frozen=True)
 class Pose:
-    """How a head is turned and where it is seen, and what the filter remembers."""
+    """Rotation, position and size of a head, and the state of the filter."""
 
     angles_deg: Angles = (0.0, 0.0, 0.0)  # yaw, pitch, roll
-    centre_xy_px: tuple[float, float] = (0.0, 0.0)  # where the generic head's origin is seen
-    size_px: float = 1.0  # how long its unit is there
+    centre_xy_px: tuple[float, float] = (0.0, 0.0)  # of the generic head's origin
+    size_px: float = 1.0  # of its unit there
     speed_deg: Angles = (0.0, 0.0, 0.0)  # per second
     confidence: float = 0.0  # in [0, 1]
     time_s: float = 0.0
 
 
 @dataclass(frozen=True)
-class Lens:
+class Intrinsics:
     """Intrinsics for one picture size."""
 
     matrix: Array  # (3, 3) float64
@@ -90,7 +100,7 @@ def _depth_table() -> Array:
 
 
 def _depth(x: Array, y: Array) -> Array:
-    """Depth of the generic head's surface at (N,) x and y."""
+    """(N,) depth of the generic head's surface at (N,) x and y."""
     columns, rows = ((v + _TABLE_HALF) / (2 * _TABLE_HALF) * _TABLE - 0.5 for v in (x, y))
     found = cv2.remap(
         _depth_table(),
@@ -103,10 +113,10 @@ def _depth(x: Array, y: Array) -> Array:
 
 
 def lift(xy_px: Array, pose: Pose) -> Array:
-    """(N, 2) picture points on a head with that pose -> (N, 3) float32 points of the generic head.
+    """(N, 2) pixels of a head with that pose -> (N, 3) float32 points of the generic head.
 
-    The view is taken as parallel; points beside the face, and where its surface is seen too
-    slantingly to say where, become NaN.
+    Assumes parallel projection. Points outside the face, and where its surface is seen at too
+    oblique an angle, become NaN.
     """
     if not len(xy_px):
         return np.zeros((0, 3), np.float32)
@@ -116,7 +126,7 @@ def lift(xy_px: Array, pose: Pose) -> Array:
     along = rotation[2]
     reach = np.zeros(len(xy))
     points, gap = start, np.zeros(len(xy))
-    for _ in range(8):  # walk along the rays by the depth that is missing
+    for _ in range(8):  # fixed-point iteration along the rays
         points = start + reach[:, None] * along
         gap = _depth(points[:, 0], points[:, 1]) - points[:, 2]
         reach = reach + 0.7 * gap / along[2]
@@ -127,7 +137,7 @@ def lift(xy_px: Array, pose: Pose) -> Array:
 
 
 def camera_matrix(picture: Array, head: HeadBox, camera: CameraProfile | None) -> Array:
-    """3x3 intrinsics: the profile scaled to this picture, or a guess from the head size."""
+    """(3, 3) intrinsics: the profile's scaled to this picture, or a guess from the head size."""
     height, width = picture.shape[:2]
     if camera is not None:
         scale = width / camera.picture_size_px[0]
@@ -137,71 +147,77 @@ def camera_matrix(picture: Array, head: HeadBox, camera: CameraProfile | None) -
 
 
 def frontal(head: HeadBox) -> Pose:
-    """A head that fills the box and faces the camera."""
+    """The pose of a head that faces the camera, with the box's roll."""
     return Pose((0.0, 0.0, head.roll_deg), head.center_xy_px, head.size_px)
 
 
-def solve_landmarks(xy_px: Array, lens: Lens, guess: Pose) -> Pose | None:
-    """Pose of (L, 2) landmarks on the mean face; those that speak and frown are left out."""
-    return solve(MEAN_SHAPE_3D[_STIFF], xy_px[_STIFF], lens, guess)
+def solve_landmarks(xy_px: Array, intrinsics: Intrinsics, guess: Pose) -> Pose | None:
+    """Pose from (L, 2) landmarks on the mean face, without brows, irises and inner lips."""
+    return solve(MEAN_SHAPE_3D[_RIGID], xy_px[_RIGID], intrinsics, guess)
 
 
-def combined(
+def fuse(
     steady: Pose | None, absolute: Pose | None, offset_deg: Angles
 ) -> tuple[Pose | None, Angles]:
-    """One pose of a steady one that may be off by a constant, and an absolute one that shakes.
+    """Fuse a smooth pose that may have a constant bias with an unbiased one that jitters.
 
-    offset_deg: absolute minus steady so far, slowly learned; returned anew.
+    offset_deg: slowly learned difference, absolute minus steady; the updated one is returned.
     """
     if steady is None:
         return absolute, offset_deg
     offset = np.array(offset_deg)
     if absolute is not None:
         apart = np.subtract(absolute.angles_deg, steady.angles_deg) - offset
-        # a large disagreement is the steady pose's mistake: features placed at a wrong pose
+        # a large difference is the smooth pose's error: features were placed at a wrong pose
         excess = np.clip(np.abs(apart) / 6.0 - 1, 0, 1)
         offset = offset + (_OFFSET_RATE + 0.3 * excess) * apart
     angles = tuple((np.array(steady.angles_deg) + offset).tolist())
     return replace(steady, angles_deg=angles), tuple(offset.tolist())
 
 
-def solve(points: Array, xy_px: Array, lens: Lens, guess: Pose) -> Pose | None:
-    """Pose that puts (N, 3) head points (units of the box side) at (N, 2) picture points.
+def solve(points: Array, xy_px: Array, intrinsics: Intrinsics, guess: Pose) -> Pose | None:
+    """PnP: the pose that projects (N, 3) head points (units of the box side) to (N, 2) pixels.
 
-    Starts at ``guess``; of many rows the first are used, and those that fit badly are left out
-    of a second round. None with fewer than eight rows, or when the solver fails.
+    Starts at ``guess``. Uses the first 64 rows without NaN; a second round excludes outliers. None
+    with fewer than eight rows, or when the solver fails.
     """
     points, xy = _some(points, xy_px)
-    matrix = lens.matrix
+    matrix = intrinsics.matrix
     depth = matrix[0, 0] / guess.size_px
     place = (np.array(guess.centre_xy_px) - matrix[:2, 2]) / matrix[0, 0] * depth
-    vector = cv2.Rodrigues(_sight(place / depth) @ rotation_matrix(guess.angles_deg))[0]
+    vector = cv2.Rodrigues(_ray_rotation(place / depth) @ rotation_matrix(guess.angles_deg))[0]
     shift = np.array([[place[0]], [place[1]], [depth]])
     error, keep = np.zeros(len(xy)), np.ones(len(xy), bool)
     for _ in range(2):
         if keep.sum() < _LEAST_POINTS:
             return None
         found, vector, shift = cv2.solvePnP(
-            points[keep], xy[keep], matrix, lens.distortion, vector, shift, useExtrinsicGuess=True
+            points[keep],
+            xy[keep],
+            matrix,
+            intrinsics.distortion,
+            vector,
+            shift,
+            useExtrinsicGuess=True,
         )
         if not found or not np.isfinite(vector).all() or shift[2, 0] <= 0:
             return None
-        seen = cv2.projectPoints(points, vector, shift, matrix, lens.distortion)[0][:, 0]
+        seen = cv2.projectPoints(points, vector, shift, matrix, intrinsics.distortion)[0][:, 0]
         error = np.hypot(*(seen - xy).T)
-        keep = error < 2.5 * max(middle(error), 0.005 * guess.size_px)
+        keep = error < 2.5 * max(upper_median(error), 0.005 * guess.size_px)
         if keep.all():
             break
-    fit = middle(error) / guess.size_px
+    fit = upper_median(error) / guess.size_px
     confidence = max(0.0, 1 - fit / 0.08) * min(1.0, keep.sum() / 20)
     slope = shift[:2, 0] / shift[2, 0]
-    angles = angles_deg(_sight(slope).T @ cv2.Rodrigues(vector)[0])
+    angles = angles_deg(_ray_rotation(slope).T @ cv2.Rodrigues(vector)[0])
     x, y = matrix[:2, 2] + matrix[0, 0] * slope
     size = float(matrix[0, 0] / shift[2, 0])
     return Pose(angles, (float(x), float(y)), size, confidence=float(confidence))
 
 
 def _some(points: Array, xy_px: Array) -> tuple[Array, Array]:
-    """The first so many rows without NaN, float64."""
+    """The first _MAX_POINTS rows without NaN, float64."""
     rows = np.nonzero(np.isfinite(points).all(1))[0][:_MAX_POINTS]
     return (
         np.ascontiguousarray(points[rows], np.float64),
@@ -209,15 +225,15 @@ def _some(points: Array, xy_px: Array) -> tuple[Array, Array]:
     )
 
 
-def _sight(slope: Array) -> Array:
-    """Rotation that takes the optical axis to the ray (x, y, 1), the shortest way."""
+def _ray_rotation(slope: Array) -> Array:
+    """Smallest rotation, (3, 3), from the optical axis to the ray (x, y, 1); slope: (2,)."""
     axis = np.array([-slope[1], slope[0], 0.0])
     length = float(np.hypot(slope[0], slope[1]))
     return cv2.Rodrigues(axis * (np.arctan(length) / max(length, 1e-9)))[0]
 
 
-def foreseen(last: Pose, time_s: float) -> Pose:
-    """The pose a moment after it was measured: turning on as it did."""
+def extrapolate(last: Pose, time_s: float) -> Pose:
+    """The pose at ``time_s``, extrapolated at its angular velocity for at most 0.1 s."""
     dt = time_s - last.time_s
     if last.confidence == 0 or not 0 < dt < 0.5:
         return last
@@ -225,8 +241,8 @@ def foreseen(last: Pose, time_s: float) -> Pose:
     return replace(last, angles_deg=tuple(angles.tolist()), time_s=time_s)
 
 
-def smoothed(last: Pose, now: Pose, time_s: float, *, least_hz: float = 1.5) -> Pose:
-    """One-Euro step: slow turns are smoothed to ``least_hz``, fast ones follow at once.
+def smooth(last: Pose, now: Pose, time_s: float, *, least_hz: float = 1.5) -> Pose:
+    """One-Euro step on the angles: cutoff ``least_hz`` at rest, higher for fast rotations.
 
     Only the angles are smoothed; centre and size are those of ``now``.
     """
@@ -235,7 +251,7 @@ def smoothed(last: Pose, now: Pose, time_s: float, *, least_hz: float = 1.5) -> 
         return replace(now, time_s=time_s)
     old, speed, new = (np.array(v) for v in (last.angles_deg, last.speed_deg, now.angles_deg))
     speed = speed + low_pass_gain(1.0, dt) * ((new - old) / dt - speed)
-    # an unsure measurement moves the filter less
+    # a low confidence lowers the cutoff
     cutoff = (least_hz + 0.08 * np.abs(speed)) * (0.25 + 0.75 * now.confidence)
     result = old + low_pass_gain(cutoff, dt) * (new - old)
     return replace(

@@ -1,7 +1,7 @@
-"""The face points: names, groups, mirror, and where they lie in a landmark network's mesh.
+"""The L face landmarks: names, groups, mirrored pairs, and vertices of the teacher's face mesh.
 
-Left and right are as seen in the picture. The numbers are those of the 468-point mesh that teaches
-the aligner (Kartynnik et al. 2019); the two irises come from its eye network and have none (-1).
+Left and right are as seen in the picture. The numbers are vertices of the 468-point mesh that the
+aligner is trained on (Kartynnik et al. 2019); the two irises come from its eye network (-1).
 """
 
 from __future__ import annotations

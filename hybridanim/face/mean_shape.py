@@ -1,6 +1,6 @@
 """The mean face, flat and in depth: averages of the training clips' frontal frames, made symmetric.
 
-Written by ``python -m calibration.alignment --shape``; rows as in ``alignment_points.POINTS``.
+Written by ``python -m calibration.alignment --shape``; rows as in ``landmarks.POINTS``.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ MEAN_SHAPE: Array = np.array(
     ],
     np.float32,
 )
-"""(L, 2) in face boxes: (0, 0) the centre of the detector's box, 1 its side; x right, y down."""
+"""(L, 2) in face-box units: (0, 0) the centre of the detector's box, side 1; x right, y down."""
 
 MEAN_SHAPE_3D: Array = np.array(
     [
@@ -169,4 +169,4 @@ MEAN_SHAPE_3D: Array = np.array(
     ],
     np.float32,
 )
-"""(L, 3) in face boxes about the centroid: x right, y down, z away from the camera."""
+"""(L, 3) in face-box units about the centroid: x right, y down, z away from the camera."""

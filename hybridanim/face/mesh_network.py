@@ -1,9 +1,9 @@
-"""Clip or picture -> mesh points of a landmark network, for training and measuring only.
+"""Face mesh of a clip or picture by a landmark network, for training and evaluation only.
 
-A face detector finds the first crop; every later crop comes from the mesh of the frame before,
-levelled by the eyes and re-centred once, so that the network always sees the pose it was made for.
-The lids and irises come from a second network that looks at each eye (Ablavatski et al. 2020; mesh:
-Kartynnik et al. 2019). The product never runs this file; the networks are not part of it.
+A face detector gives the first crop; every later crop comes from the mesh of the last frame,
+rotated upright by the eyes and re-centred once, as in the network's training. Lids and irises come
+from a second network, run on each eye (Ablavatski et al. 2020; mesh: Kartynnik et al. 2019). The
+product never runs this file; the networks are not part of it.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ _LEAST_SCORE = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Mesh:
-    """One face as the networks see it."""
+    """The networks' output for one face."""
 
     xyz_px: Array  # (468, 3) float32, picture pixels; z away from the camera, same scale
-    lids_xy_px: Array  # (2, 16, 2) float32, what the eye network says of the points in LIDS
+    lids_xy_px: Array  # (2, 16, 2) float32, the points in LIDS by the eye network
     iris_xy_px: Array  # (2, 5, 2) float32, centre, then four points of the rim; picture left first
     score: float  # in [0, 1]
 
 
 class Teacher:
-    """Runs the networks; keeps the last crop of a clip."""
+    """Runs the networks; its state is the last crop of a clip."""
 
     def __init__(self, networks: Path, threads: int = 1) -> None:
         import openvino
@@ -132,7 +132,7 @@ class Teacher:
 
 
 def square_of(xyz: Array) -> Array:
-    """The levelled square around a mesh, as 2x3: picture from unit square centred on 0."""
+    """The upright square around a mesh, (2, 3): picture from the unit square centred on 0."""
     across = xyz[263, :2] - xyz[33, :2]
     angle = np.arctan2(across[1], across[0])
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])

@@ -11,14 +11,13 @@ import numpy as np
 
 from hybridanim import geometry
 from hybridanim.face.anchors import FOLLOW, PINNED
-from hybridanim.fitting import fit_global_affine
+from hybridanim.fitting import fit_global_affine, fit_regularised_similarity
 from hybridanim.types import Array, Crop, HeadBox, Keypoints, Surroundings
 
 from .keypoints import RESIDUAL_HEADS
 
 _BELIEF_ROWS = 1.5  # corners of the body whose word weighs as much as the head's motion
 _CHANCE_ROWS = 2.0  # so many agree by chance, after a cut for example
-_STIFF_ROWS = 2.0  # rows' worth of belief in no turn and no scale
 _HAIR_HEADS = 1.0  # hair may reach this far from the head's middle
 _LEAST_BEHIND = 6  # corners that tell how the background moves
 _STILL_HEADS = 0.006  # a background that moves less stands
@@ -43,7 +42,7 @@ def with_body(
     still = np.eye(2, 3, dtype=np.float32)
     led = still + FOLLOW.min() * (whole - still)
     mine = around.is_body
-    found, agreeing = _similarity(
+    found, agreeing = fit_regularised_similarity(
         around.reference_xy_px[mine],
         around.xy_px[mine],
         around.confidence[mine],
@@ -62,32 +61,6 @@ def with_body(
     out_xy[body] = geometry.norm_from_px(xy, crop)
     jacobian[body] = linear @ first.jacobian[body]
     return Keypoints(out_xy, jacobian, driving.confidence)
-
-
-def _similarity(
-    before: Array, after: Array, weight: Array, residual_px: float, stiff_px: float
-) -> tuple[Array, float]:
-    """Robust (2, 3) similarity of (M, 2) rows, and how many rows agree with it.
-
-    stiff_px: rows that are spread by less than this say little of turn and scale.
-    """
-    if not len(before):
-        return np.eye(2, 3, dtype=np.float32), 0.0
-    start, end = (np.asarray(x, np.float64) @ np.array([1, 1j]) for x in (before, after))
-    shift, turn = end - start, 1 + 0j
-    shift = complex(np.median(shift.real), np.median(shift.imag))
-    trust = np.asarray(weight, np.float64)
-    for _ in range(4):
-        error = np.abs(end - turn * start - shift)
-        trust = weight / (1 + (error / residual_px) ** 2)
-        share = trust / trust.sum()
-        x = start - share @ start
-        ridge = _STIFF_ROWS * stiff_px**2 / trust.sum()
-        turn = ((share * x.conj()) @ end + ridge) / (float(share @ np.abs(x) ** 2) + ridge)
-        shift = complex(share @ (end - turn * start))
-    agreeing = float((trust * (np.abs(end - turn * start - shift) < 2 * residual_px)).sum())
-    rows = [[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]]
-    return np.array(rows, np.float32), agreeing
 
 
 def background(
@@ -110,7 +83,9 @@ def background(
         return np.eye(2, 3, dtype=np.float32)
     residual_px = max(0.5, _BEHIND_HEADS * head.size_px)
     weight = around.confidence[rows]
-    found, agreeing = _similarity(before, after, weight, residual_px, 0.25 * head.size_px)
+    found, agreeing = fit_regularised_similarity(
+        before, after, weight, residual_px, 0.25 * head.size_px
+    )
     off = np.hypot(*(before @ found[:, :2].T + found[:, 2] - after).T)
     side = before[off < 2 * residual_px, 0] - head.center_xy_px[0]
     if agreeing < _AGREE * weight.sum() or not (_BOTH <= (side > 0).mean() <= 1 - _BOTH):

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from hybridanim import geometry
+from hybridanim.resampling import smoothstep
 from hybridanim.types import Array, DenseMotion, Keypoints
 
 _BACKGROUND = 0.02  # weight of the identity against a sure keypoint at its own place
@@ -136,4 +137,4 @@ def occlusion(grid_norm: Array) -> Array:
     """(H, W) float32 in [0, 1]: 1 = the source shows it, 0 = must be painted."""
     area = cv2.GaussianBlur(area_change(grid_norm).astype(np.float32), (3, 3), 0.7)
     share = np.clip((area - _SHOWN_FROM) / (_SHOWN_FULLY - _SHOWN_FROM), 0, 1)
-    return (share * share * (3 - 2 * share)).astype(np.float32)
+    return smoothstep(share).astype(np.float32)

@@ -1,7 +1,8 @@
-"""Source crop and the person's mask -> the background with the person painted out.
+"""Inpainting of the background behind the person: source crop and person mask -> background.
 
-Seen only in slivers next to the person's edge, so low frequencies come from a push-pull pyramid
-(Gortler et al. 1996) at low resolution, and grain from the background mirrored at the edge.
+Only slivers next to the person's edge are ever visible, so low frequencies come from a push-pull
+pyramid (Gortler et al. 1996) at low resolution, and texture from the background mirrored at the
+edge.
 """
 
 from __future__ import annotations
@@ -10,56 +11,54 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
+from hybridanim.resampling import disc, feathered, masked_blur
 from hybridanim.types import Array
 
-_PLATE_PX = 256
-_GRAIN = 14.0  # grey levels
+_WORKING_PX = 256
+_GRAIN = 14.0  # largest mirrored detail, grey levels
 
 
-def background_plate(image: Array, mask: Array) -> Array:
-    """The picture with the person painted out, to be seen next to the person's edge only.
+def inpaint_background(image: Array, mask: Array) -> Array:
+    """The picture with the person inpainted; plausible near the person's edge only.
 
     image: (S, S, 3) uint8 RGB. mask: (S, S) float32 in [0, 1]. Returns (S, S, 3) uint8 RGB: exactly
-    ``image`` away from the person. Low frequencies come from a push-pull pyramid (Gortler et al.
-    1996), grain and texture from the background mirrored at the person's edge.
+    ``image`` away from the person.
     """
     size = image.shape[0]
-    hole = plate_hole(mask)
+    hole = inpainting_mask(mask)
     if not hole.any():
         return image.copy()
-    small_px = min(size, _PLATE_PX)
+    small_px = min(size, _WORKING_PX)
     known = cv2.resize(
         1 - hole.astype(np.float32), (small_px, small_px), interpolation=cv2.INTER_AREA
     )
-    known = np.where(known > 0.999, 1, 0).astype(np.float32)  # a mixed pixel shows the person
+    known = np.where(known > 0.999, 1, 0).astype(np.float32)  # mixed pixels contain the person
     small = cv2.resize(image, (small_px, small_px), interpolation=cv2.INTER_AREA).astype(np.float32)
     smooth = _push_pull(small, known)
     detail = np.where(known[..., None] > 0, small - masked_blur(small, known, small_px / 64), 0)
-    detail = np.clip(detail, -_GRAIN, _GRAIN)  # grain may be mirrored, things may not
+    detail = np.clip(detail, -_GRAIN, _GRAIN)  # mirror grain, not objects
     y, x = _mirror_places(known > 0)
     depth = ndimage.distance_transform_edt(known == 0)
     fade = np.clip(1.5 - depth / (0.12 * small_px), 0, 1)[..., None]
-    plate = np.clip(smooth + fade * detail[y, x], 0, 255)
-    plate = cv2.resize(plate.astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
+    background = np.clip(smooth + fade * detail[y, x], 0, 255)
+    background = cv2.resize(
+        background.astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC
+    )
     soft = feathered(hole, size / 128)[..., None]
-    return np.rint(np.clip(plate * soft + image * (1 - soft), 0, 255)).astype(np.uint8)
+    return np.rint(np.clip(background * soft + image * (1 - soft), 0, 255)).astype(np.uint8)
 
 
-def plate_hole(mask: Array) -> Array:
-    """(S, S) bool: where the background cannot be trusted to be free of the person's colours."""
+def inpainting_mask(mask: Array) -> Array:
+    """(S, S) bool: pixels that may contain the person's colours: the mask, dilated."""
     margin_px = max(1, round(mask.shape[0] / 100))
     return cv2.dilate((mask > 0.02).astype(np.uint8), disc(margin_px)) > 0
 
 
-def feathered(area: Array, width_px: float) -> Array:
-    """(S, S) float32: 1 in ``area`` (bool), falling smoothly to exactly 0 ``width_px`` outside."""
-    away_px = cv2.distanceTransform(1 - area.astype(np.uint8), cv2.DIST_L2, 5)
-    t = np.clip(1 - away_px / (width_px + 1), 0, 1)
-    return (t * t * (3 - 2 * t)).astype(np.float32)
-
-
 def _push_pull(image: Array, known: Array) -> Array:
-    """Fill what is not known smoothly from all sides: (n, n, 3) float32."""
+    """Fill unknown pixels smoothly (push-pull pyramid): (n, n, 3) float32.
+
+    image: (n, n, 3) float32; known: (n, n) float32, 1 or 0.
+    """
     if min(known.shape) <= 2 or known.all():
         total = max(float(known.sum()), 1e-6)
         mean = (image * known[..., None]).sum((0, 1)) / total
@@ -75,20 +74,9 @@ def _push_pull(image: Array, known: Array) -> Array:
     return (image * k + up * (1 - k)).astype(np.float32)
 
 
-def masked_blur(image: Array, known: Array, sigma_px: float) -> Array:
-    """Gaussian mean of the known neighbours of each pixel, (n, n, 3) float32."""
-    top = cv2.GaussianBlur(image * known[..., None], (0, 0), sigma_px)
-    return top / np.maximum(cv2.GaussianBlur(known, (0, 0), sigma_px), 1e-4)[..., None]
-
-
 def _mirror_places(known: Array) -> tuple[Array, Array]:
-    """For each unknown pixel the row and column mirrored at the nearest known one."""
+    """Rows and columns, (n, n) each, of every pixel mirrored at its nearest known pixel."""
     n = known.shape[0]
     found = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
     mirrored = np.clip(2 * np.asarray(found) - np.indices(known.shape), 0, n - 1)
     return mirrored[0], mirrored[1]
-
-
-def disc(radius_px: int) -> Array:
-    """Round structuring element."""
-    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius_px + 1, 2 * radius_px + 1))

@@ -1,9 +1,9 @@
-"""Single pictures of the driver, looked at before the run: where the face is and how it is turned.
+"""Preview scan of the driver: face, pose and keypoints of single pictures, before the run.
 
-From these come the view that stages 1 to 3 work on, and the automatic reference: the frame whose
-pose and opening of eyes and mouth are nearest the source's (a measure of Siarohin et al. 2019's
-"best frame", with the head's rotation in place of a landmark network's shape distance). A learned
-tracker's detector gives the keypoints of that frame, so that its own answers are compared.
+It gives the view that stages 1 to 3 work on, and the automatic reference: the frame whose pose and
+openings of eyes and mouth are nearest to the source's (as the "best frame" of Siarohin et al. 2019,
+with the head's rotation in place of a landmark network's shape distance). The keypoints of that
+frame come from the learned tracker's detector if there is one, so that all are of one detector.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from hybridanim.face import cascade
 from hybridanim.face.aligner import MEAN_SHAPE, Aligner
-from hybridanim.motion import keypoints as sparse_motion
+from hybridanim.motion.keypoints import crop_around, rest
 from hybridanim.motion.reference import Reference, pose_distance
 from hybridanim.tracking import detection
 from hybridanim.tracking.detection import Detector
@@ -25,13 +25,13 @@ from hybridanim.types import Array, Crop, FaceBox, HeadBox, Keypoints, Source
 from .source import SURE, landmark_head, rotation_deg
 from .view import View
 
-_DEGREES = 10.0  # a turn that counts as much as ...
-_OPENING = 0.12  # ... this change of an eye's or the mouth's opening
+_DEGREES = 10.0  # rotation that is a distance of 1
+_OPENING = 0.12  # change of an eye's or the mouth's opening that is a distance of 1
 
 
 @dataclass(frozen=True, slots=True)
-class Glance:
-    """What one picture of the driver shows, in its own pixels."""
+class FaceObservation:
+    """Face, head and pose in one picture of the driver, in its own pixels."""
 
     index: int
     time_s: float
@@ -39,8 +39,8 @@ class Glance:
     head: HeadBox
     landmarks_xy_px: Array | None  # (L, 2)
     rotation_deg: tuple[float, float, float]
-    keypoints: Keypoints | None = None  # of a learned tracker, in ...
-    keypoints_crop: Crop | None = None  # ... this square
+    keypoints: Keypoints | None = None  # of a learned tracker, normalised to keypoints_crop
+    keypoints_crop: Crop | None = None
 
     @property
     def is_clear(self) -> bool:
@@ -49,8 +49,8 @@ class Glance:
 
 
 @dataclass(frozen=True, slots=True)
-class ObjectGlance:
-    """What a detector that looks at whole frames sees in one picture of the driver."""
+class ObjectObservation:
+    """Keypoints of an object in one picture of the driver, by a whole-frame detector."""
 
     index: int
     time_s: float
@@ -59,59 +59,64 @@ class ObjectGlance:
     is_clear: bool = True
 
 
-def glance(
+Observation = FaceObservation | ObjectObservation
+
+
+def detect(
     image: Array,
     index: int,
     time_s: float,
     aligner: Aligner | None,
     detector: Detector | None = None,
-) -> Glance | None:
-    """Find the largest face of a picture, (H, W, 3) uint8 RGB; None when there is none.
+) -> FaceObservation | None:
+    """Detect the largest face of a picture, (H, W, 3) uint8 RGB; None when there is none.
 
-    detector: that of a learned tracker for heads; then its keypoints come with the glance.
+    detector: of a learned tracker for heads; its keypoints are then part of the observation.
     """
-    one = _face_glance(image, index, time_s, aligner)
+    one = _detect_face(image, index, time_s, aligner)
     if one is None or detector is None:
         return one
-    seen = detection.look_closely(image, one.head, detector)
+    seen = detection.detect_near(image, one.head, detector)
     if seen.head is None or seen.confidence < detection.LEAST_TO_START:
         return one
     points = seen.points.in_crop(seen.window)
     return replace(one, head=seen.head, keypoints=points, keypoints_crop=seen.window)
 
 
-def glance_at_object(image: Array, index: int, time_s: float, detector: Detector) -> ObjectGlance:
-    """The keypoints of the middle square of a picture, (H, W, 3) uint8 RGB."""
+def detect_object(image: Array, index: int, time_s: float, detector: Detector) -> ObjectObservation:
+    """Detect keypoints in the middle square of a picture, (H, W, 3) uint8 RGB."""
     square = detection.middle_square(image)
-    return ObjectGlance(index, time_s, detector(image, square), square)
+    return ObjectObservation(index, time_s, detector(image, square), square)
 
 
-def _face_glance(image: Array, index: int, time_s: float, aligner: Aligner | None) -> Glance | None:
+def _detect_face(
+    image: Array, index: int, time_s: float, aligner: Aligner | None
+) -> FaceObservation | None:
     found = cascade.detect_faces(image)
     if not found:
         return None
     face = max(found, key=lambda one: one.width_px * max(one.score, 0.1))
     head = HeadBox(face.center_xy_px, face.width_px)
     if aligner is None:
-        return Glance(index, time_s, face, head, None, (0.0, 0.0, 0.0))
+        return FaceObservation(index, time_s, face, head, None, (0.0, 0.0, 0.0))
     landmarks = aligner.fit(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), face)
     if landmarks.confidence < SURE:
-        return Glance(index, time_s, face, head, None, (0.0, 0.0, 0.0))
+        return FaceObservation(index, time_s, face, head, None, (0.0, 0.0, 0.0))
     head = landmark_head(landmarks.xy_px)
     turned = rotation_deg(image, head, landmarks.xy_px)
-    return Glance(index, time_s, face, head, landmarks.xy_px, turned)
+    return FaceObservation(index, time_s, face, head, landmarks.xy_px, turned)
 
 
-def nearest(glances: Sequence[Glance | ObjectGlance], source: Source) -> Glance | None:
-    """The glance most like the source's pose; None when none shows a face with landmarks."""
-    faces_seen = [one for one in glances if isinstance(one, Glance)]
+def nearest(observations: Sequence[Observation], source: Source) -> FaceObservation | None:
+    """The observation nearest to the source's pose; None without any face with landmarks."""
+    faces_seen = [one for one in observations if isinstance(one, FaceObservation)]
     shown = [one for one in faces_seen if one.landmarks_xy_px is not None]
     shown = [one for one in shown if one.keypoints is not None] or shown
     return min(shown, key=lambda one: distance(one, source)) if shown else None
 
 
-def distance(one: Glance, source: Source) -> float:
-    """How unlike the source's pose, eyes and mouth; 1 is about ten degrees."""
+def distance(one: FaceObservation, source: Source) -> float:
+    """Distance from the source's rotation, eye and mouth openings; 1 is about ten degrees."""
     return pose_distance(
         one.rotation_deg,
         one.landmarks_xy_px,
@@ -121,22 +126,22 @@ def distance(one: Glance, source: Source) -> float:
     )
 
 
-def as_reference(one: Glance | ObjectGlance, view: View) -> Reference:
-    """A glance as the frame that relative motion is measured from, in the view's pixels."""
+def as_reference(one: Observation, view: View) -> Reference:
+    """An observation as the reference frame of relative motion, in the view's pixels."""
     corner = np.array([view.x_px, view.y_px])
 
     def moved(xy: Array) -> Array:
         return ((np.asarray(xy) + 0.5 - corner) * view.scale - 0.5).astype(np.float32)
 
     head = None
-    if isinstance(one, Glance):
+    if isinstance(one, FaceObservation):
         x, y = moved(np.array(one.head.center_xy_px))
         head = HeadBox((float(x), float(y)), one.head.size_px * view.scale, one.head.roll_deg)
     if one.keypoints is not None and one.keypoints_crop is not None:
         seen = one.keypoints_crop
         x, y = ((np.array([seen.x_px, seen.y_px]) - corner) * view.scale).tolist()
         return Reference(one.keypoints, head, Crop(x, y, seen.side_px * view.scale))
-    assert isinstance(one, Glance) and head is not None
+    assert isinstance(one, FaceObservation) and head is not None
     landmarks = None if one.landmarks_xy_px is None else moved(one.landmarks_xy_px)
-    crop = sparse_motion.crop_around(head)
-    return Reference(sparse_motion.rest(head, landmarks, MEAN_SHAPE, crop), head, crop)
+    crop = crop_around(head)
+    return Reference(rest(head, landmarks, MEAN_SHAPE, crop), head, crop)

@@ -1,10 +1,10 @@
-"""Source crop and head box -> soft mask of the person, and the background with the person gone.
+"""Soft mask of the person: source crop and head box -> alpha.
 
-No network: several GrabCuts (Rother et al. 2004) at low resolution, each started from another
-guess of the hair around the head box, vote; a guided filter (He et al. 2013) carries the vote to
-full resolution, so hair keeps a soft edge. Where the cuts make no sense a wide soft shape takes
-their place: carrying a little background along is hardly seen, leaving hair behind is.
-Units in here: u, v = offset from the head box's centre in head-box widths, v down.
+No network: several GrabCuts (Rother et al. 2004) at low resolution, each with another assumption
+about the hair's extent, vote; a guided filter (He et al. 2013) upsamples the vote, so hair keeps a
+soft edge. Where the cuts are implausible a wide soft shape replaces them: a little background moved
+along is hardly visible, hair left behind is.
+Units here: u, v = offset from the head box's centre in head-box widths, v down.
 """
 
 from __future__ import annotations
@@ -14,16 +14,17 @@ import numpy as np
 from scipy import ndimage
 
 from hybridanim.errors import InputError
+from hybridanim.resampling import disc, masked_blur, smoothstep
 from hybridanim.types import Array, FaceBox, HeadBox
 
-from .background import background_plate, disc, masked_blur
+from .background import inpaint_background
 
-__all__ = ["background_plate", "subject_mask"]
+__all__ = ["inpaint_background", "subject_mask"]
 
-_CUT_PX = 192  # longer than this gains no IoU and costs time with the square
+_CUT_PX = 192  # more gains no IoU, and the time grows with the square
 _SMALL_HOLE = 0.012  # share of the crop; a gap beneath a raised arm is larger
-_HAIR = (0.85, 1.05, 1.4)  # guesses of the hair's outline, in multiples of a usual one
-_REFINE_PX = 640  # the guided filter's largest picture
+_HAIR = (0.85, 1.05, 1.4)  # assumed extents of the hair, in multiples of the usual one
+_REFINE_PX = 640  # largest side of the guided filter's picture
 
 
 def subject_mask(
@@ -33,7 +34,7 @@ def subject_mask(
 
     image: (S, S, 3) uint8 RGB. face: brows to chin, pixels of ``image``.
     landmarks_xy_px: (L, 2) points of the same face, all of which will be inside the mask.
-    Returns (S, S) float32 in [0, 1]. Raises InputError if the box is empty or beside the picture.
+    Returns (S, S) float32 in [0, 1]. Raises InputError if the box is empty or outside.
     """
     u, v = _head_units(image, face, _CUT_PX)
     small = cv2.resize(image, (_CUT_PX, _CUT_PX), interpolation=cv2.INTER_AREA)
@@ -45,8 +46,8 @@ def subject_mask(
         sure |= face_map > 0
     lab = cv2.bilateralFilter(cv2.cvtColor(small, cv2.COLOR_RGB2LAB), 5, 18, 3)
     vote, trust = _vote(lab, u, v, sure)
-    soft = _generous(u, v)
-    alike, overlap = _alike(lab, vote > 0.5, _possible_shape(u, v) & (v < 0.8))
+    soft = _wide_shape(u, v)
+    alike, overlap = _ambiguous(lab, vote > 0.5, _possible_shape(u, v) & (v < 0.8))
     trust *= float(np.clip((0.97 - overlap) / 0.08, 0, 1))  # photographs: up to 0.85; noise: 1
     doubt = soft * np.maximum(np.clip(2 - 2 * trust, 0, 1), alike)
     if trust < 0.5:  # no cut at all, or its edges show
@@ -76,12 +77,12 @@ def _head_units(image: Array, face: FaceBox | HeadBox, size: int) -> tuple[Array
 
 
 def _ellipse(u: Array, v: Array, center_v: float, radius_u: float, radius_v: float) -> Array:
-    """Roughly the signed distance, in head widths, to an ellipse on the head's axis; > 0 inside."""
+    """Approximate signed distance, in head widths, to an ellipse on the head's axis; > 0 inside."""
     return (1 - np.hypot(u / radius_u, (v - center_v) / radius_v)) * min(radius_u, radius_v)
 
 
 def _sure_shape(u: Array, v: Array) -> Array:
-    """Bool: face, forehead with the hair's root, the neck's middle and the chest's middle."""
+    """Bool: certainly the person: face, hairline, the middle of neck and chest."""
     neck = np.minimum(0.16 - np.abs(u), np.minimum(v - 0.3, 1.1 - v))
     chest = np.minimum(0.25 + 0.6 * (v - 0.95) - np.abs(u), v - 0.95)
     return np.maximum.reduce([_ellipse(u, v, -0.06, 0.41, 0.55), neck, chest]) > 0
@@ -96,23 +97,23 @@ def _likely_shape(u: Array, v: Array, hair: float) -> Array:
 
 
 def _possible_shape(u: Array, v: Array) -> Array:
-    """Bool: where the person can be at all; big hair, wide shoulders."""
+    """Bool: possibly the person: big hair, wide shoulders."""
     return np.maximum(_ellipse(u, v, -0.15, 1.05, 1.12), v - 0.45) > 0
 
 
-def _generous(u: Array, v: Array) -> Array:
-    """Float32 in [0, 1]: a wide soft shape, right for nobody and harmless for all."""
+def _wide_shape(u: Array, v: Array) -> Array:
+    """Float32 in [0, 1]: a wide soft shape for when the cuts fail."""
     t = np.clip(0.5 + _likely_shape(u, v, 1.15) / 0.4, 0, 1)
-    return (t * t * (3 - 2 * t)).astype(np.float32)
+    return smoothstep(t).astype(np.float32)
 
 
 def _vote(lab: Array, u: Array, v: Array, sure: Array) -> tuple[Array, float]:
-    """Mean of the plausible cuts, (n, n) float32, and how far it can be trusted, in [0, 1]."""
+    """Mean of the plausible cuts, (n, n) float32, and its confidence in [0, 1]."""
     possible = _possible_shape(u, v)
     cuts, weights = [], []
     for hair in _HAIR:
         likely = (_likely_shape(u, v, hair) > 0) & possible
-        cut = _whole(_grab_cut(lab, sure, likely, possible), sure, possible)
+        cut = _clean(_grab_cut(lab, sure, likely, possible), sure, possible)
         cuts.append(cut)
         weights.append(_plausibility(cut, u, v))
     total = sum(weights)
@@ -121,16 +122,16 @@ def _vote(lab: Array, u: Array, v: Array, sure: Array) -> tuple[Array, float]:
     vote = sum(w * c.astype(np.float32) for w, c in zip(weights, cuts, strict=True)) / total
     certain = float(np.abs(2 * vote - 1)[possible & ~sure].mean())
     trust = float(np.clip((certain - 0.55) / 0.2, 0, 1)) * float(np.clip(max(weights) * 2, 0, 1))
-    # missing hair costs more than carried background: half the votes are enough for "person"
+    # missing hair is worse than moved background: half of the votes suffice for the person
     return np.clip(vote * 1.6, 0, 1).astype(np.float32), trust
 
 
-def _alike(lab: Array, cut: Array, near: Array) -> tuple[Array, float]:
-    """(n, n) float32 in [0, 1]: background coloured like the person, so perhaps the person's.
+def _ambiguous(lab: Array, cut: Array, near: Array) -> tuple[Array, float]:
+    """(n, n) float32 in [0, 1]: background with the person's colours, which may be the person.
 
-    Also how much the two sides' colours overlap, 0 to 1 (Bhattacharyya's coefficient), from
-    smoothed Lab histograms near the head. Dark hair before a dark wall has no edge to cut along,
-    but nor does anyone see if a little of that wall goes with the hair.
+    Also the overlap of the two sides' colours, 0 to 1 (Bhattacharyya coefficient), from smoothed
+    Lab histograms near the head. Dark hair before a dark wall has no edge to cut along, but moving
+    a little of that wall with the hair is not visible either.
     """
     bins = 16
     place = np.ravel_multi_index(tuple((lab // (256 // bins)).reshape(-1, 3).T), (bins,) * 3)
@@ -152,13 +153,13 @@ def _grab_cut(lab: Array, sure: Array, likely: Array, possible: Array) -> Array:
     labels[sure] = cv2.GC_FGD
     if likely.all() or not (labels == cv2.GC_PR_BGD).any():
         return likely
-    cv2.setRNGSeed(7)  # its colour clusters start at random; the same picture gives the same mask
+    cv2.setRNGSeed(7)  # its k-means is random: make the mask reproducible
     cv2.grabCut(lab, labels, None, np.zeros((1, 65)), np.zeros((1, 65)), 4, cv2.GC_INIT_WITH_MASK)  # pyright: ignore[reportArgumentType, reportCallIssue]
     return (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
 
 
-def _whole(cut: Array, sure: Array, possible: Array) -> Array:
-    """The part of the cut that hangs together with the face, without specks and small holes."""
+def _clean(cut: Array, sure: Array, possible: Array) -> Array:
+    """The component of the cut that contains the face, without specks and small holes."""
     cut = cv2.medianBlur(cut.astype(np.uint8), 5) > 0
     parts = cv2.connectedComponents((cut | sure).astype(np.uint8), connectivity=4)[1]
     kept = parts == parts[sure][0]
@@ -171,7 +172,7 @@ def _whole(cut: Array, sure: Array, possible: Array) -> Array:
 
 
 def _plausibility(cut: Array, u: Array, v: Array) -> float:
-    """In [0, 1]: does this look like a person's outline? Area, spill and smoothness count."""
+    """Plausibility of a person's outline in [0, 1], by area, spill and smoothness."""
     inside = np.maximum(_likely_shape(u, v, 1.0), _ellipse(u, v, -0.12, 0.6, 0.8)) > 0
     above = v < 0.6
     share = cut[above & inside].mean() if (above & inside).any() else 1.0
@@ -183,10 +184,10 @@ def _plausibility(cut: Array, u: Array, v: Array) -> float:
 
 
 def _refine(image: Array, vote: Array, doubt: Array) -> Array:
-    """The low-resolution vote at full resolution, its edge moved onto the picture's edges.
+    """The low-resolution vote at full resolution, with its edge on the picture's edges.
 
-    In a band around the edge each pixel is placed on the line between the person's and the
-    background's colour nearby; where the two are alike the guided filter decides.
+    In a band around the edge alpha is the projection of the pixel's colour onto the line between
+    the person's and the background's colour nearby; where these are alike, the guided filter's.
     """
     size = image.shape[0]
     n = min(size, _REFINE_PX)
@@ -207,7 +208,10 @@ def _refine(image: Array, vote: Array, doubt: Array) -> Array:
 
 
 def _unmixed(guide: Array, sure: Array, away: Array, inside: Array, width_px: int) -> Array:
-    """Share of the person's colour in each pixel of the band, (n, n) float32 in [0, 1]."""
+    """Alpha by colour unmixing in the band, (n, n) float32 in [0, 1].
+
+    sure, away: (n, n) bool, certainly person and background. inside: (n, n) float32, 1 in the mask.
+    """
     person = masked_blur(guide, sure.astype(np.float32), 1.2 * width_px)
     behind = masked_blur(guide, away.astype(np.float32), 1.2 * width_px)
     step = person - behind

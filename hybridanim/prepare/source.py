@@ -1,8 +1,8 @@
-"""Source picture -> Source: find the head, crop, place the anchors, cut the person out; once.
+"""Source picture -> Source, once: find the head, crop, place the keypoints, cut out the person.
 
-The same front end as for driving frames (cascade, landmarks, skin blob) finds the head; with a
-learned tracker its detector places the keypoints. Where it was trained on whole frames of another
-kind of object there is no head: the middle square is the source, all of it moves.
+The head is found as in driving frames (cascade, landmarks, skin blob); with a learned tracker its
+detector gives the keypoints. A detector trained on whole frames of other objects needs no head: the
+middle square is the source, and all of it moves.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from hybridanim.errors import InputError
 from hybridanim.face import cascade, head_pose
 from hybridanim.face.aligner import MEAN_SHAPE, Aligner, box_from_landmarks
 from hybridanim.geometry import crop_image
-from hybridanim.motion import keypoints as sparse_motion
+from hybridanim.motion.keypoints import CROP_HEADS, crop_around, rest
 from hybridanim.profiles import Profiles
-from hybridanim.segmentation import video
+from hybridanim.segmentation.still import segment_still
 from hybridanim.tracking import detection
 from hybridanim.tracking.detection import Detector
 from hybridanim.types import Array, Crop, FaceBox, HeadBox, Source
@@ -25,9 +25,9 @@ from hybridanim.types import Array, Crop, FaceBox, HeadBox, Source
 from . import background, matting
 
 _LARGEST_PX = 2048  # side of the animated square when --size is not given
-_MOST_CROP = 3.0  # of the picture's longer side: more would be empty margin
-_LIKE_A_FACE = 0.65  # measured: nearly all faces above 0.9, cloth and walls up to 0.53
-SURE = 0.3  # landmark confidence from which landmarks replace the box
+_MOST_CROP = 3.0  # largest crop in sides of the picture; the rest is margin
+_LIKE_A_FACE = 0.65  # landmark confidence: nearly all faces above 0.9, cloth and walls up to 0.53
+SURE = 0.3  # landmark confidence above which landmarks replace the box
 
 
 def prepare(
@@ -37,10 +37,10 @@ def prepare(
     aligner: Aligner | None,
     detector: Detector | None = None,
 ) -> Source:
-    """Everything that later stages need of the source picture.
+    """Prepare a source picture, (H, W, 3) uint8 RGB, for stages 3 to 5.
 
-    picture: (H, W, 3) uint8 RGB. detector: that of a learned tracker. Raises InputError when no
-    face is found, saying what to try.
+    aligner: None = no landmarks. detector: of a learned tracker. Raises InputError when no face is
+    found.
     """
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
         raise InputError(
@@ -58,10 +58,10 @@ def prepare(
     box = _scaled_face(head, scale, corner)
     points = None if landmarks is None else (landmarks + 0.5 - corner) * scale - 0.5
     subject = matting.subject_mask(image, box, points)
-    keypoints = sparse_motion.rest(head, landmarks, MEAN_SHAPE if aligner else None, crop)
+    keypoints = rest(head, landmarks, MEAN_SHAPE if aligner else None, crop)
     rotation = rotation_deg(picture, head, landmarks)
     if detector is not None:
-        seen = detection.look_closely(picture, head, detector)
+        seen = detection.detect_near(picture, head, detector)
         if seen.head is not None and seen.confidence > detection.LEAST_CONFIDENCE:
             head, keypoints = seen.head, seen.points.in_crop(crop)
     return Source(
@@ -71,19 +71,19 @@ def prepare(
         keypoints=keypoints,
         head=head,
         subject=subject,
-        plate=background.background_plate(image, subject),
+        plate=background.inpaint_background(image, subject),
         rotation_deg=rotation,
         landmarks_xy_px=landmarks,
     )
 
 
 def _prepare_object(picture: Array, config: PipelineConfig, detector: Detector) -> Source:
-    """A source without a face: the square that the driver's frames are cut to, all of it moves."""
+    """A source without a face: the middle square, as of the driver's frames; all of it moves."""
     crop = detection.middle_square(picture)
     if parse_crop(config.crop) is not None:
         crop = source_crop(picture, _box_of(crop), config.crop)
     image = _cut(picture, crop, config.size)
-    seen = detection.look(picture, crop, detector)
+    seen = detection.detect(picture, crop, detector)
     return Source(
         picture=picture,
         crop=crop,
@@ -96,13 +96,13 @@ def _prepare_object(picture: Array, config: PipelineConfig, detector: Detector) 
 
 
 def _box_of(crop: Crop) -> HeadBox:
-    """The crop itself as a box, for what asks where the subject is."""
+    """The crop as a head box, where a subject's position is needed."""
     middle = crop.side_px / 2 - 0.5
     return HeadBox((crop.x_px + middle, crop.y_px + middle), crop.side_px)
 
 
 def _cut(picture: Array, crop: Crop, size: int) -> Array:
-    """The crop at the size asked for; 0 = at its own, within reason."""
+    """The crop at the given size; 0 = at its own, up to _LARGEST_PX."""
     own = int(min(_LARGEST_PX, 2 * round(crop.side_px / 2)))
     return crop_image(picture, crop, max(64, size or own))
 
@@ -117,13 +117,13 @@ def find_head(
     given = parse_crop(config.crop)
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     found = _real(grey, _inside(cascade.detect_faces(picture), given), aligner)
-    if not found:  # small, dim or painted faces: look longer
+    if not found:  # small, dim or painted faces: a slower search
         more = cascade.detect_faces(picture, min_frac=0.04, max_side_px=1024, neighbours=1)
         found = _real(grey, _inside(more, given), aligner) or _inside(more, given)[:1]
     face = _chosen(found, config.face) or _skin_face(picture, config, profiles)
     if face is None and given is not None:
         x, y, width, height = given
-        side = max(width, height) / sparse_motion.CROP_HEADS
+        side = max(width, height) / CROP_HEADS
         face = FaceBox(x + (width - side) / 2, y + (height - side) / 2, side, side)
     if face is None:
         raise InputError(
@@ -149,18 +149,18 @@ def landmark_head(landmarks_xy_px: Array) -> HeadBox:
 def rotation_deg(
     picture: Array, head: HeadBox, landmarks: Array | None
 ) -> tuple[float, float, float]:
-    """Yaw, pitch and roll of a still head; without landmarks it is taken as frontal."""
-    rest = head_pose.frontal(head)
+    """Yaw, pitch and roll of a still head; frontal without landmarks."""
+    frontal = head_pose.frontal(head)
     if landmarks is None:
-        return rest.angles_deg
-    lens = head_pose.Lens(head_pose.camera_matrix(picture, head, None))
-    return (head_pose.solve_landmarks(landmarks, lens, rest) or rest).angles_deg
+        return frontal.angles_deg
+    lens = head_pose.Intrinsics(head_pose.camera_matrix(picture, head, None))
+    return (head_pose.solve_landmarks(landmarks, lens, frontal) or frontal).angles_deg
 
 
 def source_crop(picture: Array, head: HeadBox, option: str) -> Crop:
-    """The square that is animated: round the head, the whole picture, or the one given.
+    """The square that is animated: around the head, the whole picture, or the one given.
 
-    Whole pixels, so that a result at the crop's own size is the source's own pixels.
+    In whole pixels, so that at the crop's own size no pixel is resampled.
     """
     h, w = picture.shape[:2]
     given = parse_crop(option)
@@ -171,14 +171,14 @@ def source_crop(picture: Array, head: HeadBox, option: str) -> Crop:
         x, y, width, height = given
         side = 2 * round(max(width, height) / 2)
         return Crop(round(x + (width - side) / 2), round(y + (height - side) / 2), side)
-    crop = sparse_motion.crop_around(head)
+    crop = crop_around(head)
     side = 2 * round(min(crop.side_px, max(h, w)) / 2)
     x, y = crop.x_px + (crop.side_px - side) / 2, crop.y_px + (crop.side_px - side) / 2
     return Crop(_kept_inside(x, side, w), _kept_inside(y, side, h), side)
 
 
 def _refuse_far_crop(picture: Array, option: str) -> None:
-    """InputError unless a crop given by hand is a part of the picture, with some room round it."""
+    """Raise InputError unless a given crop overlaps the picture and is not much larger."""
     given, (height, width) = parse_crop(option), picture.shape[:2]
     if given is None:
         return
@@ -192,7 +192,7 @@ def _refuse_far_crop(picture: Array, option: str) -> None:
 
 
 def _kept_inside(start: float, side: int, length: int) -> int:
-    """The crop's start moved so that it reaches beyond the picture as little as it can."""
+    """The crop's start, moved so that it exceeds the picture as little as possible."""
     if side >= length:
         return (length - side) // 2
     return round(min(max(start, 0), length - side))
@@ -210,14 +210,14 @@ def _inside(found: list[FaceBox], given: tuple[float, float, float, float] | Non
 
 
 def _real(grey: Array, found: list[FaceBox], aligner: Aligner | None) -> list[FaceBox]:
-    """Those hits of the cascade that landmarks fit well: cloth and walls do not look like faces."""
+    """The cascade hits with a high landmark confidence, which cloth and walls do not have."""
     if aligner is None:
         return found
     return [face for face in found if aligner.fit(grey, face).confidence > _LIKE_A_FACE]
 
 
 def _chosen(found: list[FaceBox], index: int) -> FaceBox | None:
-    """The face that --face asks for, by size; InputError when there are fewer."""
+    """The face number ``index`` by size; InputError when there are fewer."""
     by_size = sorted(found, key=lambda face: -face.width_px)
     if not by_size and index == 0:
         return None
@@ -230,8 +230,8 @@ def _chosen(found: list[FaceBox], index: int) -> FaceBox | None:
 
 
 def _skin_face(picture: Array, config: PipelineConfig, profiles: Profiles) -> FaceBox | None:
-    """A face as the upper part of the head's skin blob, when the cascade saw none."""
-    mask = video.segment_still(picture, config.segment, profiles.skin)
+    """The upper part of the head's skin blob as a face, or None."""
+    mask = segment_still(picture, config.segment, profiles.skin)
     blob = mask.blob("head")
     if not mask or blob is None or blob.area_px < 0.005 * mask.mask.size:
         return None

@@ -1,6 +1,6 @@
-"""A driving frame as it comes -> the part and size of it that stages 1 to 3 work on.
+"""Working view of the driver: the part and scale of its frames that stages 1 to 3 use.
 
-Heads are followed at 100 to 160 pixels of face: more costs time, less loses the eyelids. A view is
+Heads are tracked at 100 to 160 pixels of face: more costs time, less loses the eyelids. The view is
 fixed for a whole video, so that positions mean the same in every frame.
 """
 
@@ -14,13 +14,13 @@ import numpy as np
 from hybridanim.types import Array, FaceBox
 
 LONGEST_PX = 640  # of a working frame
-FACE_PX = 150  # larger faces are scaled down to this
-_ROOM_HEADS = 1.6  # room for the head and the hands, beyond every place the face was seen at
+FACE_PX = 150  # larger faces are downscaled to this
+_ROOM_HEADS = 1.6  # margin around all face boxes, for head and hands
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A rectangle of the driving picture and the size it is worked on at."""
+    """A rectangle of the driving picture and the scale of its working copy."""
 
     x_px: int
     y_px: int
@@ -45,10 +45,10 @@ def whole_view(height: int, width: int) -> View:
     return View(0, 0, width, height, min(1.0, LONGEST_PX / max(height, width)))
 
 
-def view_of_faces(faces: list[FaceBox], height: int, width: int) -> View:
-    """The part in which all those faces (one person at several times) and their hands move.
+def view_around_faces(faces: list[FaceBox], height: int, width: int) -> View:
+    """The view that contains the faces (of one person at several times) and the hands.
 
-    faces: boxes in driving pixels. With none, the whole picture.
+    faces: boxes in driving pixels. Without any, the whole picture.
     """
     if not faces:
         return whole_view(height, width)

@@ -15,6 +15,7 @@ import numpy as np
 
 from hybridanim import geometry
 from hybridanim.errors import InputError
+from hybridanim.resampling import smoothstep
 from hybridanim.runtime.base import AnimatorNetworks, RuntimeInfo
 from hybridanim.types import Array, DenseMotion, Keypoints, OpticalFlow, Source
 
@@ -135,5 +136,5 @@ def pinned(side: int, share: float) -> Array:
     """(side, side) float32: 0 in the outermost cells, rising smoothly to 1 over ``share``."""
     at = np.arange(side)
     t = np.clip(np.minimum(at, side - 1 - at) / max(1.0, share * side), 0, 1)
-    ramp = t * t * (3 - 2 * t)
+    ramp = smoothstep(t)
     return np.outer(ramp, ramp).astype(np.float32)

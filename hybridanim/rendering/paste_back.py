@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from hybridanim.errors import InputError
+from hybridanim.resampling import smoothstep
 from hybridanim.types import Array, Crop
 
 
@@ -150,4 +151,4 @@ def _fade(span: slice, start_px: float, side_px: float, length: int, feather: fl
     if start_px + side_px > length:
         to_end = np.full(len(at), np.inf)
     t = np.clip(np.minimum(from_start, to_end) / max(feather * side_px, 1e-6), 0, 1)
-    return (t * t * (3 - 2 * t)).astype(np.float32)
+    return smoothstep(t).astype(np.float32)

@@ -18,7 +18,7 @@ import numpy as np
 
 from hybridanim import geometry
 from hybridanim.config import RenderConfig
-from hybridanim.prepare.background import disc, feathered
+from hybridanim.resampling import disc, feathered, smoothstep
 from hybridanim.types import Array, DenseMotion, Source
 
 _FLAGS = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC, "lanczos": cv2.INTER_LANCZOS4}
@@ -185,7 +185,7 @@ def _ramp(cells: int, share: float, at_start: bool, at_end: bool) -> Array:
     first = np.arange(cells) if at_start else np.full(cells, cells)
     last = np.arange(cells)[::-1] if at_end else np.full(cells, cells)
     t = np.clip((np.minimum(first, last) - 1) / max(1.0, share * cells), 0, 1)
-    return (t * t * (3 - 2 * t)).astype(np.float32)
+    return smoothstep(t).astype(np.float32)
 
 
 @cache

@@ -14,11 +14,9 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from hybridanim import geometry, resampling
+from hybridanim import resampling
 from hybridanim.errors import InputError
-from hybridanim.face.aligner import MEAN_SHAPE, similarity_between
-from hybridanim.face.anchors import HAS_LANDMARKS, landmark_average
-from hybridanim.types import Array, Crop, HeadBox, Keypoints
+from hybridanim.types import Array, Crop, Keypoints
 
 if TYPE_CHECKING:
     from hybridanim.networks.weights import Window
@@ -98,19 +96,3 @@ def _inside(image: Array, window: Crop) -> tuple[int, int, int, int]:
         out.append((low, high))
     (x0, x1), (y0, y1) = out
     return x0, y0, x1, y1
-
-
-_PLACES = (landmark_average() @ MEAN_SHAPE)[HAS_LANDMARKS]
-
-
-def head_of(keypoints: Keypoints, window: Crop) -> HeadBox:
-    """The head box of face keypoints, as their landmarks would give it (within half a percent)."""
-    return head_of_places(geometry.px_from_norm(keypoints.xy_norm, window))
-
-
-def head_of_places(xy_px: Array) -> HeadBox:
-    """The same from places (K, 2) in the picture's pixels."""
-    matrix = similarity_between(_PLACES, xy_px[HAS_LANDMARKS])
-    size_px = float(np.hypot(matrix[0, 0], matrix[1, 0]))
-    roll_deg = float(np.rad2deg(np.arctan2(matrix[1, 0], matrix[0, 0])))
-    return HeadBox((float(matrix[0, 2]), float(matrix[1, 2])), size_px, roll_deg)

@@ -1,7 +1,7 @@
-"""Coarse skin map -> the head, and the regions beside it that may be hands.
+"""Coarse skin map -> the head, and the regions that may be hands.
 
-The head is followed by mean shift on the skin map (Bradski 1998), corrected by cascade hits; with
-no hit it is the region most like a head. All positions here are pixels of the coarse map.
+The head is tracked by mean shift on the skin map (Bradski 1998) and corrected by cascade hits;
+without any hit it is the region most like a head. All positions are pixels of the coarse map.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Region:
     xy: tuple[float, float]
     box: tuple[float, float, float, float]
     area: float
-    moving: float = 0.0  # mean grey change since the last frame, beyond the whole picture's
+    moving: float = 0.0  # mean grey change since the last frame, less 1.5 times the picture's
 
 
 def head_ellipse(shape: tuple[int, int], face: FaceBox, grow: float = 1.0) -> Array:
@@ -45,9 +45,10 @@ def neck_zone(shape: tuple[int, int], face: FaceBox) -> Array:
 
 
 def follow_head(probability: Array, face: FaceBox) -> FaceBox:
-    """Mean shift of the face box on the skin probability; the size stays.
+    """Move the face box by mean shift on the (h, w) uint8 skin probability; its size is kept.
 
-    The window moves by the change of its own centre of mass, so an off-centre face stays so.
+    Only the displacement of the mean-shift window is applied, so a face that is off its centre of
+    mass keeps that offset.
     """
     w, h = round(1.1 * face.width_px), round(1.2 * face.height_px)
     x, y = face.center_xy_px
@@ -59,7 +60,7 @@ def follow_head(probability: Array, face: FaceBox) -> FaceBox:
 
 
 def head_by_shape(mask: Array) -> FaceBox | None:
-    """The region most like a head where no cascade hit is known: upright, solid, high up, large."""
+    """The region most like a head, by uprightness, solidity, height in the picture and area."""
     count, _, stats, centroids = cv2.connectedComponentsWithStats(mask)
     best, best_score = None, 0.0
     for i in range(1, count):
@@ -75,13 +76,13 @@ def head_by_shape(mask: Array) -> FaceBox | None:
 
 
 def regions(mask: Array, change: Array, face: FaceBox) -> list[Region]:
-    """Skin regions that are as large as a hand may be beside that face, largest first.
+    """Skin regions of a plausible hand size relative to the face, largest first.
 
     mask: (h, w) uint8 without head and neck. change: (h, w) uint8 grey change.
     """
     count, labels, stats, centroids = cv2.connectedComponentsWithStats(mask)
     face_area = face.width_px * face.height_px
-    everywhere = float(change.mean())  # a moving camera or flicker says nothing of hands
+    everywhere = float(change.mean())  # of a moving camera or flicker
     found = []
     for i in range(1, count):
         x, y, w, h, area = (int(v) for v in stats[i])
@@ -108,3 +109,11 @@ def head_blob(mask: Array, face: FaceBox, scale: float, *, is_predicted: bool = 
     xy = (scale * (x + 0.5) - 0.5, scale * (y + 0.5) - 0.5)
     full_box = tuple(float(scale * v) for v in box)
     return Blob(HEAD, full_box, xy, area * scale**2, is_predicted)  # type: ignore[arg-type]
+
+
+def median_uv(yuv: Array, head: Array) -> tuple[float, float] | None:
+    """Median U and V of (H, W, 3) YUV pixels in the mask ``head``; None when it is empty."""
+    inside = yuv[head > 0]
+    if not len(inside):
+        return None
+    return float(np.median(inside[:, 1])), float(np.median(inside[:, 2]))

@@ -1,7 +1,7 @@
-"""Where and when to ask the face cascade, so that a steady head costs a millisecond now and then.
+"""Frame and tracked head box -> a face cascade hit or none.
 
-Frame and the followed head box -> a cascade hit or none. A full search of 640x480 costs several
-times what all of stage 1 may, a window of twice the head's size next to nothing.
+Searching a window of twice the head's size costs about a millisecond; a full search of 640x480
+costs several times as much as all of stage 1 may, so it is used only when no head is known.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def overlap(a: FaceBox, b: FaceBox) -> float:
 
 
 def blend(old: FaceBox, new: FaceBox) -> FaceBox:
-    """The new box, a quarter of its size change damped away: the cascade's boxes breathe."""
+    """The new box with its size low-passed, because the cascade's box sizes jitter."""
     if overlap(old, new) < 0.3:
         return new
     width = 0.6 * old.width_px + 0.4 * new.width_px
@@ -36,8 +36,11 @@ def blend(old: FaceBox, new: FaceBox) -> FaceBox:
     return FaceBox(x - width / 2, y - height / 2, width, height, new.score)
 
 
-def look_near(image: Array, face: FaceBox) -> FaceBox | None:
-    """Cascade in a window of twice the head's size, shrunk so that the face is 40 pixels wide."""
+def detect_near(image: Array, face: FaceBox) -> FaceBox | None:
+    """The hit that overlaps ``face`` most, searched in a window of twice its size.
+
+    The window is downscaled so that the face is 40 pixels wide. Boxes are pixels of ``image``.
+    """
     height, width = image.shape[:2]
     x, y = face.center_xy_px
     reach = max(face.width_px, face.height_px)
@@ -54,8 +57,8 @@ def look_near(image: Array, face: FaceBox) -> FaceBox | None:
     return max(near, key=lambda f: overlap(f, face)) if near else None
 
 
-def look_everywhere(image: Array, *, max_side_px: int, near: FaceBox | None) -> FaceBox | None:
-    """Cascade on the whole picture: the surest face, or the one nearest a head already followed."""
+def detect_anywhere(image: Array, *, max_side_px: int, near: FaceBox | None) -> FaceBox | None:
+    """The face with the highest score in the whole picture, or the one nearest to box ``near``."""
     found = [f for f in detect_faces(image, min_frac=0.1, max_side_px=max_side_px) if f.score > 0.5]
     if not found:
         return None

@@ -1,8 +1,8 @@
-"""Regions of one frame and remembered hands -> the hands of this frame, with the same labels.
+"""Skin regions of one frame and the hands of the last -> the hands of this frame, same labels.
 
-Each label predicts its place at constant velocity and takes the nearest region that fits. A hand
-before the face is carried on as a prediction and gets its own label back when it comes out again;
-hands that touch share one region, each on its side of it. Positions are pixels of the coarse map.
+Each hand predicts its position at constant velocity and is assigned the region of least cost. A
+hand in front of the face continues as a prediction and gets its label back when it reappears; hands
+that touch share one region, one half each. Positions are pixels of the coarse map.
 """
 
 from __future__ import annotations
@@ -18,30 +18,33 @@ from .blobs import Region
 
 HANDS = (LEFT_HAND, RIGHT_HAND)
 _MOVING_GREY = 3.0  # mean grey change of a region that moves; a still one has under 1
-_FORGET_FRAMES = 20  # a hand unseen for so long is gone, unless it was last seen at the head
+_FORGET_FRAMES = 20  # an unseen hand is dropped after these; four times as many at the head
 
 
 @dataclass(frozen=True)
 class Hand:
-    """A label's memory."""
+    """State of one hand between frames."""
 
     region: Region
     velocity: tuple[float, float] = (0.0, 0.0)
     unseen: int = 0  # frames since it was last seen
-    is_at_head: bool = False  # it was last seen next to the head: it may be before the face
-    has_moved: bool = False  # surely no piece of furniture
+    is_at_head: bool = False  # it was last seen near the head, so the face may hide it
+    has_moved: bool = False  # which rules out furniture
     is_leftmost: bool = False  # it was left of the other hand when both were last seen
 
     @property
     def predicted_xy(self) -> tuple[float, float]:
-        """Where it should be in the next frame."""
+        """Predicted position in the next frame, at a velocity that decays while it is unseen."""
         fade = 0.6**self.unseen
         x, y = self.region.xy
         return x + fade * self.velocity[0], y + fade * self.velocity[1]
 
 
 def split(region: Region, mask: Array) -> tuple[Region, Region] | None:
-    """Two hands that touch: the region's left and right part, cut at its centroid."""
+    """Split a region of two touching hands at its centroid into a left and a right part.
+
+    mask: (h, w) uint8 skin. None when a part would have fewer than three pixels.
+    """
     x, y, w, h = (int(v) for v in region.box)
     rows, columns = np.nonzero(mask[y : y + h, x : x + w])
     points = np.stack([columns + x, rows + y], 1).astype(np.float32)
@@ -60,7 +63,7 @@ def split(region: Region, mask: Array) -> tuple[Region, Region] | None:
 def follow_hands(
     hands: dict[str, Hand], found: list[Region], mask: Array, face: FaceBox
 ) -> dict[str, Hand]:
-    """One frame on: every label takes the region that fits best, or is predicted, or forgotten."""
+    """Advance the hands by one frame: each is assigned a region, predicted, or dropped."""
     taken = _separate(hands, found, mask)
     if not taken:
         taken = _assign(hands, found, face)
@@ -81,7 +84,7 @@ def as_blob(label: str, hand: Hand, scale: float) -> Blob:
 
 
 def _separate(hands: dict[str, Hand], found: list[Region], mask: Array) -> dict[str, Region]:
-    """Share out a region that both hands are predicted to be in, when it is large enough."""
+    """Split a region between both hands if both are predicted in it and it is large enough."""
     if len(hands) < 2:
         return {}
     seeds = [hands[label].predicted_xy for label in HANDS]
@@ -99,7 +102,7 @@ def _separate(hands: dict[str, Hand], found: list[Region], mask: Array) -> dict[
 
 
 def _holds(taken: dict[str, Region], region: Region) -> bool:
-    """One of the taken regions is a part of this one."""
+    """Whether one of the assigned regions is a part of this one."""
     return any(_is_near(region, part.xy, 0.0) for part in taken.values())
 
 
@@ -109,7 +112,7 @@ def _is_near(region: Region, xy: tuple[float, float], margin: float = 3.0) -> bo
 
 
 def _cost(hand: Hand, region: Region, face: FaceBox) -> float:
-    """Unlikeness of a hand and a region: distance in face widths, and change of size."""
+    """Assignment cost: distance in face widths plus a quarter of the log area ratio."""
     x, y = hand.predicted_xy
     distance = np.hypot(region.xy[0] - x, region.xy[1] - y) / face.width_px
     resize = abs(np.log(region.area / hand.region.area))
@@ -117,7 +120,7 @@ def _cost(hand: Hand, region: Region, face: FaceBox) -> float:
 
 
 def _assign(hands: dict[str, Hand], found: list[Region], face: FaceBox) -> dict[str, Region]:
-    """The pairing of labels with regions of least total cost; not taking one costs the gate."""
+    """Assignment of regions to labels with the least total cost; no region costs the gate."""
     labels = list(hands)
     gates = [min(1.6 + 0.15 * hands[label].unseen, 3.0) for label in labels]
     choices = [*found[:6], *([None] * len(labels))]
@@ -157,9 +160,9 @@ def _update(hand: Hand, region: Region | None, face: FaceBox) -> Hand:
 
 
 def _keep_sides(before: dict[str, Hand], after: dict[str, Hand], margin: float) -> dict[str, Hand]:
-    """While two hands are one region, the unseen one stays on its side of it.
+    """While both hands are one region, keep the unseen one on its side of it.
 
-    So when they part again each gets its own label: hands meet more often than they cross.
+    When they separate, each gets its own label back: hands meet more often than they cross.
     """
     if len(after) < 2:
         return after
@@ -188,14 +191,14 @@ def _is_kept(hand: Hand) -> bool:
 
 
 def _adopt(hands: dict[str, Hand], rest: list[Region], face: FaceBox) -> dict[str, Hand]:
-    """Give free labels to regions that may be hands; left and right as seen in the picture.
+    """Assign free labels to regions that may be hands; left and right as seen in the picture.
 
-    A label held by a region that never moved is given to one that does.
+    A label whose region never moved is reassigned to a moving one.
     """
     near = [region for region in rest if _may_be_hand(region, face)]
     near.sort(key=lambda r: -(r.moving + 4 * min(r.area, face.width_px**2) / face.width_px**2))
     moving = [region for region in near if region.moving > _MOVING_GREY]
-    adopted = {k: h for k, h in hands.items() if h.has_moved or not _is_outdone(h, moving, face)}
+    adopted = {k: h for k, h in hands.items() if h.has_moved or not _is_superseded(h, moving, face)}
     free = [label for label in HANDS if label not in adopted]
     chosen = sorted(near[: len(free)], key=lambda r: r.xy[0])
     if len(free) == 2 and len(chosen) == 1:
@@ -207,7 +210,7 @@ def _adopt(hands: dict[str, Hand], rest: list[Region], face: FaceBox) -> dict[st
 
 
 def _may_be_hand(region: Region, face: FaceBox) -> bool:
-    """Within an arm's reach of the head; a still one only where hands rest, under the shoulders."""
+    """Whether it is within reach of the head and, if it does not move, below the shoulders."""
     x, y = face.center_xy_px
     dx, dy = abs(region.xy[0] - x) / face.width_px, (region.xy[1] - y) / face.height_px
     if region.moving > _MOVING_GREY:
@@ -215,8 +218,8 @@ def _may_be_hand(region: Region, face: FaceBox) -> bool:
     return bool(dx < 3 and 1.2 < dy < 5.5)
 
 
-def _is_outdone(hand: Hand, moving: list[Region], face: FaceBox) -> bool:
-    """Something that moves claims the label of something still that is well away from the body."""
+def _is_superseded(hand: Hand, moving: list[Region], face: FaceBox) -> bool:
+    """Whether a still region away from the body must give its label to a moving one."""
     x, _ = face.center_xy_px
     dx = abs(hand.region.xy[0] - x) / face.width_px
     return bool(moving) and dx > 2.2

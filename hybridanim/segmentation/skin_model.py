@@ -1,9 +1,10 @@
-"""The skin-colour cloud: where skin lies in Y, U, V, and how sure a colour is to be skin.
+"""The skin-colour model ("cloud") in YUV, and the probability that a colour is skin.
 
-Yuv pixels -> Cloud (two 3-D histograms, skin and everything else) -> table of P(skin | colour) by
-Bayes' rule (Jones and Rehg 2002) -> probability map. U and V carry the cloud; Y in coarse, heavily
-blurred bins only keeps hair and shade apart from skin of the same chroma. A generic cloud, learned
-from many people under many lights with the tones weighted alike, stands in where nobody was seen.
+YUV pixels -> Cloud (two 3-D histograms, of skin and of everything else) -> table of
+P(skin | colour) by Bayes' rule (Jones and Rehg 2002) -> probability map. The Y bins are coarse and
+heavily blurred; they only separate hair and shade from skin of the same chroma. A generic cloud,
+learned from many people under many lights with all skin tones weighted alike, is used where no
+person was seen.
 """
 
 from __future__ import annotations
@@ -21,21 +22,24 @@ from hybridanim.types import Array, FaceBox
 BINS = (16, 32, 32)  # of Y, U, V
 RANGES = [0, 256, 40, 168, 96, 224]
 GENERIC_PATH = files.WEIGHTS / "skin_prior.safetensors"
-_SKIN_SHARE = 0.3  # prior share of skin near people
-# Skin in shade keeps its hue, so the seen pixels times these gains are skin too, ever more rarely.
+_SKIN_SHARE = 0.3  # prior P(skin) near people
+# Shaded skin keeps its hue: (gain, weight) of copies of the observed skin pixels.
 _SHADES = ((1.08, 0.5), (1.0, 1.0), (0.88, 0.5), (0.76, 0.25), (0.64, 0.12), (0.52, 0.06))
 
 
 @dataclass(frozen=True)
 class Cloud:
-    """How often each colour is skin of this person, and how often it is anything else."""
+    """Colour histograms of a person's skin and of everything else."""
 
     skin: Array  # BINS float32, sum 1
     other: Array  # BINS float32, sum 1
     person_weight: float = 0.0  # 0 = generic only, 1 = learned from many pixels of the person
 
     def table(self, skin_share: float = _SKIN_SHARE) -> Array:
-        """P(skin | colour), BINS float32 in [0, 1]; the generic cloud fills what was never seen."""
+        """P(skin | colour), BINS float32 in [0, 1]; the generic cloud fills unobserved colours.
+
+        skin_share: prior P(skin).
+        """
         generic = generic_cloud()
         skin = 0.92 * self.skin + 0.08 * generic.skin
         other = 0.7 * self.other + 0.3 * generic.other
@@ -45,7 +49,7 @@ class Cloud:
 
 @cache
 def generic_cloud() -> Cloud:
-    """The cloud of people in general, from the weights folder."""
+    """The cloud of people in general, from the weights folder; read once."""
     from safetensors.numpy import load_file
 
     stored = load_file(GENERIC_PATH)
@@ -54,7 +58,7 @@ def generic_cloud() -> Cloud:
 
 
 def pack(histogram: Array) -> Array:
-    """BINS float32 as uint8 on a root scale: a tenth of the size, enough for rare colours."""
+    """BINS float32 as uint8 on a fourth-root scale, which keeps rare colours distinct."""
     root = np.power(histogram / histogram.max(), 0.25)
     return np.round(255 * root).astype(np.uint8)
 
@@ -69,16 +73,19 @@ def histogram(
 ) -> Array:
     """Smoothed colour histogram of (H, W, 3) uint8 YUV pixels, BINS float32, sum 1 (or all 0).
 
-    mask: (H, W) uint8, pixels that count. blur: standard deviations in bins, of Y and of U, V.
+    mask: (H, W) uint8, 0 = ignore the pixel. blur: standard deviations in bins, of Y and of U, V.
     """
     counts = cv2.calcHist([yuv], [0, 1, 2], mask, list(BINS), RANGES)
     return smooth(counts, blur)
 
 
 def shaded_histogram(yuv: Array, mask: Array) -> Array:
-    """Histogram of the masked skin and of the same skin in more and less light; as histogram()."""
+    """Histogram of the masked skin and of copies of it in more and less light, see _SHADES.
+
+    yuv: (H, W, 3) uint8; mask: (H, W) uint8. Returns BINS float32, sum 1.
+    """
     pixels = yuv[mask > 0][None].astype(np.float32)
-    grey = np.array([0, 128, 128], np.float32)  # the colour that no light at all leaves
+    grey = np.array([0, 128, 128], np.float32)  # black
     counts = np.zeros(BINS, np.float32)
     for gain, weight in _SHADES:
         lit = np.clip(gain * (pixels - grey) + grey + 0.5, 0, 255).astype(np.uint8)
@@ -87,7 +94,7 @@ def shaded_histogram(yuv: Array, mask: Array) -> Array:
 
 
 def smooth(counts: Array, blur: tuple[float, float]) -> Array:
-    """Blur along Y, then along U and V; normalise to sum 1 (all 0 stays so)."""
+    """Blur BINS counts along Y, then along U and V; normalise to sum 1 (zeros stay zeros)."""
     flat = counts.reshape(BINS[0], -1).astype(np.float32)
     flat = cv2.GaussianBlur(flat, (1, 0), sigmaX=1e-3, sigmaY=blur[0]) if blur[0] else flat
     planes = np.ascontiguousarray(np.moveaxis(flat.reshape(BINS), 0, -1))  # U, V, Y as channels
@@ -109,10 +116,10 @@ def fixed_mask(yuv: Array, u_range: tuple[int, int], v_range: tuple[int, int]) -
 
 
 def face_pixels(yuv: Array, face: FaceBox) -> Array:
-    """(H, W) uint8, 255 on pixels that are surely the face's skin.
+    """(H, W) uint8, 255 on pixels that are almost certainly the face's skin.
 
-    The middle of the box as an ellipse, without its dark quarter (eyes, brows, nostrils, beard)
-    and without highlights.
+    An ellipse in the middle of the box, without its darkest quarter (eyes, brows, nostrils, beard)
+    and without highlights. All 0 when fewer than 12 pixels are inside the picture.
     """
     height, width = yuv.shape[:2]
     mask = np.zeros((height, width), np.uint8)
@@ -131,8 +138,8 @@ def face_pixels(yuv: Array, face: FaceBox) -> Array:
 def fit_mixture(yuv: Array, count: int = 3, rounds: int = 30) -> SkinProfile:
     """Gaussian mixture over (N, 3) YUV pixels by expectation maximisation (Dempster et al. 1977).
 
-    Starts from slices of equal luma, so the same pixels always give the same mixture. The
-    covariances are floored at the spread of 8-bit rounding and sensor noise.
+    Starts from slices of equal counts by luma, so it is deterministic. The covariances are at
+    least the spread of 8-bit rounding and sensor noise.
     """
     x = np.asarray(yuv, np.float64)
     slices = np.array_split(x[np.argsort(x[:, 0], kind="stable")], count)
@@ -167,7 +174,7 @@ def _log_densities(x: Array, weights: Array, means: Array, covariances: Array) -
     return np.stack(logs, 1)
 
 
-def histogram_of_profile(profile: SkinProfile) -> Array:
+def profile_histogram(profile: SkinProfile) -> Array:
     """The profile's mixture as a histogram: BINS float32, sum 1."""
     steps = [np.arange(n) for n in BINS]
     y, u, v = np.meshgrid(
@@ -175,7 +182,7 @@ def histogram_of_profile(profile: SkinProfile) -> Array:
     )
     centres = np.stack([y, u, v], -1).reshape(-1, 3)
     covariances = np.array([symmetric_3x3(c) for c in profile.covariances_yuv])
-    covariances += np.diag([21.0, 1.3, 1.3])  # the bins' own spread
+    covariances += np.diag([21.0, 1.3, 1.3])  # variance of a uniform distribution within a bin
     logs = _log_densities(
         centres, np.array(profile.weights), np.array(profile.means_yuv), covariances
     )

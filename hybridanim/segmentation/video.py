@@ -1,9 +1,9 @@
-"""Frame -> SkinMask: skin in the Y,U,V cloud, head and hand blobs, growing to full resolution.
+"""Stage 1: Frame -> SkinMask: skin by colour, head and hand blobs, regions at full resolution.
 
-step() is for video: state goes in and comes out. The cloud is either fixed U,V ranges or learned
-from the face in view; blobs are found on the sub-sampled picture and grown there, by hysteresis,
-to whole skin regions, which full-resolution pixels then refine. segment_still() takes longer over
-one picture. After Schreer et al. 2005 (cloud, blobs, growing) and Jones and Rehg 2002 (cloud).
+The colour cloud is either a fixed box in U, V or a YUV histogram model learned from the face in
+view. Skin regions are grown by hysteresis on a downscaled picture, where head and hands are
+located, then refined at full resolution. After Schreer et al. 2005 (cloud, blobs, growing) and
+Jones and Rehg 2002 (histogram model). still.py segments single pictures.
 """
 
 from __future__ import annotations
@@ -18,24 +18,21 @@ from hybridanim.profiles import SkinProfile
 from hybridanim.resampling import shrunk
 from hybridanim.types import Array, Blob, FaceBox, Frame, SkinMask
 
-from . import adaptation as skin_learning
-from . import blobs, face_search, region_growing
-from . import skin_model as skin_cloud
-from . import still as skin_still
+from . import adaptation, blobs, face_search, region_growing, skin_model
 from .hands import Hand, as_blob, follow_hands
 from .skin_model import Cloud
 
-_LOOK_FRAMES = 8  # the cascade checks the head every so many frames, in a small window
-_SEARCH_FRAMES = 6  # and the whole picture so often while no head is known,
-_RECHECK_FRAMES = 20  # or so often while a head is followed that it does not recognise
+_CHECK_FRAMES = 8  # the cascade checks a known head every so many frames, in a small window
+_SEARCH_FRAMES = 6  # interval of searches of the whole picture while no head is known
+_RECHECK_FRAMES = 20  # and while the followed head is one that the cascade has not confirmed
 _LEARN_FRAMES = 4
-_CUT_GREY = 28.0  # mean grey change, brightness taken out, that only a cut makes
-_WHITE_SHIFT = 5.0  # sudden change of the picture's mean U, V: the light changed, not the person
+_CUT_GREY = 28.0  # mean grey change, less the change of brightness, that only a cut causes
+_WHITE_SHIFT = 5.0  # sudden change of the picture's mean U, V that indicates a change of light
 
 
 @dataclass(frozen=True)
 class SegmentState:
-    """What segmentation remembers; positions are pixels of the coarse picture."""
+    """State between frames; positions are pixels of the coarse picture."""
 
     cloud: Cloud | None = None
     table: Array | None = None  # P(skin | colour) of the cloud
@@ -43,10 +40,10 @@ class SegmentState:
     is_seen: bool = False  # the cascade has confirmed this head
     hands: dict[str, Hand] = field(default_factory=dict)
     grey: Array | None = None  # last coarse grey picture
-    white_uv: tuple[float, float] | None = None  # slow mean of U, V over the picture
+    white_uv: tuple[float, float] | None = None  # low-passed mean U, V of the picture
     frames: int = 0
-    misses: int = 0  # cascade looks in a row that found nothing
-    lost_frames: int = 0  # frames in a row without a head
+    misses: int = 0  # consecutive cascade calls that found nothing
+    lost_frames: int = 0  # consecutive frames without a head
 
 
 def initial_state() -> SegmentState:
@@ -59,8 +56,8 @@ def step(
 ) -> tuple[SegmentState, SkinMask]:
     """Segment the next frame of a video.
 
-    Returns the state for the frame after it, and the mask with blobs in full-resolution pixels. A
-    frame without skin or without a head comes back with ``lost`` saying why; the state lives on.
+    Returns the state for the next frame, and the mask with its blobs in full-resolution pixels. For
+    a frame without skin or without a head, ``lost`` says why; the returned state stays usable.
     """
     image = frame.image
     scale = max(1.0, max(image.shape[:2]) / config.coarse_px)
@@ -71,10 +68,10 @@ def step(
         return _nothing(state, image, grey, "the picture is empty or black")
     if state.grey is None or state.grey.shape != grey.shape or _is_cut(state.grey, grey):
         state = _new_scene(state, grey)
-    state, is_relit = _watch_light(state, yuv)
-    state, hit = _look_for_face(state, image, scale, is_relit)
+    state, is_relit = _update_white(state, yuv)
+    state, hit = _detect_face(state, image, scale, is_relit)
     if state.cloud is None:
-        cloud = skin_learning.first_cloud(profile)
+        cloud = adaptation.first_cloud(profile)
         state = replace(state, cloud=cloud, table=cloud.table())
     state, is_frozen = _learn(state, image, yuv, hit, config, is_relit=is_relit)
     likely = _likelihood(state, yuv, config)
@@ -84,7 +81,7 @@ def step(
         return replace(state, lost_frames=state.lost_frames + 1), _lost(image, reason)
     mask = region_growing.refine(image, parts.grown, scale, state.table, config)
     found = _blobs(state, parts, scale)
-    uv = _median_uv(yuv, parts.head)
+    uv = blobs.median_uv(yuv, parts.head)
     return replace(state, lost_frames=0), SkinMask(mask, found, uv, is_frozen, hit)
 
 
@@ -92,7 +89,7 @@ def step(
 class _Parts:
     """Coarse masks of one frame, uint8."""
 
-    grown: Array  # all skin that belongs to head or hands
+    grown: Array  # skin of the head and the hands
     head: Array
 
 
@@ -108,7 +105,7 @@ def _lost(image: Array, reason: str) -> SkinMask:
 
 
 def _new_scene(state: SegmentState, grey: Array) -> SegmentState:
-    """Forget places but keep the colours, until a face in the new scene gives its own."""
+    """Reset positions but keep the colour model until a face in the new scene is learned."""
     cloud = replace(state.cloud, person_weight=0.0) if state.cloud else None
     return replace(
         state, cloud=cloud, face=None, is_seen=False, hands={}, grey=grey, misses=0, lost_frames=0
@@ -116,14 +113,14 @@ def _new_scene(state: SegmentState, grey: Array) -> SegmentState:
 
 
 def _is_cut(before: Array, now: Array) -> bool:
-    """A new scene: the picture changed everywhere, beyond a change of brightness."""
+    """Whether the whole picture changed by more than its brightness did."""
     difference = cv2.absdiff(before, now)
     brightness = abs(float(cv2.mean(before)[0]) - float(cv2.mean(now)[0]))
     return float(cv2.mean(difference)[0]) - brightness > _CUT_GREY
 
 
-def _watch_light(state: SegmentState, yuv: Array) -> tuple[SegmentState, bool]:
-    """Follow the picture's mean colour slowly; True when it has left that behind."""
+def _update_white(state: SegmentState, yuv: Array) -> tuple[SegmentState, bool]:
+    """Low-pass the picture's mean colour; True when it has suddenly departed from that."""
     white = cv2.mean(yuv)[1:3]
     before = state.white_uv or white
     shift = max(abs(white[0] - before[0]), abs(white[1] - before[1]))
@@ -131,26 +128,26 @@ def _watch_light(state: SegmentState, yuv: Array) -> tuple[SegmentState, bool]:
     return replace(state, white_uv=slow), shift > _WHITE_SHIFT
 
 
-def _look_for_face(
+def _detect_face(
     state: SegmentState, image: Array, scale: float, is_relit: bool
 ) -> tuple[SegmentState, FaceBox | None]:
-    """Ask the cascade now and then: in a window around a known head, else everywhere.
+    """Run the face cascade when it is due: in a window around a known head, else everywhere.
 
-    Returns the state with the head corrected, and the hit in coarse pixels.
+    Returns the state with the corrected head, and the hit in pixels of ``image``.
     """
     is_known = state.face is not None and state.is_seen and state.misses < 4
-    every = _LOOK_FRAMES if is_known else _RECHECK_FRAMES if state.face else _SEARCH_FRAMES
+    every = _CHECK_FRAMES if is_known else _RECHECK_FRAMES if state.face else _SEARCH_FRAMES
     is_due = state.frames % every == 0 or (state.face is None and not state.lost_frames)
     is_due = is_due or (is_known and is_relit)
     if not is_due and not (is_known and state.misses):
         return state, None
     known = face_search.scaled(state.face, scale) if state.face else None
     if is_known and known is not None:
-        hit = face_search.look_near(image, known)
+        hit = face_search.detect_near(image, known)
     else:
         side = 640 if state.face is None and not state.lost_frames else 400
-        hit = face_search.look_everywhere(image, max_side_px=side, near=known)
-    if hit is None or not skin_learning.holds_skin(image, hit):
+        hit = face_search.detect_anywhere(image, max_side_px=side, near=known)
+    if hit is None or not adaptation.is_skin_coloured(image, hit):
         return replace(state, misses=state.misses + 1), None
     coarse = face_search.scaled(hit, 1 / scale)
     face = coarse if state.face is None else face_search.blend(state.face, coarse)
@@ -166,20 +163,20 @@ def _learn(
     *,
     is_relit: bool,
 ) -> tuple[SegmentState, bool]:
-    """Take this frame's skin and background into the cloud, or refuse to (then True)."""
+    """Update the colour model from this frame; True when it was frozen instead."""
     cloud, face = state.cloud, state.face
     if config.cloud == "fixed" or cloud is None or face is None:
         return state, False
     if hit is not None:
-        rate = _LOOK_FRAMES * config.learning_rate
-        learned = skin_learning.learn_hit(cloud, image, yuv, hit=hit, face=face, rate=rate)
+        rate = _CHECK_FRAMES * config.learning_rate
+        learned = adaptation.learn_detected(cloud, image, yuv, hit=hit, face=face, rate=rate)
     elif is_relit:
         return state, True
     elif state.frames % _LEARN_FRAMES or not state.is_seen or state.misses:
         return state, False
     else:
         rate = _LEARN_FRAMES * config.learning_rate
-        learned = skin_learning.learn_followed(cloud, yuv, face, rate)
+        learned = adaptation.learn_followed(cloud, yuv, face, rate)
     if learned is None:
         return state, True
     return replace(state, cloud=learned, table=learned.table()), False
@@ -192,14 +189,14 @@ def _mix(old: float, new: float, rate: float = 0.1) -> float:
 def _likelihood(state: SegmentState, yuv: Array, config: SegmentConfig) -> Array:
     """(h, w) uint8, 255 x P(skin), lightly smoothed."""
     if config.cloud == "fixed" or state.table is None:
-        return skin_cloud.fixed_mask(yuv, config.u_range, config.v_range)
-    return cv2.GaussianBlur(skin_cloud.probability(yuv, state.table), (3, 3), 0)
+        return skin_model.fixed_mask(yuv, config.u_range, config.v_range)
+    return cv2.GaussianBlur(skin_model.probability(yuv, state.table), (3, 3), 0)
 
 
 def _follow(
     state: SegmentState, likely: Array, grey: Array, hit: FaceBox | None
 ) -> tuple[SegmentState, _Parts, str]:
-    """Place head and hands; the last value says why there is none, or is empty."""
+    """Track head and hands; the string says why there is no head, or is empty."""
     grown = region_growing.grow(likely)
     nothing = _Parts(grown, np.zeros_like(grown))
     if cv2.countNonZero(grown) < 12:
@@ -215,7 +212,7 @@ def _follow(
         gone = replace(state, face=None, is_seen=False, hands={})
         return gone, nothing, "the head left the picture or is hidden"
     state = replace(state, face=face, is_seen=state.is_seen and state.face is not None)
-    rest = region_growing.without_head(grown, face)
+    rest = region_growing.exclude_head(grown, face)
     change = cv2.absdiff(grey, state.grey) if state.grey is not None else np.zeros_like(grey)
     found = blobs.regions(rest, change, face)
     state = replace(state, hands=follow_hands(state.hands, found, rest, face))
@@ -232,7 +229,7 @@ def _is_hand_at_face(state: SegmentState, face: FaceBox) -> bool:
 
 
 def _people(grown: Array, head: Array, rest: Array, state: SegmentState) -> Array:
-    """The grown regions that the head or a hand is part of."""
+    """The grown regions that contain the head or a hand."""
     labels = np.asarray(cv2.connectedComponents(grown, connectivity=4)[1], np.int32)
     keep = np.zeros(int(labels.max()) + 1, np.uint8)
     keep[labels[head > 0]] = 255
@@ -248,36 +245,3 @@ def _blobs(state: SegmentState, parts: _Parts, scale: float) -> tuple[Blob, ...]
     assert state.face is not None
     seen = tuple(as_blob(k, v, scale) for k, v in sorted(state.hands.items()))
     return (blobs.head_blob(parts.head, state.face, scale), *seen)
-
-
-def _median_uv(yuv: Array, head: Array) -> tuple[float, float] | None:
-    inside = yuv[head > 0]
-    if not len(inside):
-        return None
-    return float(np.median(inside[:, 1])), float(np.median(inside[:, 2]))
-
-
-def segment_still(
-    image: Array,
-    config: SegmentConfig,
-    profile: SkinProfile | None = None,
-    face: FaceBox | None = None,
-) -> SkinMask:
-    """Segment one (H, W, 3) uint8 RGB picture; slower and better than step().
-
-    face: the person to learn from; without it every face that is found is learned from.
-    """
-    yuv = cv2.cvtColor(image, cv2.COLOR_RGB2YUV)
-    faces = [face] if face else skin_still.find_faces(image, yuv)
-    if config.cloud == "fixed":
-        mask = skin_cloud.fixed_mask(yuv, config.u_range, config.v_range)
-    else:
-        mask = skin_still.still_mask(image, faces, profile)
-    if not cv2.countNonZero(mask):
-        return _lost(image, "no skin in the picture")
-    first = faces[0] if faces else blobs.head_by_shape(mask)
-    if first is None:
-        return SkinMask(mask, face=None)
-    head = cv2.bitwise_and(mask, blobs.head_ellipse(mask.shape[:2], first))
-    found = (blobs.head_blob(head, first, 1.0),)
-    return SkinMask(mask, found, _median_uv(yuv, head), face=faces[0] if faces else None)

@@ -1,9 +1,9 @@
-"""Head window -> which parts of the head look unlike they did a moment ago: hands, hair, cups.
+"""Appearance model of the head: head window -> cells that differ from the learned appearance.
 
-Background subtraction in the head's own frame: the window is levelled by the head box into a small
-picture, brightness and contrast are matched to a slowly learned mean, and cells that differ by
-several times their usual spread are strange. What is strange is not learned until it has stayed for
-seconds, unless nearly everything is while the features are followed well: the light has changed.
+Background subtraction in the head's own axes: the window is resampled upright by the head box,
+gain and offset are matched to a slowly learned mean, and cells that differ by several times their
+usual deviation are outliers: hands, hair, cups. Outliers are not learned until they have stayed for
+seconds, unless nearly all cells are outliers while the features track well: the light has changed.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from hybridanim.face.head_box import normalised
+from hybridanim.face.head_box import to_head_units
 from hybridanim.types import Array, HeadBox
 
 from .lucas_kanade import Window
 
 SIDE = 48  # cells along each side
-_HALF = 0.75  # the picture reaches this many head boxes to each side of the centre
+_HALF = 0.75  # half of the model's side, in head sizes
 _CELL = 2 * _HALF / SIDE
-_GAP = np.ones((7, 7), np.uint8)  # a palm before a cheek differs only at its edge
-_SEARCH = 72  # cells along each side when a head is looked for
-_RATE = 0.08
-_NOISE = 5.0  # grey levels that never count
-_TIMES = 2.6  # the usual spread
-_PATIENCE = 90  # steps after which what stays strange is taken for the head
+_GAP = np.ones((7, 7), np.uint8)  # closing: a palm before a cheek differs only at its edge
+_SEARCH = 72  # cells along each side of the search picture
+_RATE = 0.08  # least learning rate a frame
+_NOISE = 5.0  # grey levels added to every deviation
+_TIMES = 2.6  # an outlier differs by more than so many deviations
+_PATIENCE = 90  # frames after which a lasting outlier is learned
 _AXIS = (np.arange(SIDE, dtype=np.float32) + 0.5) * _CELL - _HALF
 _X, _Y = np.meshgrid(_AXIS, _AXIS)
 FACE = (_X / 0.58) ** 2 + ((_Y + 0.04) / 0.72) ** 2 < 1  # (SIDE, SIDE) bool
@@ -34,51 +34,51 @@ FACE = (_X / 0.58) ** 2 + ((_Y + 0.04) / 0.72) ** 2 < 1  # (SIDE, SIDE) bool
 
 @dataclass(frozen=True)
 class Appearance:
-    """How the head usually looks, and what is strange now."""
+    """Learned grey values of the upright head, and the outliers of the last frame."""
 
     mean: Array  # (SIDE, SIDE) float32 grey
-    spread: Array  # (SIDE, SIDE) float32, usual distance from it
-    strange: Array  # (SIDE, SIDE) bool
-    since: Array  # (SIDE, SIDE) int32, steps in a row
+    spread: Array  # (SIDE, SIDE) float32, mean absolute deviation from it
+    outlier: Array  # (SIDE, SIDE) bool
+    since: Array  # (SIDE, SIDE) int32, consecutive frames as an outlier
     steps: int = 0
 
 
 def update(
     memory: Appearance | None, small: Array, window: Window, head: HeadBox, *, is_clear: bool
 ) -> Appearance:
-    """Compare the window with what is remembered, then learn from it.
+    """Find the outliers of a window, then learn from the other cells.
 
-    is_clear: the features say that nothing hides the head; if nearly all of it is strange all the
-    same, its turn or the light has changed.
+    small: (h, w) uint8 window. is_clear: the features indicate that nothing covers the head; if
+    nearly all cells are outliers all the same, the head has turned or the light has changed.
     """
-    now = levelled(small, window, head)
+    now = cut_upright(small, window, head)
     if memory is None:
         none = np.zeros(now.shape, bool)
         return Appearance(now, np.full_like(now, 6.0), none, none.astype(np.int32))
     difference = np.abs(_matched(now, memory) - memory.mean)
     score = cv2.blur(difference, (3, 3)) / (memory.spread + _NOISE)
-    strange = cv2.morphologyEx((score > _TIMES).astype(np.uint8), cv2.MORPH_CLOSE, _GAP) > 0
-    strange &= memory.steps > 3  # the spread has to be learned first
-    if is_clear and strange[FACE].mean() > 0.5:
-        strange = np.zeros_like(strange)
-    since = np.where(strange, memory.since + 1, 0).astype(np.int32)
-    rate = np.where(strange & (since < _PATIENCE), 0.0, max(_RATE, 1 / (memory.steps + 2)))
+    outlier = cv2.morphologyEx((score > _TIMES).astype(np.uint8), cv2.MORPH_CLOSE, _GAP) > 0
+    outlier &= memory.steps > 3  # the spread has to be learned first
+    if is_clear and outlier[FACE].mean() > 0.5:
+        outlier = np.zeros_like(outlier)
+    since = np.where(outlier, memory.since + 1, 0).astype(np.int32)
+    rate = np.where(outlier & (since < _PATIENCE), 0.0, max(_RATE, 1 / (memory.steps + 2)))
     mean = memory.mean + rate * (now - memory.mean)
     spread = memory.spread + rate * (difference - memory.spread)
     return Appearance(
-        mean.astype(np.float32), spread.astype(np.float32), strange, since, memory.steps + 1
+        mean.astype(np.float32), spread.astype(np.float32), outlier, since, memory.steps + 1
     )
 
 
-def strange_share(memory: Appearance | None) -> float:
-    """Share of the face that looks strange and has not for so long that it must be the face."""
+def outlier_share(memory: Appearance | None) -> float:
+    """Share of the face's cells, 0 to 1, that are outliers and have not lasted for seconds."""
     if memory is None:
         return 0.0
-    return float((memory.strange & (memory.since < _PATIENCE))[FACE].mean())
+    return float((memory.outlier & (memory.since < _PATIENCE))[FACE].mean())
 
 
-def located(memory: Appearance, grey: Array, near: HeadBox) -> tuple[HeadBox, float]:
-    """The remembered head looked for around a rough box, at several sizes and leanings.
+def locate(memory: Appearance, grey: Array, near: HeadBox) -> tuple[HeadBox, float]:
+    """Search the learned head around a rough box by template matching, at several sizes and rolls.
 
     grey: (H, W) uint8, the whole picture. Returns the best box and its correlation, -1 to 1.
     """
@@ -103,7 +103,7 @@ def located(memory: Appearance, grey: Array, near: HeadBox) -> tuple[HeadBox, fl
 
 
 def _picture_from_cell(near: HeadBox, size: float, roll_deg: float) -> Array:
-    """2x3 that takes cells of the search square to picture pixels."""
+    """(2, 3) affine, pixels of the picture from cells of the search square."""
     angle = np.deg2rad(roll_deg)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     turn = _CELL * size * turn
@@ -111,8 +111,8 @@ def _picture_from_cell(near: HeadBox, size: float, roll_deg: float) -> Array:
     return np.column_stack([turn, np.array(near.center_xy_px) - turn @ (middle, middle)])
 
 
-def levelled(small: Array, window: Window, head: HeadBox) -> Array:
-    """(SIDE, SIDE) float32 grey of the upright head, from its (h, w) uint8 window."""
+def cut_upright(small: Array, window: Window, head: HeadBox) -> Array:
+    """(SIDE, SIDE) float32 grey values of the upright head, from its (h, w) uint8 window."""
     x, y = window.inside(np.array(head.center_xy_px))
     angle = np.deg2rad(head.roll_deg)
     step = _CELL * head.size_px * window.scale  # window pixels per cell
@@ -130,20 +130,20 @@ def levelled(small: Array, window: Window, head: HeadBox) -> Array:
     ).astype(np.float32)
 
 
-def is_strange(memory: Appearance | None, xy_px: Array, head: HeadBox) -> Array:
-    """(N,) bool: the cell that the point lies in is strange."""
+def is_outlier(memory: Appearance | None, xy_px: Array, head: HeadBox) -> Array:
+    """(N,) bool: the cell that the point lies in is an outlier."""
     if memory is None or not len(xy_px):
         return np.zeros(len(xy_px), bool)
-    cell = np.floor((normalised(xy_px, head) + _HALF) / _CELL).astype(int)
+    cell = np.floor((to_head_units(xy_px, head) + _HALF) / _CELL).astype(int)
     inside = ((cell >= 0) & (cell < SIDE)).all(1)
     x, y = np.clip(cell, 0, SIDE - 1).T
-    return inside & memory.strange[y, x]
+    return inside & memory.outlier[y, x]
 
 
 def _matched(now: Array, memory: Appearance) -> Array:
-    """``now`` with the gain and offset that bring most of the face to its usual look."""
+    """``now`` under the gain and offset that fit most of the face to the mean (robust)."""
     x, y = now[FACE][::3], memory.mean[FACE][::3]
-    weight = np.where(memory.strange[FACE][::3], 0.1, 1.0)
+    weight = np.where(memory.outlier[FACE][::3], 0.1, 1.0)
     gain, offset = 1.0, float(np.median(y - x))
     for _ in range(3):
         error = gain * x + offset - y

@@ -1,8 +1,8 @@
-"""Grey window, allowed pixels -> corners, spread over the head.
+"""Corner detection in a grey window, spread evenly over the allowed area.
 
 Three corner measures: Moravec 1977 (least change when a patch is shifted), Harris and Stephens 1988
 (determinant and trace of the gradient matrix), Shi and Tomasi 1994 (its smaller eigenvalue). The
-best of each cell come first, so that smooth cheeks get features too, not only eyes and mouth.
+strongest corner of each cell comes first, so that smooth cheeks get features as well as eyes.
 """
 
 from __future__ import annotations
@@ -16,12 +16,16 @@ from hybridanim.types import Array
 
 Corners = Literal["shi-tomasi", "harris", "moravec"]
 _BLOCK_PX = 5
-_LEAST = {"shi-tomasi": 6e-5, "harris": 1e-9, "moravec": 40.0}  # flat skin with sensor noise
-_SHIFTS = ((1, 0), (1, 1), (0, 1), (-1, 1))  # the other four directions repeat these nearly
+_LEAST = {
+    "shi-tomasi": 6e-5,
+    "harris": 1e-9,
+    "moravec": 40.0,
+}  # above flat, noisy skin
+_SHIFTS = ((1, 0), (1, 1), (0, 1), (-1, 1))  # the opposite directions give nearly the same
 
 
 def response(grey: Array, corners: Corners = "shi-tomasi") -> Array:
-    """(H, W) float32 strength of a corner at each pixel of an (H, W) uint8 picture."""
+    """(H, W) float32 corner response of an (H, W) uint8 picture."""
     if corners == "moravec":
         return moravec(grey)
     if corners == "harris":
@@ -54,10 +58,10 @@ def detect(
     spacing_px: float = 7.0,
     taken_xy: Array | None = None,
 ) -> Array:
-    """At most ``count`` corners (N, 2) float32 x, y in the window, strongest of their cells first.
+    """At most ``count`` corners, (N, 2) float32 x, y with sub-pixel precision, best of cells first.
 
-    allowed: (H, W) uint8, corners only where it is not 0. taken_xy: (M, 2) existing features, kept
-    ``spacing_px`` away from. Positions have sub-pixel precision.
+    allowed: (H, W) uint8, corners only where it is not 0. taken_xy: (M, 2) existing features; new
+    corners are at least ``spacing_px`` away from them.
     """
     strength = response(grey, corners)
     reach = max(1, round(spacing_px / 2))
@@ -72,7 +76,7 @@ def detect(
 
 
 def _free(allowed: Array, taken_xy: Array | None, spacing_px: float) -> Array:
-    """``allowed`` without the border and the surroundings of features that exist already."""
+    """``allowed`` without the border and without discs around existing features."""
     free = allowed.copy()
     edge = 4
     free[:edge] = free[-edge:] = 0
@@ -83,7 +87,7 @@ def _free(allowed: Array, taken_xy: Array | None, spacing_px: float) -> Array:
 
 
 def _spread(x: Array, y: Array, strength: Array, cell_px: float) -> Array:
-    """Order of candidates: every cell's best one, then every cell's second, and so on."""
+    """Order of candidates: the strongest of each cell, then the second of each, and so on."""
     by_strength = np.argsort(-strength, kind="stable")
     cell = (y // cell_px).astype(np.int64) * 4096 + (x // cell_px).astype(np.int64)
     grouped = by_strength[np.argsort(cell[by_strength], kind="stable")]
@@ -94,7 +98,7 @@ def _spread(x: Array, y: Array, strength: Array, cell_px: float) -> Array:
 
 
 def _subpixel(strength: Array, x: Array, y: Array) -> Array:
-    """Top of the parabola through each peak and its neighbours, per axis."""
+    """(N, 2) float32 maxima of the parabolas through each peak and its neighbours, per axis."""
     centre = strength[y, x]
     shifts = []
     for before, after in (

@@ -1,10 +1,11 @@
-"""Stage 2 by detector and optical flow: Frame -> Tracks with keypoints, cheaply and steadily.
+"""Hybrid tracker (stage 2): Frame -> Tracks with keypoints, by detector and optical flow.
 
-step(state, ...) -> (state, tracks). The detector looks at every n-th frame, and at once when flow
-loses its rows or a lid or lip no longer looks as it did; in between, corners carry the positions
-and Jacobians. What an anchor says beyond what was carried is a debt that is paid over the next
-frames, at once where it is more than the detector's noise: a complementary filter, flow for what is
-fast and the detector for what is slow, so that nothing drifts and no anchor makes a step.
+step(state, ...) -> (state, tracks). The detector runs every n-th frame, and at once when too few
+points survive or a patch of a lid or lip has changed; in between, optical flow propagates the
+positions and Jacobians. The difference of a detection from the propagated keypoints (the residual)
+is blended in over the next frames, at once where it exceeds the detector's noise. This is a
+complementary filter, flow for high and the detector for low frequencies: the result neither drifts
+nor jumps at detections.
 """
 
 from __future__ import annotations
@@ -16,40 +17,41 @@ import cv2
 import numpy as np
 
 from hybridanim.config import TrackConfig
+from hybridanim.face import head_box
+from hybridanim.fitting import fit_robust_affine
 from hybridanim.profiles import CameraProfile
 from hybridanim.types import Array, Crop, Frame, HeadBox, SkinMask, Tracks
 
-from . import detection, learned, registration
-from . import keypoint_flow as footing
+from . import detection, keypoint_flow, learned
 from .base import TrackerParts
-from .detection import LEAST_CONFIDENCE, Detector, Points, Sight
-from .keypoint_flow import Footing
+from .detection import LEAST_CONFIDENCE, Detection, Detector, KeypointsPx
+from .keypoint_flow import FlowState
 from .learned import LearnedState
 
 __all__ = ["HybridState", "HybridTracker", "initial_state", "step"]
 
-_PAID, _PAID_SMALL = 0.35, 0.65  # share of a small debt paid in each frame; by lids and lips
-_NOISE_HEADS = 0.006  # a debt of this is noise, ...
-_SURE_HEADS = 0.02  # ... of this, motion that flow did not see: paid at once
-_CHANGED = 0.15  # unlikeness of a watched patch that calls the detector
-_JUMP_HEADS = 0.15  # an anchor this far from what was carried is another head, or another shot
-_BOXES = 2.3  # side of a whole window, in the boxes that flow works with
-_BLIND_TRUST = 0.9  # what is left of the confidence after a frame without a face
-_BLIND_FRAMES = 10  # so long flow may go on while the detector sees no face
+_GAIN, _GAIN_SMALL = 0.35, 0.65  # share of the residual added per frame; for lids and lips
+_NOISE_HEADS = 0.006  # residual up to which it is the detector's noise, in head sizes
+_MOTION_HEADS = 0.02  # residual from which on it is motion missed by the flow: added at once
+_MOST_DISSIMILAR = 0.15  # patch dissimilarity above which the detector runs
+_JUMP_HEADS = 0.15  # median residual above which it is another head or another shot
+_BOXES = 2.3  # side of a detector window in sides of the box that the flow window is made from
+_MISS_DECAY = 0.9  # factor of the confidence for each detector run without a face
+_MOST_MISSES = 10  # detector runs without a face, after which the head is lost
 
 
 @dataclass(frozen=True)
 class HybridState:
-    """What is remembered between frames; places are pixels of the last frame."""
+    """State between frames; positions are pixels of the last frame."""
 
     base: LearnedState = field(default_factory=LearnedState)
-    footing: Footing | None = None
-    points: Points | None = None  # as given out
-    seen: Sight | None = None  # by the detector, when it last looked
-    debt: Array | None = None  # (K, 6) what they lack in position and Jacobian, pixels
+    flow: FlowState | None = None
+    points: KeypointsPx | None = None  # of the last output
+    detected: Detection | None = None  # the last one
+    residual: Array | None = None  # (K, 6) not yet blended in: position, Jacobian; pixels
     shift_px: Array = field(default_factory=lambda: np.zeros(2))  # of the last frame
-    since: int = 0  # frames since the detector looked
-    blind: int = 0  # frames since it last saw a face
+    since: int = 0  # frames since the last detection
+    misses: int = 0  # detector runs in a row without a face
 
 
 def initial_state() -> HybridState:
@@ -64,126 +66,128 @@ def step(
     config: TrackConfig,
     camera: CameraProfile | None = None,
 ) -> tuple[HybridState, Tracks]:
-    """Find or carry the keypoints of the next frame of a video.
+    """Track the keypoints into the next frame of a video.
 
-    detector: see tracks/detection.py. camera: intrinsics for the rotation; a guess without.
-    When nothing is seen ``Tracks.lost`` says why, and there are no keypoints.
+    detector: see ``detection.Detector``. camera: intrinsics for the rotation, guessed without it.
+    When no head is found, ``Tracks.lost`` says why and there are no keypoints.
     """
     grey = cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY)
-    state, carried = _carried(state, grey)
-    is_due = carried is None or state.since + 1 >= config.anchor_every
-    if not is_due and carried is not None:
-        is_due = _has_changed(state, carried)
-    seen = _look(state, frame.image, carried, detector) if is_due else None
-    if seen is None and (carried is None or (is_due and state.blind >= _BLIND_FRAMES)):
-        base, tracks = learned.lose(state.base)
-        return HybridState(base, state.footing), tracks
-    if seen is not None:
-        state, points = _anchored(state, carried, seen, grey)
+    state, propagated = _propagate(state, grey)
+    is_due = propagated is None or state.since + 1 >= config.anchor_every
+    if not is_due and propagated is not None:
+        is_due = _has_changed(state, propagated)
+    detected = _detect(state, frame.image, propagated, detector) if is_due else None
+    if detected is None and (propagated is None or (is_due and state.misses >= _MOST_MISSES)):
+        base, tracks = learned.lose_head(state.base)
+        return HybridState(base, state.flow), tracks
+    if detected is not None:
+        state, points = _correct(state, propagated, detected, grey)
     else:
-        assert carried is not None
-        points, blind = carried, state.blind + 1 if is_due else state.blind
-        state = replace(state, since=state.since + 1, blind=blind)
-    state, points = _paid(state, points)
-    return _given_out(state, frame, points, camera)
+        assert propagated is not None
+        points, misses = propagated, state.misses + 1 if is_due else state.misses
+        state = replace(state, since=state.since + 1, misses=misses)
+    state, points = _blend_residual(state, points)
+    return _build_output(state, frame, points, camera)
 
 
-def _carried(state: HybridState, grey: Array) -> tuple[HybridState, Points | None]:
-    """The last frame's keypoints carried into this one by flow, if they can be."""
-    last = state.footing
+def _propagate(state: HybridState, grey: Array) -> tuple[HybridState, KeypointsPx | None]:
+    """Propagate the last frame's keypoints by optical flow; None when that fails."""
+    last = state.flow
     if last is None or state.points is None or last.picture.shape != grey.shape:
         return state, None
-    now, points = footing.carry(last, grey, state.points, state.shift_px)
-    return replace(state, footing=now), points
+    now, points = keypoint_flow.propagate(last, grey, state.points, state.shift_px)
+    return replace(state, flow=now), points
 
 
-def _has_changed(state: HybridState, carried: Points) -> bool:
-    """Whether a watched patch shows something else than when it was anchored."""
-    now = state.footing
-    if now is None or now.looks is None:
+def _has_changed(state: HybridState, propagated: KeypointsPx) -> bool:
+    """Whether a patch of a small keypoint differs from that at the last detection."""
+    now = state.flow
+    if now is None or now.patches is None:
         return True
-    apart = footing.unlikeness(now.looks, footing.look(now, carried))
-    return bool(apart.max() > _CHANGED)
+    apart = keypoint_flow.patch_dissimilarity(
+        now.patches, keypoint_flow.sample_patches(now, propagated)
+    )
+    return bool(apart.max() > _MOST_DISSIMILAR)
 
 
 def _window(base: LearnedState) -> Crop:
-    """Where the detector looks next: for heads, the window that the last frame's head calls for."""
+    """The detector's next window; for heads, it follows the head of the last frame."""
     assert base.window is not None
     return base.window if base.head is None else detection.next_window(base.window, base.head)
 
 
-def _look(
-    state: HybridState, image: Array, carried: Points | None, detector: Detector
-) -> Sight | None:
-    """What the detector sees where the head was, or anywhere when flow has nothing either."""
-    if carried is None or detector.window != "head":
-        return learned.next_sight(state.base, image, detector)
-    seen = detection.look(image, _window(state.base), detector)
-    is_face = seen.head is not None and seen.confidence > LEAST_CONFIDENCE
-    return seen if is_face else None
+def _detect(
+    state: HybridState, image: Array, propagated: KeypointsPx | None, detector: Detector
+) -> Detection | None:
+    """Detect near the last head, or anywhere when the flow failed too; None without a face."""
+    if propagated is None or detector.window != "head":
+        return learned.detect_next(state.base, image, detector)
+    detected = detection.detect(image, _window(state.base), detector)
+    is_face = detected.head is not None and detected.confidence > LEAST_CONFIDENCE
+    return detected if is_face else None
 
 
-def _anchored(
-    state: HybridState, carried: Points | None, seen: Sight, grey: Array
-) -> tuple[HybridState, Points]:
-    """Take in what the detector saw: as a debt, or whole where nothing was carried there."""
-    state = replace(state, seen=seen, since=0, blind=0)
-    last = state.footing
-    box = seen.head or _box_of(seen.window)
-    if carried is not None and last is not None:
-        apart = seen.points.xy_px - carried.xy_px
+def _correct(
+    state: HybridState, propagated: KeypointsPx | None, detected: Detection, grey: Array
+) -> tuple[HybridState, KeypointsPx]:
+    """Store the detection's residual; restart from the detection where the flow has failed."""
+    state = replace(state, detected=detected, since=0, misses=0)
+    last = state.flow
+    box = detected.head or _box_of(detected.window)
+    if propagated is not None and last is not None:
+        apart = detected.points.xy_px - propagated.xy_px
         if np.median(np.hypot(*apart.T)) < _JUMP_HEADS * box.size_px:
-            turn = seen.points.linear_px - carried.linear_px
-            debt = np.concatenate([apart, turn.reshape(-1, 4)], 1)
-            points = replace(carried, confidence=seen.points.confidence)
-            return replace(state, debt=debt), points
-    fresh = footing.start(grey, box, last)
-    state = replace(state, footing=fresh, debt=None, shift_px=np.zeros(2))
-    return state, seen.points
+            turn = detected.points.linear_px - propagated.linear_px
+            residual = np.concatenate([apart, turn.reshape(-1, 4)], 1)
+            points = replace(propagated, confidence=detected.points.confidence)
+            return replace(state, residual=residual), points
+    fresh = keypoint_flow.start(grey, box, last)
+    state = replace(state, flow=fresh, residual=None, shift_px=np.zeros(2))
+    return state, detected.points
 
 
-def _paid(state: HybridState, points: Points) -> tuple[HybridState, Points]:
-    """Pay a share of the debt: little of what may be noise, all of what cannot be."""
-    if state.debt is None or state.footing is None:
+def _blend_residual(state: HybridState, points: KeypointsPx) -> tuple[HybridState, KeypointsPx]:
+    """Add a share of the residual, which grows from the gain to 1 as it exceeds the noise."""
+    if state.residual is None or state.flow is None:
         return state, points
-    owed = np.hypot(*state.debt[:, :2].T) / state.footing.box.size_px
-    excess = np.clip((owed - _NOISE_HEADS) / (_SURE_HEADS - _NOISE_HEADS), 0, 1)
-    least = np.where(footing.watched(len(owed)), _PAID_SMALL, _PAID)
-    share = (least + (1 - least) * excess)[:, None]
-    part = share * state.debt
-    paid = replace(
+    length = np.hypot(*state.residual[:, :2].T) / state.flow.box.size_px
+    excess = np.clip((length - _NOISE_HEADS) / (_MOTION_HEADS - _NOISE_HEADS), 0, 1)
+    gain = np.where(keypoint_flow.watched(len(length)), _GAIN_SMALL, _GAIN)
+    share = (gain + (1 - gain) * excess)[:, None]
+    part = share * state.residual
+    corrected = replace(
         points,
         xy_px=points.xy_px + part[:, :2],
         linear_px=points.linear_px + part[:, 2:].reshape(-1, 2, 2),
     )
-    return replace(state, debt=state.debt - part), paid
+    return replace(state, residual=state.residual - part), corrected
 
 
-def _given_out(
-    state: HybridState, frame: Frame, points: Points, camera: CameraProfile | None
+def _build_output(
+    state: HybridState, frame: Frame, points: KeypointsPx, camera: CameraProfile | None
 ) -> tuple[HybridState, Tracks]:
-    """Remember this frame and say what it shows."""
-    now, last, seen = state.footing, state.points, state.seen
-    assert now is not None and seen is not None
-    window = seen.window if state.since == 0 else _window(state.base)
-    head = None if seen.head is None else detection.head_of_places(points.xy_px)
-    confidence = seen.confidence * _BLIND_TRUST**state.blind
-    sight = Sight(points, window, confidence, head)
-    base, is_new = learned.hold(
-        state.base, frame, sight, points, camera, is_turned=state.since == 0
+    """The state after this frame, and its tracks."""
+    now, last, detected = state.flow, state.points, state.detected
+    assert now is not None and detected is not None
+    window = detected.window if state.since == 0 else _window(state.base)
+    head = None if detected.head is None else head_box.from_anchors(points.xy_px)
+    confidence = detected.confidence * _MISS_DECAY**state.misses
+    current = Detection(points, window, confidence, head)
+    base, is_new = learned.update(
+        state.base, frame, current, points, camera, solve_pose=state.since == 0
     )
     box = head or _box_of(window)
     now = replace(now, box=box)
     if state.since == 0:
-        now = replace(now, looks=footing.look(now, points))
+        now = replace(now, patches=keypoint_flow.sample_patches(now, points))
         assert base.reference_xy_px is not None
-        back, _ = registration.fit_affine(
+        back, _ = fit_robust_affine(
             points.xy_px, base.reference_xy_px, np.ones(len(points.xy_px)), 0.03 * box.size_px
         )
-        now = footing.completed(now, points, back)
+        now = keypoint_flow.add_corners(now, points, back)
     shift = np.zeros(2) if last is None or is_new else (points.xy_px - last.xy_px).mean(0)
-    state = replace(state, base=base, footing=now, points=points, shift_px=shift)
-    tracks = learned.tracks_of(base, points, window, confidence, is_new=is_new)
+    state = replace(state, base=base, flow=now, points=points, shift_px=shift)
+    tracks = learned.build_tracks(base, points, window, confidence, is_new=is_new)
     tracks = replace(
         tracks,
         xy_px=now.xy_px,
@@ -198,14 +202,14 @@ def _given_out(
 
 
 def _box_of(window: Crop) -> HeadBox:
-    """A box that flow takes for the head: its window is then about this square."""
+    """The box whose flow window is about this square."""
     middle = window.side_px / 2 - 0.5
     return HeadBox((window.x_px + middle, window.y_px + middle), window.side_px / _BOXES)
 
 
 @dataclass(frozen=True)
 class HybridTracker:
-    """``base.Tracker`` by the detector's keypoints now and then, carried by optical flow."""
+    """``base.Tracker`` by detected keypoints every n-th frame, and optical flow in between."""
 
     uses_skin: ClassVar[bool] = False
     uses_detector: ClassVar[bool] = True

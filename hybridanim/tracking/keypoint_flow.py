@@ -1,9 +1,9 @@
-"""Keypoints with local affines, two pictures -> the same keypoints one picture later, by flow.
+"""Optical flow of keypoints with local affines: keypoints and two pictures -> moved keypoints.
 
-Corners round the keypoints, and the small keypoints themselves, are followed there and back
-(tracks/flow.py); a robust affine fitted near each keypoint moves its place and turns its Jacobian.
-A patch of what each keypoint looked like when it was last anchored tells whether that still holds:
-lids and lips change in ways that flow cannot follow, and their patches say so.
+Corners around the keypoints, and the small keypoints themselves, are tracked forward and backward
+(lucas_kanade.py); a robust affine fitted near each keypoint moves its position and its Jacobian.
+A patch of each small keypoint, sampled at the last detection, is compared with its present one:
+lids and lips change in ways that flow cannot follow, which lowers the correlation.
 """
 
 from __future__ import annotations
@@ -18,64 +18,63 @@ from hybridanim.face.anchors import ANCHORS, EXACT, FIT_BOX
 from hybridanim.fitting import fit_global_affine, fit_local_affines
 from hybridanim.types import Array, HeadBox
 
-from . import corners as features
-from . import lucas_kanade
-from .detection import Points
+from . import corners, lucas_kanade
+from .detection import KeypointsPx
 from .lucas_kanade import Window
 
-FEW = 8  # fewer rows than this carry nothing
+FEW = 8  # least tracked points for a fit
 _CORNERS = 80
 _WINDOW_PX, _LEVELS = 9, 2
-_RETURN_PX = 0.8  # a corner that does not come back to within this is dropped
-_OWN_WEIGHT = 0.5  # a keypoint's own flow against a corner's
+_RETURN_PX = 0.8  # largest forward-backward error of a corner
+_OWN_WEIGHT = 0.5  # weight of a keypoint's own flow; a corner's is 1
 _RESIDUAL_HEADS = 0.01
-_FIT_OBJECT = 0.12  # one sigma of a fit for keypoints without a reach of their own, in boxes
-_PATCH = 9  # cells of a patch's side
+_FIT_OBJECT = 0.12  # sigma of the local fit of keypoints that are no anchors, in box sides
+_PATCH = 9  # samples along a patch's side
 _PATCH_BOX = 0.11  # its side, in units of the canonical face
-_LEAST_CONTRAST = 3.0  # grey levels; below it a patch says nothing
+_LEAST_CONTRAST = 3.0  # grey levels of noise assumed in every patch
 
 _AXIS = (np.arange(_PATCH) / (_PATCH - 1) - 0.5) * _PATCH_BOX
 _CELLS = np.stack(np.meshgrid(_AXIS, _AXIS), -1).reshape(-1, 2)
 
 
 @dataclass(frozen=True)
-class Footing:
-    """The last picture round the head and the corners in it; places are pixels of the picture."""
+class FlowState:
+    """The last picture and the corners in it; positions are pixels of the whole picture."""
 
-    picture: Array  # (H, W) uint8, all of it
+    picture: Array  # (H, W) uint8, the whole one
     grey: Array  # (h, w) uint8, the window cut out
     window: Window
-    box: HeadBox  # what the window lies round
+    box: HeadBox  # of the head, in the middle of the window
     xy_px: Array = field(default_factory=lambda: np.zeros((0, 2), np.float32))
     reference_xy_px: Array = field(default_factory=lambda: np.zeros((0, 2), np.float32))
     ids: Array = field(default_factory=lambda: np.zeros(0, np.int64))
     age: Array = field(default_factory=lambda: np.zeros(0, np.int64))
     next_id: int = 0
-    looks: Array | None = None  # (W, P) float32 patches of the watched keypoints when last anchored
+    patches: Array | None = None  # (W, P) float32, of the small keypoints at the last detection
     dropped: int = 0
     new: int = 0
 
 
-def start(grey: Array, box: HeadBox, last: Footing | None) -> Footing:
-    """A footing without corners; those of ``last`` are forgotten, their numbers are not."""
+def start(grey: Array, box: HeadBox, last: FlowState | None) -> FlowState:
+    """A state without corners; new ids continue after those of ``last``."""
     window = lucas_kanade.window_at(box, grey)
     number = last.next_id if last is not None else 0
     lost = len(last.ids) if last is not None else 0
-    return Footing(grey, window.cut(grey), window, box, next_id=number, dropped=lost)
+    return FlowState(grey, window.cut(grey), window, box, next_id=number, dropped=lost)
 
 
-def carry(
-    last: Footing, grey: Array, points: Points, shift_px: Array
-) -> tuple[Footing, Points | None]:
-    """Follow corners and keypoints into the next picture; None when too few are found.
+def propagate(
+    last: FlowState, grey: Array, points: KeypointsPx, shift_px: Array
+) -> tuple[FlowState, KeypointsPx | None]:
+    """Track corners and keypoints into the next picture; None when fewer than FEW are found.
 
-    grey: (H, W) uint8, the whole picture. shift_px: (2,) how far the head is expected to move.
+    grey: (H, W) uint8, the whole picture. shift_px: (2,) expected displacement of the head.
     """
     x, y = np.add(last.box.center_xy_px, shift_px)
     box = replace(last.box, center_xy_px=(float(x), float(y)))
     window = lucas_kanade.window_at(box, grey, last.window)
     small = window.cut(grey)
-    if small.shape != last.grey.shape or window.scale != last.window.scale:  # another size of head
+    if small.shape != last.grey.shape or window.scale != last.window.scale:  # another head size
         last = replace(last, grey=window.cut(last.picture), window=window)
     own = np.flatnonzero(watched(len(points.xy_px)))
     before = np.concatenate([last.xy_px, points.xy_px[own]]).astype(np.float32)
@@ -85,11 +84,11 @@ def carry(
     )  # fmt: skip
     after, kept = window.outside(there), error < _RETURN_PX
     count = len(last.ids)
-    corners = kept[:count]
+    is_kept = kept[:count]
     now = replace(
-        last, picture=grey, grey=small, window=window, box=box, xy_px=after[:count][corners],
-        reference_xy_px=last.reference_xy_px[corners], ids=last.ids[corners],
-        age=last.age[corners] + 1, dropped=int((~corners).sum()), new=0,
+        last, picture=grey, grey=small, window=window, box=box, xy_px=after[:count][is_kept],
+        reference_xy_px=last.reference_xy_px[is_kept], ids=last.ids[is_kept],
+        age=last.age[is_kept] + 1, dropped=int((~is_kept).sum()), new=0,
     )  # fmt: skip
     if kept.sum() < FEW:
         return now, None
@@ -97,7 +96,9 @@ def carry(
     return now, _moved(points, before[kept], after[kept], weight[kept], box.size_px)
 
 
-def _moved(points: Points, before: Array, after: Array, weight: Array, size_px: float) -> Points:
+def _moved(
+    points: KeypointsPx, before: Array, after: Array, weight: Array, size_px: float
+) -> KeypointsPx:
     """The keypoints under the local affines of rows (N, 2) -> (N, 2)."""
     residual_px = max(0.5, _RESIDUAL_HEADS * size_px)
     whole = fit_global_affine(before, after, weight, 2 * residual_px)
@@ -110,15 +111,15 @@ def _moved(points: Points, before: Array, after: Array, weight: Array, size_px: 
         prior=whole,
         residual_px=residual_px,
     )
-    return Points(
+    return KeypointsPx(
         xy.astype(np.float64), linear.astype(np.float64) @ points.linear_px, points.confidence
     )
 
 
-def completed(now: Footing, points: Points, to_reference: Array) -> Footing:
-    """New corners where there are too few.
+def add_corners(now: FlowState, points: KeypointsPx, to_reference: Array) -> FlowState:
+    """Detect new corners when there are too few.
 
-    to_reference: (2, 3) affine from this picture to the reference frame, to register them.
+    to_reference: (2, 3) affine from this picture to the reference frame, which places them there.
     """
     wanted = _CORNERS - len(now.ids)
     if wanted < 0.2 * _CORNERS:
@@ -126,7 +127,7 @@ def completed(now: Footing, points: Points, to_reference: Array) -> Footing:
     allowed = _allowed(now, points)
     spacing = max(4.0, 0.045 * now.box.size_px * now.window.scale)
     taken = now.window.inside(now.xy_px)
-    found = features.detect(now.grey, allowed, wanted, spacing_px=spacing, taken_xy=taken)
+    found = corners.detect(now.grey, allowed, wanted, spacing_px=spacing, taken_xy=taken)
     xy = now.window.outside(found)
     number = np.arange(now.next_id, now.next_id + len(xy), dtype=np.int64)
     reference = geometry.apply_affine(to_reference, xy).astype(np.float32)
@@ -141,8 +142,8 @@ def completed(now: Footing, points: Points, to_reference: Array) -> Footing:
     )
 
 
-def _allowed(now: Footing, points: Points) -> Array:
-    """(h, w) uint8: where corners may lie, round the keypoints that they are to carry."""
+def _allowed(now: FlowState, points: KeypointsPx) -> Array:
+    """(h, w) uint8 mask of the window: around the keypoints, or on the face if they are anchors."""
     out = np.zeros(now.grey.shape, np.uint8)
     if len(points.xy_px) != len(ANCHORS):
         reach = round(2 * _FIT_OBJECT * now.box.size_px * now.window.scale)
@@ -156,8 +157,8 @@ def _allowed(now: Footing, points: Points) -> Array:
     return out
 
 
-def look(now: Footing, points: Points) -> Array:
-    """(W, P) float32: a patch at each watched keypoint, turned and stretched by its Jacobian."""
+def sample_patches(now: FlowState, points: KeypointsPx) -> Array:
+    """(W, P) float32: a grey patch at each small keypoint, in the axes of its Jacobian."""
     rows = np.flatnonzero(watched(len(points.xy_px)))
     places = points.xy_px[rows, None] + _CELLS @ points.linear_px[rows].transpose(0, 2, 1)
     x, y = now.window.inside(places).transpose(2, 0, 1)
@@ -167,8 +168,8 @@ def look(now: Footing, points: Points) -> Array:
     ).astype(np.float32)  # fmt: skip
 
 
-def unlikeness(before: Array, now: Array) -> Array:
-    """(W,) 0 = a patch looks as before, whatever the light; 1 = nothing is left of it."""
+def patch_dissimilarity(before: Array, now: Array) -> Array:
+    """(W,) float32, 1 - NCC of (W, P) patches: 0 = equal up to gain and offset, 1 = unrelated."""
     x, y = before - before.mean(1, keepdims=True), now - now.mean(1, keepdims=True)
     xx, yy, xy = (np.einsum("wp,wp->w", a, b) / a.shape[1] for a, b in ((x, x), (y, y), (x, y)))
     floor = _LEAST_CONTRAST**2
@@ -176,10 +177,10 @@ def unlikeness(before: Array, now: Array) -> Array:
 
 
 def watched(count: int) -> Array:
-    """(K,) bool: the small keypoints, followed and looked at themselves: lids, lips, or all."""
+    """(K,) bool: small keypoints, which are tracked themselves: lids and lips, all of an object."""
     return EXACT > 0 if count == len(ANCHORS) else np.ones(count, bool)
 
 
 def _reach(count: int) -> Array:
-    """(K,) one sigma of the local fits, in boxes."""
+    """(K,) sigma of the local fits, in box sides."""
     return FIT_BOX if count == len(ANCHORS) else np.full(count, _FIT_OBJECT, np.float32)

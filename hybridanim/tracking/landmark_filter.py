@@ -1,8 +1,8 @@
-"""Landmarks fitted on each picture + feature motion -> landmarks that neither shake nor drift.
+"""Complementary filter of landmarks: per-frame fits + optical flow -> neither jitter nor drift.
 
-A fit on one picture is free of drift but shakes by about a hundredth of the face; optical flow is
-steady but drifts. The flow predicts, the fit corrects with a small gain, and with a large one where
-a whole neighbourhood disagrees by more than the fit's usual noise (a mouth that opens fast).
+A fit to one picture does not drift but jitters by about a hundredth of the face; optical flow is
+smooth but drifts. The flow predicts, the fit corrects with a small gain, and with a large one where
+a whole neighbourhood differs by more than the fit's noise (a mouth that opens fast).
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from hybridanim.types import Array, FaceBox, HeadBox
 
 from .registration import squared_distances
 
-LEAST_CONFIDENCE = 0.5
-_NOISE_HEADS = 0.012  # what a fit shakes by, in head sizes
-_GAIN = 0.3
-_CALM = 0.5
-_NEIGHBOURHOOD = 0.05  # head sizes; disagreement is averaged over it
+LEAST_CONFIDENCE = 0.5  # of a fit that is on a face
+_NOISE_HEADS = 0.012  # jitter of a fit, in head sizes
+_GAIN = 0.3  # least share of the difference that is corrected
+_CALM = 0.5  # largest excess over the noise of a small correction
+_NEIGHBOURHOOD = 0.05  # sigma of the average of the differences, in head sizes
 
 
 class Fitted(Protocol):
-    """Landmarks of one picture, see alignment.Landmarks."""
+    """Landmarks of one picture, see ``aligner.Landmarks``."""
 
     @property
     def xy_px(self) -> Array: ...  # noqa: D102
@@ -35,7 +35,7 @@ class Fitted(Protocol):
 
 
 class Fitter(Protocol):
-    """What fits landmarks, see alignment.Aligner."""
+    """Fits landmarks, see ``aligner.Aligner``."""
 
     def fit(self, grey: Array, face: FaceBox) -> Fitted: ...  # noqa: D102
 
@@ -44,15 +44,15 @@ class Fitter(Protocol):
 
 @dataclass(frozen=True)
 class FaceLandmarks:
-    """(L, 2) float32 picture points and how sure they are, in [0, 1]."""
+    """(L, 2) float32 points, pixels of the picture, and their confidence in [0, 1]."""
 
     xy_px: Array
     confidence: float
-    pending: Array | None = None  # (L, 2) float32 correction that is due in the next frame
+    pending: Array | None = None  # (L, 2) float32 correction to add in the next frame
 
 
 def start(fitter: Fitter, grey: Array, head: HeadBox) -> FaceLandmarks | None:
-    """Landmarks in a head box, or None when they are not on a face."""
+    """Fit landmarks in a head box; None when their confidence is too low."""
     x, y = head.center_xy_px
     size = head.size_px
     found = fitter.fit(grey, FaceBox(x - size / 2, y - size / 2, size, size))
@@ -61,11 +61,12 @@ def start(fitter: Fitter, grey: Array, head: HeadBox) -> FaceLandmarks | None:
     return FaceLandmarks(np.asarray(found.xy_px, np.float32), float(found.confidence))
 
 
-def predicted(before: Array, own: Array, error: Array, motion: Callable[[Array], Array]) -> Array:
-    """(L, 2) where flow says the landmarks are.
+def predict(before: Array, own: Array, error: Array, motion: Callable[[Array], Array]) -> Array:
+    """(L, 2) float32 landmarks predicted by optical flow.
 
-    before: last positions. own, error: each landmark's own flow, see carry.carry. motion: the map
-    of the features from the last picture to this one, which fills in where the own flow failed.
+    before: last positions. own, error: each landmark's own flow and its error, see
+    ``features.follow``. motion: map of the features from the last picture to this one, used where
+    the landmark's own flow is unreliable.
     """
     around = motion(before)
     trust = np.isfinite(error) * np.exp(-np.where(np.isfinite(error), error, 0.0))
@@ -73,9 +74,10 @@ def predicted(before: Array, own: Array, error: Array, motion: Callable[[Array],
 
 
 def correction(expected: Array, fitted: Array, size_px: float) -> tuple[Array, bool]:
-    """(L, 2) to add to the expected positions, and whether all is calm; size_px: the head's side.
+    """(L, 2) float32 correction of the expected positions, and whether it is small everywhere.
 
-    Calm: no neighbourhood disagrees by more than the fit's noise, so the next fit can wait a frame.
+    Small: no neighbourhood differs by more than the fit's noise, so the next fit can be skipped.
+    size_px: side of the head box.
     """
     apart = fitted - expected
     reach2 = 2 * (_NEIGHBOURHOOD * size_px) ** 2

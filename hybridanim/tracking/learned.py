@@ -1,9 +1,9 @@
-"""Stage 2 by a learned detector: Frame -> Tracks with keypoints, every frame on its own.
+"""Learned tracker (stage 2): Frame -> Tracks with keypoints, each frame on its own.
 
-step(state, ...) -> (state, tracks). The cascade finds the head; from then on the detector looks at
-a square round where the head was last, and its keypoints say where the head is now and how it is
-turned. What is no face any more is looked for again. A detector that was trained on whole frames
-(objects) looks at the middle square, always. Siarohin et al. 2019 for keypoints and Jacobians.
+step(state, ...) -> (state, tracks). The face cascade finds the head; afterwards the detector runs
+in a square around the last head box, and its keypoints give the head box and the rotation. A head
+that is lost is searched again. A detector trained on whole frames (objects) always runs in the
+middle square. Siarohin et al. 2019 for keypoints and Jacobians.
 """
 
 from __future__ import annotations
@@ -14,33 +14,33 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from hybridanim.config import TrackConfig
-from hybridanim.face import head_pose as pose
+from hybridanim.face import head_pose
 from hybridanim.face.head_pose import Pose
 from hybridanim.profiles import CameraProfile
 from hybridanim.types import Array, Crop, Frame, HeadBox, SkinMask, Tracks
 
 from . import detection
 from .base import TrackerParts
-from .detection import LEAST_CONFIDENCE, Detector, Points, Sight
+from .detection import LEAST_CONFIDENCE, Detection, Detector, KeypointsPx
 
 __all__ = ["LearnedState", "LearnedTracker", "initial_state", "step"]
 
-SEARCH_FRAMES = 5  # the whole picture is searched for a face so often while there is no head
-_PATIENCE_FRAMES = 15  # so long the place where the head was lost is looked at as well
+SEARCH_FRAMES = 5  # interval of face searches in the whole picture while there is no head
+_PATIENCE_FRAMES = 15  # so long the detector also runs where the head was lost
 NO_FACE = "no face in the picture"
 HIDDEN = "the face is hidden or turned away"
 
 
 @dataclass(frozen=True)
 class LearnedState:
-    """What is remembered between frames; places are pixels of the last frame."""
+    """State between frames; positions are pixels of the last frame."""
 
-    window: Crop | None = None  # where the detector looks; None = nothing to go by
-    head: HeadBox | None = None  # the last one seen
+    window: Crop | None = None  # of the detector; None = unknown
+    head: HeadBox | None = None  # the last one detected
     pose: Pose = field(default_factory=Pose)
     reference_xy_px: Array | None = None  # (K, 2) keypoints of the first frame with a head
-    steps: int = 0  # frames in a row in which keypoints were seen
-    lost_steps: int = 0  # frames in a row in which they were not
+    steps: int = 0  # consecutive frames with keypoints
+    lost_steps: int = 0  # consecutive frames without
 
 
 def initial_state() -> LearnedState:
@@ -53,23 +53,23 @@ def step(
 ) -> tuple[LearnedState, Tracks]:
     """Find the keypoints of the next frame of a video.
 
-    detector: see tracks/detection.py. camera: intrinsics for the rotation; a guess without.
-    When nothing is seen ``Tracks.lost`` says why, and there are no keypoints.
+    detector: see ``detection.Detector``. camera: intrinsics for the rotation, guessed without it.
+    When no head is found, ``Tracks.lost`` says why and there are no keypoints.
     """
-    seen = next_sight(state, frame.image, detector)
+    seen = detect_next(state, frame.image, detector)
     if seen is None:
-        return lose(state)
-    state, is_new = hold(state, frame, seen, seen.points, camera)
-    return state, tracks_of(state, seen.points, seen.window, seen.confidence, is_new=is_new)
+        return lose_head(state)
+    state, is_new = update(state, frame, seen, seen.points, camera)
+    return state, build_tracks(state, seen.points, seen.window, seen.confidence, is_new=is_new)
 
 
-def next_sight(state: LearnedState, image: Array, detector: Detector) -> Sight | None:
-    """Look where the head was, then wherever a face is found; None when there is none."""
+def detect_next(state: LearnedState, image: Array, detector: Detector) -> Detection | None:
+    """Detect near the last head, then wherever a face is found; None when there is none."""
     if detector.window != "head":
-        return detection.look(image, detection.middle_square(image), detector)
+        return detection.detect(image, detection.middle_square(image), detector)
     if state.window is not None and state.head is not None:
         window = detection.next_window(state.window, state.head)
-        seen = detection.look(image, window, detector)
+        seen = detection.detect(image, window, detector)
         if seen.head is not None and seen.confidence > LEAST_CONFIDENCE:
             return seen
     if state.lost_steps % SEARCH_FRAMES == 0:
@@ -77,27 +77,27 @@ def next_sight(state: LearnedState, image: Array, detector: Detector) -> Sight |
     return None
 
 
-def hold(
+def update(
     state: LearnedState,
     frame: Frame,
-    seen: Sight,
-    points: Points,
+    seen: Detection,
+    points: KeypointsPx,
     camera: CameraProfile | None,
     *,
-    is_turned: bool = True,
+    solve_pose: bool = True,
 ) -> tuple[LearnedState, bool]:
-    """Remember a good look and turn the head by its points; also whether it was found just now.
+    """The state after a detection, and whether the head was lost before it.
 
-    points: the keypoints that are given out; ``seen.head`` must be theirs. is_turned: solve for
-    the rotation; if not, it goes on as it did (solving costs a fifth of a frame without a look).
+    points: the output keypoints; ``seen.head`` must be their head box. solve_pose: solve for the
+    rotation; otherwise extrapolate it (solving costs a fifth of a frame without detection).
     """
-    turned = pose.foreseen(state.pose, frame.time_s)
-    if seen.head is not None and is_turned:
-        lens = pose.Lens(
-            pose.camera_matrix(frame.image, seen.head, camera),
+    turned = head_pose.extrapolate(state.pose, frame.time_s)
+    if seen.head is not None and solve_pose:
+        intrinsics = head_pose.Intrinsics(
+            head_pose.camera_matrix(frame.image, seen.head, camera),
             np.array(camera.distortion) if camera else None,
         )
-        turned = detection.turned(points, seen.head, lens, state.pose, frame.time_s)
+        turned = detection.estimate_pose(points, seen.head, intrinsics, state.pose, frame.time_s)
     reference = state.reference_xy_px
     if reference is None:
         reference = points.xy_px.astype(np.float32)
@@ -106,8 +106,8 @@ def hold(
     return now, is_new
 
 
-def lose(state: LearnedState) -> tuple[LearnedState, Tracks]:
-    """A frame in which nothing was seen."""
+def lose_head(state: LearnedState) -> tuple[LearnedState, Tracks]:
+    """The state and the tracks of a frame without a detection."""
     was_seen = state.steps > 0
     lost = state.lost_steps + 1
     reason = HIDDEN if state.head is not None else NO_FACE
@@ -127,10 +127,10 @@ def lose(state: LearnedState) -> tuple[LearnedState, Tracks]:
     return state, tracks
 
 
-def tracks_of(
-    state: LearnedState, points: Points, window: Crop, confidence: float, *, is_new: bool
+def build_tracks(
+    state: LearnedState, points: KeypointsPx, window: Crop, confidence: float, *, is_new: bool
 ) -> Tracks:
-    """What is given out: the keypoints themselves are the features."""
+    """Tracks whose features are the keypoints themselves."""
     count = len(points.xy_px)
     assert state.reference_xy_px is not None
     return Tracks(

@@ -1,9 +1,9 @@
-"""Two grey pictures, points -> the same points one picture later: pyramidal Lucas-Kanade.
+"""Pyramidal Lucas-Kanade optical flow of points in a window around the head.
 
-Only a square window around the head is looked at, cut out with a constant size so that two windows
-of one head may lie at different places: their offset takes up the large motion and the pyramid only
-has to find the rest. Lucas and Kanade 1981; Bouguet 2000 for the pyramid; Kalal et al. 2010 for
-the forward-backward error. OpenCV's Python binding refuses prepared pyramids, so windows are small.
+The window is a square of constant size; the offset between the windows of two pictures takes up the
+large motion, so the pyramid only has to find the rest. Lucas and Kanade 1981; Bouguet 2000 for the
+pyramid; Kalal et al. 2010 for the forward-backward error. OpenCV's Python binding does not accept
+precomputed pyramids, so windows are kept small.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from hybridanim.resampling import shrunk
 from hybridanim.types import Array, HeadBox
 
 _SPAN = 2.3  # side of the window, in head boxes
-_WORKING_PX = 150.0  # the head box has about this side in the window
+_WORKING_PX = 150.0  # approximate side of the head box in the window
 _STOP = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 12, 0.03)
 
 
@@ -42,7 +42,7 @@ class Window:
         return ((xy_window_px + 0.5) / self.scale - 0.5 + corner).astype(np.float32)
 
     def cut(self, picture: Array, interpolation: int | None = None) -> Array:
-        """That part of an (H, W[, C]) picture, resampled."""
+        """The window of an (H, W[, C]) picture, resampled."""
         rows = slice(self.y_px, self.y_px + self.height_px)
         part = picture[rows, self.x_px : self.x_px + self.width_px]
         if self.scale == 1:
@@ -55,7 +55,7 @@ class Window:
 
 
 def window_at(head: HeadBox, picture: Array, previous: Window | None = None) -> Window:
-    """The window for a head, of the previous size while that fits, so that flow can span both."""
+    """The window for a head; it keeps the previous size if possible, so that flow can span both."""
     height, width = picture.shape[:2]
     if previous is not None and 0.75 < previous.scale * head.size_px / _working(head) < 1.33:
         wide, tall, scale = previous.width_px, previous.height_px, previous.scale
@@ -69,7 +69,7 @@ def window_at(head: HeadBox, picture: Array, previous: Window | None = None) -> 
 
 
 def _working(head: HeadBox) -> float:
-    """Side of the head box in the window: the picture's own pixels when they are about right."""
+    """Side of the head box in the window, pixels; no resampling when it is nearly the target."""
     scale = _WORKING_PX / head.size_px
     return head.size_px if 0.7 < scale < 1.35 else head.size_px * float(np.clip(scale, 0.2, 2.0))
 
@@ -83,11 +83,11 @@ def follow(
     window_px: int,
     levels: int,
 ) -> tuple[Array, Array]:
-    """Where points of window ``before`` are in window ``after`` of the same size.
+    """Track points of window ``before`` into window ``after`` of the same size, uint8.
 
-    xy, guess: (N, 2) float32 window pixels, in ``before`` and (expected) in ``after``.
-    Returns the (N, 2) float32 positions and the (N,) float32 distance between each point and where
-    tracking it back again ends; infinite where the point was not found or left the window.
+    xy, guess: (N, 2) float32 window pixels, in ``before`` and (expected) in ``after``. levels:
+    pyramid levels above the first. Returns (N, 2) float32 positions and (N,) float32
+    forward-backward errors, infinite where a point was not found or left the window.
     """
     if not len(xy):
         return xy.copy(), np.zeros(0, np.float32)
@@ -97,7 +97,7 @@ def follow(
     there, found, _ = cv2.calcOpticalFlowPyrLK(
         before, after, start, np.ascontiguousarray(guess, np.float32)[:, None].copy(), **options
     )
-    # the way back starts from the motion just found, or a wrong jump would never be noticed
+    # backward flow starts from the motion just found; else a wrong jump would not be noticed
     hint = there - (guess - xy)[:, None]
     options["maxLevel"] = max(min(levels, 1), levels - 1)
     back, returned, _ = cv2.calcOpticalFlowPyrLK(
@@ -112,9 +112,9 @@ def follow(
 
 
 def displacement(before: Array, after: Array, head: HeadBox) -> tuple[tuple[float, float], float]:
-    """How far a head jumped between two whole grey pictures, by correlating small copies.
+    """Displacement of a head between two whole grey pictures, by template matching at low size.
 
-    Returns the (x, y) shift in pixels and the correlation in [-1, 1] at the best place.
+    Returns the (x, y) shift in pixels and the correlation in [-1, 1] at the best position.
     """
     scale = min(1.0, 24.0 / head.size_px)
     small = [
@@ -134,7 +134,7 @@ def displacement(before: Array, after: Array, head: HeadBox) -> tuple[tuple[floa
 
 
 def is_cut(before: Array, after: Array) -> bool:
-    """Whether two whole grey pictures look like different shots: their layout and tones differ."""
+    """Whether two whole grey pictures are of different shots, by correlation and histogram."""
     small = [cv2.resize(p, (32, 24), interpolation=cv2.INTER_AREA) for p in (before, after)]
     x, y = (p.astype(np.float32) - p.mean() for p in small)
     layout = float((x * y).sum() / (np.linalg.norm(x) * np.linalg.norm(y) + 1.0))

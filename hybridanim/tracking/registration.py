@@ -1,8 +1,8 @@
-"""Correspondences between the reference frame and now -> maps between the two.
+"""Smooth maps between the reference frame and the present one, from correspondences.
 
-A robust affine (iteratively reweighted least squares, Cauchy weights) plus the local remainder,
-spread by a Gaussian kernel: what new features are registered by, lost ones are looked for by, and
-features that move unlike their neighbours (on a hand before the face) are found out by.
+A robust affine plus the local residual, interpolated by a Gaussian kernel. It places new features
+in the reference frame, predicts where lost ones are, and detects features that move unlike their
+neighbours (on a hand in front of the face).
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hybridanim.fitting import fit_robust_affine, squared_length
 from hybridanim.geometry import apply_affine
 from hybridanim.types import Array, HeadBox
 
-_REACH = 0.14  # of the local remainder, in head sizes
-_IDENTITY = np.eye(3, 2)
-_DIAGONAL = np.diag_indices(3)
-_PRIOR = 0.3  # weight of "no local remainder" against one feature
+_REACH = 0.14  # sigma of the residual's kernel, in head sizes
+_PRIOR = 0.3  # weight of a zero residual against one feature
 
 
 @dataclass(frozen=True)
@@ -25,10 +24,10 @@ class Map:
     """A smooth map of the picture plane; calling it maps (M, 2) points, float32."""
 
     affine: Array  # (2, 3) float64
-    nodes: Array  # (N, 2) where the remainder is known
-    remainder: Array  # (N, 2) what the affine leaves
+    nodes: Array  # (N, 2) where the residual is known
+    residual: Array  # (N, 2) residual of the affine
     weight: Array  # (N,)
-    reach_px: float
+    reach_px: float  # sigma of the kernel
 
     def __call__(self, xy: Array) -> Array:
         """The mapped points."""
@@ -38,20 +37,9 @@ class Map:
         # single precision: the kernel is by far the largest array here
         kernel = np.exp(squared_distances(xy, self.nodes) * np.float32(-0.5 / self.reach_px**2))
         kernel *= self.weight.astype(np.float32)
-        known = np.column_stack([self.remainder, np.ones(len(self.nodes))]).astype(np.float32)
+        known = np.column_stack([self.residual, np.ones(len(self.nodes))]).astype(np.float32)
         total = kernel @ known
         return (mapped + total[:, :2] / (total[:, 2:] + np.float32(_PRIOR))).astype(np.float32)
-
-
-def middle(values: Array) -> float:
-    """The median, the upper one of an even number; several times as fast as numpy's own."""
-    half = len(values) // 2
-    return float(np.partition(values, half)[half])
-
-
-def squared_length(vectors: Array) -> Array:
-    """Sum of squares along the last axis; numpy's own sum is slow over axes this short."""
-    return np.einsum("...i,...i->...", vectors, vectors)
 
 
 def squared_distances(xy: Array, others: Array) -> Array:
@@ -62,10 +50,10 @@ def squared_distances(xy: Array, others: Array) -> Array:
 
 
 def fit_map(before: Array, after: Array, weight: Array, size_px: float) -> Map:
-    """The map from ``before`` (N, 2) to ``after``; size_px: the head box side in ``before``."""
-    affine, robust = fit_affine(before, after, weight, 0.03 * size_px)
-    remainder = after - apply_affine(affine, before)
-    return Map(affine, before, remainder, robust * weight, _REACH * size_px)
+    """The map of (N, 2) rows with (N,) weights; size_px: side of the head in ``before``."""
+    affine, robust = fit_robust_affine(before, after, weight, 0.03 * size_px)
+    residual = after - apply_affine(affine, before)
+    return Map(affine, before, residual, robust * weight, _REACH * size_px)
 
 
 def box_map(before: HeadBox, after: HeadBox) -> Map:
@@ -79,95 +67,21 @@ def box_map(before: HeadBox, after: HeadBox) -> Map:
     return Map(np.column_stack([turn, shift]), none, none, np.zeros(0), 1.0)
 
 
-def fit_affine(
-    before: Array, after: Array, weight: Array, noise_px: float, rounds: int = 3
-) -> tuple[Array, Array]:
-    """Robust 2x3 affine and the (N,) share in [0, 1] that each row was believed.
-
-    With fewer than six rows a similarity is fitted, with fewer than two a translation.
-    """
-    if len(before) < 6:
-        return _few(before, after, weight), np.ones(len(before))
-    origin = before.mean(0)
-    design = np.ones((len(before), 3))
-    design[:, :2] = before - origin
-    robust = np.ones(len(before))
-    columns = np.zeros((3, 2))
-    for _ in range(rounds):
-        weighted = design.T * (robust * weight)
-        normal = weighted @ design
-        ridge = 1e-6 * float(np.trace(normal)) + 1e-9
-        normal[_DIAGONAL] += ridge
-        columns = np.linalg.solve(normal, weighted @ after + ridge * _IDENTITY)
-        error2 = squared_length(after - design @ columns)
-        robust = 1 / (1 + error2 / max(noise_px**2, 2 * middle(error2)))
-    affine = columns.T.copy()
-    affine[:, 2] -= affine[:, :2] @ origin
-    return affine, robust
-
-
-def _few(before: Array, after: Array, weight: Array) -> Array:
-    """2x3 map from too few rows for an affine."""
-    affine = np.eye(2, 3)
-    if len(before) >= 2 and weight.sum() > 0:
-        return fit_similarity(before, after, weight)
-    if len(before):
-        affine[:, 2] = (after - before).mean(0)
-    return affine
-
-
-def fit_similarity(before: Array, after: Array, weight: Array) -> Array:
-    """2x3 least-squares turn, scale and shift (Umeyama 1991 in the plane)."""
-    return _matrix(*_similarity(_complex(before), _complex(after), weight))
-
-
-def robust_similarity(before: Array, after: Array, noise_px: float, rounds: int = 3) -> Array:
-    """2x3 similarity that a minority of wrong rows does not move much."""
-    start, end = _complex(before), _complex(after)
-    turn, shift = 1 + 0j, complex(*(middle(moved) for moved in (after - before).T))
-    for _ in range(rounds):
-        error = end - turn * start - shift
-        error2 = error.real**2 + error.imag**2
-        scale2 = max(noise_px**2, 2 * middle(error2))
-        turn, shift = _similarity(start, end, 1 / (1 + error2 / scale2))
-    return _matrix(turn, shift)
-
-
-def _complex(xy: Array) -> Array:
-    """(N, 2) points as (N,) x + iy: a similarity is then one product and one sum."""
-    return np.ascontiguousarray(xy, np.float64).view(np.complex128)[:, 0]
-
-
-def _similarity(before: Array, after: Array, weight: Array) -> tuple[complex, complex]:
-    share = weight / max(float(weight.sum()), 1e-9)
-    mean_before, mean_after = complex(share @ before), complex(share @ after)
-    x = before - mean_before
-    weighted = share * x.conj()
-    spread = complex(weighted @ x).real
-    turn = complex(weighted @ (after - mean_after)) / spread if spread > 1e-9 else 1 + 0j
-    return turn, mean_after - turn * mean_before
-
-
-def _matrix(turn: complex, shift: complex) -> Array:
-    """2x3 of z -> turn z + shift."""
-    return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
-
-
 def unlike_neighbours(
-    reference_xy: Array, remainder: Array, limit_px: float, neighbours: int = 9
+    reference_xy: Array, residual: Array, limit_px: float, neighbours: int = 9
 ) -> Array:
-    """(N,) bool: rows whose remainder differs from the median of their neighbours' by the limit."""
+    """(N,) bool: rows whose residual is over ``limit_px`` off the median of their neighbours'."""
     if len(reference_xy) < neighbours + 3:
         return np.zeros(len(reference_xy), bool)
     astray = np.zeros(len(reference_xy), bool)
-    # no neighbours' median lies outside the remainders' own box: most rows need no neighbours
-    reach = np.maximum(remainder - remainder.min(0), remainder.max(0) - remainder)
+    # a median lies inside the bounding box of all residuals: most rows need no neighbours
+    reach = np.maximum(residual - residual.min(0), residual.max(0) - residual)
     rows = np.nonzero(squared_length(reach) > limit_px**2)[0]
     if not len(rows):
         return astray
     distance2 = squared_distances(reference_xy[rows], reference_xy)
     distance2[np.arange(len(rows)), rows] = np.inf
     nearest = np.argpartition(distance2, neighbours, axis=1)[:, :neighbours]
-    usual = np.sort(remainder[nearest], axis=1)[:, neighbours // 2]
-    astray[rows] = squared_length(remainder[rows] - usual) > limit_px**2
+    usual = np.sort(residual[nearest], axis=1)[:, neighbours // 2]
+    astray[rows] = squared_length(residual[rows] - usual) > limit_px**2
     return astray

@@ -1,8 +1,8 @@
-"""Frame, head -> Surroundings: corners of body and background, followed since the first frame.
+"""Corners of body and background, tracked since the first frame with a head.
 
-Every corner is looked for by its patch of the first frame, from where it was last (Lucas and Kanade
-1981, forward and backward), so that nothing drifts; only where that fails it is carried from the
-frame before. The window stands still and is small: a head of 80 pixels.
+Every corner is searched by its patch of the first frame, starting from its last position (Lucas and
+Kanade 1981, forward and backward), so that it does not drift; only where that fails it is tracked
+from the last frame. The window is fixed and small: the head box has 80 pixels in it.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _WORKING_PX = 80.0  # side of the head box in the window
 _BODY, _BACKGROUND = 48, 60  # corners at most
 _SPACING_PX = 5.0
 _RETURN_PX = 0.6  # forward-backward error, window pixels
-_SEARCH_FRAMES = 4  # lost corners are looked for so often
-_CARRIED = 0.4  # confidence of a corner that its first patch no longer finds
-_LEAST = 3  # sure corners that tell where others should be
+_SEARCH_FRAMES = 4  # interval of searches of lost corners
+_CARRIED = 0.4  # confidence of a corner tracked from the last frame only
+_LEAST = 3  # least corners for a fit that predicts the lost ones
 
 
 @dataclass(frozen=True)
-class AroundState:
-    """What is remembered between frames; places are pixels of the window."""
+class SceneState:
+    """State between frames; positions are pixels of the window."""
 
     window: Window | None = None
     shape: tuple[int, ...] = ()
@@ -37,44 +37,46 @@ class AroundState:
     last: Array | None = None  # of the last frame
     reference: Array | None = None  # (N, 2) float32 in the first frame
     now: Array | None = None  # (N, 2) float32 in the last frame
-    confidence: Array | None = None  # (N,) float32: 1 found by the first patch, 0 lost
+    confidence: Array | None = None  # (N,) float32: 1 = found by the first patch, 0 = lost
     is_body: Array | None = None  # (N,) bool
     steps: int = 0
 
 
 def observed(
-    state: AroundState, frame: Frame, tracks: Tracks, *, has_behind: bool = True
-) -> tuple[AroundState, Tracks]:
-    """Add the surroundings to what a tracker of heads says of the next frame.
+    state: SceneState, frame: Frame, tracks: Tracks, *, track_background: bool = True
+) -> tuple[SceneState, Tracks]:
+    """Add the corners of body and background to the head's tracks of the next frame.
 
-    has_behind: follow the background's corners too.
+    track_background: also track corners of the background.
     """
     if tracks.head is None and state.window is None:
         return state, tracks
     grey = cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY)
-    state, around = step(state, grey, tracks.head if tracks else None, has_behind=has_behind)
+    state, around = step(
+        state, grey, tracks.head if tracks else None, track_background=track_background
+    )
     return state, replace(tracks, around=around)
 
 
 def step(
-    state: AroundState, grey: Array, head: HeadBox | None, *, has_behind: bool = True
-) -> tuple[AroundState, Surroundings | None]:
-    """Follow the corners into the next frame.
+    state: SceneState, grey: Array, head: HeadBox | None, *, track_background: bool = True
+) -> tuple[SceneState, Surroundings | None]:
+    """Track the corners into the next frame.
 
-    grey: (H, W) uint8, the whole frame. head: where the head is, or None while it is lost; the
-    first frame with one is the reference. Returns None before that, or when the size changed.
+    grey: (H, W) uint8, the whole frame. head: the head box, or None while it is lost; the first
+    frame with one is the reference. Returns None before that and when the frame size changed.
     """
     if state.window is None or state.shape != grey.shape:
         if head is None:
-            return AroundState(), None
-        state = _started(grey, head, _BACKGROUND if has_behind else 0)
-        return state, _given(state)
+            return SceneState(), None
+        state = _start(grey, head, _BACKGROUND if track_background else 0)
+        return state, _build_surroundings(state)
     assert state.last is not None and state.now is not None and state.confidence is not None
     small = state.window.cut(grey)
     is_alive = state.confidence > 0
     is_search = state.steps % _SEARCH_FRAMES == 0
-    guess = _expected(state) if is_search else state.now
-    now, confidence = _looked(state, small, guess, np.flatnonzero(is_alive | is_search))
+    guess = _predict(state) if is_search else state.now
+    now, confidence = _track_from_first(state, small, guess, np.flatnonzero(is_alive | is_search))
     missed = np.flatnonzero(is_alive & (confidence == 0))
     if len(missed):
         start = state.now[missed]
@@ -82,13 +84,15 @@ def step(
         kept = error < _RETURN_PX
         now[missed[kept]], confidence[missed[kept]] = found[kept], _CARRIED
     state = replace(state, last=small, now=now, confidence=confidence, steps=state.steps + 1)
-    return state, _given(state)
+    return state, _build_surroundings(state)
 
 
-def _looked(state: AroundState, small: Array, guess: Array, rows: Array) -> tuple[Array, Array]:
-    """(N, 2) places in the window ``small`` and (N,) confidence, 1 or 0, by the first patches.
+def _track_from_first(
+    state: SceneState, small: Array, guess: Array, rows: Array
+) -> tuple[Array, Array]:
+    """(N, 2) positions in the window ``small`` and (N,) confidence, 1 or 0, by the first patches.
 
-    guess: (N, 2), kept where a corner is not found; rows: numbers of those that are looked for.
+    guess: (N, 2), kept where a corner is not found. rows: indices of the corners to search.
     """
     assert state.first is not None and state.reference is not None
     now, confidence = guess.copy(), np.zeros(len(guess), np.float32)
@@ -101,27 +105,31 @@ def _looked(state: AroundState, small: Array, guess: Array, rows: Array) -> tupl
 
 
 def elsewhere(
-    state: AroundState, image: Array, there: HeadBox, here: HeadBox
+    state: SceneState, image: Array, there: HeadBox, here: HeadBox
 ) -> Surroundings | None:
-    """The first frame's corners in another picture of the same size, (H, W, 3) uint8 RGB.
+    """Find the first frame's corners in another picture of the same size, (H, W, 3) uint8 RGB.
 
-    here, there: the head in the first frame and in that picture. Each corner is looked for at its
-    own place and, since bodies come along with heads, as far from it as the head is.
+    here, there: the head box in the first frame and in that picture. Each corner is searched at its
+    own position and then at that position shifted like the head, with which bodies move.
     """
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     if state.window is None or state.shape != grey.shape or state.reference is None:
         return None
     small = state.window.cut(grey)
-    now, confidence = _looked(state, small, state.reference, np.arange(len(state.reference)))
+    now, confidence = _track_from_first(
+        state, small, state.reference, np.arange(len(state.reference))
+    )
     missed = np.flatnonzero(confidence == 0)
     if len(missed):
         shift = np.subtract(there.center_xy_px, here.center_xy_px) * state.window.scale
-        with_head = _looked(state, small, state.reference + shift.astype(np.float32), missed)
+        with_head = _track_from_first(
+            state, small, state.reference + shift.astype(np.float32), missed
+        )
         now[missed], confidence[missed] = (value[missed] for value in with_head)
-    return _given(replace(state, now=now, confidence=confidence))
+    return _build_surroundings(replace(state, now=now, confidence=confidence))
 
 
-def _started(grey: Array, head: HeadBox, most_behind: int) -> AroundState:
+def _start(grey: Array, head: HeadBox, most_behind: int) -> SceneState:
     window = _window(grey, head)
     small = window.cut(grey)
     height, width = small.shape
@@ -133,7 +141,7 @@ def _started(grey: Array, head: HeadBox, most_behind: int) -> AroundState:
     reference = np.concatenate([body, behind])
     is_body = np.arange(len(reference)) < len(body)
     sure = np.ones(len(reference), np.float32)
-    return AroundState(window, grey.shape, small, small, reference, reference, sure, is_body, 1)
+    return SceneState(window, grey.shape, small, small, reference, reference, sure, is_body, 1)
 
 
 def _window(grey: Array, head: HeadBox) -> Window:
@@ -145,21 +153,24 @@ def _window(grey: Array, head: HeadBox) -> Window:
 
 
 def _body(across: Array, down: Array) -> Array:
-    """(h, w) uint8: chest and shoulders of an upright person; head boxes from the head's middle."""
+    """(h, w) uint8: chest and shoulders of an upright person.
+
+    across, down: (h, w) offset from the head's centre in head sizes.
+    """
     half = 0.3 + 2.0 * np.maximum(0, down - 0.5)
     return ((down > 0.5) & (np.abs(across) < half)).astype(np.uint8)
 
 
 def _behind(across: Array, down: Array) -> Array:
-    """(h, w) uint8: what is neither head, hair nor body."""
-    beside = (np.abs(across) > 0.58) | (down < -0.95)
+    """(h, w) uint8: the background, neither head, hair nor body; arguments as ``_body``."""
+    is_clear = (np.abs(across) > 0.58) | (down < -0.95)
     half = 0.58 + 2.2 * np.maximum(0, down - 0.3)
     is_body = (down > 0.25) & (np.abs(across) < half)
-    return (beside & ~is_body).astype(np.uint8)
+    return (is_clear & ~is_body).astype(np.uint8)
 
 
-def _expected(state: AroundState) -> Array:
-    """(N, 2) where to look: where a corner was, or where the others of its kind say that it is."""
+def _predict(state: SceneState) -> Array:
+    """(N, 2) start positions: the last ones, or by an affine of the found corners of its kind."""
     assert state.reference is not None and state.now is not None
     assert state.confidence is not None and state.is_body is not None
     guess, is_sure = state.now.copy(), state.confidence == 1
@@ -173,7 +184,7 @@ def _expected(state: AroundState) -> Array:
     return guess
 
 
-def _given(state: AroundState) -> Surroundings:
+def _build_surroundings(state: SceneState) -> Surroundings:
     assert state.window is not None and state.reference is not None and state.now is not None
     assert state.confidence is not None and state.is_body is not None
     rows = state.confidence > 0

@@ -1,4 +1,4 @@
-"""What tracking remembers between frames, and the maps that follow from it."""
+"""State of the classical tracker, and the maps between reference frame and last frame."""
 
 from __future__ import annotations
 
@@ -6,52 +6,55 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from hybridanim.face import head_pose as pose
-from hybridanim.face.head_pose import Pose
+from hybridanim.face.head_pose import Angles, Pose
 from hybridanim.types import Array, HeadBox
 
 from . import features, registration, templates
 from .appearance import Appearance
-from .features import View
+from .features import HeadView
 from .landmark_filter import FaceLandmarks
 from .registration import Map
 from .templates import Features
 
-FEW = 6  # fewer features than this say nothing about the head
+FEW = 6  # least features for a fit of the head's motion
 
 
 @dataclass(frozen=True)
 class TrackState:
-    """What tracking remembers between frames; pictures positions are pixels of the last frame."""
+    """State between frames; positions are pixels of the last frame."""
 
-    view: View | None = None
+    view: HeadView | None = None
     alive: Features = field(default_factory=templates.empty)
-    aside: Features = field(default_factory=templates.empty)  # lost, may come back
+    lost: Features = field(default_factory=templates.empty)  # may be revived
     head: HeadBox | None = None
     reference_head: HeadBox | None = None
-    bias: tuple[float, float, float] = (0.0, 0.0, 0.0)  # see headbox.difference; worked off slowly
-    memory: Appearance | None = None  # of the head's look
+    bias: tuple[float, float, float] = (
+        0.0,
+        0.0,
+        0.0,
+    )  # of the box, see head_box.difference
+    memory: Appearance | None = None  # model of the head's appearance
     landmarks: FaceLandmarks | None = None
     reference_landmarks_xy_px: Array | None = None
-    shift_px: tuple[float, float] = (0.0, 0.0)  # of the head, from the frame before
+    shift_px: tuple[float, float] = (0.0, 0.0)  # displacement of the head since the frame before
     pose: Pose = field(default_factory=Pose)
-    pose_offset_deg: pose.Angles = (0.0, 0.0, 0.0)  # see pose.combined
+    pose_offset_deg: Angles = (0.0, 0.0, 0.0)  # see head_pose.fuse
     next_id: int = 0
     steps: int = 0
-    hidden_steps: int = 0  # in a row in which the head was covered
-    lost_steps: int = 0  # in a row without a head
-    new: int = 0
+    hidden_steps: int = 0  # consecutive frames with a covered head
+    lost_steps: int = 0  # consecutive frames without a head
+    new: int = 0  # features of this frame
     dropped: int = 0
     reason: str = ""  # why the head is not tracked in this frame
 
 
-def let_go(state: TrackState, reason: str) -> TrackState:
-    """No head any more; its features may come back."""
-    aside = features.set_aside(state.aside, state.alive)
+def lose_head(state: TrackState, reason: str) -> TrackState:
+    """The state without a head; its features may be revived later."""
+    lost = features.keep_lost(state.lost, state.alive)
     return replace(
         state,
         alive=templates.empty(),
-        aside=aside,
+        lost=lost,
         head=None,
         landmarks=None,
         bias=(0.0, 0.0, 0.0),
@@ -62,8 +65,11 @@ def let_go(state: TrackState, reason: str) -> TrackState:
     )
 
 
-def map_of(state: TrackState, *, is_forward: bool) -> Map:
-    """Reference frame -> now from features and landmarks, or now -> reference frame."""
+def build_map(state: TrackState, *, is_forward: bool) -> Map:
+    """The map reference frame -> last frame, or its reverse, from features and landmarks.
+
+    With too few of them it is the similarity between the two head boxes.
+    """
     assert state.head is not None and state.reference_head is not None
     alive = state.alive
     rows = [(alive.reference_xy_px, alive.xy_px, np.clip((alive.age + 1) / 8, 0.1, 1.0))]

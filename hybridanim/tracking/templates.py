@@ -1,9 +1,10 @@
-"""Features with the patch they were first seen as, and its batched affine alignment to a picture.
+"""Features with templates (first patches), and their batched affine alignment to a picture.
 
-Shi and Tomasi 1994: follow frame to frame by translation, but judge a feature by how well an affine
-warp of its *first* appearance explains the present one. Inverse-compositional Gauss-Newton (Baker
-and Matthews 2004) with gain and offset solved along, for all features at once: each step is one
-resampling and one product with a matrix made once per feature, so every frame can afford it.
+Shi and Tomasi 1994: track from frame to frame by translation, but check a feature by how well an
+affine warp of its *first* appearance matches the present one. Inverse-compositional Gauss-Newton
+(Baker and Matthews 2004), solved jointly with gain and offset, for all features at once: each step
+is one resampling and one product with a matrix precomputed per feature, cheap enough for every
+frame.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ _GRID = np.stack(np.meshgrid(_AXIS, _AXIS), -1).reshape(-1, 2)  # (P, 2) x, y
 _GRID_1 = np.concatenate([_GRID.T, np.ones((1, len(_GRID)), np.float32)])  # (3, P) x, y, 1
 _WEIGHT = np.exp(-(_GRID**2).sum(1) / (2 * 4.5**2)).astype(np.float32)
 _WEIGHT /= _WEIGHT.sum()
-# how far a parameter may stray without evidence: shear and stretch are ill-posed on a single edge
+# prior weights of the parameters: shear and stretch are ill-posed on a single edge
 _RIDGE = np.diag([150.0] * 4 + [0.5] * 2 + [1e-3, 1e-6]).astype(np.float32)
-_MAX_STRETCH2 = 4.8
+_MAX_STRETCH2 = 4.8  # limit of (squared Frobenius norm / determinant) of a warp; 2 = rotation
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,12 @@ class Features:
 
     xy_px: Array  # (N, 2) float32, in the picture, now
     reference_xy_px: Array  # (N, 2) float32, in the reference frame
-    model: Array  # (N, 3) float32, on the generic head of pose.py; NaN beside it
+    model: Array  # (N, 3) float32, on the generic head of head_pose.py; NaN outside of it
     ids: Array  # (N,) int64
-    age: Array  # (N,) int64, frames
-    likeness: Array  # (N,) float32, correlation with the first appearance, -1 to 1
-    doubt: Array  # (N,) int64, frames in a row that looked wrong
-    patch: Array  # (N, P) float32, first appearance: weighted zero mean, unit norm
+    age: Array  # (N,) int64, frames since it was detected
+    score: Array  # (N,) float32, normalised cross-correlation with the template, -1 to 1
+    doubt: Array  # (N,) int64, consecutive frames that failed a check
+    patch: Array  # (N, P) float32 template: weighted zero mean, unit norm
     solver: Array  # (N, 8, P) float32: grey values -> shape change, shift, gain, offset
     warp: Array  # (N, 2, 2) float32: patch pixels -> picture pixels
 
@@ -49,9 +50,9 @@ class Features:
         return len(self.ids)
 
     def pick(self, rows: Array | slice) -> Features:
-        """The rows that a mask, an index or a slice names."""
+        """The rows of a boolean mask, an index array or a slice."""
         if isinstance(rows, np.ndarray) and rows.dtype == bool and rows.all():
-            return self  # patches and solvers are large, and most frames lose none
+            return self  # copying is expensive, and most frames drop none
         return Features(*(getattr(self, f.name)[rows] for f in dataclasses.fields(self)))
 
     def join(self, other: Features) -> Features:
@@ -81,7 +82,11 @@ def first_seen(
     model: Array,
     first_id: int,
 ) -> Features:
-    """Features at (N, 2) window positions of a (H, W) float32 window, with their first patch."""
+    """New features at (N, 2) positions of an (H, W) float32 window, with their templates.
+
+    reference_xy_px: (N, 2) in the reference frame. model: (N, 3) on the generic head. first_id: id
+    of the first one.
+    """
     count = len(xy_window)
     if not count:
         return empty()
@@ -115,41 +120,41 @@ def first_seen(
 
 
 def align(grey: Array, window: Window, features: Features, steps: int = 2) -> Features:
-    """Features moved, stretched and sheared to where their first patch fits best.
+    """Align each feature's affine warp to where its template matches best.
 
-    grey: (H, W) float32 window. ``likeness`` is the correlation at the place returned: 1 = the
-    first appearance up to gain and offset; a flat or reversed patch gives 0 or less. A feature that
-    a step would make worse stays where it was.
+    grey: (H, W) float32 window. steps: Gauss-Newton iterations; 0 only computes the score.
+    ``score`` is the correlation at the returned position: 1 = the template up to gain and offset; a
+    flat or inverted patch gives 0 or less. A step that lowers the score is not taken.
     """
     if not len(features):
         return features
     xy, warp = features.xy_px, features.warp
-    values = _look(grey, window, xy, warp)
-    likeness = _likeness(values, features.patch)
+    values = _sample_warped(grey, window, xy, warp)
+    score = _ncc(values, features.patch)
     for _ in range(steps):
-        new_xy, new_warp = _improved(features.solver, values, xy, warp)
-        values_there = _look(grey, window, new_xy, new_warp)
-        there = _likeness(values_there, features.patch)
-        better = there >= likeness - 0.002
+        new_xy, new_warp = _gauss_newton_step(features.solver, values, xy, warp)
+        values_there = _sample_warped(grey, window, new_xy, new_warp)
+        there = _ncc(values_there, features.patch)
+        better = there >= score - 0.002
         xy = np.where(better[:, None], new_xy, xy)
         warp = np.where(better[:, None, None], new_warp, warp)
         values = np.where(better[:, None], values_there, values)
-        likeness = np.where(better, there, likeness)
+        score = np.where(better, there, score)
     return dataclasses.replace(
         features,
         xy_px=xy.astype(np.float32),
         warp=warp.astype(np.float32),
-        likeness=likeness.astype(np.float32),
+        score=score.astype(np.float32),
     )
 
 
-def _improved(solver: Array, values: Array, xy: Array, warp: Array) -> tuple[Array, Array]:
-    """One Gauss-Newton step: the template's own small warp, undone on the picture's side."""
+def _gauss_newton_step(solver: Array, values: Array, xy: Array, warp: Array) -> tuple[Array, Array]:
+    """One Gauss-Newton step: compose the warp with the inverse of the template's update."""
     solved = np.matmul(solver, values[:, :, None])[:, :, 0]
-    gain = np.maximum(solved[:, 6:7], 0.2)  # less is not this patch at all; keep the step short
+    gain = np.maximum(solved[:, 6:7], 0.2)  # a smaller gain is no match; keep the step short
     change = np.clip(solved[:, :4] / gain, -0.25, 0.25)
     shift_x, shift_y = np.clip(solved[:, 4:6] / gain, -1.5, 1.5).T
-    a, b, c, d = _undone(warp, change)
+    a, b, c, d = _compose_inverse(warp, change)
     moved = xy - np.stack([a * shift_x + b * shift_y, c * shift_x + d * shift_y], 1)
     area = np.abs(a * d - b * c)
     stretch2 = (a * a + b * b + c * c + d * d) / np.maximum(area, 1e-9)  # 2 = no distortion
@@ -157,17 +162,17 @@ def _improved(solver: Array, values: Array, xy: Array, warp: Array) -> tuple[Arr
     return moved, np.where((stretch2 < _MAX_STRETCH2)[:, None, None], undone, warp)
 
 
-def _undone(warp: Array, change: Array) -> tuple[Array, Array, Array, Array]:
-    """Elements of warp (1 + change)^-1, by hand: the change (N, 4) is too small to be singular."""
+def _compose_inverse(warp: Array, change: Array) -> tuple[Array, Array, Array, Array]:
+    """Elements of warp (I + change)^-1 in closed form; change: (N, 4), too small to be singular."""
     p, q, r, s = change[:, 0] + 1, change[:, 1], change[:, 2], change[:, 3] + 1
     whole = 1 / (p * s - q * r)
     a, b, c, d = warp.reshape(-1, 4).T * whole
     return a * s - b * r, b * p - a * q, c * s - d * r, d * p - c * q
 
 
-def _look(grey: Array, window: Window, xy: Array, warp: Array) -> Array:
-    """(N, P) grey values of each feature's patch under its warp, (N, 2) in picture pixels."""
-    line = np.empty((2, len(xy), 3), np.float32)  # each row: a place as a map of (u, v, 1)
+def _sample_warped(grey: Array, window: Window, xy: Array, warp: Array) -> Array:
+    """(N, P) grey values of each patch; xy: (N, 2), pixels of the picture; warp: (N, 2, 2)."""
+    line = np.empty((2, len(xy), 3), np.float32)  # each row maps (u, v, 1) to a position
     np.multiply(warp.transpose(1, 0, 2), np.float32(window.scale), out=line[..., :2])
     line[..., 2] = window.inside(xy).T
     x, y = np.matmul(line, _GRID_1)
@@ -180,8 +185,8 @@ def _sample(grey: Array, x: Array, y: Array) -> Array:
     return cv2.remap(grey, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
-def _likeness(values: Array, patch: Array) -> Array:
-    """Weighted correlation; two grey levels of noise are taken for granted in either patch."""
+def _ncc(values: Array, patch: Array) -> Array:
+    """(N,) weighted correlation; assumes two grey levels of noise, so flat patches score low."""
     centred = values - (values @ _WEIGHT)[:, None]
     weighted = centred * _WEIGHT
     power = np.einsum("np,np->n", weighted, centred)

@@ -8,7 +8,7 @@ from skimage import data
 from calibration import skin
 from hybridanim.io import read_picture, write_picture
 from hybridanim.profiles import load_profile
-from hybridanim.segmentation import skin_model as skin_cloud
+from hybridanim.segmentation import skin_model
 
 
 @pytest.fixture
@@ -24,10 +24,10 @@ def test_profile_explains_the_face_it_was_learned_from(astronaut, tmp_path):
     profile = load_profile(output)
     assert profile.origin.source == "astronaut.png"
     assert len(profile.origin.source_sha256) == 64
-    generic = skin_cloud.generic_cloud()
-    cloud = skin_cloud.Cloud(skin_cloud.histogram_of_profile(profile), generic.other, 1.0)
+    generic = skin_model.generic_cloud()
+    cloud = skin_model.Cloud(skin_model.profile_histogram(profile), generic.other, 1.0)
     yuv = cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2YUV)
-    likely = skin_cloud.probability(yuv, cloud.table())
+    likely = skin_model.probability(yuv, cloud.table())
     assert np.median(likely[100:160, 200:250]) > 200  # cheeks, nose, chin
     assert np.median(likely[300:500, 100:160]) < 60  # the suit
     height, width = read_picture(preview).shape[:2]

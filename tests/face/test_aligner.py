@@ -220,16 +220,6 @@ def test_box_from_landmarks_undoes_box_shape():
         assert found.width_px == pytest.approx(face.width_px, rel=1e-4)
 
 
-def test_similarity_is_recovered_and_inverted():
-    points = np.random.default_rng(0).normal(size=(20, 2))
-    known = np.array([[1.2, -0.5, 3.0], [0.5, 1.2, -7.0]])
-    found = alignment.similarity_between(points, apply_affine(known, points))
-    np.testing.assert_allclose(found, known, atol=1e-9)
-    np.testing.assert_allclose(
-        apply_affine(alignment.invert(found), apply_affine(known, points)), points, atol=1e-9
-    )
-
-
 def test_ridge_agrees_with_stacked_least_squares():
     random = np.random.default_rng(0)
     features = np.column_stack([random.normal(size=(300, 12)), np.ones(300)])

@@ -27,7 +27,7 @@ def seen(points, angles, centre=(320.0, 240.0), size=120.0, focal=704.0):
 
 
 def lens(head):
-    return head_pose.Lens(head_pose.camera_matrix(PICTURE, head, None))
+    return head_pose.Intrinsics(head_pose.camera_matrix(PICTURE, head, None))
 
 
 def test_signs_are_as_documented():
@@ -110,7 +110,7 @@ def test_smoothing_stills_noise_and_follows_a_turn():
     state, out = head_pose.Pose(), []
     noisy = truth + rng.normal(0, 0.7, 90)
     for i, yaw in enumerate(noisy):
-        state = head_pose.smoothed(
+        state = head_pose.smooth(
             state, head_pose.Pose((float(yaw), 0.0, 0.0), confidence=1.0), i / 30 + 0.1
         )
         out.append(state.angles_deg[0])
@@ -121,10 +121,10 @@ def test_smoothing_stills_noise_and_follows_a_turn():
 def test_a_steady_pose_takes_over_the_absolute_level_slowly():
     steady, absolute = head_pose.Pose((10.0, 0.0, 0.0)), head_pose.Pose((13.0, -2.0, 0.0))
     offset = (0.0, 0.0, 0.0)
-    first, offset = head_pose.combined(steady, absolute, offset)
+    first, offset = head_pose.fuse(steady, absolute, offset)
     assert first is not None and 10 < first.angles_deg[0] < 10.5
     for _ in range(120):
-        last, offset = head_pose.combined(steady, absolute, offset)
+        last, offset = head_pose.fuse(steady, absolute, offset)
     assert last is not None and np.allclose(last.angles_deg, (13, -2, 0), atol=0.1)
-    assert head_pose.combined(None, absolute, offset)[0] is absolute
-    assert head_pose.combined(None, None, offset)[0] is None
+    assert head_pose.fuse(None, absolute, offset)[0] is absolute
+    assert head_pose.fuse(None, None, offset)[0] is None

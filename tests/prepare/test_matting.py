@@ -126,7 +126,7 @@ def test_plate_keeps_the_wall_and_forgets_the_person():
     wall = np.stack([x * 0.6 + 40, np.full_like(x, 90.0), 200 - y * 0.5], -1)
     disc = np.hypot(x - 128, y - 128) < 50
     image = np.where(disc[..., None], (255, 0, 0), wall).astype(np.uint8)
-    painted = matting.background_plate(image, disc.astype(np.float32))
+    painted = matting.inpaint_background(image, disc.astype(np.float32))
     away = np.hypot(x - 128, y - 128) > 60
     np.testing.assert_array_equal(painted[away], image[away])
     near = disc & (np.hypot(x - 128, y - 128) > 35)
@@ -139,7 +139,7 @@ def test_plate_carries_the_wall_s_grain():
     image = np.clip(128 + rng.normal(0, 5, (256, 256, 3)), 0, 255).astype(np.uint8)
     disc = np.hypot(*(np.mgrid[:256, :256] - 128.0)) < 50
     image[disc] = 20
-    painted = matting.background_plate(image, disc.astype(np.float32)).astype(float)
+    painted = matting.inpaint_background(image, disc.astype(np.float32)).astype(float)
     rim = disc & (np.hypot(*(np.mgrid[:256, :256] - 128.0)) > 40)
     assert 0.5 < painted[rim].std() / image[~disc].std() < 1.5
 
@@ -147,7 +147,7 @@ def test_plate_carries_the_wall_s_grain():
 def test_plate_without_a_person_is_the_picture():
     image = data.astronaut()[:256, :256]
     np.testing.assert_array_equal(
-        background.background_plate(image, np.zeros((256, 256), np.float32)), image
+        background.inpaint_background(image, np.zeros((256, 256), np.float32)), image
     )
-    painted = background.background_plate(image, np.ones((256, 256), np.float32))
+    painted = background.inpaint_background(image, np.ones((256, 256), np.float32))
     assert painted.shape == image.shape  # nothing known: still a picture

@@ -10,7 +10,7 @@ from skimage import data
 
 from hybridanim import geometry
 from hybridanim.config import RenderConfig
-from hybridanim.prepare import background as plate
+from hybridanim.prepare import background
 from hybridanim.rendering import warp
 from hybridanim.types import Crop, DenseMotion, HeadBox, Keypoints, Source
 
@@ -30,7 +30,7 @@ def _source(image, mask):
         keypoints=points,
         head=HeadBox((size / 2, size / 2), size / 3),
         subject=mask.astype(np.float32),
-        plate=plate.background_plate(image, mask.astype(np.float32)),
+        plate=background.inpaint_background(image, mask.astype(np.float32)),
     )
 
 

@@ -76,18 +76,6 @@ def test_window_of_a_checkerboard_does_not_alias() -> None:
     assert np.abs(small.astype(float) - 127.5).max() < 12
 
 
-def test_head_of_finds_the_head_that_placed_the_anchors() -> None:
-    head = HeadBox((150.0, 120.0), 90.0, 17.0)
-    turn = geometry.similarity(head.size_px, head.roll_deg)
-    landmarks = aligner.MEAN_SHAPE @ turn.T + np.array(head.center_xy_px)
-    window = Crop(20.0, 10.0, 260.0)
-    points = keypoints.rest(head, landmarks, aligner.MEAN_SHAPE, window)
-    found = detector.head_of(points, window)
-    np.testing.assert_allclose(found.center_xy_px, head.center_xy_px, atol=0.1)
-    assert found.size_px == pytest.approx(90, abs=0.2)
-    assert found.roll_deg == pytest.approx(17, abs=0.1)
-
-
 def test_confidence_halves_at_four_percent_of_the_face() -> None:
     jacobian = np.repeat(0.8 * np.eye(2)[None], 4, 0)
     narrowest = detector.CELLS_BASE * 2 / 64

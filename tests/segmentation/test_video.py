@@ -9,7 +9,7 @@ from skimage import data
 
 from benchmarks import skin as benchmark
 from hybridanim.config import SegmentConfig
-from hybridanim.segmentation import video
+from hybridanim.segmentation import still, video
 from hybridanim.types import HEAD, LEFT_HAND, RIGHT_HAND, Frame
 
 SKIN_SETS = Path(__file__).parents[3] / "shared" / "data" / "skin"
@@ -121,7 +121,7 @@ def test_odd_sizes_do_not_matter(size):
     image = np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8)
     for mask in run([image] * 2):
         assert mask.mask.shape == size
-    assert video.segment_still(image, ADAPTIVE).mask.shape == size
+    assert still.segment_still(image, ADAPTIVE).mask.shape == size
 
 
 def test_steps_do_not_depend_on_each_other_or_change_the_frame():
@@ -175,14 +175,14 @@ def test_a_cut_starts_anew():
 
 def test_still_takes_the_face_it_is_given_and_is_repeatable():
     image = astronaut()
-    mask = video.segment_still(image, ADAPTIVE)
+    mask = still.segment_still(image, ADAPTIVE)
     assert mask.face is not None
-    given = video.segment_still(image, ADAPTIVE, face=mask.face)
+    given = still.segment_still(image, ADAPTIVE, face=mask.face)
     np.testing.assert_array_equal(mask.mask, given.mask)
     assert mask.mask[150:190, 270:310].mean() > 200
     assert mask.mask[:60, :60].mean() < 30
     grey = np.full((200, 200, 3), 90, np.uint8)
-    assert video.segment_still(grey, ADAPTIVE).lost
+    assert still.segment_still(grey, ADAPTIVE).lost
 
 
 def test_benchmark_counts_like_hand_arithmetic():

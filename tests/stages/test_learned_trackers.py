@@ -14,7 +14,7 @@ from hybridanim.errors import InputError
 from hybridanim.motion import keypoints, sparse
 from hybridanim.prepare import driver_scan
 from hybridanim.prepare import view as views
-from hybridanim.tracking.detection import Points, middle_square
+from hybridanim.tracking.detection import KeypointsPx, middle_square
 from hybridanim.types import Crop, Frame, Keypoints, Tracks
 from hybridanim.visualization.run_statistics import frame_row
 from stages.pipeline import Pipeline, build
@@ -155,7 +155,7 @@ def square_clip(count=6):
         images.append(
             cv2.warpAffine(patch, at, (160, 128), dst=ground, borderMode=cv2.BORDER_TRANSPARENT)
         )
-        first = Points(corners, 40 * np.tile(np.eye(2), (5, 1, 1)), np.ones(5))
+        first = KeypointsPx(corners, 40 * np.tile(np.eye(2), (5, 1, 1)), np.ones(5))
         points.append(under(first, at))
     return images, points
 

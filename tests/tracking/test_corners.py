@@ -124,8 +124,8 @@ def test_patches_find_a_known_affine_and_ignore_gain_and_offset():
     error = np.linalg.norm(found.xy_px - truth[keep], axis=1)
     assert found.ids[0] == 7
     assert np.median(error) < 0.1
-    assert np.mean(found.likeness > 0.95) > 0.85
-    good = found.likeness > 0.97
+    assert np.mean(found.score > 0.95) > 0.85
+    good = found.score > 0.97
     assert np.median(np.abs(found.warp[good] - turn)) < 0.04
 
 
@@ -134,6 +134,6 @@ def test_another_patch_is_unlike_the_first():
     first = seen(xy)
     other = np.random.default_rng(2).integers(0, 255, (200, 200)).astype(np.float32)
     found = templates.align(cv2.GaussianBlur(other, (0, 0), 1.5), WHOLE, first, steps=2)
-    assert np.mean(found.likeness < 0.6) > 0.9
+    assert np.mean(found.score < 0.6) > 0.9
     flat = templates.align(np.full((200, 200), 80, np.float32), WHOLE, first, steps=2)
-    assert flat.likeness.max() < 0.3
+    assert flat.score.max() < 0.3

@@ -9,11 +9,10 @@ import pytest
 
 from hybridanim import geometry
 from hybridanim.config import TrackConfig
+from hybridanim.face import head_box
 from hybridanim.motion import keypoints
-from hybridanim.tracking import detection, keypoint_flow
-from hybridanim.tracking import hybrid as hybrid_tracking
-from hybridanim.tracking import learned as learned_tracking
-from hybridanim.tracking.detection import Points
+from hybridanim.tracking import detection, hybrid, keypoint_flow, learned
+from hybridanim.tracking.detection import KeypointsPx
 from hybridanim.types import Crop, Frame, HeadBox, Keypoints
 from tests import synthetic
 from tests.oracle_detector import Oracle, face_points, under
@@ -45,13 +44,13 @@ def follow(step, state, images, detector, *more):
     return found
 
 
-def learned(images, detector):
-    return follow(learned_tracking.step, learned_tracking.initial_state(), images, detector)
+def run_learned(images, detector):
+    return follow(learned.step, learned.initial_state(), images, detector)
 
 
-def hybrid(images, detector, every=3):
+def run_hybrid(images, detector, every=3):
     config = TrackConfig(anchor_every=every)
-    return follow(hybrid_tracking.step, hybrid_tracking.initial_state(), images, detector, config)
+    return follow(hybrid.step, hybrid.initial_state(), images, detector, config)
 
 
 def places(tracks):
@@ -75,7 +74,7 @@ def errors_px(found, truth):
 
 def test_learned_tracks_say_what_the_detector_says(clip):
     frames, truth = clip
-    found = learned(frames, Oracle().tell(frames, truth))
+    found = run_learned(frames, Oracle().tell(frames, truth))
     assert errors_px(found, truth).max() < 1e-3
     for tracks, known in zip(found, truth, strict=True):
         np.testing.assert_allclose(jacobians(tracks), known.linear_px, rtol=1e-4, atol=1e-3)
@@ -85,7 +84,7 @@ def test_learned_tracks_say_what_the_detector_says(clip):
 
 def test_the_head_box_is_that_of_the_landmarks(clip):
     frames, truth = clip
-    found = learned(frames, Oracle().tell(frames, truth))
+    found = run_learned(frames, Oracle().tell(frames, truth))
     first = found[0].head
     for tracks, known in zip(found, truth, strict=True):
         head = tracks.head
@@ -99,7 +98,7 @@ def test_the_turn_of_the_head_follows_a_turned_picture(clip):
     turns = [synthetic.affine_about(middle, turn_deg=angle) for angle in np.linspace(0, 20, 12)]
     images = synthetic.moved_picture(frames[0], turns).frames
     known = [under(truth[0], turn) for turn in turns]
-    found = learned(images, Oracle().tell(images, known))
+    found = run_learned(images, Oracle().tell(images, known))
     assert found[-1].rotation_deg[2] - found[0].rotation_deg[2] == pytest.approx(20, abs=2.5)
     assert found[-1].rotation_confidence > 0.5
 
@@ -107,7 +106,7 @@ def test_the_turn_of_the_head_follows_a_turned_picture(clip):
 def test_hybrid_carries_affine_motion_between_anchors(clip):
     frames, truth = clip
     detector = Oracle().tell(frames, truth)
-    found = hybrid(frames, detector, every=1000)  # one anchor, then flow alone
+    found = run_hybrid(frames, detector, every=1000)  # one anchor, then flow alone
     assert detector.calls <= 3
     error = errors_px(found, truth)
     carried = keypoint_flow.watched(38)
@@ -121,7 +120,7 @@ def test_hybrid_carries_affine_motion_between_anchors(clip):
 def test_hybrid_asks_the_detector_as_seldom_as_it_is_told(clip):
     frames, truth = clip
     detector = Oracle().tell(frames, truth)
-    found = hybrid(frames, detector, every=3)
+    found = run_hybrid(frames, detector, every=3)
     assert detector.calls < 0.55 * len(frames)
     assert np.median(errors_px(found, truth)) < 0.2
 
@@ -129,7 +128,7 @@ def test_hybrid_asks_the_detector_as_seldom_as_it_is_told(clip):
 def test_hybrid_takes_the_shaking_out_of_a_detector(clip):
     frames, truth = clip
     error, jitter = [], []
-    for way in (learned, hybrid):
+    for way in (run_learned, run_hybrid):
         apart = astray_px(way(frames, Oracle(noise_px=0.4).tell(frames, truth)), truth)
         error.append(np.sqrt((apart[6:] ** 2).mean()))
         jitter.append(np.abs(np.diff(apart, 2, axis=0)).mean())
@@ -141,7 +140,7 @@ def test_an_anchor_makes_no_step(clip):
     """A detector that is off by a constant after the first look is approached, not jumped to."""
     frames, truth = clip
     off = [truth[0], *(replace(one, xy_px=one.xy_px + np.array([0.45, 0])) for one in truth[1:])]
-    found = hybrid(frames, Oracle().tell(frames, off), every=4)
+    found = run_hybrid(frames, Oracle().tell(frames, off), every=4)
     lag = np.median(astray_px(found, truth)[..., 0], axis=1)
     assert np.abs(np.diff(lag)).max() < 0.2
     assert lag[-1] == pytest.approx(0.45, abs=0.1)
@@ -159,12 +158,12 @@ def test_a_blink_calls_the_detector_at_once(clip):
     points.xy_px[lids, 1] = middle[1]
     images = [still] * 4 + [closed] * 3
     detector = Oracle().tell([still, closed], [truth[0], points])
-    found = hybrid(images, detector, every=1000)
+    found = run_hybrid(images, detector, every=1000)
     moved = np.abs(truth[0].xy_px[lids, 1] - middle[1]) > 2
     assert np.abs(places(found[4])[lids, 1] - middle[1])[moved].max() < 1.0
 
 
-@pytest.mark.parametrize("way", [learned, hybrid], ids=["learned", "hybrid"])
+@pytest.mark.parametrize("way", [run_learned, run_hybrid], ids=["learned", "hybrid"])
 def test_a_lost_head_is_said_and_found_again(way, clip):
     frames, truth = clip
     dark = [np.zeros_like(frames[0])] * 8
@@ -173,16 +172,16 @@ def test_a_lost_head_is_said_and_found_again(way, clip):
     assert not any(found[6:14])
     assert all(tracks.lost and tracks.keypoints is None for tracks in found[6:14])
     back = [bool(tracks) for tracks in found[14:]]
-    assert all(back[learned_tracking.SEARCH_FRAMES :])
+    assert all(back[learned.SEARCH_FRAMES :])
     shown = [tracks for tracks in found if tracks]
     assert np.median(errors_px(shown[-5:], truth[-5:])) < 0.3
 
 
-@pytest.mark.parametrize("way", [learned, hybrid], ids=["learned", "hybrid"])
+@pytest.mark.parametrize("way", [run_learned, run_hybrid], ids=["learned", "hybrid"])
 def test_nothing_is_found_in_noise(way):
     rng = np.random.default_rng(0)
     found = way(list(rng.integers(0, 256, (3, 128, 128, 3), np.uint8)), Oracle())
-    assert [tracks.lost for tracks in found] == [learned_tracking.NO_FACE] * 3
+    assert [tracks.lost for tracks in found] == [learned.NO_FACE] * 3
 
 
 def test_a_window_stands_while_the_head_moves_little():
@@ -202,23 +201,23 @@ def test_a_window_stands_while_the_head_moves_little():
 
 def test_what_is_no_face_is_not_taken_for_one(clip):
     _, truth = clip
-    window = keypoints.crop_around(detection.head_of_places(truth[0].xy_px))
-    head, likeness = detection.head_of(truth[0], window)
+    window = keypoints.crop_around(head_box.from_anchors(truth[0].xy_px))
+    head, likeness = detection.estimate_head(truth[0], window)
     assert head is not None and likeness > 0.9
     rng = np.random.default_rng(1)
-    heap = Points(rng.uniform(60, 200, (38, 2)), truth[0].linear_px, truth[0].confidence)
-    assert detection.head_of(heap, window)[1] < detection.LEAST_CONFIDENCE
+    heap = KeypointsPx(rng.uniform(60, 200, (38, 2)), truth[0].linear_px, truth[0].confidence)
+    assert detection.estimate_head(heap, window)[1] < detection.LEAST_CONFIDENCE
     tiny = replace(truth[0], xy_px=128 + 0.2 * (truth[0].xy_px - 128))
-    assert detection.head_of(tiny, window)[0] is None
+    assert detection.estimate_head(tiny, window)[0] is None
     mirrored = replace(truth[0], xy_px=truth[0].xy_px * (1, -1) + (0, 250))
-    assert detection.head_of(mirrored, window)[1] == 0
+    assert detection.estimate_head(mirrored, window)[1] == 0
 
 
 def test_a_frame_detector_looks_at_the_middle_square():
     rng = np.random.default_rng(2)
     image = rng.integers(0, 256, (90, 160, 3), np.uint8)
-    known = Points(rng.uniform(50, 80, (5, 2)), 30 * np.tile(np.eye(2), (5, 1, 1)), np.ones(5))
-    for way in (learned, hybrid):
+    known = KeypointsPx(rng.uniform(50, 80, (5, 2)), 30 * np.tile(np.eye(2), (5, 1, 1)), np.ones(5))
+    for way in (run_learned, run_hybrid):
         detector = Oracle("frame", 5).tell([image], [known])
         tracks = way([image] * 4, detector)[-1]
         assert set(detector.windows) == {Crop(35.0, 0.0, 90.0)}

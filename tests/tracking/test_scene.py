@@ -15,7 +15,7 @@ from hybridanim.motion import body as surroundings
 from hybridanim.motion import keypoints as sparse_motion
 from hybridanim.motion import reference as references
 from hybridanim.motion import sparse
-from hybridanim.tracking import scene as around
+from hybridanim.tracking import scene
 from hybridanim.types import Crop, Frame, HeadBox, Keypoints, Source, Surroundings, Tracks
 
 SIZE = 320
@@ -68,10 +68,10 @@ STILL = np.eye(2, 3, dtype=np.float32)
 
 def follow(background: np.ndarray, body: np.ndarray, head: np.ndarray) -> Surroundings:
     """The corners after ten frames on the way to these motions."""
-    state, found = around.step(around.AroundState(), picture(STILL, STILL, STILL), HEAD)
+    state, found = scene.step(scene.SceneState(), picture(STILL, STILL, STILL), HEAD)
     for share in np.linspace(0.1, 1, 10):
         parts = (STILL + share * (part - STILL) for part in (background, body, head))
-        state, found = around.step(state, picture(*parts), HEAD)
+        state, found = scene.step(state, picture(*parts), HEAD)
     assert found is not None
     return found
 
@@ -134,13 +134,13 @@ def test_few_corners_leave_the_body_to_the_head():
 
 
 def test_lost_corners_come_back():
-    scene = picture(STILL, STILL, STILL)
-    state, first = around.step(around.AroundState(), scene, HEAD)
-    covered = np.full_like(scene, 90)
+    shown = picture(STILL, STILL, STILL)
+    state, first = scene.step(scene.SceneState(), shown, HEAD)
+    covered = np.full_like(shown, 90)
     for _ in range(6):
-        state, hidden = around.step(state, covered, HEAD)
+        state, hidden = scene.step(state, covered, HEAD)
     for _ in range(6):
-        state, back = around.step(state, scene, HEAD)
+        state, back = scene.step(state, shown, HEAD)
     assert first is not None and hidden is not None and back is not None
     assert len(hidden.xy_px) < 0.2 * len(first.xy_px)
     assert len(back.xy_px) > 0.8 * len(first.xy_px)
@@ -148,10 +148,10 @@ def test_lost_corners_come_back():
 
 
 def test_nothing_before_a_head_and_a_new_size_begins_anew():
-    scene = picture(STILL, STILL, STILL)
-    assert around.step(around.AroundState(), scene, None)[1] is None
-    state, _ = around.step(around.AroundState(), scene, HEAD)
-    state, found = around.step(state, scene[:, 10:], HEAD)
+    shown = picture(STILL, STILL, STILL)
+    assert scene.step(scene.SceneState(), shown, None)[1] is None
+    state, _ = scene.step(scene.SceneState(), shown, HEAD)
+    state, found = scene.step(state, shown[:, 10:], HEAD)
     assert found is not None and (found.confidence == 1).all()
     np.testing.assert_array_equal(found.xy_px, found.reference_xy_px)
 
@@ -222,10 +222,10 @@ def test_the_body_rests_as_in_the_reference_picture(source):
     """Somebody sat down before the reference frame, head and body alike: at rest there."""
     shift = about(0, 0, 0, 1, (24, 6))
     start, later = (picture(STILL, affine, affine) for affine in (STILL, shift))
-    state, first = around.step(around.AroundState(), start, HEAD)
+    state, first = scene.step(scene.SceneState(), start, HEAD)
     there = HeadBox((184.0, 126.0), HEAD.size_px)
     image = np.repeat(later[..., None], 3, 2)
-    resting = around.elsewhere(state, image, there, HEAD)
+    resting = scene.elsewhere(state, image, there, HEAD)
     assert resting is not None
     moved_px = (resting.xy_px - resting.reference_xy_px)[resting.is_body]
     np.testing.assert_allclose(np.median(moved_px, 0), [24, 6], atol=0.3)
@@ -237,7 +237,7 @@ def test_the_body_rests_as_in_the_reference_picture(source):
     follow_state, _ = sparse.step(follow_state, Frame(blank), tracks, source, config, None)
     for share in (0.25, 0.5, 0.75, 1.0):
         part = STILL + share * (shift - STILL)
-        state, now = around.step(state, picture(STILL, part, part), there)
+        state, now = scene.step(state, picture(STILL, part, part), there)
     tracks = dataclasses.replace(tracks_of(keypoints(shift), now), resting=resting)
     _, then = sparse.step(follow_state, Frame(blank, 1, 0.04), tracks, source, config, None)
     np.testing.assert_allclose(then.target.xy_norm, source.keypoints.xy_norm, atol=0.02)

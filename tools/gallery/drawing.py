@@ -84,9 +84,9 @@ def rows(
     """
     pipeline = renderers.warp
     glances, shape, end_s = _look_through(pipeline, driver)
-    found = [view.face for view, _ in glances if isinstance(view, driver_scan.Glance)]
+    found = [view.face for view, _ in glances if isinstance(view, driver_scan.FaceObservation)]
     pipeline.reset()
-    pipeline.set_view(views.view_of_faces(found, *shape))
+    pipeline.set_view(views.view_around_faces(found, *shape))
     prepared = [_prepared(pipeline, picture) for picture in sources]
     followers = [_follower(renderers, glances, source) for source in prepared]
     wanted = [sorted(times or np.linspace(0.1, 0.95, 5) * end_s) for times in times_s]
@@ -117,9 +117,7 @@ def rows(
 
 def _look_through(
     pipeline: Pipeline, driver: str
-) -> tuple[
-    list[tuple[driver_scan.Glance | driver_scan.ObjectGlance, Array]], tuple[int, int], float
-]:
+) -> tuple[list[tuple[driver_scan.Observation, Array]], tuple[int, int], float]:
     """Glances at the driver with their pictures, its height and width, and its last time."""
     glances, due, shape, time_s = [], 0.0, (0, 0), 0.0
     with drivers.opened(driver) as moments:

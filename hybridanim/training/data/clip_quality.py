@@ -78,7 +78,7 @@ def inspect(frames: Iterable[Frame], fps: float, aligner: Aligner | None) -> Cli
         grey = cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY)
         small.append(cv2.resize(grey, (_SMALL, _SMALL), interpolation=cv2.INTER_AREA))
         if aligner is not None and i % every == 0:
-            seen = driver_scan.glance(frame.image, i, frame.time_s, aligner)
+            seen = driver_scan.detect(frame.image, i, frame.time_s, aligner)
             is_sure = seen is not None and seen.landmarks_xy_px is not None
             heads.append((i, seen.head if seen is not None and is_sure else None))
     thumbnails = np.array(small, np.uint8).reshape(-1, _SMALL, _SMALL)

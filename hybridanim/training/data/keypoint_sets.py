@@ -132,7 +132,7 @@ def classical(moving: Iterable[Array], aligner: Aligner) -> dict[str, Array]:
     nothing = np.full((len(ANCHORS), 7), np.nan, np.float32)
     out: dict[str, list[Array]] = {TRACKED: [], PER_FRAME: [], BACKGROUND: []}
     skin, state = video.initial_state(), classical_tracker.initial_state()
-    scene_state, background = scene.AroundState(), None
+    scene_state, background = scene.SceneState(), None
     first: tuple[Keypoints, HeadBox] | None = None
     for i, image in enumerate(moving):
         frame, crop = Frame(image, i, i / _NOMINAL_FPS), geometry.whole(image)

@@ -175,7 +175,7 @@ def show_faces(entries: Sequence[DatasetEntry], count: int = 12) -> bool:
                 few = [frame.image for frame in itertools.islice(reader, 0, 25, 12)]
         except InputError:
             continue  # it is listed when the clips are prepared
-        seen = [driver_scan.glance(image, 0, 0.0, aligner) for image in few]
+        seen = [driver_scan.detect(image, 0, 0.0, aligner) for image in few]
         votes.append(any(one is not None and one.landmarks_xy_px is not None for one in seen))
     return sum(votes) > len(votes) / 2
 

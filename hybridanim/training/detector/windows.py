@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from hybridanim.face.anchors import ANCHORS
+from hybridanim.face.head_box import from_anchors
 from hybridanim.geometry import px_from_norm
-from hybridanim.runtime.detector import head_of_places
 from hybridanim.training.config import DistillConfig
 from hybridanim.training.data.batch import Layout, anchor_layout, as_pictures
 from hybridanim.training.data.cache import Clip
@@ -170,7 +170,7 @@ def _picture(
 
 def _head(rows: Array, side_px: int) -> HeadBox:
     """The head of a square frame's keypoints (K, 6 or 7), in its pixels."""
-    return head_of_places(px_from_norm(rows[:, :2], Crop(0, 0, side_px)))
+    return from_anchors(px_from_norm(rows[:, :2], Crop(0, 0, side_px)))
 
 
 def _unusualness(points: Array) -> Array:

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hybridanim.face.aligner import similarity_between
 from hybridanim.face.landmarks import GROUPS, MIRROR
+from hybridanim.fitting import fit_similarity
 from hybridanim.geometry import apply_affine
 from hybridanim.types import Array
 
@@ -22,9 +22,9 @@ def mean_shape(shapes: Sequence[Array]) -> Array:
     """(L, 2) float32 symmetric mean of shapes (L, 2), all in units of their face boxes."""
     mean = _symmetric(np.median(shapes, axis=0))
     for _ in range(5):
-        aligned = [apply_affine(similarity_between(shape, mean), shape) for shape in shapes]
+        aligned = [apply_affine(fit_similarity(shape, mean), shape) for shape in shapes]
         mean = _symmetric(np.mean(aligned, axis=0))
-    matrices = [similarity_between(mean, shape) for shape in shapes]
+    matrices = [fit_similarity(mean, shape) for shape in shapes]
     size = np.median([np.hypot(*matrix[:, 0]) for matrix in matrices])
     middle = np.median([shape.mean(0) for shape in shapes], axis=0)
     placed = (mean - mean.mean(0)) * size + middle * [0, 1]
@@ -40,7 +40,7 @@ def mean_shape_3d(shapes: Sequence[Array], mean: Array) -> Array:
     for shape in shapes:
         if abs(_yaw_deg(shape)) > _LARGEST_YAW_DEG:
             continue
-        matrix = similarity_between(shape[:, :2], mean)
+        matrix = fit_similarity(shape[:, :2], mean)
         depth = (shape[:, 2] - shape[:, 2].mean()) * np.hypot(*matrix[:, 0])
         aligned.append(np.column_stack([apply_affine(matrix, shape[:, :2]), depth]))
     found = _symmetric(np.mean(aligned, axis=0))
