@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 from safetensors.numpy import save_file
 
+from hybridanim import files
 from hybridanim.face.landmarks import GROUPS, MESH
 from hybridanim.face.mesh_network import Teacher, teach_clip
 from hybridanim.training.landmarks import mean as alignment_mean
@@ -130,7 +131,7 @@ def main() -> None:
         tensors = training.fit_cascade(training.Data(variants, held, plan, pool.starmap), print)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, options.output)
-    print("sha256", hashlib.sha256(options.output.read_bytes()).hexdigest())
+    print("sha256", files.sha256(options.output))
 
 
 def _is_held(name: str) -> bool:

@@ -1,9 +1,10 @@
-"""The package's own files, and files that appear whole or not at all."""
+"""The package's own files, its cache folder, and files that appear whole or not at all."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,10 +51,27 @@ def part_folder(path: str | Path, suffix: str = ".part") -> Path:
     return Path(name)
 
 
-def sha256(path: str | Path) -> str:
-    """Hex digest of one file's bytes."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def sha256(*paths: str | Path) -> str:
+    """Hex digest of the bytes of one file, or of several files one after the other."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with open(path, "rb") as file:
+            hashlib.file_digest(file, lambda: digest)
+    return digest.hexdigest()
+
+
+def cache_folder() -> Path:
+    """The folder for files that can be made again, as this operating system names it.
+
+    It need not exist.
+    """
+    if os.name == "nt":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "hybridanim"
 
 
 def _beside(path: str | Path) -> tuple[Path, str]:

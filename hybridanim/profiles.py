@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import hashlib
-import os
-import tempfile
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from . import files
 from . import schema as tables
 from .errors import InputError
 
@@ -39,7 +37,7 @@ class Origin:
     def of(cls, path: str | Path) -> Origin:
         """Origin of something measured on the file at ``path``, now."""
         path = Path(path)
-        digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+        digest = files.sha256(path) if path.is_file() else ""
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         return cls(path.name, digest, now)
 
@@ -160,10 +158,8 @@ def save_profile(profile: Profile, path: str | Path) -> Path:
     lines += ["", "[origin]"]
     lines += [f"{name} = {_toml(value)}" for name, value in dataclasses.asdict(origin).items()]
     try:
-        handle, temporary = tempfile.mkstemp(".toml", f".{path.stem}-", path.parent or ".")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write("\n".join(lines) + "\n")
-        os.replace(temporary, path)
+        with files.atomic_write(path) as file:
+            file.write(("\n".join(lines) + "\n").encode())
     except OSError as error:
         raise InputError(
             f"profile {path}: expected a place that can be written, got {error.strerror};"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -13,7 +12,7 @@ import tyro
 
 from apps.guards import undisturbed
 from apps.terminal import PROGRAM, example_source, listen
-from hybridanim import io
+from hybridanim import files, io
 from hybridanim.config import PipelineConfig
 from hybridanim.errors import InputError
 from hybridanim.io import provenance
@@ -25,7 +24,6 @@ from hybridanim.live.mailbox import Mailbox
 from hybridanim.live.quality import Quality, QualityGovernor, quality_levels
 from hybridanim.live.window import DisplayCheck
 from hybridanim.tracking.registry import TRACKERS
-from hybridanim.types import Array
 from stages.build import uses_networks
 
 from . import devices
@@ -83,7 +81,7 @@ def live(
     capture = Capture(make, shots)
     capture.start()  # opening a camera takes seconds: the pipeline is built meanwhile
     try:
-        animator = Animator(job, [_picture(path) for path in sources])
+        animator = Animator(job, [io.read_source_picture(path) for path in sources])
         governor = QualityGovernor(_levels(job.pipeline) if job.adapt else (), job.latency)
         loop = Loop(animator, capture, shots, governor)
         tags = provenance.container_tags(record)
@@ -109,8 +107,7 @@ def live(
 
 def is_first_run() -> bool:
     """True until it has returned True once; a file in the user's cache folder remembers that."""
-    cache = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
-    marker = (Path(cache) if cache else Path.home() / ".cache") / "hybridanim" / "consent"
+    marker = files.cache_folder() / "consent"
     if marker.exists():
         return False
     try:
@@ -137,11 +134,3 @@ def _levels(config: PipelineConfig) -> tuple[Quality, ...]:
         uses_anchors=TRACKERS[config.tracker].uses_anchors,
         uses_networks=uses_networks(config),
     )
-
-
-def _picture(path: Path) -> Array:
-    """A source: a picture, or the first frame of a video."""
-    if path.is_file() and not io.is_picture(path):
-        with io.open_source(path) as reader:
-            return next(reader).image
-    return io.read_picture(path)

@@ -7,7 +7,6 @@ from frame to frame, so that still places stay still and compress well.
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from hybridanim import files
 from hybridanim.types import Array
 
 COLORS = 255  # one of 256 is left to the encoder, for "as before"
@@ -102,14 +102,9 @@ def insert_comment(path: Path, text: str) -> None:
     data = text.encode("utf-8")
     pieces = [data[i : i + 255] for i in range(0, len(data), 255)]
     block = b"\x21\xfe" + b"".join(bytes([len(p)]) + p for p in pieces) + b"\x00"
-    copy = path.with_name(path.name + ".comment")
-    try:
-        with open(path, "rb") as source, open(copy, "wb") as target:
-            header = source.read(13)
-            flags = header[10]
-            colors_bytes = 3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0
-            target.write(header + source.read(colors_bytes) + block)
-            shutil.copyfileobj(source, target)
-        os.replace(copy, path)
-    finally:
-        copy.unlink(missing_ok=True)
+    with files.atomic_write(path) as target, open(path, "rb") as source:
+        header = source.read(13)
+        flags = header[10]
+        colors_bytes = 3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0
+        target.write(header + source.read(colors_bytes) + block)
+        shutil.copyfileobj(source, target)

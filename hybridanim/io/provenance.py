@@ -8,9 +8,7 @@ command line.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
-import os
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -108,19 +106,15 @@ def write_sidecar(output: str | Path, record: Mapping[str, Any]) -> Path:
     """
     path = sidecar_path(output)
     record = {**record, "output": Path(output).name}
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     text = json.dumps(to_json(record), indent=2, ensure_ascii=False) + "\n"
     try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
+        with files.atomic_write(path) as file:
+            file.write(text.encode())
     except OSError as error:
         raise InputError(
             f"sidecar: expected to write {path}, got '{error.strerror or error}'; free some space, "
             "check the permissions, or choose another folder"
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
     return path
 
 
@@ -142,15 +136,11 @@ def to_json(value: Any) -> Any:
 
 
 def sha256(path: str | Path) -> str:
-    """Hex digest of a file, or of all visible files of a folder in order of name."""
+    """Hex digest of a file, or of all files in a folder in order of their names."""
     path = Path(path)
-    digest = hashlib.sha256()
-    files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
-    for file in files:
-        with open(file, "rb") as opened:
-            while block := opened.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
+    if path.is_dir():
+        return files.sha256(*sorted(p for p in path.iterdir() if p.is_file()))
+    return files.sha256(path)
 
 
 def git_commit() -> str | None:

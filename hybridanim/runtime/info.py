@@ -10,6 +10,7 @@ import importlib.util
 import tempfile
 from pathlib import Path
 
+from hybridanim import files
 from hybridanim.config import RuntimeConfig
 from hybridanim.errors import InputError
 from hybridanim.networks.weights import DETECTOR, RENDERER
@@ -65,7 +66,7 @@ def _runtimes(config: RuntimeConfig) -> list[str]:
 
 
 def _cache(config: RuntimeConfig) -> str:
-    folder = config.cache or cache.default_folder()
+    folder = config.cache or files.cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

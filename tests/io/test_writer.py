@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from fractions import Fraction
 from pathlib import Path
@@ -293,10 +295,10 @@ def test_refusals_before_anything_is_written(tmp_path):
 
 
 def test_unwritable_folder(tmp_path, monkeypatch):
-    def refused(self, *_, **__):
+    def refused(*_, **__):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "touch", refused)
+    monkeypatch.setattr(tempfile, "mkstemp", refused)
     with pytest.raises(InputError, match="Permission denied"):
         io.open_sink(tmp_path / "a.mp4", NTSC, (64, 48))
 
@@ -326,6 +328,21 @@ def test_errors_remove_and_interruptions_keep(tmp_path):
         raise KeyboardInterrupt
     assert leftovers(tmp_path) == ["a.mp4"]
     assert not [t for t in threading.enumerate() if t.name == "write video"]
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.png", "a"])
+def test_two_runs_and_foreign_parts_do_not_meet(tmp_path, name):
+    """Each run has a part of its own; a link under the name of a former version is not followed."""
+    (tmp_path / "mine").write_text("mine")
+    trap = tmp_path / f".{name}.{os.getpid()}.part"
+    trap.symlink_to(tmp_path / "mine")
+    both = [io.open_sink(tmp_path / name, NTSC, (64, 48), overwrite=True) for _ in range(2)]
+    assert len(leftovers(tmp_path)) == 4
+    for writer in both:
+        with writer:
+            writer.write(numbered(0))
+    assert leftovers(tmp_path) == [trap.name, name, "mine"]
+    assert trap.is_symlink() and (tmp_path / "mine").read_text() == "mine"
 
 
 def test_nothing_written_is_an_error(tmp_path):
