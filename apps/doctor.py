@@ -61,7 +61,7 @@ def _machine() -> list[str]:
         try:
             lines.append(f"  {package} {metadata.version(package)}")
         except metadata.PackageNotFoundError:
-            lines.append(f"  {package} MISSING: pip install -r requirements.txt")
+            lines.append(f"  {package} MISSING: pip install {package}")
     if not cv2.useOptimized():
         lines.append("OpenCV runs without its optimisations: unset OPENCV_DISABLE_OPTIMIZATIONS")
     return lines
@@ -86,7 +86,7 @@ def _has_codec(name: str, mode: str) -> bool:
 def _weights() -> list[str]:
     if WEIGHTS.exists():
         return [f"Weights: {WEIGHTS.name}, {WEIGHTS.stat().st_size / 1e6:.1f} MB"]
-    return [f"Weights: {WEIGHTS} is missing; restore it from the repository (git checkout weights)"]
+    return [f"Weights: {WEIGHTS} is missing; reinstall hybridanim"]
 
 
 def _times(example: Path, source: Path, options: dict[str, Any]) -> list[str]:

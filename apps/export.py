@@ -1,7 +1,4 @@
-"""Weights file -> a folder of ONNX files, checked, with a text that says what goes in and out.
-
-python run_pipeline.py export --out DIR [--weights PATH]
-"""
+"""Weights file -> a folder of ONNX files, checked, with a text that says what goes in and out."""
 
 from __future__ import annotations
 

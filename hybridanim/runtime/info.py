@@ -51,7 +51,7 @@ def _runtimes(config: RuntimeConfig) -> list[str]:
     )
     for name, path, load in loads:
         if not path.is_file():
-            lines.append(f"Network {name}: {path} is missing; git checkout weights")
+            lines.append(f"Network {name}: {path} is missing; reinstall hybridanim")
             continue
         try:
             info = load(None, config).runtime_info
@@ -61,7 +61,7 @@ def _runtimes(config: RuntimeConfig) -> list[str]:
         lines.append(f"Network {name}: {info}")
         lines += [f"  {note}" for note in (info.notes if info else ())]
     if importlib.util.find_spec("openvino") is None:
-        lines.append("OpenVINO is missing, torch is half as fast: pip install -r requirements.txt")
+        lines.append("OpenVINO is missing, torch is half as fast: pip install openvino")
     return lines
 
 
