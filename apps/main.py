@@ -15,6 +15,7 @@ from hybridanim.config import RenderJob, read_job
 from hybridanim.errors import InputError
 from hybridanim.files import EXAMPLE_DRIVING
 
+from . import options
 from .terminal import COMMAND, PROGRAM, example_source, listen, make_folder, progress
 
 EXAMPLE_OUTPUT = Path("out") / "example.mp4"
@@ -31,6 +32,7 @@ SUBCOMMANDS = {  # name -> module with ``command``, and help
         "how well clips are reconstructed, beside copying the source",
     ),
 }
+MAIN = ("output", "size", "renderer", "tracker", "paste_back", "debug")  # shown first by --help
 _USAGE = """Animate a picture with a driving video, from the command line.
   {command} SOURCE DRIVING --output OUT.mp4
   {command}                    (runs the example)
@@ -47,14 +49,6 @@ class Files:
     """Video that it moves like, or a folder of pictures."""
     config: Path | None = None
     """Read options from this TOML file; options given here win."""
-
-
-@dataclass(frozen=True)
-class Arguments:
-    """All of the command line."""
-
-    files: Annotated[Files, tyro.conf.arg(name="")]
-    job: Annotated[RenderJob, tyro.conf.arg(name="")]
 
 
 def main(words: list[str] | None = None) -> int:
@@ -91,15 +85,8 @@ def parse(words: list[str]) -> tuple[Files, RenderJob]:
         if name == "--config" and (value or following):
             job = read_job(Path(value or following))
     further = "".join(f"  {word}: {text}\n" for word, (_, text) in SUBCOMMANDS.items())
-    arguments = tyro.cli(
-        Arguments,
-        args=words,
-        default=Arguments(Files(), job),
-        prog=PROGRAM,
-        description=f"{_USAGE.format(command=COMMAND)}\nSubcommands:\n{further}",
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.UseAppendAction),
-    )
-    return arguments.files, arguments.job
+    description = f"{_USAGE.format(command=COMMAND)}\nSubcommands:\n{further}"
+    return options.parse(words, Files(), job, MAIN, PROGRAM, description)
 
 
 def _render(files: Files, job: RenderJob) -> int:

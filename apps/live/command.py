@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
+from apps import options
 from apps.guards import undisturbed
 from apps.terminal import PROGRAM, example_source, listen
 from hybridanim import files, io
@@ -34,36 +35,33 @@ CONSENT_TEXT = (
     "Animate only people who have agreed to it, and let nobody take the result for a recording."
 )
 
+MAIN = (  # shown first by --help
+    *("camera", "list_cameras", "serve", "virtual_camera", "output"),
+    *("size", "renderer", "tracker", "paste_back"),
+)
+
 
 @dataclass(frozen=True)
-class Arguments:
-    """All of the command line."""
+class Files:
+    """What goes in."""
 
     sources: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="SOURCE")] = ()
     """Pictures (or videos, whose first frame counts); keys n and 1 to 9 change between them."""
     config: Path | None = None
     """Read options from this TOML file; options given here win."""
-    job: Annotated[LiveJob, tyro.conf.arg(name="")] = field(default_factory=LiveJob)
 
 
 def command(argv: list[str]) -> int:
     """Run the subcommand live with these arguments; returns the exit code."""
     listen()
-    config = (tyro.conf.OmitArgPrefixes, tyro.conf.UseAppendAction)
-    pairs = [(one.partition("="), following) for one, following in pairwise([*argv, ""])]
-    files = [one[2] or following for one, following in pairs if one[0] == "--config"]
-    given = tyro.cli(
-        Arguments,
-        args=argv,
-        default=Arguments(job=read_live_job(Path(files[-1])) if files else LiveJob()),
-        prog=f"{PROGRAM} live",
-        description="Animate pictures by a camera, now. Without SOURCE: the example's picture.",
-        config=config,
-    )
-    if given.job.list_cameras:
+    path = options.config_path(argv)
+    job = read_live_job(path) if path else LiveJob()
+    text = "Animate pictures by a camera, now. Without SOURCE: the example's picture."
+    given, job = options.parse(argv, Files(), job, MAIN, f"{PROGRAM} live", text)
+    if job.list_cameras:
         print("\n".join(devices.lines(devices.list_cameras())))
         return 0
-    live(given.job, given.sources or (example_source(),))
+    live(job, given.sources or (example_source(),))
     return 0
 
 
