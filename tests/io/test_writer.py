@@ -442,3 +442,20 @@ def test_full_disk_is_one_clear_line(tmp_path, name, count):
     assert done.stdout.startswith("output: expected to write") and done.stdout.count("\n") == 1
     assert "File too large" in done.stdout
     assert leftovers(tmp_path) == []
+
+
+def test_gif_of_many_pictures_keeps_still_places_still_and_moving_ones_true(tmp_path):
+    """A square moves over a gradient: times, order, and not one pixel that changes elsewhere."""
+    backdrop = synthetic.photograph(96)
+    images = []
+    for x in range(0, 60, 2):
+        image = backdrop.copy()
+        image[30:50, x : x + 20] = (200, 40, 30) if x else backdrop[30:50, :20]
+        images.append(image)
+    images[0][40:44, 80:84] = (200, 40, 30)  # so that the first picture, and so the palette, has it
+    write(tmp_path / "a.gif", images, Fraction(25))
+    assert stamps(tmp_path / "a.gif") == [Fraction(i, 25) for i in range(30)]
+    theirs = ffmpeg_rgb(tmp_path / "a.gif", 96, 96)
+    assert all(np.array_equal(one[60:], theirs[0][60:]) for one in theirs)
+    for ours, one in zip(images, theirs, strict=True):
+        assert np.abs(ours.astype(int) - one).mean() < 8
