@@ -1,6 +1,6 @@
 """What this machine can do: versions, codecs, weights, and each stage's time on the example.
 
-Every line that is not well says what to do about it.
+Every line about something wrong says what to do about it.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _FRAMES = 60
 _REALTIME_MS = 1000 / 30
 
 
-def command(words: list[str]) -> int:
-    """The word ``doctor`` of the command line; the exit code."""
+def command(argv: list[str]) -> int:
+    """Run the subcommand ``doctor``; returns the exit code."""
     listen()
-    if words:
-        raise InputError(f"doctor: expected no further words, got {words[0]!r}; leave it out")
+    if argv:
+        raise InputError(f"doctor: expected no arguments, got {argv[0]!r}; leave it out")
     print("\n".join(report(EXAMPLE_DRIVING, example_source())))
     return 0
 

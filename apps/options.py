@@ -14,6 +14,8 @@ import inspect
 import textwrap
 import typing
 from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import tyro
@@ -42,9 +44,9 @@ class _Option:
 
 
 def parse(
-    words: list[str], given: Given, job: Job, main: Sequence[str], prog: str, description: str
+    argv: list[str], given: Given, job: Job, main: Sequence[str], prog: str, description: str
 ) -> tuple[Given, Job]:
-    """The command line's files and settings; tyro ends the process on words that do not fit.
+    """The command line's files and settings; tyro ends the process on arguments that do not fit.
 
     given: a dataclass of positional arguments with its defaults. job: the settings and their
     defaults. main: names of the settings that are shown first.
@@ -62,7 +64,7 @@ def parse(
     files = Annotated[type(given), tyro.conf.arg(name="")]
     found: Any = tyro.cli(
         dataclasses.make_dataclass("Arguments", [*fields, ("files", files, given)], kw_only=True),
-        args=words,
+        args=argv,
         prog=prog,
         description=description,
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.UseAppendAction),
@@ -71,6 +73,16 @@ def parse(
     for name, _ in fields:
         values |= vars(getattr(found, name))
     return found.files, _filled(job, values)
+
+
+def config_path(argv: Sequence[str]) -> Path | None:
+    """The file of the last --config; its options are the defaults of the others."""
+    found = None
+    for argument, following in pairwise([*argv, ""]):
+        name, _, value = argument.partition("=")
+        if name == "--config" and (value or following):
+            found = Path(value or following)
+    return found
 
 
 def _flat(settings: Any) -> list[_Option]:

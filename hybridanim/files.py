@@ -22,8 +22,8 @@ _MOST_NAME = 32  # characters of the target's name in that of its part, so that 
 def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
     """An open binary file that takes the place of ``path`` when the block ends without an error.
 
-    Until then it lies beside ``path`` under a random name that nobody else has; after an error it
-    is gone and ``path`` is as it was. Raises OSError where the folder cannot be written.
+    Until then it lies in the same folder under a random name that no other file has; after an error
+    it is removed and ``path`` is unchanged. Raises OSError where the folder cannot be written.
     """
     part = part_file(path)
     try:
@@ -35,7 +35,7 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
 
 
 def part_file(path: str | Path, suffix: str = ".part") -> Path:
-    """A new empty file beside ``path``, with the usual permissions and a random name."""
+    """A new empty file in the folder of ``path``, with the usual permissions and a random name."""
     folder, prefix = _beside(path)
     number, name = tempfile.mkstemp(suffix, prefix, folder)
     os.close(number)
@@ -44,7 +44,7 @@ def part_file(path: str | Path, suffix: str = ".part") -> Path:
 
 
 def part_folder(path: str | Path, suffix: str = ".part") -> Path:
-    """A new empty folder beside ``path``, with the usual permissions and a random name."""
+    """A new empty folder in that of ``path``, with the usual permissions and a random name."""
     folder, prefix = _beside(path)
     name = tempfile.mkdtemp(suffix, prefix, folder)
     os.chmod(name, 0o777 & ~_umask())
@@ -81,7 +81,7 @@ def _beside(path: str | Path) -> tuple[Path, str]:
 
 
 def _umask() -> int:
-    """The process's own; there is no way to read it but to set it."""
+    """The process's file mode mask, which can only be read by setting it."""
     mask = os.umask(0o077)
     os.umask(mask)
     return mask

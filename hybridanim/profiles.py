@@ -29,7 +29,7 @@ UpperTriangle = tuple[float, float, float, float, float, float]
 class Origin:
     """What a profile was measured on, and when."""
 
-    source: str = ""  # file name, or a few words
+    source: str = ""  # file name, or a short text
     source_sha256: str = ""  # of the file's bytes; "" when there was no file
     date: str = ""  # ISO 8601, UTC
 
@@ -99,7 +99,7 @@ class CameraProfile:
 
 @dataclass(frozen=True)
 class TrackerProfile:
-    """Tracker settings chosen for a clip, in the words of TrackConfig, and what they measured."""
+    """Tracker settings chosen for a clip, named as in TrackConfig, and what they measured."""
 
     corners: Literal["shi-tomasi", "harris", "moravec"]
     max_features: int
@@ -144,7 +144,7 @@ def symmetric_3x3(upper: Sequence[float]) -> np.ndarray:
 
 
 def kind_of(profile: Profile) -> str:
-    """The word that the file's ``kind`` holds."""
+    """The value of ``kind`` in the file of such a profile."""
     return next(kind for kind, cls in _KINDS.items() if isinstance(profile, cls))
 
 

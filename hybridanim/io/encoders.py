@@ -33,7 +33,7 @@ LARGE_PX = 1280 * 720
 
 @dataclass(frozen=True)
 class SinkPlan:
-    """What an output shall be."""
+    """What an output is to be."""
 
     target: Path
     fps: Fraction
@@ -47,7 +47,7 @@ class SinkPlan:
 
 
 class Encoder(Protocol):
-    """What every kind of output offers."""
+    """Interface of the encoders."""
 
     warning: str
 
@@ -58,7 +58,7 @@ class Encoder(Protocol):
         """Complete the temporary file."""
 
     def discard(self) -> None:
-        """Let go of everything; the temporary file is removed by the caller."""
+        """Close what is open; the caller removes the temporary file."""
 
 
 class FilmEncoder:

@@ -1,7 +1,7 @@
-"""Saying that a result is generated, by what, and from what.
+"""Records that a result is generated, by what program, and from what files.
 
 Source, driving video and settings -> a record; the record -> tags in the output's container, a JSON
-sidecar beside it, and a small mark in the corner of the picture. All three are on by default in the
+sidecar file, and a small mark in the corner of the picture. All three are on by default in the
 command line.
 """
 
@@ -76,7 +76,7 @@ def describe(
 
 
 def container_tags(record: Mapping[str, Any]) -> dict[str, str]:
-    """Tags for ``io.open_sink(metadata=...)``, in the words that players and editors show."""
+    """Tags for ``io.open_sink(metadata=...)``, by the names that players and editors show."""
     by = f"{record['tool']} {record['tool_version']}".strip()
     source, driving = record["source"]["name"], record["driving"]["name"]
     return {
@@ -87,7 +87,7 @@ def container_tags(record: Mapping[str, Any]) -> dict[str, str]:
 
 
 def sidecar_path(output: str | Path) -> Path:
-    """Where the record of an output lies: OUT.json beside OUT.mp4 or the folder OUT.
+    """Where the record of an output lies: OUT.json, in the folder of OUT.mp4 or of OUT.
 
     When that name is taken by a file of another kind, or by the record of another output
     (OUT.webm), OUT.mp4.json instead.
@@ -100,7 +100,9 @@ def sidecar_path(output: str | Path) -> Path:
 
 
 def write_sidecar(output: str | Path, record: Mapping[str, Any]) -> Path:
-    """Write the record and the output's name beside it, whole or not at all; returns the path.
+    """Write the record with the output's name as the output's sidecar, whole or not at all.
+
+    Returns the path.
 
     Raises InputError when the folder cannot be written to.
     """

@@ -30,8 +30,8 @@ class VideoReader:
     """Frames of a driving video, read ahead in a thread; a context manager and an iterator.
 
     The attributes of SourceInfo (width, height, fps, is_variable_rate, time_base, frame_count,
-    duration_s, has_audio, rotation) can be read from it directly. ``warning`` says in one sentence
-    what could not be read; it is complete once the frames have run out.
+    duration_s, has_audio, rotation) can be read from it directly. ``warning`` is one sentence about
+    what could not be read, or ""; it is complete once the frames have run out.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ def read_source_picture(path: str | Path, time_s: float = 0.0) -> Array:
     """The picture to animate: a picture file, or a video's frame at ``time_s`` of it.
 
     Returns (H, W, 3) uint8 RGB. Raises InputError when the file cannot be read or when the video
-    has no frame there; for a video, in ``open_source``'s words about driving videos.
+    has no frame there; for a video, the messages are those of ``open_source``.
     """
     path = Path(path)
     if is_picture(path) or not path.is_file():

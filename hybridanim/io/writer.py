@@ -43,8 +43,9 @@ class VideoWriter:
     """Takes pictures one by one; a context manager.
 
     Leaving the ``with`` block completes the file; leaving it by KeyboardInterrupt too, by any other
-    error removes it, unless ``abort_keep`` was called. ``warning`` says what had to be left out
-    (sound that cannot be used), ``count`` how many pictures were taken, ``path`` where they go.
+    error removes it, unless ``abort_keep`` was called. ``warning`` is a sentence about what
+    was left out (sound that cannot be used), or ""; ``count`` how many pictures were taken,
+    ``path`` where they go.
     """
 
     def __init__(self, plan: SinkPlan, part: Path, overwrite: bool = False) -> None:
@@ -232,7 +233,7 @@ def _check_free(target: Path, overwrite: bool) -> None:
 
 
 def _make_part(target: Path) -> Path:
-    """Create the empty temporary file or folder beside the target."""
+    """Create the empty temporary file or folder in the target's folder."""
     folder = target.absolute().parent
     if not folder.is_dir():
         raise InputError(
