@@ -1,6 +1,6 @@
 """What this machine can do: versions, codecs, weights, and each stage's time on the example.
 
-Every line that is not well says what to do about it.
+Every line about something wrong says what to do about it.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _FRAMES = 60
 _REALTIME_MS = 1000 / 30
 
 
-def command(words: list[str]) -> int:
-    """The word ``doctor`` of the command line; the exit code."""
+def command(argv: list[str]) -> int:
+    """Run the subcommand ``doctor``; returns the exit code."""
     listen()
-    if words:
-        raise InputError(f"doctor: expected no further words, got {words[0]!r}; leave it out")
+    if argv:
+        raise InputError(f"doctor: expected no arguments, got {argv[0]!r}; leave it out")
     print("\n".join(report(EXAMPLE_DRIVING, example_source())))
     return 0
 
@@ -61,7 +61,7 @@ def _machine() -> list[str]:
         try:
             lines.append(f"  {package} {metadata.version(package)}")
         except metadata.PackageNotFoundError:
-            lines.append(f"  {package} MISSING: pip install -r requirements.txt")
+            lines.append(f"  {package} MISSING: pip install {package}")
     if not cv2.useOptimized():
         lines.append("OpenCV runs without its optimisations: unset OPENCV_DISABLE_OPTIMIZATIONS")
     return lines
@@ -86,7 +86,7 @@ def _has_codec(name: str, mode: str) -> bool:
 def _weights() -> list[str]:
     if WEIGHTS.exists():
         return [f"Weights: {WEIGHTS.name}, {WEIGHTS.stat().st_size / 1e6:.1f} MB"]
-    return [f"Weights: {WEIGHTS} is missing; restore it from the repository (git checkout weights)"]
+    return [f"Weights: {WEIGHTS} is missing; reinstall hybridanim"]
 
 
 def _times(example: Path, source: Path, options: dict[str, Any]) -> list[str]:

@@ -1,7 +1,4 @@
-"""Weights file -> a folder of ONNX files, checked, with a text that says what goes in and out.
-
-python run_pipeline.py export --out DIR [--weights PATH]
-"""
+"""Weights file -> a folder of ONNX files, checked, with a text that says what goes in and out."""
 
 from __future__ import annotations
 
@@ -32,10 +29,10 @@ class ExportJob:
     """Replace files that are there already."""
 
 
-def command(words: list[str]) -> int:
-    """The word ``export`` of the command line; the exit code."""
+def command(argv: list[str]) -> int:
+    """Run the subcommand ``export``; returns the exit code."""
     listen()
-    job = tyro.cli(ExportJob, args=words, prog=f"{PROGRAM} export", description=__doc__)
+    job = tyro.cli(ExportJob, args=argv, prog=f"{PROGRAM} export", description=__doc__)
     for path in export(job):
         print(path)
     return 0

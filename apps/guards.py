@@ -1,6 +1,6 @@
 """What keeps a run from doing harm: outputs that clash, interruptions, failing debug outputs.
 
-Used by job.py around the loop over the frames.
+``render`` uses them around its loop over the frames.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def refuse_clashes(job: RenderJob, *inputs: Path) -> None:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Let Ctrl-C and the like wait: what is done is being completed."""
+    """Ignore Ctrl-C, kill and a closed terminal while a result is being completed."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -63,14 +63,17 @@ def undisturbed() -> Iterator[None]:
 
 
 class DebugOutputs:
-    """The debug outputs, whose failure is a note: the result matters more. None = not asked for."""
+    """The debug outputs, of which a failure becomes a note and does not end the run.
+
+    writer: None = no debug outputs were asked for.
+    """
 
     def __init__(self, writer: DebugWriter | None) -> None:
         self._writer = writer
-        self.failure = ""  # why they were given up, or ""
+        self.failure = ""  # why they were stopped, or ""
 
     def write(self, results: Results | None) -> None:
-        """Show one frame."""
+        """Add one frame."""
         if self._writer is not None and results is not None:
             self._try(self._writer.write, results)
 

@@ -1,4 +1,4 @@
-"""The command line: which subcommand runs, and how its errors are said."""
+"""The command line: runs a subcommand or the animation, and prints errors as one line."""
 
 from __future__ import annotations
 
@@ -15,22 +15,27 @@ from hybridanim.config import RenderJob, read_job
 from hybridanim.errors import InputError
 from hybridanim.files import EXAMPLE_DRIVING
 
+from . import options
 from .terminal import COMMAND, PROGRAM, example_source, listen, make_folder, progress
 
 EXAMPLE_OUTPUT = Path("out") / "example.mp4"
 SUBCOMMANDS = {  # name -> module with ``command``, and help
-    "doctor": ("apps.doctor", "what this machine can do, and what to do about what is missing"),
+    "doctor": (
+        "apps.doctor",
+        "show what this machine can do, and what to do about what is missing",
+    ),
     "live": (
         "apps.live.command",
-        "animate pictures by a camera, now: window, browser, virtual camera, file",
+        "animate pictures by a camera, live: window, browser, virtual camera, file",
     ),
-    "train": ("apps.train.command", "networks of your own, from a folder of clips"),
-    "export": ("apps.export", "the networks as ONNX files, for other programs"),
+    "train": ("apps.train.command", "train networks of your own on a folder of clips"),
+    "export": ("apps.export", "write the networks as ONNX files, for other programs"),
     "evaluate": (
         "apps.evaluate.command",
-        "how well clips are reconstructed, beside copying the source",
+        "measure how well clips are reconstructed, compared with copying the source",
     ),
 }
+MAIN = ("output", "size", "renderer", "tracker", "paste_back", "debug")  # shown first by --help
 _USAGE = """Animate a picture with a driving video, from the command line.
   {command} SOURCE DRIVING --output OUT.mp4
   {command}                    (runs the example)
@@ -49,20 +54,12 @@ class Files:
     """Read options from this TOML file; options given here win."""
 
 
-@dataclass(frozen=True)
-class Arguments:
-    """All of the command line."""
-
-    files: Annotated[Files, tyro.conf.arg(name="")]
-    job: Annotated[RenderJob, tyro.conf.arg(name="")]
-
-
-def main(words: list[str] | None = None) -> int:
-    """Run one command line, without it that of this process; the exit code."""
-    words = sys.argv[1:] if words is None else words
+def main(argv: list[str] | None = None) -> int:
+    """Run these arguments, or those of this process; returns the exit code."""
+    argv = sys.argv[1:] if argv is None else argv
     try:
         try:
-            return _run(words)
+            return _run(argv)
         finally:
             sys.stdout.flush()
     except BrokenPipeError:  # as in --help | head
@@ -70,11 +67,11 @@ def main(words: list[str] | None = None) -> int:
         return 0
 
 
-def _run(words: list[str]) -> int:
+def _run(argv: list[str]) -> int:
     try:
-        if words and words[0] in SUBCOMMANDS:  # each loads only what it needs
-            return importlib.import_module(SUBCOMMANDS[words[0]][0]).command(words[1:])
-        return _render(*parse(words))
+        if argv and argv[0] in SUBCOMMANDS:  # each loads only what it needs
+            return importlib.import_module(SUBCOMMANDS[argv[0]][0]).command(argv[1:])
+        return _render(*parse(argv))
     except InputError as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         return 2
@@ -83,23 +80,16 @@ def _run(words: list[str]) -> int:
         return 130
 
 
-def parse(words: list[str]) -> tuple[Files, RenderJob]:
-    """The files and the job of a line without a subcommand; tyro ends the process on a bad one."""
-    job = RenderJob()
-    for word, following in zip(words, [*words[1:], ""], strict=False):
-        name, _, value = word.partition("=")
-        if name == "--config" and (value or following):
-            job = read_job(Path(value or following))
-    further = "".join(f"  {word}: {text}\n" for word, (_, text) in SUBCOMMANDS.items())
-    arguments = tyro.cli(
-        Arguments,
-        args=words,
-        default=Arguments(Files(), job),
-        prog=PROGRAM,
-        description=f"{_USAGE.format(command=COMMAND)}\nSubcommands:\n{further}",
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.UseAppendAction),
-    )
-    return arguments.files, arguments.job
+def parse(argv: list[str]) -> tuple[Files, RenderJob]:
+    """The files and the job of arguments without a subcommand.
+
+    tyro ends the process on arguments that do not fit; raises InputError on values out of range.
+    """
+    path = options.config_path(argv)
+    job = read_job(path) if path else RenderJob()
+    further = "".join(f"  {name}: {text}\n" for name, (_, text) in SUBCOMMANDS.items())
+    description = f"{_USAGE.format(command=COMMAND)}\nSubcommands:\n{further}"
+    return options.parse(argv, Files(), job, MAIN, PROGRAM, description)
 
 
 def _render(files: Files, job: RenderJob) -> int:

@@ -118,17 +118,12 @@ def _name_of_part(job: RenderJob, summary: Summary) -> Path | None:
 
 def _source_picture(path: Path, time_s: float) -> Array:
     """The picture to animate: the file itself, or a video's frame at that time."""
-    if path.is_file() and not io.is_picture(path):
-        try:
-            with io.open_source(path, time_s or None) as reader:
-                frame = next(iter(reader), None)
-        except InputError as error:  # in the words of the option that was given
-            said = str(error).replace("driving video:", "source:")
-            said = said.replace("start:", "--source-time:").replace("earlier start", "earlier time")
-            raise InputError(said) from error
-        if frame is not None:
-            return frame.image
-    return io.read_picture(path)
+    try:
+        return io.read_source_picture(path, time_s)
+    except InputError as error:  # with the names of the options that were given
+        text = str(error).replace("driving video:", "source:")
+        text = text.replace("start:", "--source-time:").replace("earlier start", "earlier time")
+        raise InputError(text) from error
 
 
 def _scan(

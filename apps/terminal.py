@@ -1,4 +1,4 @@
-"""What the command line needs of a terminal: progress, signals, the example's source."""
+"""Progress bar, signals and folders for the command line, and the example's source picture."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ COMMAND = PROGRAM if PROGRAM == "hybridanim" else f"python {PROGRAM}"
 
 @contextmanager
 def progress(unit: str) -> Iterator[Callable[[int, int | None, str], None]]:
-    """A bar on the error stream; gives a function of done, total and what is done."""
+    """A progress bar on the error stream.
+
+    Yields a function that takes the number done, the number in all (None = unknown) and a text.
+    """
     with tqdm(unit=unit, disable=None) as bar:
 
         def progress(done: int, total: int | None, what: str) -> None:
@@ -38,7 +41,7 @@ def example_source() -> Path:
 
 
 def listen() -> None:
-    """Let Ctrl-C, kill and a closed terminal all end a run in order, unless they are ignored."""
+    """Make Ctrl-C, kill and a closed terminal raise KeyboardInterrupt, unless they are ignored."""
     if threading.current_thread() is not threading.main_thread():
         return
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
@@ -48,7 +51,7 @@ def listen() -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make it where it is missing; InputError where that may not be."""
+    """Make a folder if it is missing; raises InputError where that is not possible."""
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:

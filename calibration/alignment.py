@@ -1,7 +1,7 @@
 """Fit the landmark cascade: python -m calibration.alignment --clips DIR --portraits DIR ...
 
-Clips and portraits are looked at once by the landmark networks (the teacher; kept in --teacher),
-every --every-th frame becomes samples, and the fitted weights are written as safetensors. The
+The landmark networks (the teacher) run over clips and portraits once and --teacher keeps what they
+find; every --every-th frame becomes samples, and the fitted weights are written as safetensors. The
 networks are needed here only. Method: docs/alignment.md; data: hybridanim/weights/alignment.md.
 """
 
@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 from safetensors.numpy import save_file
 
+from hybridanim import files
 from hybridanim.face.landmarks import GROUPS, MESH
 from hybridanim.face.mesh_network import Teacher, teach_clip
 from hybridanim.training.landmarks import mean as alignment_mean
@@ -52,7 +53,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _identities(clips: Path) -> dict[str, str]:
-    """Clip stem -> person, from clips.csv beside the folder; else every clip is its own person."""
+    """Clip stem -> person, from clips.csv next to the folder; without it, one person a clip."""
     table = clips.parent / "clips.csv"
     if not table.is_file():
         return {}
@@ -125,15 +126,15 @@ def main() -> None:
     with multiprocessing.get_context("fork").Pool(options.workers, _start) as pool:
         jobs = [(i, c, options.seed) for c in range(options.copies) for i in range(len(_samples))]
         variants = pool.map(_vary, jobs, 64)
-        held = np.array([_is_held(names[i]) for i, _, _ in jobs])
+        held = np.array([_is_held_out(names[i]) for i, _, _ in jobs])
         plan = training.Plan(seed=options.seed)
         tensors = training.fit_cascade(training.Data(variants, held, plan, pool.starmap), print)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, options.output)
-    print("sha256", hashlib.sha256(options.output.read_bytes()).hexdigest())
+    print("sha256", files.sha256(options.output))
 
 
-def _is_held(name: str) -> bool:
+def _is_held_out(name: str) -> bool:
     """All pictures of one person in four calibrate the confidence."""
     return hashlib.sha256(name.encode()).digest()[0] % 4 == 0
 

@@ -3,7 +3,7 @@
     python -m calibration.skin INPUT --output profile.toml [--preview out.png]
 
 Faces -> their surest skin pixels -> Gaussian mixture over Y, U, V -> TOML. The preview shows the
-input beside what the generic cloud and the new profile find in it, with no face to learn from.
+input next to what the generic cloud and the new profile find in it without adapting to a face.
 ``run_pipeline.py --profile profile.toml`` then starts from this cloud instead of the generic one.
 """
 

@@ -2,7 +2,7 @@
 
     python -m calibration.skin_prior CLIPS --output skin_prior.safetensors
 
-In each clip two frames are searched for a face. Its middle is skin; what lies beside and above the
+In each clip two frames are searched for a face. Its middle is skin; what lies next to and above the
 head is not. Both are relit (exposure and colour temperature), and faces are weighted so that each
 tone group counts alike, because most footage shows light skin.
 """
@@ -70,7 +70,7 @@ def sample(clips: list[Path]) -> Iterator[tuple[Array, Array]]:
 
 
 def areas(image: Array, face: FaceBox) -> tuple[Array, Array]:
-    """RGB pixels of the face's middle, and of what is beside and above the head."""
+    """RGB pixels of the face's middle, and of what is next to and above the head."""
     y_px, x_px = np.mgrid[: image.shape[0], : image.shape[1]]
     x, y = face.center_xy_px
     dx, dy = (x_px - x) / face.width_px, (y_px - y) / face.height_px

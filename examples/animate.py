@@ -8,8 +8,7 @@ from skimage import data
 if __package__ in (None, ""):  # run as a script: the repository's root is not on the path
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hybridanim import files, io
-from stages.pipeline import Pipeline
+from hybridanim import Pipeline, files, io
 
 
 def main(output: Path = Path("out/animate.mp4"), most_frames: int = 60) -> Path:

@@ -1,7 +1,31 @@
-"""Pure parts of the animation pipeline: types, geometry, classical vision, motion, rendering.
+"""Animate a picture with a driving video.
 
-Nothing here keeps state between calls, prints or opens a device (``io`` alone does that).
-The order of the pipeline lives in ``stages``; the command line in ``run_pipeline.py``.
+``from hybridanim import Pipeline, InputError`` is the public interface: ``Pipeline.load(...)``
+takes the options of the command line as keywords (``stages.pipeline`` documents it), and everything
+that a user gave and that cannot be used raises InputError. ``hybridanim.io`` reads and writes
+pictures and videos.
+
+The packages below hold the parts of the pipeline, which ``stages`` puts in order. ``import
+hybridanim`` alone is light: OpenCV and torch are imported with the first part that needs them.
 """
 
+from typing import TYPE_CHECKING, Any
+
+from .errors import InputError
+
+if TYPE_CHECKING:
+    from stages.pipeline import Pipeline
+
+__all__ = ["InputError", "Pipeline", "__version__"]
+
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    # The one import from a lower package into a higher one: users find the pipeline under the
+    # package's name, and no module below imports it from here.
+    if name == "Pipeline":
+        from stages.pipeline import Pipeline
+
+        return Pipeline
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

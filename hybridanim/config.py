@@ -61,7 +61,7 @@ class TrackConfig:
     least_likeness: float = 0.8
     """A feature less like its first appearance than this (correlation, 0 to 1) is dropped."""
     anchor_every: int = 4
-    """With --tracker hybrid: the detector looks at least every so many frames."""
+    """With --tracker hybrid: the detector runs at least every so many frames."""
 
     def __post_init__(self) -> None:
         _within("--max-features", self.max_features, 1, 5000)
@@ -85,11 +85,11 @@ class KeypointsConfig:
 
     background: Literal["auto", "still", "follow"] = "auto"
     """follow moves what is behind the source as the driver's camera moves; auto does so with
-    --motion absolute, and lets it stand else."""
+    --motion absolute, and keeps it still otherwise."""
 
     optical_flow: Literal["auto", "off"] = "auto"
-    """auto follows all of the driver by optical flow too, where the renderer looks at it (the
-    learned one does); off animates by keypoints alone."""
+    """auto also follows the whole driver by optical flow, if the renderer uses it (the learned
+    one does); off animates by keypoints alone."""
 
     def __post_init__(self) -> None:
         _within("--scale", self.scale, 0, 5)
@@ -140,9 +140,10 @@ class RuntimeConfig:
     """Where the learned networks run."""
 
     runtime: Literal["auto", "openvino", "torch"] = "auto"
-    """What runs the learned networks; auto is OpenVINO where it is installed, else torch."""
+    """What runs the learned networks; auto is OpenVINO where it is installed, otherwise torch."""
     precision: Literal["auto", "int8", "bf16", "f32"] = "auto"
-    """Of the networks; auto is the fastest one here whose pictures hold. Torch has no int8."""
+    """Precision of the networks; auto is the fastest one that is accurate enough here. Torch has
+    no int8."""
     cache: Path | None = None
     """Folder that keeps the compiled networks; without it, the system's folder for caches."""
     threads: int = 0

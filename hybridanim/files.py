@@ -1,9 +1,10 @@
-"""The package's own files, and files that appear whole or not at all."""
+"""The package's own files, its cache folder, and files that appear whole or not at all."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,8 +22,8 @@ _MOST_NAME = 32  # characters of the target's name in that of its part, so that 
 def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
     """An open binary file that takes the place of ``path`` when the block ends without an error.
 
-    Until then it lies beside ``path`` under a random name that nobody else has; after an error it
-    is gone and ``path`` is as it was. Raises OSError where the folder cannot be written.
+    Until then it lies in the same folder under a random name that no other file has; after an error
+    it is removed and ``path`` is unchanged. Raises OSError where the folder cannot be written.
     """
     part = part_file(path)
     try:
@@ -34,7 +35,7 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
 
 
 def part_file(path: str | Path, suffix: str = ".part") -> Path:
-    """A new empty file beside ``path``, with the usual permissions and a random name."""
+    """A new empty file in the folder of ``path``, with the usual permissions and a random name."""
     folder, prefix = _beside(path)
     number, name = tempfile.mkstemp(suffix, prefix, folder)
     os.close(number)
@@ -43,17 +44,34 @@ def part_file(path: str | Path, suffix: str = ".part") -> Path:
 
 
 def part_folder(path: str | Path, suffix: str = ".part") -> Path:
-    """A new empty folder beside ``path``, with the usual permissions and a random name."""
+    """A new empty folder in that of ``path``, with the usual permissions and a random name."""
     folder, prefix = _beside(path)
     name = tempfile.mkdtemp(suffix, prefix, folder)
     os.chmod(name, 0o777 & ~_umask())
     return Path(name)
 
 
-def sha256(path: str | Path) -> str:
-    """Hex digest of one file's bytes."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def sha256(*paths: str | Path) -> str:
+    """Hex digest of the bytes of one file, or of several files one after the other."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with open(path, "rb") as file:
+            hashlib.file_digest(file, lambda: digest)
+    return digest.hexdigest()
+
+
+def cache_folder() -> Path:
+    """The folder for files that can be made again, as this operating system names it.
+
+    It need not exist.
+    """
+    if os.name == "nt":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "hybridanim"
 
 
 def _beside(path: str | Path) -> tuple[Path, str]:
@@ -63,7 +81,7 @@ def _beside(path: str | Path) -> tuple[Path, str]:
 
 
 def _umask() -> int:
-    """The process's own; there is no way to read it but to set it."""
+    """The process's file mode mask, which can only be read by setting it."""
     mask = os.umask(0o077)
     os.umask(mask)
     return mask

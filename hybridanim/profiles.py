@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import hashlib
-import os
-import tempfile
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from . import files
 from . import schema as tables
 from .errors import InputError
 
@@ -31,7 +29,7 @@ UpperTriangle = tuple[float, float, float, float, float, float]
 class Origin:
     """What a profile was measured on, and when."""
 
-    source: str = ""  # file name, or a few words
+    source: str = ""  # file name, or a short text
     source_sha256: str = ""  # of the file's bytes; "" when there was no file
     date: str = ""  # ISO 8601, UTC
 
@@ -39,7 +37,7 @@ class Origin:
     def of(cls, path: str | Path) -> Origin:
         """Origin of something measured on the file at ``path``, now."""
         path = Path(path)
-        digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+        digest = files.sha256(path) if path.is_file() else ""
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         return cls(path.name, digest, now)
 
@@ -101,7 +99,7 @@ class CameraProfile:
 
 @dataclass(frozen=True)
 class TrackerProfile:
-    """Tracker settings chosen for a clip, in the words of TrackConfig, and what they measured."""
+    """Tracker settings chosen for a clip, named as in TrackConfig, and what they measured."""
 
     corners: Literal["shi-tomasi", "harris", "moravec"]
     max_features: int
@@ -146,7 +144,7 @@ def symmetric_3x3(upper: Sequence[float]) -> np.ndarray:
 
 
 def kind_of(profile: Profile) -> str:
-    """The word that the file's ``kind`` holds."""
+    """The value of ``kind`` in the file of such a profile."""
     return next(kind for kind, cls in _KINDS.items() if isinstance(profile, cls))
 
 
@@ -160,10 +158,8 @@ def save_profile(profile: Profile, path: str | Path) -> Path:
     lines += ["", "[origin]"]
     lines += [f"{name} = {_toml(value)}" for name, value in dataclasses.asdict(origin).items()]
     try:
-        handle, temporary = tempfile.mkstemp(".toml", f".{path.stem}-", path.parent or ".")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write("\n".join(lines) + "\n")
-        os.replace(temporary, path)
+        with files.atomic_write(path) as file:
+            file.write(("\n".join(lines) + "\n").encode())
     except OSError as error:
         raise InputError(
             f"profile {path}: expected a place that can be written, got {error.strerror};"

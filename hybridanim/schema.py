@@ -1,4 +1,4 @@
-"""Tables (TOML, keywords) <-> dataclasses, refusing what does not fit in the user's own words.
+"""Tables (TOML, keywords) <-> dataclasses, with errors that name the user's own options.
 
 Used by config.py for settings and by anything else that reads a dataclass from a file.
 """
@@ -78,7 +78,10 @@ def refuse_unknown(name: str, known: list[str], where: str) -> typing.NoReturn:
 
 
 def fit(value: Any, hint: Any, where: str) -> Any:
-    """``value`` as the annotation ``hint`` says, or InputError; numpy's numbers are numbers."""
+    """``value`` converted to the annotation ``hint``; numpy's numbers count as numbers.
+
+    Raises InputError when it does not fit.
+    """
     value = value.item() if isinstance(value, np.generic) else value
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if isinstance(hint, type) and dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
@@ -117,7 +120,7 @@ def is_number(value: Any) -> bool:
 
 
 def describe(hint: Any) -> str:
-    """A type annotation in words."""
+    """A type annotation as text for an error message."""
     if typing.get_origin(hint) is Literal:
         return "one of " + ", ".join(map(str, typing.get_args(hint)))
     names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}

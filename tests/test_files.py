@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import sys
 
 import pytest
 
@@ -16,6 +17,21 @@ def test_a_file_appears_whole(tmp_path):
     assert path.read_bytes() == b"new"
     assert [p.name for p in tmp_path.iterdir()] == ["a.bin"]
     assert files.sha256(path) == hashlib.sha256(b"new").hexdigest()
+
+
+def test_a_digest_of_several_files_is_that_of_their_bytes_in_order(tmp_path):
+    for name in "ab":
+        (tmp_path / name).write_text(name)
+    assert files.sha256(tmp_path / "a", tmp_path / "b") == hashlib.sha256(b"ab").hexdigest()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have folders of their own")
+def test_the_cache_folder_is_the_users(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert files.cache_folder() == tmp_path / "hybridanim"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert files.cache_folder() == tmp_path / ".cache" / "hybridanim"
 
 
 def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):

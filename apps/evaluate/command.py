@@ -27,10 +27,10 @@ FACE_FIGURES = "AKD, MKR, CSIM, AED, head pose, jitter, eyes and mouth"
 VIDEOS = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".gif"}
 
 
-def command(words: list[str]) -> int:
-    """The word ``evaluate`` of the command line; the exit code."""
+def command(argv: list[str]) -> int:
+    """Run the subcommand ``evaluate``; returns the exit code."""
     listen()
-    job = tyro.cli(EvaluateJob, args=words, prog=f"{PROGRAM} evaluate")
+    job = tyro.cli(EvaluateJob, args=argv, prog=f"{PROGRAM} evaluate")
     with progress(" pairs" if job.cross else " clips") as show:
         result = evaluate(job, show)
     print(table.headline(result))

@@ -39,7 +39,8 @@ def animate(
     picture: Path, driver: Driver, job: EvaluateJob, ways: Ways, judges: Judges
 ) -> ClipResult:
     """Move the source by every frame of the driver, and measure."""
-    source = ways.start(_picture(picture), "none" if job.crop == "none" else "auto")
+    crop = "none" if job.crop == "none" else "auto"
+    source = ways.start(io.read_source_picture(picture), crop)
     if source is None:
         raise InputError("evaluate --cross: expected a method beside copy; add classical+warp")
     chosen = driver_scan.nearest(driver.glances, source)
@@ -104,13 +105,3 @@ def _scale(pair: _Pair) -> float:
     if pair.seen is None or pair.reference is None:
         return 1.0
     return pair.seen.eye_distance_px / pair.reference.eye_distance_px
-
-
-def _picture(path: Path) -> Array:
-    """A picture, or the first frame of a video."""
-    if io.is_picture(path):
-        return io.read_picture(path)
-    with io.open_source(path) as reader:
-        for frame in reader:
-            return frame.image
-    raise InputError(f"source {path.name}: expected a picture or a video, found no frame")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 from importlib import metadata
 from pathlib import Path
@@ -59,24 +58,22 @@ def _faceless(job: EvaluateJob, results: list[ClipResult]) -> list[str]:
 
 def write(path: Path, result: dict[str, Any]) -> None:
     """Write the JSON file, whole or not at all."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
     try:
-        part.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(part, path)
+        with files.atomic_write(path) as file:
+            file.write(text.encode())
     except OSError as error:
         raise InputError(
             f"--json: expected to write {path}, got '{error.strerror or error}'; choose another"
             " place"
         ) from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def weights_used(job: EvaluateJob) -> dict[str, str]:
     """sha256 of every weights file that the methods read, by name."""
     own = {method.weights for method in job.chosen() if method.weights}
     own |= set(files.WEIGHTS.glob("*.safetensors"))
-    return {file.name: provenance.sha256(file) for file in sorted(own)}
+    return {file.name: files.sha256(file) for file in sorted(own)}
 
 
 def _versions() -> dict[str, str | None]:

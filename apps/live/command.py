@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from itertools import pairwise
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
+from apps import options
 from apps.guards import undisturbed
 from apps.terminal import PROGRAM, example_source, listen
-from hybridanim import io
+from hybridanim import files, io
 from hybridanim.config import PipelineConfig
 from hybridanim.errors import InputError
 from hybridanim.io import provenance
@@ -25,7 +24,6 @@ from hybridanim.live.mailbox import Mailbox
 from hybridanim.live.quality import Quality, QualityGovernor, quality_levels
 from hybridanim.live.window import DisplayCheck
 from hybridanim.tracking.registry import TRACKERS
-from hybridanim.types import Array
 from stages.build import uses_networks
 
 from . import devices
@@ -36,36 +34,33 @@ CONSENT_TEXT = (
     "Animate only people who have agreed to it, and let nobody take the result for a recording."
 )
 
+MAIN = (  # shown first by --help
+    *("camera", "list_cameras", "serve", "virtual_camera", "output"),
+    *("size", "renderer", "tracker", "paste_back"),
+)
+
 
 @dataclass(frozen=True)
-class Arguments:
-    """All of the command line."""
+class Files:
+    """What goes in."""
 
     sources: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="SOURCE")] = ()
     """Pictures (or videos, whose first frame counts); keys n and 1 to 9 change between them."""
     config: Path | None = None
     """Read options from this TOML file; options given here win."""
-    job: Annotated[LiveJob, tyro.conf.arg(name="")] = field(default_factory=LiveJob)
 
 
 def command(argv: list[str]) -> int:
     """Run the subcommand live with these arguments; returns the exit code."""
     listen()
-    config = (tyro.conf.OmitArgPrefixes, tyro.conf.UseAppendAction)
-    pairs = [(one.partition("="), following) for one, following in pairwise([*argv, ""])]
-    files = [one[2] or following for one, following in pairs if one[0] == "--config"]
-    given = tyro.cli(
-        Arguments,
-        args=argv,
-        default=Arguments(job=read_live_job(Path(files[-1])) if files else LiveJob()),
-        prog=f"{PROGRAM} live",
-        description="Animate pictures by a camera, now. Without SOURCE: the example's picture.",
-        config=config,
-    )
-    if given.job.list_cameras:
+    path = options.config_path(argv)
+    job = read_live_job(path) if path else LiveJob()
+    text = "Animate pictures by a camera, now. Without SOURCE: the example's picture."
+    given, job = options.parse(argv, Files(), job, MAIN, f"{PROGRAM} live", text)
+    if job.list_cameras:
         print("\n".join(devices.lines(devices.list_cameras())))
         return 0
-    live(given.job, given.sources or (example_source(),))
+    live(job, given.sources or (example_source(),))
     return 0
 
 
@@ -83,7 +78,7 @@ def live(
     capture = Capture(make, shots)
     capture.start()  # opening a camera takes seconds: the pipeline is built meanwhile
     try:
-        animator = Animator(job, [_picture(path) for path in sources])
+        animator = Animator(job, [io.read_source_picture(path) for path in sources])
         governor = QualityGovernor(_levels(job.pipeline) if job.adapt else (), job.latency)
         loop = Loop(animator, capture, shots, governor)
         tags = provenance.container_tags(record)
@@ -109,8 +104,7 @@ def live(
 
 def is_first_run() -> bool:
     """True until it has returned True once; a file in the user's cache folder remembers that."""
-    cache = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
-    marker = (Path(cache) if cache else Path.home() / ".cache") / "hybridanim" / "consent"
+    marker = files.cache_folder() / "consent"
     if marker.exists():
         return False
     try:
@@ -137,11 +131,3 @@ def _levels(config: PipelineConfig) -> tuple[Quality, ...]:
         uses_anchors=TRACKERS[config.tracker].uses_anchors,
         uses_networks=uses_networks(config),
     )
-
-
-def _picture(path: Path) -> Array:
-    """A source: a picture, or the first frame of a video."""
-    if path.is_file() and not io.is_picture(path):
-        with io.open_source(path) as reader:
-            return next(reader).image
-    return io.read_picture(path)

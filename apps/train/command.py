@@ -49,10 +49,10 @@ class Trained:
     is_main: bool = True  # False in the other processes of torchrun
 
 
-def command(arguments: list[str]) -> int:
-    """The subcommand ``train``; returns the exit code."""
+def command(argv: list[str]) -> int:
+    """Run the subcommand ``train``; returns the exit code."""
     listen()
-    job = tyro.cli(TrainJob, args=arguments, prog=f"{PROGRAM} train", description=__doc__)
+    job = tyro.cli(TrainJob, args=argv, prog=f"{PROGRAM} train", description=__doc__)
     try:
         trained = train(job, print)
     except KeyboardInterrupt:

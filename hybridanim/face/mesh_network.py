@@ -16,6 +16,7 @@ import av
 import cv2
 import numpy as np
 
+from hybridanim import files
 from hybridanim.errors import InputError
 from hybridanim.types import Array
 
@@ -186,13 +187,12 @@ def teach_clip(teacher: Teacher, clip: Path, output: Path) -> int:
     xyz, lids, iris = (np.full(shape, np.nan) for shape in ((468, 3), (2, 16, 2), (2, 5, 2)))
     nothing = Mesh(xyz, lids, iris, 0.0)
     rows = [mesh or nothing for mesh in meshes]
-    part = output.with_suffix(".part.npz")
-    np.savez_compressed(
-        part,
-        xyz_px=np.array([row.xyz_px for row in rows], np.float16),
-        lids_xy_px=np.array([row.lids_xy_px for row in rows], np.float16),
-        iris_xy_px=np.array([row.iris_xy_px for row in rows], np.float16),
-        score=np.array([row.score for row in rows], np.float16),
-    )
-    part.replace(output)
+    with files.atomic_write(output) as file:
+        np.savez_compressed(
+            file,
+            xyz_px=np.array([row.xyz_px for row in rows], np.float16),
+            lids_xy_px=np.array([row.lids_xy_px for row in rows], np.float16),
+            iris_xy_px=np.array([row.iris_xy_px for row in rows], np.float16),
+            score=np.array([row.score for row in rows], np.float16),
+        )
     return len(rows)

@@ -1,13 +1,14 @@
 """Pictures and videos in and out: the public face of the media modules.
 
 ``open_source`` gives frames with exact times, ``open_sink`` takes them; ``read_picture`` and
-``write_picture`` do the same for stills. Everything is RGB, upright and uint8. Threads, files and
-codecs live behind these names; see docs/io.md.
+``write_picture`` do the same for stills, and ``read_source_picture`` reads one picture of either
+kind of file. Everything is RGB, upright and uint8. Threads, files and codecs live behind these
+names; see docs/io.md.
 """
 
 from .decoder import SourceInfo
 from .images import is_picture, list_pictures, read_picture, to_rgb8, write_picture
-from .reader import VideoReader, open_source
+from .reader import VideoReader, open_source, read_source_picture
 from .writer import VideoWriter, open_sink
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "open_sink",
     "open_source",
     "read_picture",
+    "read_source_picture",
     "to_rgb8",
     "write_picture",
 ]

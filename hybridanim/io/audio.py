@@ -16,6 +16,8 @@ from typing import Any
 import av
 from av.error import FFmpegError
 
+from hybridanim import files
+
 from .timing import OPEN_OPTIONS, scan, video_stream
 
 # codecs that players expect in each container; anything else is re-encoded
@@ -36,17 +38,16 @@ class Sound:
 
     Output time 0 is ``start_s``, counted from the first video frame of ``path`` (from its beginning
     when it has no video). ``end_s`` is counted the same way; None = as long as the video.
-    ``suffix`` is the output's ending, ``part`` its temporary path.
+    ``suffix`` is the output's ending, ``part`` its temporary path, in whose folder a temporary
+    sound file is made.
     Raises FFmpegError or OSError when the track cannot be read; ValueError when there is none.
     """
 
     def __init__(
         self, path: Path, start_s: float, end_s: float | None, suffix: str, part: Path
     ) -> None:
-        self._suffix = suffix
-        self._cut_path = part.with_name(
-            part.name + (".webm" if self._suffix == ".webm" else ".m4a")
-        )
+        self._suffix, self._part = suffix, part
+        self._cut_path: Path | None = None
         self._input: Any = av.open(str(path.absolute()), options=OPEN_OPTIONS)
         try:
             self._open(path, start_s, end_s)
@@ -90,6 +91,7 @@ class Sound:
                 raise ValueError("it ends before the part that was asked for")
             for second in range(0, int(begin_s), SKIP_STEP_S):
                 whole.get_frame(second)
+            self._cut_path = files.part_file(self._part, ".webm" if is_opus else ".m4a")
             whole.subclipped(begin_s, end_s).write_audiofile(
                 str(self._cut_path),
                 fps=rate,
@@ -139,8 +141,9 @@ class Sound:
     def close(self) -> None:
         """Close the file and remove the temporary track."""
         self._input.close()
-        with contextlib.suppress(OSError):
-            self._cut_path.unlink(missing_ok=True)
+        if self._cut_path is not None:
+            with contextlib.suppress(OSError):
+                self._cut_path.unlink(missing_ok=True)
 
 
 def _video_start_s(path: Path, container: Any) -> float:

@@ -118,12 +118,7 @@ class Deinterlacer:
         if self._graph is None:
             self._graph = self._build()
         self._graph.push(picture)
-        finished = []
-        while True:
-            try:
-                finished.append(self._graph.pull())
-            except (NotYetError, EndError):
-                return finished
+        return pulled(self._graph)
 
     def _build(self) -> Any:
         graph = Graph()
@@ -133,3 +128,13 @@ class Deinterlacer:
             one.link_to(following)
         graph.configure()
         return graph
+
+
+def pulled(output: Any) -> list[Any]:
+    """The finished pictures that a filter graph, or one sink of it, has ready."""
+    finished = []
+    while True:
+        try:
+            finished.append(output.pull())
+        except (NotYetError, EndError):
+            return finished

@@ -21,7 +21,7 @@ from hybridanim.errors import InputError
 from hybridanim.types import Array
 
 from .audio import Sound
-from .gif import Palette, insert_comment
+from .gif import TICK_S, Palette, insert_comment
 from .images import save_picture
 from .timing import rounded_up_to_even
 
@@ -29,12 +29,11 @@ FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".we
 BT709 = 1  # the number of BT.709 for matrix, primaries and transfer alike
 LIMITED_RANGE = 1
 LARGE_PX = 1280 * 720
-GIF_TICK_S = Fraction(1, 100)
 
 
 @dataclass(frozen=True)
 class SinkPlan:
-    """What an output shall be."""
+    """What an output is to be."""
 
     target: Path
     fps: Fraction
@@ -48,7 +47,7 @@ class SinkPlan:
 
 
 class Encoder(Protocol):
-    """What every kind of output offers."""
+    """Interface of the encoders."""
 
     warning: str
 
@@ -59,7 +58,7 @@ class Encoder(Protocol):
         """Complete the temporary file."""
 
     def discard(self) -> None:
-        """Let go of everything; the temporary file is removed by the caller."""
+        """Close what is open; the caller removes the temporary file."""
 
 
 class FilmEncoder:
@@ -189,7 +188,7 @@ class GifEncoder:
         self._stream: Any = self._container.add_stream("gif", rate=100)
         self._stream.width, self._stream.height = plan.size
         self._stream.pix_fmt = "pal8"
-        self._stream.codec_context.time_base = GIF_TICK_S
+        self._stream.codec_context.time_base = TICK_S
         self._palette: Palette | None = None
         self._origin_s = 0.0
         self._last_tick = -1
@@ -198,17 +197,18 @@ class GifEncoder:
         """Encode one picture, its time rounded to the format's hundredths of a second."""
         if self._palette is None:
             self._palette, self._origin_s = Palette(image), time_s
-        mapped: Any = self._palette(image)
-        picture = av.VideoFrame.from_ndarray(mapped, format="pal8")
-        tick = max(round((time_s - self._origin_s) / float(GIF_TICK_S)), self._last_tick + 1)
-        picture.pts, picture.time_base, self._last_tick = tick, GIF_TICK_S, tick
-        for packet in self._stream.encode(picture):
-            self._container.mux(packet)
+        tick = max(round((time_s - self._origin_s) / float(TICK_S)), self._last_tick + 1)
+        self._last_tick = tick
+        self._encode(self._palette(image, tick))
+
+    def _encode(self, pictures: list[Any]) -> None:
+        for picture in pictures:
+            for packet in self._stream.encode(picture):
+                self._container.mux(packet)
 
     def finish(self) -> None:
         """Close the file and put the metadata into a comment block."""
-        for packet in self._stream.encode(None):
-            self._container.mux(packet)
+        self._encode([*(self._palette.rest() if self._palette else []), None])
         self._container.close()
         insert_comment(self._part, "; ".join(self._plan.metadata.values()))
 

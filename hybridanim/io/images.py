@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
+from hybridanim import files
 from hybridanim.errors import InputError
 
 Array = NDArray[Any]
@@ -212,18 +213,14 @@ def write_picture(
     if path.suffix.lower() not in WRITE_SUFFIXES:
         known = " ".join(sorted(WRITE_SUFFIXES))
         raise InputError(f"picture: expected one of {known}, got {path.name}; change the ending")
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with open(part, "wb") as file:
+        with files.atomic_write(path) as file:
             save_picture(file, image, path.suffix.lower(), metadata or {})
-        os.replace(part, path)
     except OSError as error:
         raise InputError(
             f"picture: expected a place to write {path}, got '{error.strerror or error}'; "
             "free some space or choose another folder"
         ) from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def save_picture(file: Any, image: Array, suffix: str, metadata: dict[str, str]) -> None:

@@ -1,16 +1,14 @@
-"""Saying that a result is generated, by what, and from what.
+"""Records that a result is generated, by what program, and from what files.
 
 Source, driving video and settings -> a record; the record -> tags in the output's container, a JSON
-sidecar beside it, and a small mark in the corner of the picture. All three are on by default in the
+sidecar file, and a small mark in the corner of the picture. All three are on by default in the
 command line.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
-import os
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -78,7 +76,7 @@ def describe(
 
 
 def container_tags(record: Mapping[str, Any]) -> dict[str, str]:
-    """Tags for ``io.open_sink(metadata=...)``, in the words that players and editors show."""
+    """Tags for ``io.open_sink(metadata=...)``, by the names that players and editors show."""
     by = f"{record['tool']} {record['tool_version']}".strip()
     source, driving = record["source"]["name"], record["driving"]["name"]
     return {
@@ -89,7 +87,7 @@ def container_tags(record: Mapping[str, Any]) -> dict[str, str]:
 
 
 def sidecar_path(output: str | Path) -> Path:
-    """Where the record of an output lies: OUT.json beside OUT.mp4 or the folder OUT.
+    """Where the record of an output lies: OUT.json, in the folder of OUT.mp4 or of OUT.
 
     When that name is taken by a file of another kind, or by the record of another output
     (OUT.webm), OUT.mp4.json instead.
@@ -102,25 +100,23 @@ def sidecar_path(output: str | Path) -> Path:
 
 
 def write_sidecar(output: str | Path, record: Mapping[str, Any]) -> Path:
-    """Write the record and the output's name beside it, whole or not at all; returns the path.
+    """Write the record with the output's name as the output's sidecar, whole or not at all.
+
+    Returns the path.
 
     Raises InputError when the folder cannot be written to.
     """
     path = sidecar_path(output)
     record = {**record, "output": Path(output).name}
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     text = json.dumps(to_json(record), indent=2, ensure_ascii=False) + "\n"
     try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
+        with files.atomic_write(path) as file:
+            file.write(text.encode())
     except OSError as error:
         raise InputError(
             f"sidecar: expected to write {path}, got '{error.strerror or error}'; free some space, "
             "check the permissions, or choose another folder"
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
     return path
 
 
@@ -142,15 +138,11 @@ def to_json(value: Any) -> Any:
 
 
 def sha256(path: str | Path) -> str:
-    """Hex digest of a file, or of all visible files of a folder in order of name."""
+    """Hex digest of a file, or of all files in a folder in order of their names."""
     path = Path(path)
-    digest = hashlib.sha256()
-    files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
-    for file in files:
-        with open(file, "rb") as opened:
-            while block := opened.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
+    if path.is_dir():
+        return files.sha256(*sorted(p for p in path.iterdir() if p.is_file()))
+    return files.sha256(path)
 
 
 def git_commit() -> str | None:

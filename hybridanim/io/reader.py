@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hybridanim.errors import InputError
-from hybridanim.types import Frame
+from hybridanim.types import Array, Frame
 
 from .decoder import ANSWER, Decoder, SourceInfo
 from .images import fit, is_picture, list_pictures, read_picture
@@ -30,8 +30,8 @@ class VideoReader:
     """Frames of a driving video, read ahead in a thread; a context manager and an iterator.
 
     The attributes of SourceInfo (width, height, fps, is_variable_rate, time_base, frame_count,
-    duration_s, has_audio, rotation) can be read from it directly. ``warning`` says in one sentence
-    what could not be read; it is complete once the frames have run out.
+    duration_s, has_audio, rotation) can be read from it directly. ``warning`` is one sentence about
+    what could not be read, or ""; it is complete once the frames have run out.
     """
 
     def __init__(
@@ -138,6 +138,24 @@ def open_source(
         return _open_pictures(path, [path], start, end_s, **pictures)
     decoder = Decoder(path, start, end_s, max_side_px, threads)
     return VideoReader(decoder.info, decoder.frames(), lambda: decoder.warning, decoder.close)
+
+
+def read_source_picture(path: str | Path, time_s: float = 0.0) -> Array:
+    """The picture to animate: a picture file, or a video's frame at ``time_s`` of it.
+
+    Returns (H, W, 3) uint8 RGB. Raises InputError when the file cannot be read or when the video
+    has no frame there; for a video, the messages are those of ``open_source``.
+    """
+    path = Path(path)
+    if is_picture(path) or not path.is_file():
+        return read_picture(path)
+    with open_source(path, time_s or None) as reader:
+        frame = next(reader, None)
+    if frame is None:
+        raise InputError(
+            f"source {path.name}: expected a picture or a video, found no frame; give another file"
+        )
+    return frame.image
 
 
 def _checked_cut(start_s: float | None, end_s: float | None) -> float:

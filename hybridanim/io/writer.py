@@ -1,8 +1,8 @@
 """Videos, GIFs and picture folders out.
 
-Pictures with their times -> a file that is whole or not there: it is written beside its target
-under a hidden name by a thread of its own and renamed at the end. An interruption by the user keeps
-what was done as a playable file; any other error removes it.
+Pictures with their times -> a file that is whole or not there: a thread of its own writes it under
+a hidden random name in the target's folder, and it is renamed at the end. An interruption by the
+user keeps what was done as a playable file; any other error removes it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from av.error import FFmpegError
 
+from hybridanim import files
 from hybridanim.errors import InputError
 from hybridanim.types import Array
 
@@ -42,8 +43,9 @@ class VideoWriter:
     """Takes pictures one by one; a context manager.
 
     Leaving the ``with`` block completes the file; leaving it by KeyboardInterrupt too, by any other
-    error removes it, unless ``abort_keep`` was called. ``warning`` says what had to be left out
-    (sound that cannot be used), ``count`` how many pictures were taken, ``path`` where they go.
+    error removes it, unless ``abort_keep`` was called. ``warning`` is a sentence about what
+    was left out (sound that cannot be used), or ""; ``count`` how many pictures were taken,
+    ``path`` where they go.
     """
 
     def __init__(self, plan: SinkPlan, part: Path, overwrite: bool = False) -> None:
@@ -231,21 +233,18 @@ def _check_free(target: Path, overwrite: bool) -> None:
 
 
 def _make_part(target: Path) -> Path:
-    """Create the empty temporary file or folder beside the target."""
+    """Create the empty temporary file or folder in the target's folder."""
     folder = target.absolute().parent
     if not folder.is_dir():
         raise InputError(
             f"output: expected an existing folder, found no {folder}; create it, or choose another"
         )
-    part = folder / f".{target.name}.{os.getpid()}.part"
     try:
         if encoder_for(target) is FolderEncoder:
-            part.mkdir(exist_ok=True)
-        else:
-            part.touch()
+            return files.part_folder(target)
+        return files.part_file(target)
     except OSError as error:
         raise _write_error(target, error) from error
-    return part
 
 
 def encoder_for(target: Path) -> Callable[[SinkPlan, Path], Encoder]:

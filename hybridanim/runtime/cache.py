@@ -11,25 +11,14 @@ import contextlib
 import hashlib
 import json
 import os
-import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from hybridanim import files
 
 _MAGIC = b"hybridanim networks 1\n"
 _SUFFIX = ".networks"
 _KEPT = 32  # files; an older one belongs to weights or versions that are gone
-
-
-def default_folder() -> Path:
-    """Where this system keeps what can be made again."""
-    if os.name == "nt":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "hybridanim"
 
 
 def file_for(folder: Path, network: str, depends_on: Sequence[str]) -> Path:
@@ -65,17 +54,11 @@ def write(file: Path, graphs: Mapping[str, bytes]) -> bool:
     """Keep the graphs; whether that worked."""
     header = json.dumps({name: len(value) for name, value in graphs.items()}).encode()
     body = b"".join([len(header).to_bytes(8, "little"), header, *graphs.values()])
-    part = ""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        number, part = tempfile.mkstemp(dir=file.parent, prefix=".", suffix=".part")
-        with open(number, "wb") as opened:
+        with files.atomic_write(file) as opened:
             opened.write(_MAGIC + hashlib.sha256(body).digest() + body)
-        os.replace(part, file)
     except OSError:
-        if part:
-            with contextlib.suppress(OSError):
-                os.unlink(part)
         return False
     _prune(file.parent)
     return True
@@ -90,6 +73,6 @@ def state(folder: Path) -> tuple[int, int]:
 def _prune(folder: Path) -> None:
     """Leave the files used last."""
     with contextlib.suppress(OSError):
-        files = sorted(folder.glob("*" + _SUFFIX), key=lambda file: file.stat().st_mtime)
-        for file in files[:-_KEPT]:
+        kept = sorted(folder.glob("*" + _SUFFIX), key=lambda file: file.stat().st_mtime)
+        for file in kept[:-_KEPT]:
             file.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ import importlib.util
 import tempfile
 from pathlib import Path
 
+from hybridanim import files
 from hybridanim.config import RuntimeConfig
 from hybridanim.errors import InputError
 from hybridanim.networks.weights import DETECTOR, RENDERER
@@ -50,7 +51,7 @@ def _runtimes(config: RuntimeConfig) -> list[str]:
     )
     for name, path, load in loads:
         if not path.is_file():
-            lines.append(f"Network {name}: {path} is missing; git checkout weights")
+            lines.append(f"Network {name}: {path} is missing; reinstall hybridanim")
             continue
         try:
             info = load(None, config).runtime_info
@@ -60,12 +61,12 @@ def _runtimes(config: RuntimeConfig) -> list[str]:
         lines.append(f"Network {name}: {info}")
         lines += [f"  {note}" for note in (info.notes if info else ())]
     if importlib.util.find_spec("openvino") is None:
-        lines.append("OpenVINO is missing, torch is half as fast: pip install -r requirements.txt")
+        lines.append("OpenVINO is missing, torch is half as fast: pip install openvino")
     return lines
 
 
 def _cache(config: RuntimeConfig) -> str:
-    folder = config.cache or cache.default_folder()
+    folder = config.cache or files.cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

@@ -9,13 +9,13 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
-import os
 import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from hybridanim import files
 from hybridanim.errors import InputError
 from hybridanim.types import Array
 
@@ -67,9 +67,8 @@ def write(graphs: list[Graph], folder: Path) -> list[Path]:
     paths = []
     for graph in graphs:
         path = folder / f"{graph.name}.onnx"
-        part = path.with_suffix(".part")
-        part.write_bytes(onnx_bytes(graph))
-        os.replace(part, path)
+        with files.atomic_write(path) as file:
+            file.write(onnx_bytes(graph))
         paths.append(path)
     return paths
 

@@ -75,7 +75,7 @@ def cache_file(core: Any, part: str, path: Path, precision: str, config: Runtime
         core.get_property("CPU", "FULL_DEVICE_NAME"),
         " ".join(sorted(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))),
     ]
-    folder = config.cache or cache.default_folder()
+    folder = config.cache or files.cache_folder()
     return cache.file_for(folder, part, depends_on)
 
 

@@ -418,3 +418,19 @@ def test_real_videos_have_the_stated_frames():
         assert f"{reader.width}x{reader.height}" == row["size"]
         assert reader.has_audio == (row["audio"] == "1")
         assert reader.warning == ""
+
+
+def test_a_source_is_a_picture_or_a_frame_of_a_video(tmp_path):
+    picture = tmp_path / "a.png"
+    io.write_picture(picture, numbered(5))
+    np.testing.assert_array_equal(io.read_source_picture(picture), numbered(5))
+    clip = tmp_path / "a.mp4"
+    write_clip(clip, map(numbered, range(8)), 25)
+    assert number_of(io.read_source_picture(clip)) == 0
+    assert number_of(io.read_source_picture(clip, 0.12)) == 3
+    with pytest.raises(InputError, match="start: expected a time before the end"):
+        io.read_source_picture(clip, 9.0)
+    with pytest.raises(InputError, match="expected a file, got the folder"):
+        io.read_source_picture(tmp_path)
+    with pytest.raises(InputError, match="found no"):
+        io.read_source_picture(tmp_path / "b.mp4")

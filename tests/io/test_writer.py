@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from fractions import Fraction
 from pathlib import Path
@@ -293,10 +295,10 @@ def test_refusals_before_anything_is_written(tmp_path):
 
 
 def test_unwritable_folder(tmp_path, monkeypatch):
-    def refused(self, *_, **__):
+    def refused(*_, **__):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "touch", refused)
+    monkeypatch.setattr(tempfile, "mkstemp", refused)
     with pytest.raises(InputError, match="Permission denied"):
         io.open_sink(tmp_path / "a.mp4", NTSC, (64, 48))
 
@@ -326,6 +328,21 @@ def test_errors_remove_and_interruptions_keep(tmp_path):
         raise KeyboardInterrupt
     assert leftovers(tmp_path) == ["a.mp4"]
     assert not [t for t in threading.enumerate() if t.name == "write video"]
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.png", "a"])
+def test_two_runs_and_foreign_parts_do_not_meet(tmp_path, name):
+    """Each run has a part of its own; a link under the name of a former version is not followed."""
+    (tmp_path / "mine").write_text("mine")
+    trap = tmp_path / f".{name}.{os.getpid()}.part"
+    trap.symlink_to(tmp_path / "mine")
+    both = [io.open_sink(tmp_path / name, NTSC, (64, 48), overwrite=True) for _ in range(2)]
+    assert len(leftovers(tmp_path)) == 4
+    for writer in both:
+        with writer:
+            writer.write(numbered(0))
+    assert leftovers(tmp_path) == [trap.name, name, "mine"]
+    assert trap.is_symlink() and (tmp_path / "mine").read_text() == "mine"
 
 
 def test_nothing_written_is_an_error(tmp_path):
@@ -425,3 +442,20 @@ def test_full_disk_is_one_clear_line(tmp_path, name, count):
     assert done.stdout.startswith("output: expected to write") and done.stdout.count("\n") == 1
     assert "File too large" in done.stdout
     assert leftovers(tmp_path) == []
+
+
+def test_gif_of_many_pictures_keeps_still_places_still_and_moving_ones_true(tmp_path):
+    """A square moves over a gradient: times, order, and not one pixel that changes elsewhere."""
+    backdrop = synthetic.photograph(96)
+    images = []
+    for x in range(0, 60, 2):
+        image = backdrop.copy()
+        image[30:50, x : x + 20] = (200, 40, 30) if x else backdrop[30:50, :20]
+        images.append(image)
+    images[0][40:44, 80:84] = (200, 40, 30)  # so that the first picture, and so the palette, has it
+    write(tmp_path / "a.gif", images, Fraction(25))
+    assert stamps(tmp_path / "a.gif") == [Fraction(i, 25) for i in range(30)]
+    theirs = ffmpeg_rgb(tmp_path / "a.gif", 96, 96)
+    assert all(np.array_equal(one[60:], theirs[0][60:]) for one in theirs)
+    for ours, one in zip(images, theirs, strict=True):
+        assert np.abs(ours.astype(int) - one).mean() < 8

@@ -54,7 +54,7 @@ def test_one_network_alone(tmp_path: Path) -> None:
     found = weights.read_weights(path)
     assert found.animator is None and found.sizes is None and found.reach is None
     assert (found.kind, found.window, found.sha256) == ("face", "head", digest)
-    assert not path.with_suffix(".part").exists()
+    assert list(path.parent.iterdir()) == [path]
     with pytest.raises(InputError, match="got neither"):
         weights.write_weights(path)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -43,7 +42,7 @@ def entries_of_driver(driver: Path, sources: Sequence[str]) -> list[Entry]:
 def text(chosen: Sequence[Entry], pictures: Mapping[str, Path], weights: Path | None = None) -> str:
     """The page as Markdown; rows without a picture are left out."""
     table = tomllib.loads(TABLE.read_text(encoding="utf-8"))
-    digest = hashlib.sha256((weights or SHIPPED).read_bytes()).hexdigest()[:12]
+    digest = files.sha256(weights or SHIPPED)[:12]
     parts = [table["head"].strip().replace("{weights}", digest)]
     for group in dict.fromkeys(entry.group for entry in chosen):
         about = table["groups"][group]

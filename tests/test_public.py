@@ -1,0 +1,29 @@
+"""``from hybridanim import ...``: the public names, and that importing them costs little."""
+
+import subprocess
+import sys
+
+import pytest
+
+import hybridanim
+
+
+def test_the_public_names():
+    from hybridanim import InputError, Pipeline, __version__
+    from hybridanim.errors import InputError as SameError
+    from stages.pipeline import Pipeline as SamePipeline
+
+    assert Pipeline is SamePipeline and InputError is SameError
+    assert set(hybridanim.__all__) == {"InputError", "Pipeline", "__version__"}
+    assert __version__.count(".") == 2
+
+
+def test_an_unknown_name_is_refused():
+    with pytest.raises(ImportError, match="Pipelin"):
+        from hybridanim import Pipelin  # noqa: F401  # pyright: ignore
+    assert not hasattr(hybridanim, "pipeline")
+
+
+def test_the_import_alone_is_light():
+    code = "import hybridanim, sys; sys.exit(bool({'cv2', 'numpy', 'torch'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
