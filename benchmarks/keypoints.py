@@ -19,12 +19,11 @@ import numpy as np
 
 from hybridanim.config import RuntimeConfig
 from hybridanim.face import aligner
-from hybridanim.face.mesh_network import frames_of
+from hybridanim.face.mesh_network import frames_of, points_from_mesh
 from hybridanim.runtime import networks
 from hybridanim.training.data import keypoint_sets
 from hybridanim.training.data.cache import anchors_of
 from hybridanim.training.detector import validation as measure
-from hybridanim.training.landmarks.samples import points_from_mesh
 from hybridanim.types import Array
 
 WAYS = ("tracked", "per_frame", "learned")

@@ -28,7 +28,7 @@ from hybridanim.config import RuntimeConfig, SegmentConfig, TrackConfig
 from hybridanim.errors import InputError
 from hybridanim.face import aligner as alignment
 from hybridanim.face.anchors import ANCHORS, HAS_LANDMARKS
-from hybridanim.face.mesh_network import Teacher
+from hybridanim.face.mesh_network import Teacher, points_from_mesh
 from hybridanim.io import open_source
 from hybridanim.motion import keypoints
 from hybridanim.motion.reference import reference_of
@@ -37,7 +37,6 @@ from hybridanim.runtime import networks
 from hybridanim.segmentation import video
 from hybridanim.tracking import classical, hybrid, learned
 from hybridanim.tracking.detection import Detector, points_px
-from hybridanim.training.landmarks.samples import points_from_mesh
 from hybridanim.types import Array, Crop, Frame, Keypoints
 
 CLIPS = (".mp4", ".mkv", ".mov", ".webm", ".avi")

@@ -27,11 +27,10 @@ from hybridanim.config import SegmentConfig, TrackConfig
 from hybridanim.errors import InputError
 from hybridanim.face import aligner as alignment
 from hybridanim.face.head_box import from_landmarks
-from hybridanim.face.mesh_network import Teacher
+from hybridanim.face.mesh_network import Teacher, points_from_mesh
 from hybridanim.io import open_source
 from hybridanim.segmentation import video
 from hybridanim.tracking import classical, registration
-from hybridanim.training.landmarks.samples import points_from_mesh
 from hybridanim.types import Array, FaceBox, Frame, Tracks
 
 CLIPS = (".mp4", ".mkv", ".mov", ".webm", ".avi")

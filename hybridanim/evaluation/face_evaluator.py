@@ -16,9 +16,8 @@ from hybridanim.errors import InputError
 from hybridanim.face import head_pose
 from hybridanim.face.aligner import similarity_between
 from hybridanim.face.landmarks import eye_opening, interocular, mouth_opening
-from hybridanim.face.mesh_network import Mesh, Teacher
+from hybridanim.face.mesh_network import Mesh, Teacher, points_from_mesh
 from hybridanim.prepare.source import landmark_head
-from hybridanim.training.landmarks.samples import points_from_mesh
 from hybridanim.types import Array
 
 IDENTITY_FILE = "mobilefacenet_112x96.onnx"

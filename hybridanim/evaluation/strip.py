@@ -103,7 +103,7 @@ def strip(galleries: list[Gallery], worst: int = 0, cell_px: int = 192) -> Array
     for row in rows:
         cells += row.cells
         labels += [row.clip, f"{row.index}: {row.kind}", *row.labels]
-    return sheet.sheet(cells, labels, cell_px, columns=len(rows[0].cells) if rows else None)
+    return sheet.contact_sheet(cells, labels, cell_px, columns=len(rows[0].cells) if rows else None)
 
 
 def _most_different(galleries: list[Gallery]) -> list[Shown]:

@@ -19,13 +19,14 @@ from typing import Any, Self
 
 from hybridanim.errors import InputError
 from hybridanim.io import open_sink
+from hybridanim.resampling import side_by_side
 from hybridanim.types import Array, Results, Source
 
 from . import flow, stages
 from .overview import Overview, moment, panels
 from .report.page import OPTICAL, write_report
 from .run_statistics import RunStatistics, columns, frame_row
-from .sheet import side_by_side
+from .sheet import fit
 from .thumbnails import Thumbnails
 
 STAGES = ("skin", "tracks", "keypoints", "motion", "render")
@@ -121,7 +122,7 @@ class DebugWriter:
             made = open_sink(self._partial / name, Fraction(self._fps), size=size, overwrite=True)
             self._sinks[name] = (self._open_sinks.enter_context(made), size)
         sink, size = self._sinks[name]
-        sink.write(stages.fit(image, *size), time_s)
+        sink.write(fit(image, *size), time_s)
 
     def close(self, stopped: str = "") -> None:
         """Finish all files and move them into the folder; nothing is left without a frame.

@@ -8,14 +8,15 @@ enough to read in the stage videos, small enough to draw in a fraction of a fram
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from hybridanim.geometry import crop_image, px_from_norm, whole
+from hybridanim.resampling import resized
 from hybridanim.types import Array, Crop, Keypoints, Results, Source, SparseMotion
 
-from . import primitives, stages
-from .sheet import overview_layout, resized, strip
+from . import flow, primitives, sheet, stages
 
 DRIVER_PX, SQUARE_PX = 640, 448
 WIDTH_PX, MOST_PX = 1920, 470
@@ -59,9 +60,9 @@ def panels(
         "keypoints_source": stages.keypoints(
             still, points.target, whole(still), before=source.keypoints
         ),
-        "flow": stages.flow(still, results.motion),
-        "grid": stages.grid(result, results.motion),
-        "occlusion": stages.occlusion(result, results.motion),
+        "flow": flow.flow(still, results.motion),
+        "grid": flow.grid(result, results.motion),
+        "occlusion": flow.occlusion(result, results.motion),
         "result": result,
     }
 
@@ -88,7 +89,7 @@ def moment(results: Results) -> Array:
         for center, size in zip(middle, image.shape[1::-1], strict=True)
     )
     near = crop_image(image, Crop(x, y, side), MOMENT_PX)
-    return strip([near, results.picture.image], height_px=MOMENT_PX)
+    return sheet.row([near, results.picture.image], height_px=MOMENT_PX)
 
 
 def view_of(points: Keypoints, crop: Crop, margin: float = 0.06) -> Crop:
@@ -105,6 +106,41 @@ def view_of(points: Keypoints, crop: Crop, margin: float = 0.06) -> Crop:
     return Crop(float(corner[0]), float(corner[1]), side)
 
 
+class Cell(NamedTuple):
+    """Where a picture goes, and the row of its label above it; whole pixels."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+def layout(
+    shapes: Sequence[tuple[int, int]], width_px: int, *, gap_px: int, head_px: int, most_px: int
+) -> tuple[list[Cell], int]:
+    """Cells of pictures (height, width) in two rows of equal width, in order; the sheet's height.
+
+    The break is where the rows come out most alike in height, so that phone and landscape video
+    both fill the sheet. head_px: room for labels above each row; most_px: highest row.
+    """
+    ratios = np.array([w / h for h, w in shapes])
+    breaks = range(1, len(ratios)) if len(ratios) > 1 else [len(ratios)]
+    at = min(breaks, key=lambda i: abs(np.log(ratios[:i].sum() / max(ratios[i:].sum(), 1e-6))))
+    cells, y = [], gap_px
+    for row in (ratios[:at], ratios[at:]):
+        if not len(row):
+            continue
+        room = width_px - gap_px * (len(row) + 1)
+        height = min(int(room / row.sum()), most_px)
+        widths = [int(height * ratio) for ratio in row]
+        x = (width_px - sum(widths) - gap_px * (len(row) - 1)) // 2
+        for width in widths:
+            cells.append(Cell(x, y + head_px, max(1, width), max(1, height)))
+            x += width + gap_px
+        y += height + head_px + gap_px
+    return cells, y
+
+
 class Overview:
     """All panels on one sheet; the layout follows the first frame's shapes."""
 
@@ -112,7 +148,7 @@ class Overview:
 
     def __init__(self, shapes: Sequence[tuple[int, int]], stage_names: Sequence[str]) -> None:
         self._stages = tuple(stage_names)
-        self._cells, height = overview_layout(
+        self._cells, height = layout(
             shapes, WIDTH_PX, gap_px=self.GAP_PX, head_px=self.HEAD_PX, most_px=MOST_PX
         )
         self._cells = [cell._replace(y=cell.y + self.TITLE_PX) for cell in self._cells]
@@ -123,7 +159,7 @@ class Overview:
         out = primitives.solid(self.size[1], self.size[0])
         for cell, (name, (words, stage)) in zip(self._cells, LABELS.items(), strict=True):
             place = out[cell.y : cell.y + cell.height, cell.x : cell.x + cell.width]
-            place[:] = stages.fit(pictures[name], cell.width, cell.height)
+            place[:] = sheet.fit(pictures[name], cell.width, cell.height)
             middle = cell.y - self.HEAD_PX / 2
             left = cell.x
             if stage is not None:  # the chip has the colour of the stage's share of the time bar

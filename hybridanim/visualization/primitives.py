@@ -16,10 +16,11 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from hybridanim.resampling import FILL
 from hybridanim.types import Array
 
 Colour = tuple[int, int, int]
-DARK: Colour = (22, 24, 28)
+DARK: Colour = FILL
 PANEL: Colour = (34, 37, 43)
 TEXT: Colour = (236, 238, 241)
 DIM: Colour = (160, 166, 175)

@@ -1,9 +1,9 @@
-"""What each stage saw, drawn: canvas and value in, new canvas out; one function per type.
+"""Drawings of the stages' outputs: canvas and value in, new canvas out; one function per type.
 
-A canvas is (H, W, 3) uint8 RGB. It shows the value's own picture at any size: pass ``scale``,
-canvas pixels per picture pixel, where the value cannot tell. Nothing here fails on empty, lost or
-degenerate values: they are drawn as such. Dense motion is drawn by draw_flow.py and contact sheets
-by draw_sheet.py; their functions are reachable from here.
+A canvas is (H, W, 3) uint8 RGB and shows the picture that the value belongs to, at any size. Where
+the value does not know the size of that picture, ``scale`` gives canvas pixels per picture pixel.
+Empty, lost and degenerate values are drawn as such; no function raises an error for them. flow.py
+draws dense motion.
 """
 
 from __future__ import annotations
@@ -30,27 +30,8 @@ from hybridanim.types import Picture as PictureType
 from hybridanim.types import Tracks as TracksType
 
 from . import primitives
-from .flow import flow, grid, motion, occlusion, weights
 from .primitives import Colour, Line
-from .sheet import fit, overview_layout, sheet, side_by_side, strip
-
-__all__ = [
-    "extend_trails",
-    "fit",
-    "flow",
-    "grid",
-    "keypoints",
-    "motion",
-    "occlusion",
-    "overview_layout",
-    "picture",
-    "sheet",
-    "side_by_side",
-    "skin",
-    "strip",
-    "tracks",
-    "weights",
-]
+from .sheet import fit
 
 Trails = Mapping[int, Array]  # feature id -> (T, 2) float32 positions, oldest first
 BLOB_COLOURS = {HEAD: primitives.SKY, LEFT_HAND: primitives.ORANGE, RIGHT_HAND: primitives.PINK}
