@@ -25,8 +25,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from apps.evaluate.job import EvaluateJob, Method
-from apps.evaluate.methods import Ways
+from apps.evaluate.job import EvaluateJob
+from apps.evaluate.methods import Method, Ways, chosen_methods
 from apps.evaluate.reconstruction import reconstruct
 from apps.evaluate.results import ClipResult
 from hybridanim.config import RuntimeConfig
@@ -64,7 +64,7 @@ class MethodsWithPublished(Ways):
     """The evaluation's methods, and the published model on the same frames."""
 
     def __init__(self, job: EvaluateJob, net: Published) -> None:
-        super().__init__(job, "absolute")
+        super().__init__(job, chosen_methods(job), "absolute")
         self.net, self._size = net, job.size
         self.methods = (*self.methods, Method(REFERENCE))
         self.follow_s: list[float] = []  # processor seconds of the classical tracker's frames

@@ -18,10 +18,10 @@ from hybridanim import io
 from hybridanim.errors import InputError
 from hybridanim.evaluation import cross_identity, perceptual, strip, table
 
-from . import report as evaluate_report
+from . import results as evaluate_results
 from .job import EvaluateJob
-from .worker import Task
-from .workers import Progress, run
+from .methods import Method, chosen_methods
+from .workers import Progress, Task, run
 
 FACE_FIGURES = "AKD, MKR, CSIM, AED, head pose, jitter, eyes and mouth"
 VIDEOS = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".gif"}
@@ -44,15 +44,16 @@ def command(words: list[str]) -> int:
 
 def evaluate(job: EvaluateJob, report: Progress | None = None) -> dict[str, Any]:
     """Run all methods over all clips or pairs; InputError when there is nothing to run on."""
+    methods = chosen_methods(job)
     tasks = _tasks(job)
-    notes = missing(job)
-    results, is_interrupted = run(tasks, job, report or (lambda done, total, what: None))
+    notes = missing(job, methods)
+    results, is_interrupted = run(tasks, job, methods, report or (lambda done, total, what: None))
     with undisturbed():
         if is_interrupted and not any(not r.failure for r in results):
             raise KeyboardInterrupt
-        result = evaluate_report.gathered(job, results, is_interrupted, notes)
+        result = evaluate_results.gathered(job, methods, results, is_interrupted, notes)
         if job.json is not None:
-            evaluate_report.write(job.json, result)
+            evaluate_results.write(job.json, result)
         galleries = [r.gallery for r in results if not r.failure]
         if job.strip is not None and galleries:
             picture = strip.strip(galleries, job.worst)
@@ -60,10 +61,10 @@ def evaluate(job: EvaluateJob, report: Progress | None = None) -> dict[str, Any]
     return result
 
 
-def missing(job: EvaluateJob) -> list[str]:
+def missing(job: EvaluateJob, methods: tuple[Method, ...]) -> list[str]:
     """What this run cannot measure, each with what to do about it."""
     lines = perceptual.find(job.backbones)[2]
-    if job.is_object:
+    if any(method.is_object for method in methods):
         lines.append(f"{FACE_FIGURES} not measured: the weights are of a kind without a face")
     elif job.networks is None:
         lines.append(

@@ -1,13 +1,13 @@
-"""What ``evaluate`` may be asked for, and the methods that it compares.
+"""The options of ``evaluate``, and how its methods are named.
 
-A method is ``copy``, or TRACKER+RENDERER as the two options of those names, with ``@FILE`` behind
-it for weights of its own: ``classical+learned@mine.safetensors``.
+A method is ``copy`` or TRACKER+RENDERER, as the two options of those names, with ``@FILE`` after it
+for weights of its own: ``classical+learned@mine.safetensors``.
 """
 
 from __future__ import annotations
 
 import typing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,21 +15,9 @@ import tyro
 
 from hybridanim.config import KeypointsConfig, PipelineConfig, RenderConfig, RuntimeConfig
 from hybridanim.errors import InputError
-from hybridanim.networks.weights import read_header
 
 TRACKERS: tuple[str, ...] = typing.get_args(typing.get_type_hints(PipelineConfig)["tracker"])
 RENDERERS: tuple[str, ...] = typing.get_args(typing.get_type_hints(RenderConfig)["renderer"])
-
-
-@dataclass(frozen=True)
-class Method:
-    """One way to animate."""
-
-    name: str  # as it was asked for
-    tracker: str = ""  # "" = copy the source
-    renderer: str = ""
-    weights: Path | None = None
-    has_own_tracker: bool = False  # whether the weights hold its detector
 
 
 @dataclass(frozen=True)
@@ -104,62 +92,25 @@ class EvaluateJob:
             path = getattr(self, name)
             if path is not None and not path.is_dir():
                 raise InputError(f"evaluate: expected a folder, got {path}; check the path")
-        self.chosen()  # refuses what cannot be
-
-    def chosen(self) -> tuple[Method, ...]:
-        """The methods in order: those asked for, or the default ones."""
-        names = self.methods or default_methods(self.weights)
-        asked = tuple(parse_method(name, self.weights) for name in dict.fromkeys(names))
-        short = [replace(m, name=_short(m.name)) for m in asked]
-        is_clear = len({method.name for method in short}) == len(asked)
-        return tuple(short) if is_clear else asked
-
-    @property
-    def is_object(self) -> bool:
-        """Whether the weights are for things without a face."""
-        return any(m.weights and read_header(m.weights).kind == "object" for m in self.chosen())
+        for name in self.methods:
+            split_method(name)  # raises InputError for an unknown one
 
 
-def default_methods(weights: Path | None = None) -> tuple[str, ...]:
-    """copy, classical+warp, and every tracker with the default renderer and with these weights'.
+def split_method(name: str) -> tuple[str, str, Path | None]:
+    """Tracker, renderer and weights file of a method's name; empty strings and None for ``copy``.
 
-    For weights of an object: what such weights can do.
-    """
-    header = None if weights is None else read_header(weights)
-    if header is not None and header.kind == "object":
-        learned = [f"{tracker}+learned" for tracker in TRACKERS if tracker != "classical"]
-        return ("copy", *(learned if header.sizes else ["learned+warp"]))
-    usual = [RenderConfig().renderer, *(["learned"] if header and header.sizes else [])]
-    ways = [f"{tracker}+{renderer}" for tracker in TRACKERS for renderer in usual]
-    return tuple(dict.fromkeys(["copy", "classical+warp", *ways]))
-
-
-def _short(name: str) -> str:
-    """A method's name with its weights' file named without folder and ending."""
-    way, at, file = name.partition("@")
-    return f"{way}@{Path(file).stem}" if at else name
-
-
-def parse_method(name: str, weights: Path | None = None) -> Method:
-    """``copy`` or TRACKER+RENDERER[@FILE]; a renderer alone goes with the classical tracker.
-
-    weights: used by every method that can, where it names no file of its own.
+    A renderer alone goes with the classical tracker. Raises InputError for unknown names; no file
+    is opened.
     """
     if name == "copy":
-        return Method(name)
-    way, _, file = name.partition("@")
-    tracker, plus, renderer = way.partition("+")
+        return "", "", None
+    method, _, file = name.partition("@")
+    tracker, plus, renderer = method.partition("+")
     if not plus:
-        tracker, renderer = "classical", way
+        tracker, renderer = "classical", method
     if tracker not in TRACKERS or renderer not in RENDERERS:
         raise InputError(
             f"--methods: expected copy or TRACKER+RENDERER of {', '.join(TRACKERS)} and"
             f" {', '.join(RENDERERS)}, got {name!r}; for example classical+warp"
         )
-    own = Path(file) if file else weights
-    if own is None:
-        return Method(name, tracker, renderer)
-    header = read_header(own)
-    leads = header.detector is not None and tracker != "classical"
-    is_used = leads or (header.sizes is not None and renderer == "learned")
-    return Method(name, tracker, renderer, own if is_used or file else None, leads)
+    return tracker, renderer, Path(file) if file else None

@@ -2,25 +2,87 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from hybridanim.config import pipeline_config
+from hybridanim.config import RenderConfig, pipeline_config
+from hybridanim.networks.weights import read_header
 from hybridanim.prepare import view as views
 from hybridanim.types import Array, Crop, Frame, Source
 from stages.pipeline import Followed, Pipeline, build
 
-from .job import EvaluateJob, Method
+from .job import TRACKERS, EvaluateJob, split_method
+
+
+@dataclass(frozen=True)
+class Method:
+    """A tracker and a renderer with their weights, or a copy of the source."""
+
+    name: str  # as the user gave it
+    tracker: str = ""  # "" = copy the source
+    renderer: str = ""
+    weights: Path | None = None
+    has_own_detector: bool = False  # whether the weights hold its detector
+    is_object: bool = False  # whether the weights are for things without a face
+
+
+def chosen_methods(job: EvaluateJob) -> tuple[Method, ...]:
+    """The methods in order: those of ``--methods``, or the default ones; reads weights' headers.
+
+    Weights are named by their file's stem where that keeps all names apart.
+    """
+    names = job.methods or default_methods(job.weights)
+    methods = tuple(parse_method(name, job.weights) for name in dict.fromkeys(names))
+    short = tuple(replace(method, name=_short(method.name)) for method in methods)
+    return short if len({method.name for method in short}) == len(methods) else methods
+
+
+def default_methods(weights: Path | None = None) -> tuple[str, ...]:
+    """copy, classical+warp, and every tracker with the default renderer and with these weights'.
+
+    For weights of an object: copy, and every tracker that such weights can serve.
+    """
+    header = None if weights is None else read_header(weights)
+    if header is not None and header.kind == "object":
+        learned = [f"{tracker}+learned" for tracker in TRACKERS if tracker != "classical"]
+        return ("copy", *(learned if header.sizes else ["learned+warp"]))
+    renderers = [RenderConfig().renderer, *(["learned"] if header and header.sizes else [])]
+    names = [f"{tracker}+{renderer}" for tracker in TRACKERS for renderer in renderers]
+    return tuple(dict.fromkeys(["copy", "classical+warp", *names]))
+
+
+def parse_method(name: str, weights: Path | None = None) -> Method:
+    """The method of that name; reads the header of its weights, or raises InputError.
+
+    weights: used by every method that can, where its name gives no file.
+    """
+    tracker, renderer, file = split_method(name)
+    own = file or weights
+    if own is None or not tracker:
+        return Method(name, tracker, renderer)
+    header = read_header(own)
+    tracks = header.detector is not None and tracker != "classical"
+    is_used = tracks or (header.sizes is not None and renderer == "learned")
+    if not (is_used or file):
+        return Method(name, tracker, renderer)
+    return Method(name, tracker, renderer, own, tracks, header.kind == "object")
+
+
+def _short(name: str) -> str:
+    """A method's name with its weights' file named without folder and ending."""
+    method, at, file = name.partition("@")
+    return f"{method}@{Path(file).stem}" if at else name
 
 
 class Ways:
     """The methods' pipelines, kept from clip to clip."""
 
-    def __init__(self, job: EvaluateJob, motion: str) -> None:
+    def __init__(self, job: EvaluateJob, methods: tuple[Method, ...], motion: str) -> None:
         """Load them; InputError when weights are missing or unfit."""
         self._options: dict[str, Any] = {"motion": motion, "smooth": job.smooth, "size": job.size}
         self._options["networks"] = asdict(job.networks_run)
-        self.methods = job.chosen()
+        self.methods = methods
         self._pipelines = self._load()
         self.source: Source | None = None
         self.times_ms: dict[str, dict[str, float]] = {}  # each method's last frame
@@ -96,7 +158,7 @@ class Ways:
             options |= self._options
             if method.weights is not None:
                 options["weights"] = method.weights
-            key = (method.tracker, str(method.weights) if method.has_own_tracker else "")
+            key = (method.tracker, str(method.weights) if method.has_own_detector else "")
             groups.setdefault(key, {})[method] = build(pipeline_config(options))
         for group in groups.values():  # the first one follows for all
             leader = next(iter(group.values()))

@@ -1,19 +1,31 @@
-"""What measuring a clip and a pair share: their frames, which are measured, the result."""
+"""The result of a clip or pair; all results -> JSON, with what is worth knowing about the run."""
 
 from __future__ import annotations
 
+import json
+import platform
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
-from hybridanim import io
+from hybridanim import __version__, files, io
+from hybridanim.errors import InputError
 from hybridanim.evaluation.face_evaluator import Seen
-from hybridanim.evaluation.scores import Judges, Score
+from hybridanim.evaluation.scores import Judges, Score, pooled
 from hybridanim.evaluation.strip import Gallery
+from hybridanim.io import provenance
 from hybridanim.types import Array, Frame
 
 from .job import EvaluateJob
+from .methods import Method
 
+SCHEMA = 2
+DEFINITIONS = {
+    False: "source = frame 0, absolute motion, every frame the truth of its result",
+    True: "source and driver are different people; relative motion from the frame posed alike",
+}
 _THREES = 3  # jitter: the frames beside every so-manieth measured one are looked at too
 
 
@@ -73,3 +85,71 @@ def beside(
     """Follow the faces of a frame of which nothing else is measured."""
     for name, picture in pictures.items():
         result.scores[name].follow(index, result.look(picture, judges), driver, scale)
+
+
+def gathered(
+    job: EvaluateJob,
+    methods: tuple[Method, ...],
+    results: list[ClipResult],
+    is_interrupted: bool,
+    notes: list[str],
+) -> dict[str, Any]:
+    """Everything that was measured, as plain JSON values."""
+    whole = [r for r in results if not r.failure]
+    names = [method.name for method in methods]
+    return {
+        "schema": SCHEMA,
+        "kind": "cross-identity" if job.cross else "reconstruction",
+        "definition": DEFINITIONS[job.cross],
+        "clips": len(whole),
+        "frames": sum(r.frames for r in whole),
+        "interrupted": is_interrupted,
+        "methods": {n: pooled([r.scores[n] for r in whole]) for n in names} if whole else {},
+        "per_clip": {
+            r.name: {"frames": r.frames} | {n: pooled([r.scores[n]]) for n in names} for r in whole
+        },
+        "skipped": [f"{r.name}: {r.failure}" for r in results if r.failure],
+        "not_measured": notes + (_faceless(methods, whole) if job.networks else []),
+        "settings": provenance.to_json(job),
+        "weights": weights_used(methods),
+        "versions": _versions(),
+    }
+
+
+def _faceless(methods: tuple[Method, ...], results: list[ClipResult]) -> list[str]:
+    """A line for the clips in which the judge never saw a face."""
+    if any(method.is_object for method in methods):
+        return []
+    names = [r.name for r in results if not any(s.judged for s in r.scores.values())]
+    return [f"face figures not measured, no face seen: {', '.join(names)}"] if names else []
+
+
+def write(path: Path, result: dict[str, Any]) -> None:
+    """Write the JSON file completely or not at all; InputError where it cannot be written."""
+    text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
+    try:
+        with files.atomic_write(path) as file:
+            file.write(text.encode("utf-8"))
+    except OSError as error:
+        raise InputError(
+            f"--json: expected to write {path}, got '{error.strerror or error}'; choose another"
+            " place"
+        ) from error
+
+
+def weights_used(methods: tuple[Method, ...]) -> dict[str, str]:
+    """sha256 of every weights file that the methods read, by name."""
+    own = {method.weights for method in methods if method.weights}
+    own |= set(files.WEIGHTS.glob("*.safetensors"))
+    return {file.name: files.sha256(file) for file in sorted(own)}
+
+
+def _versions() -> dict[str, str | None]:
+    names = ("numpy", "opencv-contrib-python", "torch", "openvino", "lpips")
+    found: dict[str, str | None] = {"hybridanim": __version__, "python": platform.python_version()}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = None
+    return found | {"commit": provenance.git_commit()}

@@ -10,47 +10,106 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 
 from apps.guards import undisturbed
 from hybridanim.errors import InputError
+from hybridanim.evaluation import perceptual
+from hybridanim.evaluation.face_evaluator import Judge
+from hybridanim.evaluation.scores import Judges
 
+from .cross_identity import Driver, animate, look_through
 from .job import EvaluateJob
+from .methods import Method, Ways
+from .reconstruction import reconstruct
 from .results import ClipResult
-from .worker import Task, Worker
 
 Progress = Callable[[int, int | None, str], None]
 
 
-def run(tasks: list[Task], job: EvaluateJob, report: Progress) -> tuple[list[ClipResult], bool]:
-    """All tasks' results, and whether they were interrupted."""
+@dataclass(frozen=True)
+class Task:
+    """A clip to reconstruct, or a source and the driver that moves it."""
+
+    source: Path
+    driver: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """As it stands in the results."""
+        return f"{self.source.stem} < {self.driver.stem}" if self.driver else self.source.name
+
+
+class Worker:
+    """Holds the methods' pipelines and the judges, which are loaded once."""
+
+    def __init__(self, job: EvaluateJob, methods: tuple[Method, ...]) -> None:
+        self._job = job
+        self._ways = Ways(job, methods, "relative" if job.cross else "absolute")
+        alexnet, inception, _ = perceptual.find(job.backbones)
+        face = None
+        if job.networks and not any(method.is_object for method in methods):
+            face = Judge(job.networks)
+        self._judges = Judges(face, perceptual.Perceptual(alexnet, inception))
+        self._drivers: dict[Path, Driver] = {}
+
+    def __call__(self, task: Task) -> ClipResult:
+        """Measure one clip; one that cannot be used comes back with the reason."""
+        try:
+            if task.driver is None:
+                return reconstruct(task.source, self._job, self._ways, self._judges)
+            if task.driver not in self._drivers:
+                self._drivers[task.driver] = look_through(task.driver, self._job)
+            driver = self._drivers[task.driver]
+            return animate(task.source, driver, self._job, self._ways, self._judges)
+        except InputError as error:
+            return ClipResult(task.name, failure=str(error))
+
+
+def run(
+    tasks: list[Task], job: EvaluateJob, methods: tuple[Method, ...], report: Progress
+) -> tuple[list[ClipResult], bool]:
+    """The results of all tasks in their order, and whether they were interrupted.
+
+    On Ctrl-C the run ends; the results that were complete by then are returned.
+    """
     results: dict[int, ClipResult] = {}
     is_interrupted = False
     report(0, len(tasks), "measuring")
     try:
         several = job.jobs > 1 and len(tasks) > 1
-        (_in_processes if several else _in_turn)(tasks, job, results, report)
+        (_in_processes if several else _in_turn)(tasks, job, methods, results, report)
     except KeyboardInterrupt:
         is_interrupted = True
     return [results[i] for i in sorted(results)], is_interrupted
 
 
 def _in_turn(
-    tasks: list[Task], job: EvaluateJob, results: dict[int, ClipResult], report: Progress
+    tasks: list[Task],
+    job: EvaluateJob,
+    methods: tuple[Method, ...],
+    results: dict[int, ClipResult],
+    report: Progress,
 ) -> None:
-    worker = Worker(job)
+    worker = Worker(job, methods)
     for index, task in enumerate(tasks):
         results[index] = worker(task)
         report(index + 1, len(tasks), task.name)
 
 
 def _in_processes(
-    tasks: list[Task], job: EvaluateJob, results: dict[int, ClipResult], report: Progress
+    tasks: list[Task],
+    job: EvaluateJob,
+    methods: tuple[Method, ...],
+    results: dict[int, ClipResult],
+    report: Progress,
 ) -> None:
     fresh = multiprocessing.get_context("spawn")  # a fork would copy the networks' threads
     count = min(job.jobs, len(tasks))
-    with ProcessPoolExecutor(count, fresh, initializer=_begin, initargs=(job,)) as pool:
+    with ProcessPoolExecutor(count, fresh, initializer=_begin, initargs=(job, methods)) as pool:
         with undisturbed():  # the processes begin deaf to Ctrl-C, which the main one hears
             running = {pool.submit(_work, task): index for index, task in enumerate(tasks)}
         try:
@@ -75,11 +134,11 @@ def _in_processes(
 _worker: Worker | InputError | None = None  # of this process, or why there is none
 
 
-def _begin(job: EvaluateJob) -> None:
+def _begin(job: EvaluateJob, methods: tuple[Method, ...]) -> None:
     global _worker
     cv2.setNumThreads(1)
     try:
-        _worker = Worker(job)
+        _worker = Worker(job, methods)
     except InputError as error:  # raised here, it would lose its words
         _worker = error
     if torch := sys.modules.get("torch"):

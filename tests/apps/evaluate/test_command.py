@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from apps.evaluate import methods as evaluate_methods
 from apps.evaluate.command import command, evaluate
-from apps.evaluate.job import EvaluateJob, default_methods, parse_method
+from apps.evaluate.job import EvaluateJob
+from apps.evaluate.methods import Ways, _in_view, chosen_methods, default_methods, parse_method
 from apps.evaluate.results import wanted
 from hybridanim import io
 from hybridanim.errors import InputError
-from hybridanim.evaluation import table as figures
+from hybridanim.evaluation import table
 from stages.pipeline import Pipeline
 from tests import synthetic
 
@@ -50,7 +50,7 @@ def measured(folder, tmp_path_factory):
 
 
 def without_times(figures):
-    return {name: value for name, value in figures.items() if not name.endswith("_ms")}
+    return {name: value for name, value in table.items() if not name.endswith("_ms")}
 
 
 @pytest.mark.parametrize("clip", ["moving.mp4", "wide.mp4"])
@@ -101,7 +101,7 @@ def test_the_strip_has_a_row_a_clip(measured):
 
 
 def test_the_table_has_a_line_a_method_and_says_which_way_is_better(measured):
-    text = figures.table(measured[0])
+    text = table.table(measured[0])
     head, *rows = text.splitlines()
     assert "L1 ↓" in head and "PSNR dB ↑" in head and "AKD" not in text
     assert [row.split()[0] for row in rows] == ["copy", "classical+warp"]
@@ -110,7 +110,7 @@ def test_the_table_has_a_line_a_method_and_says_which_way_is_better(measured):
 
 
 def test_the_table_may_be_markdown(measured):
-    lines = figures.table(measured[0], markdown=True).splitlines()
+    lines = table.table(measured[0], markdown=True).splitlines()
     assert lines[0].startswith("| method | L1 ↓ |") and lines[1].startswith("|---|---|")
     assert len(lines) == 4 and len({line.count("|") for line in lines}) == 1
 
@@ -123,7 +123,7 @@ def test_an_interruption_keeps_the_clips_that_were_done(folder, tmp_path):
     job = EvaluateJob(folder, methods=("copy",), json=tmp_path / "e.json", every=4, size=64)
     result = evaluate(job, stop)
     assert result["interrupted"] and list(result["per_clip"]) == ["moving.mp4"]
-    assert "interrupted" in figures.headline(result)
+    assert "interrupted" in table.headline(result)
     assert json.loads(job.json.read_text())["interrupted"]
 
 
@@ -204,8 +204,8 @@ def test_methods_are_read(tmp_path):
     assert (method.tracker, method.renderer, method.weights) == ("classical", "warp", None)
     weights = default_renderer()
     job = EvaluateJob(tmp_path, methods=("copy", f"learned@{weights}", "learned"))
-    assert [m.name for m in job.chosen()] == ["copy", "learned@renderer_fast", "learned"]
-    assert [m.weights for m in job.chosen()] == [None, weights, None]
+    assert [m.name for m in chosen_methods(job)] == ["copy", "learned@renderer_fast", "learned"]
+    assert [m.weights for m in chosen_methods(job)] == [None, weights, None]
     assert default_methods()[:2] == ("copy", "classical+warp")
     with pytest.raises(InputError, match=r"classical\+warp"):
         parse_method("classicl+warp")
@@ -228,7 +228,8 @@ def test_a_missing_folder_is_refused(tmp_path):
 
 
 def test_every_tracker_is_given_the_same_square(folder):
-    ways = evaluate_methods.Ways(EvaluateJob(folder, methods=("warp",), size=64), "absolute")
+    job = EvaluateJob(folder, methods=("warp",), size=64)
+    ways = Ways(job, chosen_methods(job), "absolute")
     (group,) = ways._pipelines.values()
     ways._pipelines["learned", ""] = {
         parse_method("learned+warp"): Pipeline.load(size=64, motion="absolute")  # another leader
@@ -246,7 +247,7 @@ def test_a_crop_in_a_view_is_the_same_place():
     from hybridanim.types import Crop
 
     view = View(100, 40, 400, 300, 0.5)
-    crop = evaluate_methods._in_view(Crop(150.0, 60.0, 200.0), view)
+    crop = _in_view(Crop(150.0, 60.0, 200.0), view)
     assert (crop.x_px, crop.y_px, crop.side_px) == (25, 10, 100)
 
 
