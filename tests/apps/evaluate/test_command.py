@@ -49,8 +49,8 @@ def measured(folder, tmp_path_factory):
     return evaluate(job), job
 
 
-def without_times(figures):
-    return {name: value for name, value in table.items() if not name.endswith("_ms")}
+def without_times(values):
+    return {name: value for name, value in values.items() if not name.endswith("_ms")}
 
 
 @pytest.mark.parametrize("clip", ["moving.mp4", "wide.mp4"])
