@@ -145,7 +145,7 @@ def weights_used(methods: tuple[Method, ...]) -> dict[str, str]:
 
 
 def _versions() -> dict[str, str | None]:
-    names = ("numpy", "opencv-contrib-python", "torch", "openvino", "lpips")
+    names = ("numpy", "opencv-contrib-python", "torch", "openvino", "lpips", "torchmetrics")
     found: dict[str, str | None] = {"hybridanim": __version__, "python": platform.python_version()}
     for name in names:
         try:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from hybridanim.errors import InputError
 from hybridanim.evaluation import metrics, perceptual, regions
 from hybridanim.evaluation import scores as reconstruction
 from hybridanim.evaluation.face_evaluator import Judge, Seen, head_angles_deg
@@ -121,28 +122,67 @@ def test_head_angles_of_a_projected_head(turned):
     assert head_angles_deg(xy, np.zeros((256, 256, 3))) == pytest.approx(turned, abs=0.6)
 
 
-def test_what_is_missing_is_said_with_what_to_do(tmp_path, monkeypatch):
+def packages(monkeypatch, *names):
+    """Let these packages be found, and no other."""
+    monkeypatch.setattr(perceptual, "find_spec", lambda name: object() if name in names else None)
+
+
+def test_what_is_missing_is_reported_with_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    everything = ("lpips", "torchvision", "torchmetrics", "torch_fidelity")
+    packages(monkeypatch, *everything)
     alexnet, inception, lines = perceptual.find(tmp_path)
     assert (alexnet, inception) == (None, None) and len(lines) == 2
     assert all("not measured" in line and "to measure it" in line for line in lines)
     (tmp_path / perceptual.INCEPTION_FILE).write_bytes(b"")
-    assert perceptual.find(tmp_path)[1] == tmp_path / perceptual.INCEPTION_FILE
+    _, inception, lines = perceptual.find(tmp_path)
+    assert inception == tmp_path / perceptual.INCEPTION_FILE and "LPIPS" in "".join(lines)
+    packages(monkeypatch, *everything[:3])
+    _, inception, lines = perceptual.find(tmp_path)
+    assert inception is None and "no package torch_fidelity" in lines[1]
+    assert "hybridanim[eval]" in lines[1]
     assert perceptual.Perceptual().distance(np.zeros((9, 9, 3)), np.zeros((9, 9, 3))) is None
 
 
-@pytest.mark.slow
-def test_features_come_from_the_given_network(tmp_path):
+@pytest.mark.parametrize("name", ["alexnet", "inception"])
+def test_absent_packages_are_an_input_error(tmp_path, monkeypatch, name):
+    pytest.importorskip("torch")
+    monkeypatch.setitem(sys.modules, "lpips", None)
+    monkeypatch.setitem(sys.modules, "torchmetrics", None)
+    with pytest.raises(InputError, match="hybridanim\\[eval\\]"):
+        perceptual.Perceptual(**{name: tmp_path / "weights.pth"})
+
+
+def test_packages_that_do_not_fit_this_torch_are_an_input_error(tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+
+    def fail(*_, **__):
+        raise RuntimeError("operator torchvision::nms does not exist")
+
+    monkeypatch.setitem(sys.modules, "lpips", SimpleNamespace(LPIPS=fail))
+    with pytest.raises(InputError, match=r"nms does not exist; .*made for this torch"):
+        perceptual.Perceptual(alexnet=tmp_path / "weights.pth")
+
+
+def test_features_come_from_the_given_weights(tmp_path, monkeypatch):
     torch = pytest.importorskip("torch")
 
-    class Mean(torch.nn.Module):
-        def forward(self, x: torch.Tensor, return_features: bool = False) -> torch.Tensor:
-            return x.float().mean((2, 3))
+    class Distance:
+        def __init__(self, feature, *, feature_extractor_weights_path, antialias):
+            assert (feature, antialias) == (2048, False)
+            scale = float(Path(feature_extractor_weights_path).read_text())
+            self.inception = lambda x: scale * x.float().mean((2, 3))
 
-    torch.jit.script(Mean()).save(str(tmp_path / "net.pt"))
+    fid = SimpleNamespace(FrechetInceptionDistance=Distance)
+    for module in ("torchmetrics", "torchmetrics.image"):
+        monkeypatch.setitem(sys.modules, module, SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "torchmetrics.image.fid", fid)
+    (tmp_path / "net.pth").write_text("3")
     image = synthetic.textured(20, 30)
-    found = perceptual.Perceptual(inception=tmp_path / "net.pt").features(image)
-    assert found == pytest.approx(image.mean((0, 1)), rel=1e-5)
+    found = perceptual.Perceptual(inception=tmp_path / "net.pth").features(image)
+    assert found is not None and found.dtype == np.float64
+    assert found == pytest.approx(3 * image.mean((0, 1)), rel=1e-5)
+    assert torch
 
 
 @pytest.mark.slow
@@ -178,19 +218,25 @@ def alexnet_layers(nn):
 
 
 @pytest.mark.slow
-def test_lpips_is_that_of_its_package(tmp_path, monkeypatch):
+def test_lpips_uses_the_weights_of_the_file(tmp_path, monkeypatch):
     """The package's own code on a backbone of random weights, with a stand-in for torchvision."""
     torch = pytest.importorskip("torch")
     if importlib.util.find_spec("lpips") is None:
         pytest.skip("the package lpips is not installed")
     torch.manual_seed(0)
-    net = torch.nn.Module()
-    net.features = alexnet_layers(torch.nn)
+
+    def alexnet(**_):
+        net = torch.nn.Module()
+        net.features = alexnet_layers(torch.nn)
+        return net
+
+    net = alexnet()
     models = SimpleNamespace(alexnet=lambda **_: net)
     monkeypatch.setitem(sys.modules, "torchvision", SimpleNamespace(models=models))
     monkeypatch.setitem(sys.modules, "torchvision.models", models)
     oracle = importlib.import_module("lpips").LPIPS(net="alex", pnet_rand=True, verbose=False)
     torch.save(net.state_dict(), tmp_path / perceptual.ALEXNET_FILE)
+    monkeypatch.setattr(models, "alexnet", alexnet)  # other random weights
     own = perceptual.Perceptual(alexnet=tmp_path / perceptual.ALEXNET_FILE)
     a, b = synthetic.textured(64, 80), synthetic.photograph(80)[:64]
     tensors = [torch.from_numpy(p.transpose(2, 0, 1)[None] / 127.5 - 1).float() for p in (a, b)]
@@ -199,3 +245,6 @@ def test_lpips_is_that_of_its_package(tmp_path, monkeypatch):
     assert expected > 0.05
     assert own.distance(a, b) == pytest.approx(expected, rel=1e-4)
     assert own.distance(a, a) == 0
+    torch.save({}, tmp_path / perceptual.ALEXNET_FILE)
+    with pytest.raises(InputError, match="--backbones"):
+        perceptual.Perceptual(alexnet=tmp_path / perceptual.ALEXNET_FILE)
