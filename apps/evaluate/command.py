@@ -1,7 +1,7 @@
 """Folder of clips -> how well each method reconstructs or animates: table, JSON, pictures.
 
-Methods run side by side over the same frames and are judged by the same networks. ``copy`` shows
-the source unchanged: whatever does not beat it is worth nothing (docs/measured.md).
+All methods run over the same frames and are measured by the same networks. ``copy`` shows the
+source unchanged: it is the baseline (docs/measured.md).
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from .job import EvaluateJob
 from .methods import Method, chosen_methods
 from .workers import Progress, Task, run
 
-FACE_FIGURES = "AKD, MKR, CSIM, AED, head pose, jitter, eyes and mouth"
+FACE_METRICS = "AKD, MKR, CSIM, AED, head pose, jitter, eyes and mouth"
 VIDEOS = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".gif"}
 
 
-def command(words: list[str]) -> int:
-    """The word ``evaluate`` of the command line; the exit code."""
+def command(arguments: list[str]) -> int:
+    """Run the subcommand ``evaluate``; returns the exit code."""
     listen()
-    job = tyro.cli(EvaluateJob, args=words, prog=f"{PROGRAM} evaluate")
+    job = tyro.cli(EvaluateJob, args=arguments, prog=f"{PROGRAM} evaluate")
     with progress(" pairs" if job.cross else " clips") as show:
         result = evaluate(job, show)
     print(table.headline(result))
@@ -54,21 +54,21 @@ def evaluate(job: EvaluateJob, report: Progress | None = None) -> dict[str, Any]
         result = evaluate_results.gathered(job, methods, results, is_interrupted, notes)
         if job.json is not None:
             evaluate_results.write(job.json, result)
-        galleries = [r.gallery for r in results if not r.failure]
-        if job.strip is not None and galleries:
-            picture = strip.strip(galleries, job.worst)
+        candidates = [r.candidates for r in results if not r.failure]
+        if job.strip is not None and candidates:
+            picture = strip.draw(candidates, job.worst)
             io.write_picture(job.strip, picture)
     return result
 
 
 def missing(job: EvaluateJob, methods: tuple[Method, ...]) -> list[str]:
-    """What this run cannot measure, each with what to do about it."""
+    """One line for each group of metrics that this run cannot measure, and what to do about it."""
     lines = perceptual.find(job.backbones)[2]
     if any(method.is_object for method in methods):
-        lines.append(f"{FACE_FIGURES} not measured: the weights are of a kind without a face")
+        lines.append(f"{FACE_METRICS} not measured: the weights are of a kind without a face")
     elif job.networks is None:
         lines.append(
-            f"{FACE_FIGURES} not measured: no networks that look at faces; to measure them, pip"
+            f"{FACE_METRICS} not measured: no networks that measure faces; to measure them, pip"
             " install openvino and give the folder of the networks in docs/measured.md by"
             " --networks"
         )
@@ -77,19 +77,21 @@ def missing(job: EvaluateJob, methods: tuple[Method, ...]) -> list[str]:
 
 def _tasks(job: EvaluateJob) -> list[Task]:
     if not job.cross:
-        return [Task(clip) for clip in _chosen(job.folder, VIDEOS, "clips", job.clips)]
-    drivers = _chosen(job.drivers or job.folder, VIDEOS, "driving videos", job.clips)
+        return [Task(clip) for clip in _select_files(job.folder, VIDEOS, "clips", job.clips)]
+    drivers = _select_files(job.drivers or job.folder, VIDEOS, "driving videos", job.clips)
     if job.sources is None:
-        sources = _chosen(job.folder, VIDEOS, "clips", job.clips)
+        sources = _select_files(job.folder, VIDEOS, "clips", job.clips)
     else:
-        sources = _chosen(job.sources, None, "pictures", 10**6)
+        sources = _select_files(job.sources, None, "pictures", 10**6)
     pairs = cross_identity.draw_pairs(sources, drivers, job.pairs, job.seed)
-    # a driver is looked through once by whoever has its pairs together
+    # pairs of one driver stand together, so that a process scans it once
     return [Task(s, d) for s, d in sorted(pairs, key=lambda pair: (pair[1], pair[0]))]
 
 
-def _chosen(folder: Path | None, endings: set[str] | None, what: str, most: int) -> list[Path]:
-    """At most so many files of the folder, evenly spread over their names."""
+def _select_files(
+    folder: Path | None, endings: set[str] | None, what: str, most: int
+) -> list[Path]:
+    """At most ``most`` files of the folder, evenly spread over the sorted names."""
     assert folder is not None
     files = sorted(folder.iterdir())
     if endings is None:

@@ -27,21 +27,21 @@ class EvaluateJob:
     folder: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="DIR")] = None
     """Folder of video clips, one person each."""
     json: Path | None = None
-    """Write the figures here: settings, versions, means, and each clip's own."""
+    """Write the results here as JSON: settings, versions, means, and values of each clip."""
     strip: Path | None = None
     """Write a picture here: frames that differ most from the source, with each method's result."""
     worst: int = 0
-    """Show this many frames with the worst figures in the strip instead."""
+    """Show this many frames with the worst metric values in the strip instead."""
     markdown: bool = False
     """Print the tables as Markdown, for a page of documentation."""
     methods: tuple[str, ...] = ()
     """copy, or TRACKER+RENDERER[@WEIGHTS]. Without: copy, each tracker, and classical+warp."""
     networks: Path | None = None
-    """Folder with measuring networks: landmarks, head pose, eyes and mouth, identity."""
+    """Folder with the networks that measure landmarks, head pose, eyes, mouth and identity."""
     backbones: Path | None = None
-    """Folder with the networks of LPIPS and FID."""
+    """Folder with the weights of LPIPS's and FID's networks."""
     weights: Path | None = None
-    """Weights of one's own for the learned methods, a .safetensors file of the trainer."""
+    """Your own weights for the learned methods, a .safetensors file of the trainer."""
     cross: bool = False
     """Animate by other people's clips (relative motion) instead of reconstructing."""
     sources: Path | None = None
@@ -49,11 +49,11 @@ class EvaluateJob:
     drivers: Path | None = None
     """With --cross: folder of driving videos, instead of DIR."""
     pairs: int = 24
-    """With --cross: how many pairs of a source and a driver are drawn."""
+    """With --cross: number of pairs of a source and a driver."""
     seed: int = 0
-    """With --cross: the same number draws the same pairs."""
+    """With --cross: the same number gives the same pairs."""
     every: int = 1
-    """Measure every so many frames; all are followed."""
+    """Measure one frame in so many; all are tracked."""
     clips: int = 100000
     """At most so many clips, evenly chosen from the folder."""
     frames: int = 100000

@@ -1,4 +1,4 @@
-"""Several methods over the same frames: each tracker follows once, each renderer draws from it."""
+"""Several methods over the same frames: each tracker runs once for all of its renderers."""
 
 from __future__ import annotations
 
@@ -75,11 +75,14 @@ def _short(name: str) -> str:
     return f"{method}@{Path(file).stem}" if at else name
 
 
-class Ways:
-    """The methods' pipelines, kept from clip to clip."""
+class MethodRunner:
+    """Runs the methods' pipelines, which are kept from clip to clip."""
 
     def __init__(self, job: EvaluateJob, methods: tuple[Method, ...], motion: str) -> None:
-        """Load them; InputError when weights are missing or unfit."""
+        """Load the pipelines; InputError when weights are missing or do not fit.
+
+        motion: "absolute" or "relative".
+        """
         self._options: dict[str, Any] = {"motion": motion, "smooth": job.smooth, "size": job.size}
         self._options["networks"] = asdict(job.networks_run)
         self.methods = methods
@@ -87,7 +90,7 @@ class Ways:
         self.source: Source | None = None
         self.times_ms: dict[str, dict[str, float]] = {}  # each method's last frame
 
-    def start(self, picture: Array, crop: str) -> Source | None:
+    def set_source(self, picture: Array, crop: str) -> Source | None:
         """Prepare a source, (H, W, 3) uint8; None when every method copies.
 
         crop: as the option of that name. Raises InputError where a method finds nothing in it.
@@ -101,30 +104,30 @@ class Ways:
                 pipeline.use_source(source)
             if self.source is None:
                 self.source = source
-                square = source.crop  # the same part for every tracker's eyes
+                square = source.crop  # every tracker receives the same part
                 crop = f"{square.x_px},{square.y_px},{square.side_px},{square.side_px}"
         return self.source
 
-    def frame(self, view: views.View | None = None, crop: Crop | None = None) -> None:
-        """Before the first frame: which part of it to work on; its square of coordinates, or None.
+    def set_view(self, view: views.View | None = None, crop: Crop | None = None) -> None:
+        """Set the part of the driver to work on, and the square of its coordinates, or None.
 
-        crop: in the driver's own pixels, as the view.
+        Called before the first frame. Both are in the driver's own pixels.
         """
         for leader in self._leaders():
             leader.set_view(view)
             if crop is not None:
                 leader.set_driving_crop(_in_view(crop, view))
 
-    def refer_to(self, start: Frame) -> None:
-        """Measure relative motion from this driving frame; after ``frame``.
+    def set_reference(self, start: Frame) -> None:
+        """Make this driving frame the reference of relative motion; called after ``set_view``.
 
-        Each tracker sees it with its own eyes; one that sees no face there takes its first frame.
+        Each tracker measures it itself; one that finds no face in it takes its first frame.
         """
         for leader in self._leaders():
             leader.set_reference(start.image)
 
-    def follow(self, image: Array, time_s: float) -> dict[str, Followed]:
-        """What each tracker says of the next driving frame."""
+    def track(self, image: Array, time_s: float) -> dict[str, Followed]:
+        """The output of each method's tracker for the next driving frame."""
         found: dict[str, Followed] = {}
         for group in self._pipelines.values():
             leader = next(iter(group.values()))
@@ -133,7 +136,7 @@ class Ways:
         return found
 
     def render(self, followed: dict[str, Followed], copy: Array) -> dict[str, Array]:
-        """Each method's picture of a followed frame; ``copy`` is the source itself."""
+        """Each method's picture of a tracked frame; ``copy`` is the source itself."""
         found = {method.name: copy for method in self.methods if not method.tracker}
         for group in self._pipelines.values():
             for method, pipeline in group.items():
@@ -160,7 +163,7 @@ class Ways:
                 options["weights"] = method.weights
             key = (method.tracker, str(method.weights) if method.has_own_detector else "")
             groups.setdefault(key, {})[method] = build(pipeline_config(options))
-        for group in groups.values():  # the first one follows for all
+        for group in groups.values():  # the first one tracks for all
             leader = next(iter(group.values()))
             leader.follow_optical_flow(
                 any(pipeline.renderer.dense.uses_optical_flow for pipeline in group.values())

@@ -1,7 +1,4 @@
-"""Clips or pairs, one after the other or several at a time in processes -> their results in order.
-
-Ctrl-C ends the run; what was whole by then is given back.
-"""
+"""Clips or pairs -> their results, one after the other or several at a time in processes."""
 
 from __future__ import annotations
 
@@ -18,12 +15,12 @@ import cv2
 from apps.guards import undisturbed
 from hybridanim.errors import InputError
 from hybridanim.evaluation import perceptual
-from hybridanim.evaluation.face_evaluator import Judge
-from hybridanim.evaluation.scores import Judges
+from hybridanim.evaluation.face_evaluator import FaceEvaluator
+from hybridanim.evaluation.scores import Evaluators
 
-from .cross_identity import Driver, animate, look_through
+from .cross_identity import Driver, animate, scan_driver
 from .job import EvaluateJob
-from .methods import Method, Ways
+from .methods import Method, MethodRunner
 from .reconstruction import reconstruct
 from .results import ClipResult
 
@@ -39,30 +36,30 @@ class Task:
 
     @property
     def name(self) -> str:
-        """As it stands in the results."""
+        """As in the results."""
         return f"{self.source.stem} < {self.driver.stem}" if self.driver else self.source.name
 
 
 class Worker:
-    """Holds the methods' pipelines and the judges, which are loaded once."""
+    """Measures tasks with pipelines and evaluators that are loaded once."""
 
     def __init__(self, job: EvaluateJob, methods: tuple[Method, ...]) -> None:
         self._job = job
-        self._ways = Ways(job, methods, "relative" if job.cross else "absolute")
+        self._ways = MethodRunner(job, methods, "relative" if job.cross else "absolute")
         alexnet, inception, _ = perceptual.find(job.backbones)
         face = None
         if job.networks and not any(method.is_object for method in methods):
-            face = Judge(job.networks)
-        self._judges = Judges(face, perceptual.Perceptual(alexnet, inception))
+            face = FaceEvaluator(job.networks)
+        self._judges = Evaluators(face, perceptual.Perceptual(alexnet, inception))
         self._drivers: dict[Path, Driver] = {}
 
     def __call__(self, task: Task) -> ClipResult:
-        """Measure one clip; one that cannot be used comes back with the reason."""
+        """Measure one clip; the result of an unusable one holds the reason."""
         try:
             if task.driver is None:
                 return reconstruct(task.source, self._job, self._ways, self._judges)
             if task.driver not in self._drivers:
-                self._drivers[task.driver] = look_through(task.driver, self._job)
+                self._drivers[task.driver] = scan_driver(task.driver, self._job)
             driver = self._drivers[task.driver]
             return animate(task.source, driver, self._job, self._ways, self._judges)
         except InputError as error:
@@ -110,7 +107,7 @@ def _in_processes(
     fresh = multiprocessing.get_context("spawn")  # a fork would copy the networks' threads
     count = min(job.jobs, len(tasks))
     with ProcessPoolExecutor(count, fresh, initializer=_begin, initargs=(job, methods)) as pool:
-        with undisturbed():  # the processes begin deaf to Ctrl-C, which the main one hears
+        with undisturbed():  # the processes start with Ctrl-C ignored; the main one handles it
             running = {pool.submit(_work, task): index for index, task in enumerate(tasks)}
         try:
             for done in as_completed(running):
@@ -118,7 +115,7 @@ def _in_processes(
                 report(len(results), len(tasks), results[running[done]].name)
         except BrokenProcessPool as error:
             raise InputError(
-                f"--jobs {job.jobs}: expected processes that live, got one that was ended; where"
+                f"--jobs {job.jobs}: expected processes that go on, got one that was killed; where"
                 " memory was short, give fewer"
             ) from error
         except KeyboardInterrupt:
@@ -139,7 +136,7 @@ def _begin(job: EvaluateJob, methods: tuple[Method, ...]) -> None:
     cv2.setNumThreads(1)
     try:
         _worker = Worker(job, methods)
-    except InputError as error:  # raised here, it would lose its words
+    except InputError as error:  # raised here, it would lose its text
         _worker = error
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(1)

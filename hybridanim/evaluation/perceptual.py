@@ -111,7 +111,7 @@ def _first_line(error: Exception) -> str:
 def _load_lpips(alexnet: Path) -> Any:
     """Two (1, 3, H, W) tensors in [-1, 1] -> their distance."""
     with _loading("LPIPS", alexnet):
-        import lpips
+        import lpips  # pyright: ignore[reportMissingImports]
         import torch
 
         # built without weights and filled here, because the package would download them
@@ -126,7 +126,9 @@ def _load_lpips(alexnet: Path) -> Any:
 def _load_inception(file: Path) -> Any:
     """A (1, 3, H, W) uint8 tensor -> (1, 2048) features."""
     with _loading("FID", file):
-        from torchmetrics.image.fid import FrechetInceptionDistance
+        from torchmetrics.image.fid import (  # pyright: ignore[reportMissingImports]
+            FrechetInceptionDistance,
+        )
 
         # resized as for the published figures: bilinear, without antialiasing
         metric = FrechetInceptionDistance(

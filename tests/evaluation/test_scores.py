@@ -1,4 +1,4 @@
-"""Scores over clips: pooling, jitter, following, regions; what the judges say of a face."""
+"""Scores over clips: pooling, jitter, openings, regions; measurements of a face."""
 
 import importlib.util
 import sys
@@ -12,8 +12,8 @@ import pytest
 from hybridanim.errors import InputError
 from hybridanim.evaluation import metrics, perceptual, regions
 from hybridanim.evaluation import scores as reconstruction
-from hybridanim.evaluation.face_evaluator import Judge, Seen, head_angles_deg
-from hybridanim.evaluation.scores import Judges, Score, Truth
+from hybridanim.evaluation.face_evaluator import FaceEvaluator, FaceMeasurement, head_angles_deg
+from hybridanim.evaluation.scores import Evaluators, Score, Truth
 from hybridanim.face import head_pose
 from hybridanim.face.landmarks import GROUPS, POINTS
 from hybridanim.face.mean_shape import MEAN_SHAPE_3D
@@ -24,7 +24,7 @@ NETWORKS = Path(__file__).parents[3] / "shared" / "data" / "networks"
 
 
 def seen(points, eyes=0.3, mouth=0.1):
-    return Seen(
+    return FaceMeasurement(
         np.asarray(points, np.float32), np.zeros((2, 2)), np.zeros((5, 2)), None, eyes, mouth
     )
 
@@ -32,9 +32,9 @@ def seen(points, eyes=0.3, mouth=0.1):
 def test_means_are_over_frames_not_clips():
     long, short = Score(), Score()
     for value in (1.0, 2.0, 3.0):
-        long.put({"l1": value})
-    short.put({"l1": 10.0})
-    assert reconstruction.pooled([long.closed(), short.closed()])["l1"] == 4
+        long.add({"l1": value})
+    short.add({"l1": 10.0})
+    assert reconstruction.pooled([long.finished(), short.finished()])["l1"] == 4
 
 
 def test_jitter_is_numpys_second_difference_of_consecutive_frames():
@@ -42,13 +42,13 @@ def test_jitter_is_numpys_second_difference_of_consecutive_frames():
     score = Score()
     known = (0, 1, 2, 5, 6, 7)  # frames 3, 4 and 8 were not looked at
     for index in known:
-        score.follow(index, seen(own[index]), seen(driver[index]), scale=2.0)
+        score.add_faces(index, seen(own[index]), seen(driver[index]), scale=2.0)
     threes = ((0, 1, 2), (5, 6, 7))
     expected = [
         np.mean([np.abs(p[a] - 2 * p[b] + p[c]).mean() for a, b, c in threes])
         for p in (own, 2 * driver)
     ]
-    found = reconstruction.pooled([score.closed()])
+    found = reconstruction.pooled([score.finished()])
     assert found["jitter"] == pytest.approx(expected[0] / expected[1], rel=1e-4)
     assert found["jitter_beyond_px"] == pytest.approx(expected[0] - expected[1], abs=1e-4)
 
@@ -56,10 +56,10 @@ def test_jitter_is_numpys_second_difference_of_consecutive_frames():
 def test_frames_without_a_face_in_the_result_are_counted():
     score = Score()
     points = np.zeros((468, 2))
-    score.follow(1, seen(points), seen(points))
-    score.follow(2, None, seen(points))
-    score.follow(3, None, None)  # the driver shows none either
-    assert reconstruction.pooled([score.closed()])["mkr"] == 0.5
+    score.add_faces(1, seen(points), seen(points))
+    score.add_faces(2, None, seen(points))
+    score.add_faces(3, None, None)  # the driver shows none either
+    assert reconstruction.pooled([score.finished()])["mkr"] == 0.5
 
 
 def test_following_weighs_clips_by_how_much_they_move():
@@ -69,8 +69,8 @@ def test_following_weighs_clips_by_how_much_they_move():
         score = Score()
         for index, opening in enumerate(moves):
             points = np.zeros((468, 2))
-            score.follow(index, seen(points, 0.3, gain * opening), seen(points, 0.3, opening))
-        scores.append(score.closed())
+            score.add_faces(index, seen(points, 0.3, gain * opening), seen(points, 0.3, opening))
+        scores.append(score.finished())
     found = reconstruction.pooled(scores)
     expected = (weights[0] + 0.5 * weights[1]) / weights.sum()
     assert found["mouth_gain"] == pytest.approx(expected, abs=1e-4)
@@ -189,19 +189,19 @@ def test_features_come_from_the_given_weights(tmp_path, monkeypatch):
 def test_the_judge_knows_the_same_face_and_its_turns():
     if not NETWORKS.is_dir():
         pytest.skip(f"no measuring networks in {NETWORKS}")
-    judge = Judge(NETWORKS)
+    evaluator = FaceEvaluator(NETWORKS)
     image = synthetic.photograph(256)
-    truth = reconstruction.truth_of(image, np.zeros((256, 256), bool), Judges(judge))
-    assert truth.seen is not None and truth.embedding is not None
-    assert len(truth.seen.landmarks_xy_px) == len(POINTS)
-    same = reconstruction.compare(truth, image, judge.look(image), Judges(judge))
+    truth = reconstruction.build_truth(image, np.zeros((256, 256), bool), Evaluators(evaluator))
+    assert truth.face is not None and truth.embedding is not None
+    assert len(truth.face.landmarks_xy_px) == len(POINTS)
+    same = reconstruction.compare(truth, image, evaluator.detect(image), Evaluators(evaluator))
     assert same["akd_px"] == 0 and same["csim"] == pytest.approx(1) and same["pose_deg"] == 0
     matrix = synthetic.affine_about((128, 128), turn_deg=10)
     turned = cv2.warpAffine(image, matrix, (256, 256), borderMode=cv2.BORDER_REPLICATE)
-    other = reconstruction.compare(truth, turned, judge.look(turned), Judges(judge))
+    other = reconstruction.compare(truth, turned, evaluator.detect(turned), Evaluators(evaluator))
     assert other["roll_deg"] == pytest.approx(10, abs=1.5) and other["yaw_deg"] < 3
     moved = np.roll(image, 4, axis=1)
-    aside = reconstruction.compare(truth, moved, judge.look(moved), Judges(judge))
+    aside = reconstruction.compare(truth, moved, evaluator.detect(moved), Evaluators(evaluator))
     assert aside["akd_px"] == pytest.approx(2, abs=0.4)  # 4 in x and 0 in y
     assert other["csim"] < aside["csim"] < 1  # the truth's points align a turned face badly
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 from itertools import cycle
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,7 +31,7 @@ _VARIABLES = {c: f"var(--c{k})" for k, c in enumerate(COLOURS[:-1])} | {
     RULE: "var(--rule)",
     EVENT: "var(--event)",
 }
-_SETTINGS = {"svg.fonttype": "none", "svg.hashsalt": "report"}
+_SETTINGS: dict[Any, str] = {"svg.fonttype": "none", "svg.hashsalt": "report"}
 _WIDTH_PT = 720
 
 

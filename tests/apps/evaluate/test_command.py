@@ -11,8 +11,14 @@ import pytest
 
 from apps.evaluate.command import command, evaluate
 from apps.evaluate.job import EvaluateJob
-from apps.evaluate.methods import Ways, _in_view, chosen_methods, default_methods, parse_method
-from apps.evaluate.results import wanted
+from apps.evaluate.methods import (
+    MethodRunner,
+    _in_view,
+    chosen_methods,
+    default_methods,
+    parse_method,
+)
+from apps.evaluate.results import select_frame
 from hybridanim import io
 from hybridanim.errors import InputError
 from hybridanim.evaluation import table
@@ -186,7 +192,7 @@ def test_one_tracker_serves_its_renderers(folder, monkeypatch):
 
 @pytest.mark.parametrize("every", [1, 2, 3, 8])
 def test_measured_frames_and_those_beside_them(every):
-    chosen = [wanted(i, every) for i in range(1, 200)]
+    chosen = [select_frame(i, every) for i in range(1, 200)]
     measured = [i for i, (is_measured, _) in enumerate(chosen, 1) if is_measured]
     known = {i for i, both in enumerate(chosen, 1) if any(both)}
     assert measured == list(range(every, 200, every))
@@ -229,17 +235,17 @@ def test_a_missing_folder_is_refused(tmp_path):
 
 def test_every_tracker_is_given_the_same_square(folder):
     job = EvaluateJob(folder, methods=("warp",), size=64)
-    ways = Ways(job, chosen_methods(job), "absolute")
-    (group,) = ways._pipelines.values()
-    ways._pipelines["learned", ""] = {
+    runner = MethodRunner(job, chosen_methods(job), "absolute")
+    (group,) = runner._pipelines.values()
+    runner._pipelines["learned", ""] = {
         parse_method("learned+warp"): Pipeline.load(size=64, motion="absolute")  # another leader
     }
     picture = np.pad(synthetic.photograph(160), ((0, 0), (40, 40), (0, 0)), mode="edge")
-    source = ways.start(picture, "auto")
-    others = [p.source for g in (group, *ways._pipelines.values()) for p in g.values()]
+    source = runner.set_source(picture, "auto")
+    others = [p.source for g in (group, *runner._pipelines.values()) for p in g.values()]
     assert source is not None and source.crop.side_px < 240
     assert all(other is not None and other.crop == source.crop for other in others)
-    assert "," in ways._pipelines["learned", ""].popitem()[1].config.crop
+    assert "," in runner._pipelines["learned", ""].popitem()[1].config.crop
 
 
 def test_a_crop_in_a_view_is_the_same_place():

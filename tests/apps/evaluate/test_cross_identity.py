@@ -12,7 +12,7 @@ from apps.evaluate.job import EvaluateJob
 from hybridanim import io
 from hybridanim.errors import InputError
 from hybridanim.evaluation import cross_identity
-from hybridanim.evaluation.face_evaluator import Seen
+from hybridanim.evaluation.face_evaluator import FaceMeasurement
 from hybridanim.types import Crop, HeadBox, Keypoints, Source
 from tests import synthetic
 
@@ -43,7 +43,7 @@ def test_all_pairs_are_drawn_where_there_are_fewer():
 
 def seen(angles=ANGLES, eyes=0.3, mouth=0.1, shift=0.0):
     points = np.zeros((468, 2), np.float32) + shift
-    return Seen(points, points[:70], points[:5], angles, eyes, mouth)
+    return FaceMeasurement(points, points[:70], points[:5], angles, eyes, mouth)
 
 
 def test_poses_are_compared_as_changes():
