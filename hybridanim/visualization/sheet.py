@@ -58,8 +58,8 @@ def contact_sheet(
     for index, cell in enumerate(cells):
         x, y = gap + index % columns * step_x, top + index // columns * step_y
         if index < len(labels):
-            words = primitives.shorten(labels[index], size, cell_px)
-            primitives.put_text(out, words, (x, y), primitives.DIM, size_px=size)
+            text = primitives.shorten(labels[index], size, cell_px)
+            primitives.put_text(out, text, (x, y), primitives.DIM, size_px=size)
         place = out[y + head : y + head + height, x : x + cell_px]
         place[:] = primitives.PANEL if cell is None else fit(cell, cell_px, height)
     return out
@@ -74,8 +74,8 @@ def row(cells: Sequence[Array], labels: Sequence[str] = (), height_px: int = 192
     x = gap
     for index, (cell, width) in enumerate(zip(cells, wide, strict=True)):
         if index < len(labels):
-            words = primitives.shorten(labels[index], size, width)
-            primitives.put_text(out, words, (x, gap), primitives.DIM, size_px=size)
+            text = primitives.shorten(labels[index], size, width)
+            primitives.put_text(out, text, (x, gap), primitives.DIM, size_px=size)
         out[gap + head : gap + head + height_px, x : x + width] = fit(cell, width, height_px)
         x += width + gap
     return out

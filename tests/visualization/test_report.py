@@ -178,7 +178,7 @@ def test_each_trouble_is_found_alone_and_has_advice(key, change):
 
 def test_an_early_stop_comes_first():
     found = findings.findings(Summary(frames=3, stopped="interrupted"))
-    assert found[0].key == "stopped" and "interrupted" in found[0].words
+    assert found[0].key == "stopped" and "interrupted" in found[0].text
 
 
 def test_every_advice_can_come_up():

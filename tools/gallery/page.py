@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,7 +23,7 @@ class Entry(NamedTuple):
     source: str  # a name of portraits.py
     driver: str  # a name of drivers.py, or a file
     times_s: tuple[float, ...]  # none: spread over the clip
-    text: str  # what is to be seen, in a sentence or two
+    text: str  # what it shows, in a sentence or two
 
 
 def entries(table: Path = TABLE) -> list[Entry]:
@@ -34,7 +33,7 @@ def entries(table: Path = TABLE) -> list[Entry]:
 
 
 def entries_of_driver(driver: Path, sources: Sequence[str]) -> list[Entry]:
-    """Each source once, moved by a clip of one's own."""
+    """Each source once, animated by the user's clip."""
     return [
         Entry(name, "own", name.replace("_", " "), name, str(driver), (), "") for name in sources
     ]
@@ -43,7 +42,7 @@ def entries_of_driver(driver: Path, sources: Sequence[str]) -> list[Entry]:
 def text(chosen: Sequence[Entry], pictures: Mapping[str, Path], weights: Path | None = None) -> str:
     """The page as Markdown; rows without a picture are left out."""
     table = tomllib.loads(TABLE.read_text(encoding="utf-8"))
-    digest = hashlib.sha256((weights or SHIPPED).read_bytes()).hexdigest()[:12]
+    digest = files.sha256(weights or SHIPPED)[:12]
     parts = [table["head"].strip().replace("{weights}", digest)]
     for group in dict.fromkeys(entry.group for entry in chosen):
         about = table["groups"][group]

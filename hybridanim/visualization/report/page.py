@@ -26,7 +26,7 @@ from .style import SCRIPT, STYLE
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-OPTICAL = "3_optical_flow.mp4"  # only of a renderer that looks at it
+OPTICAL = "3_optical_flow.mp4"  # only of a renderer that uses it
 FILES_BESIDE = {
     "overview.mp4": "all stages side by side",
     "1_skin.mp4": "skin and blobs",
@@ -64,9 +64,9 @@ def report(
     title: str = "",
     has_optical: bool = False,
 ) -> str:
-    """The page, as HTML. ``advice`` replaces texts of ``report_findings.ADVICE`` by key.
+    """The page, as HTML. ``advice`` replaces texts of ``findings.ADVICE`` by key.
 
-    has_optical: whether a video of the optical flow lies beside it.
+    has_optical: whether the folder holds a video of the optical flow.
     """
     time = Timeline(
         series["time_s"], float(series["time_s"][:1].sum()) + summary.duration_s, series["is_lost"]
@@ -129,17 +129,17 @@ def _cards(summary: Summary) -> str:
 def _findings(summary: Summary, advice: Mapping[str, str]) -> str:
     found = findings.findings(summary, advice)
     if not found:
-        words = "Nothing stood out: the head was followed throughout, and in time."
-        return f'<ul class="findings"><li class="good">{words}</li></ul>'
+        text = "Nothing stood out: the head was followed throughout, and in time."
+        return f'<ul class="findings"><li class="good">{text}</li></ul>'
     items = "".join(
-        f"<li><strong>{escape(f.words)}</strong>{_with_code(f.advice)}</li>" for f in found
+        f"<li><strong>{escape(f.text)}</strong>{_with_code(f.advice)}</li>" for f in found
     )
     return f'<ul class="findings">{items}</ul>'
 
 
-def _with_code(words: str) -> str:
+def _with_code(text: str) -> str:
     """Escaped text, with `back-quoted` parts set as code."""
-    parts = escape(words).split("`")
+    parts = escape(text).split("`")
     return "".join(f"<code>{p}</code>" if k % 2 else p for k, p in enumerate(parts))
 
 
@@ -149,11 +149,11 @@ def _moments(thumbnails: Sequence[Thumbnail]) -> str:
         data = base64.b64encode(moment.jpeg).decode()
         when = f"{clock(moment.time_s, fine=True)}, frame {moment.index}"
         what = moment.caption[:1].upper() + moment.caption[1:]
-        words = f"<b>{escape(what)}</b><span>{when}</span>" if what else f"<span>{when}</span>"
+        text = f"<b>{escape(what)}</b><span>{when}</span>" if what else f"<span>{when}</span>"
         alt = escape(f"Driver and result at {when}. {what}".strip())
         figures += (
             f'<figure><img loading="lazy" alt="{alt}" src="data:image/jpeg;base64,{data}">'
-            f"<figcaption>{words}</figcaption></figure>"
+            f"<figcaption>{text}</figcaption></figure>"
         )
     return f'<div class="moments">{figures}</div>'
 
@@ -260,8 +260,8 @@ def _times(summary: Summary) -> str:
             f'<td class="number">{100 * share:.0f} %</td><td class="bar">{bar}</td></tr>'
         )
     head = "".join(
-        f'<th scope="col"{css}>{words}</th>'
-        for words, css in (
+        f'<th scope="col"{css}>{text}</th>'
+        for text, css in (
             ("stage", ""),
             ("median, ms", ' class="number"'),
             ("95 % are faster than, ms", ' class="number"'),
@@ -296,8 +296,8 @@ def _losses(summary: Summary) -> str:
 
 def _made(settings: Mapping[str, Any], versions: Mapping[str, str], has_optical: bool) -> str:
     links = "".join(
-        f'<li><a href="{name}">{name}</a> <span class="soft">{words}</span></li>'
-        for name, words in FILES_BESIDE.items()
+        f'<li><a href="{name}">{name}</a> <span class="soft">{text}</span></li>'
+        for name, text in FILES_BESIDE.items()
         if has_optical or name != OPTICAL
     )
     return (

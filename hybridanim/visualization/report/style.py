@@ -1,4 +1,4 @@
-"""Looks and behaviour of report.html: one style sheet and one small script, both put inline.
+"""Style sheet and script of report.html, both put inline.
 
 Light and dark follow the reader's system. Without the script the page is complete; the script only
 reads values off the plots under the pointer.
