@@ -18,9 +18,9 @@ from hybridanim import io
 from hybridanim.errors import InputError
 from hybridanim.evaluation import cross_identity, perceptual, strip, table
 
-from . import results as evaluate_results
 from .job import EvaluateJob
 from .methods import Method, chosen_methods
+from .results import to_json, write_json
 from .workers import Progress, Task, run
 
 FACE_METRICS = "AKD, MKR, CSIM, AED, head pose, jitter, eyes and mouth"
@@ -51,9 +51,9 @@ def evaluate(job: EvaluateJob, report: Progress | None = None) -> dict[str, Any]
     with undisturbed():
         if is_interrupted and not any(not r.failure for r in results):
             raise KeyboardInterrupt
-        result = evaluate_results.gathered(job, methods, results, is_interrupted, notes)
+        result = to_json(job, methods, results, is_interrupted, notes)
         if job.json is not None:
-            evaluate_results.write(job.json, result)
+            write_json(job.json, result)
         candidates = [r.candidates for r in results if not r.failure]
         if job.strip is not None and candidates:
             picture = strip.draw(candidates, job.worst)

@@ -16,11 +16,11 @@ from hybridanim.evaluation import cross_identity, metrics
 from hybridanim.evaluation.face_evaluator import FaceMeasurement
 from hybridanim.evaluation.scores import Evaluators, Score
 from hybridanim.evaluation.strip import Candidates, face_changes
-from hybridanim.face import aligner as alignment
+from hybridanim.face import aligner
 from hybridanim.geometry import crop_image
 from hybridanim.motion import keypoints
 from hybridanim.prepare import driver_scan
-from hybridanim.prepare import view as views
+from hybridanim.prepare.view import View, view_of_faces
 from hybridanim.types import Array, Crop, Frame, HeadBox, Source
 
 from .job import EvaluateJob
@@ -36,7 +36,7 @@ class Driver:
 
     path: Path
     glances: list[driver_scan.Glance]
-    view: views.View
+    view: View
     crop: Crop  # framed like a source, round the median place of the head
     size: int  # side in pixels of that square when it is measured
     _seen: dict[int, FaceMeasurement | None] = field(default_factory=dict)
@@ -61,11 +61,11 @@ class Driver:
 
 def scan_driver(path: Path, job: EvaluateJob) -> Driver:
     """Find the head at intervals of _SCAN_INTERVAL_S; InputError when the clip shows no face."""
-    found, due, size, aligner = [], 0.0, (1, 1), alignment.load()
+    found, due, size, loaded = [], 0.0, (1, 1), aligner.load()
     for frame in frames_of(path, job):
         size = frame.image.shape[:2]
         if frame.time_s >= due:
-            seen = driver_scan.glance(frame.image, frame.index, frame.time_s, aligner)
+            seen = driver_scan.glance(frame.image, frame.index, frame.time_s, loaded)
             found += [seen] if seen else []
             due = frame.time_s + _SCAN_INTERVAL_S
     clear = [one for one in found if one.landmarks_xy_px is not None]
@@ -73,7 +73,7 @@ def scan_driver(path: Path, job: EvaluateJob) -> Driver:
         raise InputError(f"driver {path.name}: expected a face, found none; take the clip out")
     x, y, head_px = np.median([(*one.head.center_xy_px, one.head.size_px) for one in clear], axis=0)
     crop = keypoints.crop_around(HeadBox((float(x), float(y)), float(head_px)))
-    view = views.view_of_faces([one.face for one in found], *size)
+    view = view_of_faces([one.face for one in found], *size)
     return Driver(path, found, view, crop, job.size)
 
 

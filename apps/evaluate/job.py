@@ -6,18 +6,16 @@ for weights of its own: ``classical+learned@mine.safetensors``.
 
 from __future__ import annotations
 
-import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
-from hybridanim.config import KeypointsConfig, PipelineConfig, RenderConfig, RuntimeConfig
+from hybridanim.config import KeypointsConfig, RuntimeConfig
 from hybridanim.errors import InputError
-
-TRACKERS: tuple[str, ...] = typing.get_args(typing.get_type_hints(PipelineConfig)["tracker"])
-RENDERERS: tuple[str, ...] = typing.get_args(typing.get_type_hints(RenderConfig)["renderer"])
+from hybridanim.tracking.registry import TRACKERS
+from stages.build import RENDERERS
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,13 @@ from typing import Any
 
 from hybridanim.config import RenderConfig, pipeline_config
 from hybridanim.networks.weights import read_header
-from hybridanim.prepare import view as views
+from hybridanim.prepare.view import View
+from hybridanim.tracking.registry import TRACKERS
 from hybridanim.types import Array, Crop, Frame, Source
+from stages.build import RENDERERS
 from stages.pipeline import Followed, Pipeline, build
 
-from .job import TRACKERS, EvaluateJob, split_method
+from .job import EvaluateJob, split_method
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def default_methods(weights: Path | None = None) -> tuple[str, ...]:
     """
     header = None if weights is None else read_header(weights)
     if header is not None and header.kind == "object":
-        learned = [f"{tracker}+learned" for tracker in TRACKERS if tracker != "classical"]
+        learned = [f"{name}+learned" for name, tracker in TRACKERS.items() if tracker.uses_detector]
         return ("copy", *(learned if header.sizes else ["learned+warp"]))
     renderers = [RenderConfig().renderer, *(["learned"] if header and header.sizes else [])]
     names = [f"{tracker}+{renderer}" for tracker in TRACKERS for renderer in renderers]
@@ -62,8 +64,8 @@ def parse_method(name: str, weights: Path | None = None) -> Method:
     if own is None or not tracker:
         return Method(name, tracker, renderer)
     header = read_header(own)
-    tracks = header.detector is not None and tracker != "classical"
-    is_used = tracks or (header.sizes is not None and renderer == "learned")
+    tracks = header.detector is not None and TRACKERS[tracker].uses_detector
+    is_used = tracks or (header.sizes is not None and RENDERERS[renderer].uses_networks)
     if not (is_used or file):
         return Method(name, tracker, renderer)
     return Method(name, tracker, renderer, own, tracks, header.kind == "object")
@@ -108,7 +110,7 @@ class MethodRunner:
                 crop = f"{square.x_px},{square.y_px},{square.side_px},{square.side_px}"
         return self.source
 
-    def set_view(self, view: views.View | None = None, crop: Crop | None = None) -> None:
+    def set_view(self, view: View | None = None, crop: Crop | None = None) -> None:
         """Set the part of the driver to work on, and the square of its coordinates, or None.
 
         Called before the first frame. Both are in the driver's own pixels.
@@ -171,7 +173,7 @@ class MethodRunner:
         return groups
 
 
-def _in_view(crop: Crop, view: views.View | None) -> Crop:
+def _in_view(crop: Crop, view: View | None) -> Crop:
     if view is None:
         return crop
     x_px, y_px = crop.x_px - view.x_px, crop.y_px - view.y_px

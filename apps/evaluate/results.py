@@ -87,7 +87,7 @@ def add_faces(
         result.scores[name].add_faces(index, result.detect(picture, evaluators), driver, scale)
 
 
-def gathered(
+def to_json(
     job: EvaluateJob,
     methods: tuple[Method, ...],
     results: list[ClipResult],
@@ -124,7 +124,7 @@ def _faceless(methods: tuple[Method, ...], results: list[ClipResult]) -> list[st
     return [f"face metrics not measured, no face found: {', '.join(names)}"] if names else []
 
 
-def write(path: Path, result: dict[str, Any]) -> None:
+def write_json(path: Path, result: dict[str, Any]) -> None:
     """Write the JSON file completely or not at all; InputError where it cannot be written."""
     text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
     try:

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from hybridanim.errors import InputError
-from hybridanim.evaluation import metrics, perceptual, regions
-from hybridanim.evaluation import scores as reconstruction
+from hybridanim.evaluation import metrics, perceptual, regions, scores
 from hybridanim.evaluation.face_evaluator import FaceEvaluator, FaceMeasurement, head_angles_deg
 from hybridanim.evaluation.scores import Evaluators, Score, Truth
 from hybridanim.face import head_pose
@@ -34,7 +33,7 @@ def test_means_are_over_frames_not_clips():
     for value in (1.0, 2.0, 3.0):
         long.add({"l1": value})
     short.add({"l1": 10.0})
-    assert reconstruction.pooled([long.finished(), short.finished()])["l1"] == 4
+    assert scores.pooled([long.finished(), short.finished()])["l1"] == 4
 
 
 def test_jitter_is_numpys_second_difference_of_consecutive_frames():
@@ -48,7 +47,7 @@ def test_jitter_is_numpys_second_difference_of_consecutive_frames():
         np.mean([np.abs(p[a] - 2 * p[b] + p[c]).mean() for a, b, c in threes])
         for p in (own, 2 * driver)
     ]
-    found = reconstruction.pooled([score.finished()])
+    found = scores.pooled([score.finished()])
     assert found["jitter"] == pytest.approx(expected[0] / expected[1], rel=1e-4)
     assert found["jitter_beyond_px"] == pytest.approx(expected[0] - expected[1], abs=1e-4)
 
@@ -59,23 +58,23 @@ def test_frames_without_a_face_in_the_result_are_counted():
     score.add_faces(1, seen(points), seen(points))
     score.add_faces(2, None, seen(points))
     score.add_faces(3, None, None)  # the driver shows none either
-    assert reconstruction.pooled([score.finished()])["mkr"] == 0.5
+    assert scores.pooled([score.finished()])["mkr"] == 0.5
 
 
 def test_following_weighs_clips_by_how_much_they_move():
     driver = RNG.uniform(0, 1, (2, 30))
-    scores, weights = [], driver.var(1)
+    measured, weights = [], driver.var(1)
     for moves, gain in zip(driver, (1.0, 0.5), strict=True):
         score = Score()
         for index, opening in enumerate(moves):
             points = np.zeros((468, 2))
             score.add_faces(index, seen(points, 0.3, gain * opening), seen(points, 0.3, opening))
-        scores.append(score.finished())
-    found = reconstruction.pooled(scores)
+        measured.append(score.finished())
+    found = scores.pooled(measured)
     expected = (weights[0] + 0.5 * weights[1]) / weights.sum()
     assert found["mouth_gain"] == pytest.approx(expected, abs=1e-4)
     assert 0.9 < found["mouth_correlation"] < 1
-    alone = reconstruction.pooled(scores[1:])
+    alone = scores.pooled(measured[1:])
     assert alone["mouth_gain"] == 0.5 and alone["mouth_correlation"] == 1
     assert "eyes_gain" not in found  # nobody blinked
 
@@ -108,7 +107,7 @@ def test_a_spoilt_mouth_shows_in_the_mouths_figure_alone():
     masks = regions.parts(points, points, np.zeros((200, 200), bool))
     spoilt = image.copy()
     spoilt[masks["mouth"]] = 255 - spoilt[masks["mouth"]]
-    found = reconstruction.compare_pictures(Truth(image, masks), spoilt)
+    found = scores.compare_pictures(Truth(image, masks), spoilt)
     assert found["eyes_l1"] == 0 and found["around_l1"] == 0 and "background_psnr" not in found
     assert found["mouth_l1"] == pytest.approx(metrics.l1(image, spoilt, masks["mouth"]))
     assert found["mouth_l1"] > found["face_l1"] > 0
@@ -191,17 +190,17 @@ def test_the_judge_knows_the_same_face_and_its_turns():
         pytest.skip(f"no measuring networks in {NETWORKS}")
     evaluator = FaceEvaluator(NETWORKS)
     image = synthetic.photograph(256)
-    truth = reconstruction.build_truth(image, np.zeros((256, 256), bool), Evaluators(evaluator))
+    truth = scores.build_truth(image, np.zeros((256, 256), bool), Evaluators(evaluator))
     assert truth.face is not None and truth.embedding is not None
     assert len(truth.face.landmarks_xy_px) == len(POINTS)
-    same = reconstruction.compare(truth, image, evaluator.detect(image), Evaluators(evaluator))
+    same = scores.compare(truth, image, evaluator.detect(image), Evaluators(evaluator))
     assert same["akd_px"] == 0 and same["csim"] == pytest.approx(1) and same["pose_deg"] == 0
     matrix = synthetic.affine_about((128, 128), turn_deg=10)
     turned = cv2.warpAffine(image, matrix, (256, 256), borderMode=cv2.BORDER_REPLICATE)
-    other = reconstruction.compare(truth, turned, evaluator.detect(turned), Evaluators(evaluator))
+    other = scores.compare(truth, turned, evaluator.detect(turned), Evaluators(evaluator))
     assert other["roll_deg"] == pytest.approx(10, abs=1.5) and other["yaw_deg"] < 3
     moved = np.roll(image, 4, axis=1)
-    aside = reconstruction.compare(truth, moved, evaluator.detect(moved), Evaluators(evaluator))
+    aside = scores.compare(truth, moved, evaluator.detect(moved), Evaluators(evaluator))
     assert aside["akd_px"] == pytest.approx(2, abs=0.4)  # 4 in x and 0 in y
     assert other["csim"] < aside["csim"] < 1  # the truth's points align a turned face badly
 

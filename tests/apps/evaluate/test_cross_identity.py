@@ -6,8 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from apps.evaluate.command import _tasks as evaluate_tasks
-from apps.evaluate.command import evaluate
+from apps.evaluate.command import _tasks, evaluate
 from apps.evaluate.job import EvaluateJob
 from hybridanim import io
 from hybridanim.errors import InputError
@@ -115,10 +114,10 @@ def test_clips_of_one_folder_move_each_other(tmp_path):
     for name in "abcde":
         (tmp_path / f"{name}.mp4").write_bytes(b"")
     job = EvaluateJob(tmp_path, cross=True, pairs=7, seed=2)
-    tasks = evaluate_tasks(job)
+    tasks = _tasks(job)
     assert len(tasks) == 7 and all(task.source != task.driver for task in tasks)
-    assert tasks == evaluate_tasks(job)
-    assert tasks != evaluate_tasks(EvaluateJob(tmp_path, cross=True, pairs=7, seed=3))
+    assert tasks == _tasks(job)
+    assert tasks != _tasks(EvaluateJob(tmp_path, cross=True, pairs=7, seed=3))
 
 
 def test_sources_need_cross(tmp_path):
