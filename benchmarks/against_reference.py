@@ -25,14 +25,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from apps.evaluate.job import EvaluateJob, Method
-from apps.evaluate.methods import Ways
+from apps.evaluate.job import EvaluateJob
+from apps.evaluate.methods import Method, MethodRunner, chosen_methods
 from apps.evaluate.reconstruction import reconstruct
 from apps.evaluate.results import ClipResult
 from hybridanim.config import RuntimeConfig
 from hybridanim.errors import InputError
-from hybridanim.evaluation.face_evaluator import Judge
-from hybridanim.evaluation.scores import Judges, pooled
+from hybridanim.evaluation.face_evaluator import FaceEvaluator
+from hybridanim.evaluation.scores import Evaluators, pooled
 from hybridanim.geometry import crop_image
 from hybridanim.networks import weights as weights_files
 from hybridanim.training.animator import learner
@@ -60,18 +60,18 @@ def in_bf16() -> torch.autocast:
     return torch.autocast("cpu", torch.bfloat16)
 
 
-class MethodsWithPublished(Ways):
+class MethodsWithPublished(MethodRunner):
     """The evaluation's methods, and the published model on the same frames."""
 
     def __init__(self, job: EvaluateJob, net: Published) -> None:
-        super().__init__(job, "absolute")
+        super().__init__(job, chosen_methods(job), "absolute")
         self.net, self._size = net, job.size
         self.methods = (*self.methods, Method(REFERENCE))
         self.follow_s: list[float] = []  # processor seconds of the classical tracker's frames
 
-    def start(self, picture: Array, crop: str) -> Source | None:
+    def set_source(self, picture: Array, crop: str) -> Source | None:
         """Prepare a source, (H, W, 3) uint8."""
-        source = super().start(picture, crop)
+        source = super().set_source(picture, crop)
         assert source is not None
         self._square = source.crop
         self._source = self._picture(picture)
@@ -79,10 +79,10 @@ class MethodsWithPublished(Ways):
             self._source_points = self.net.detector(self._source)
         return source
 
-    def follow(self, image: Array, time_s: float) -> dict[str, Followed]:
+    def track(self, image: Array, time_s: float) -> dict[str, Followed]:
         """What each tracker says of the next frame; the published model looks when it renders."""
         self._image, start_s = image, time.process_time()
-        found = super().follow(image, time_s)
+        found = super().track(image, time_s)
         self.follow_s.append(time.process_time() - start_s)
         return found
 
@@ -150,15 +150,15 @@ def measure(given: argparse.Namespace, weights: Path, net: Published) -> dict[st
         size=SIZE,
         networks_run=RuntimeConfig(runtime="torch", precision="bf16", threads=1),
     )
-    ways, judges = MethodsWithPublished(job, net), Judges(Judge(given.networks))
+    runner, evaluators = MethodsWithPublished(job, net), Evaluators(FaceEvaluator(given.networks))
     results: list[ClipResult] = []
     for clip in sorted(given.data.glob("*.mp4")):
         try:
-            results.append(reconstruct(clip, job, ways, judges))
+            results.append(reconstruct(clip, job, runner, evaluators))
             print(clip.stem, flush=True)
         except InputError as error:  # as ``evaluate`` does
             print(f"left out: {clip.stem}: {error}", flush=True)
-    names = [method.name for method in ways.methods]
+    names = [method.name for method in runner.methods]
     found = {name: pooled([r.scores[name] for r in results]) for name in names}
     kept = {
         FAST if name.startswith("classical+learned") else name: {
@@ -170,7 +170,7 @@ def measure(given: argparse.Namespace, weights: Path, net: Published) -> dict[st
         "clips": len(results),
         "frames": sum(r.frames for r in results),
         "methods": kept,
-        "classical_tracker_processor_ms": round(1000 * float(np.mean(ways.follow_s)), 1),
+        "classical_tracker_processor_ms": round(1000 * float(np.mean(runner.follow_s)), 1),
     }
 
 
@@ -255,7 +255,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of validation clips")
     parser.add_argument("--cache", type=Path, required=True, help="listing of training clips")
     parser.add_argument("--validation", type=Path, required=True, help="of validation clips")
-    parser.add_argument("--networks", type=Path, required=True, help="judges, and SqueezeNet")
+    parser.add_argument("--networks", type=Path, required=True, help="evaluators, and SqueezeNet")
     parser.add_argument("--out", type=Path, default=Path("runs/against_reference"))
     parser.add_argument("--json", type=Path, help="where the figures are written")
     parser.add_argument("--minutes", type=float, default=30.0, help="processor time of each")

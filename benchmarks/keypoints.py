@@ -1,11 +1,11 @@
-"""How true and how still keypoints are on talking heads, each way of finding them, by group.
+"""Error and jitter of keypoints on talking heads, by method and by group of keypoints.
 
     python -m benchmarks.keypoints --data DIR --taught DIR [--weights FILE] [--kept DIR]
 
-DIR holds clips of people whom no weights have seen, ``--taught`` a landmark network's file of each
+DIR holds clips of people in no training set, ``--taught`` a landmark network's file of each
 (see calibration.alignment --teacher): the reference, not truth. Compared over every frame: the
 anchors that the classical tracker carries (tracked), those placed anew by landmarks in each frame
-(fitted), the learned detector led by its own last frame (learned). ``--kept`` keeps the classical
+(fitted), the detector in a window round its last head (learned). ``--kept`` keeps the classical
 ones, which do not change with the weights. Prints tables in Markdown.
 """
 
@@ -19,12 +19,11 @@ import numpy as np
 
 from hybridanim.config import RuntimeConfig
 from hybridanim.face import aligner
-from hybridanim.face.mesh_network import frames_of
+from hybridanim.face.mesh_network import frames_of, points_from_mesh
 from hybridanim.runtime import networks
 from hybridanim.training.data import keypoint_sets
 from hybridanim.training.data.cache import anchors_of
 from hybridanim.training.detector import validation as measure
-from hybridanim.training.landmarks.samples import points_from_mesh
 from hybridanim.types import Array
 
 WAYS = ("tracked", "per_frame", "learned")

@@ -1,10 +1,10 @@
-"""How much sharper 512x512 is than 256x256 enlarged, on motions that are known.
+"""Detail of results at 512x512, compared with 256x256 enlarged, for known motions.
 
     python -m benchmarks.sharpness [PICTURE ...] --json OUT [--sheet PICTURE.png]
 
 Each picture (the astronaut without any) is animated as a whole by the example clip. The truth of a
 frame is the 512x512 source moved by that frame's flow with a spline of fifth order, which neither
-way uses; compared inside the person, where nothing has to be painted. Detail is the energy of the
+method uses; compared inside the person, where nothing is occluded. Detail is the energy of the
 Laplacian, as a share of the truth's. The learned renderer changes the face, so its detail is given
 as a share of the source's.
 """

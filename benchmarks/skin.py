@@ -1,10 +1,10 @@
-"""How well stage 1 finds skin in photographs: F1 and IoU of the fixed and the adaptive cloud.
+"""Skin segmentation of photographs: F1 and IoU of the fixed and the adaptive colour model.
 
     python -m benchmarks.skin --data DIR --json OUT
 
 DIR holds images/ and masks/ with the same stems; a mask is white where there is skin. Counts are
 pooled over all pixels, and once more by tone: the individual typology angle (Chardon et al. 1991)
-of the masked pixels. The mask is used for counting only, never to find the person.
+of the masked pixels. The mask is used for counting only, not to find the person.
 """
 
 from __future__ import annotations

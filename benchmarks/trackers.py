@@ -1,14 +1,14 @@
-"""The three trackers beside each other on talking heads: cost, keypoint error and jitter.
+"""The three trackers compared on talking heads: cost, keypoint error and jitter.
 
     python -m benchmarks.trackers --data DIR [--json OUT] [--networks DIR] [--clips N] [--frames N]
 
 DIR holds clips. The anchors that a landmark network's points give are the reference (not truth: it
-shakes itself). Errors and jitter (mean second difference) are in pixels of the 2.5-head window at
+has jitter too). Errors and jitter (mean second difference) are in pixels of the 2.5-head window at
 256x256, before stage 3 smooths; cost is the processor time of stages 1 and 2, over all threads, in
-the median and in the mean frame (the wall's time is the speed benchmark's business).
+the median and in the mean frame (benchmarks/speed measures wall-clock time).
 "settled" leaves out each keypoint's constant offset; "late" is the error of a clip's last quarter,
 larger than the whole one's if a tracker drifted; the slopes are 1 where lids and lips open as far
-as the reference's, 0 where they stay shut. Needs openvino and the networks for the reference.
+as the reference's, 0 where they stay closed. Needs openvino and the networks for the reference.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from hybridanim.config import RuntimeConfig, SegmentConfig, TrackConfig
 from hybridanim.errors import InputError
 from hybridanim.face import aligner as alignment
 from hybridanim.face.anchors import ANCHORS, HAS_LANDMARKS
-from hybridanim.face.mesh_network import Teacher
+from hybridanim.face.mesh_network import Teacher, points_from_mesh
 from hybridanim.io import open_source
 from hybridanim.motion import keypoints
 from hybridanim.motion.reference import reference_of
@@ -37,7 +37,6 @@ from hybridanim.runtime import networks
 from hybridanim.segmentation import video
 from hybridanim.tracking import classical, hybrid, learned
 from hybridanim.tracking.detection import Detector, to_pixels
-from hybridanim.training.landmarks.samples import points_from_mesh
 from hybridanim.types import Array, Crop, Frame, Keypoints
 
 CLIPS = (".mp4", ".mkv", ".mov", ".webm", ".avi")

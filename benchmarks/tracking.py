@@ -1,13 +1,13 @@
-"""How still and how true stages 1 and 2 are on talking heads, against a landmark network.
+"""Jitter and error of stages 1 and 2 on talking heads, compared with a landmark network.
 
     python -m benchmarks.tracking --data DIR --json OUT [--networks DIR] [--clips N] [--frames N]
 
-DIR holds clips. Per clip the network's 74 points are the reference (not truth: it shakes itself).
+DIR holds clips. Per clip the network's 74 points are the reference (not truth: it has jitter too).
 Compared: the tracked landmarks; the landmark fit of every frame alone; the points of the first
 frame carried by the sparse features; the same carried by dense optical flow (DIS, Kroeger et al.
-2016), the oracle that sees every pixel. Errors are in pixels of a face crop of 256x256; jitter is
+2016), which uses every pixel. Errors are in pixels of a face crop of 256x256; jitter is
 the mean second difference. "settled" leaves out each point's constant offset, which is a matter of
-definition. Needs openvino and the networks; nothing of either is in the product.
+definition. Needs openvino and the networks; the product has neither.
 """
 
 from __future__ import annotations
@@ -27,11 +27,10 @@ from hybridanim.config import SegmentConfig, TrackConfig
 from hybridanim.errors import InputError
 from hybridanim.face import aligner as alignment
 from hybridanim.face.head_box import from_landmarks
-from hybridanim.face.mesh_network import Teacher
+from hybridanim.face.mesh_network import Teacher, points_from_mesh
 from hybridanim.io import open_source
 from hybridanim.segmentation import video
 from hybridanim.tracking import classical, registration
-from hybridanim.training.landmarks.samples import points_from_mesh
 from hybridanim.types import Array, FaceBox, Frame, Tracks
 
 CLIPS = (".mp4", ".mkv", ".mov", ".webm", ".avi")

@@ -20,7 +20,7 @@ from safetensors.numpy import save_file
 
 from hybridanim import files
 from hybridanim.face.landmarks import GROUPS, MESH
-from hybridanim.face.mesh_network import Teacher, teach_clip
+from hybridanim.face.mesh_network import Teacher, points_from_mesh, teach_clip
 from hybridanim.training.landmarks import mean as alignment_mean
 from hybridanim.training.landmarks import training
 from hybridanim.training.landmarks.samples import (
@@ -29,7 +29,6 @@ from hybridanim.training.landmarks.samples import (
     augment,
     clip_samples,
     picture_sample,
-    points_from_mesh,
 )
 
 _samples: list[Sample] = []  # read by the forked workers, never sent to them

@@ -1,7 +1,7 @@
-"""A made-up run of the five stages, consistent in itself: a head that sways, a hand that passes.
+"""A synthetic, consistent run of the five stages: a head that sways, a hand that passes.
 
 Nothing is tracked here: positions come from the formula of the motion, so drawing and debug tests
-need no other stage. Frames ``LOST`` have no head, frames near ``HAND`` a hand before the face.
+need no other stage. Frames ``LOST`` have no head, frames near ``HAND`` a hand in front of the face.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Makers of this repository's own test data and pictures."""
+"""Programs that draw this repository's test data and pictures."""

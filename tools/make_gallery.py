@@ -1,4 +1,4 @@
-"""Draw docs/gallery.md anew: many kinds of sources, moved by both renderers, easy to failing.
+"""Draw docs/gallery.md anew: many kinds of sources, by both renderers, from easy ones to failures.
 
 ``python -m tools.make_gallery`` writes gallery.md and pictures/gallery/*.jpg into docs; what is
 in it is the table tools/gallery/rows.toml. ``--weights FILE`` shows another learned renderer.

@@ -10,6 +10,7 @@ import numpy as np
 from skimage import data
 
 from hybridanim import files, io
+from hybridanim.resampling import resized
 from hybridanim.visualization import overview, sheet
 from stages.pipeline import Pipeline
 
@@ -23,7 +24,7 @@ def main() -> None:
     drivers = {moment: frame for moment, (frame, _) in rows[0].items()}
     cells = [np.vstack([drivers[moment], *(row[moment][1] for row in rows)]) for moment in drivers]
     labels = [f"{moment / 30:.1f} s" for moment in drivers]
-    io.write_picture(PICTURES / "strip.jpg", sheet.strip(cells, labels, height_px=600))
+    io.write_picture(PICTURES / "strip.jpg", sheet.row(cells, labels, height_px=600))
 
 
 def _results(renderer: str) -> dict[int, tuple[np.ndarray, np.ndarray]]:
@@ -36,7 +37,7 @@ def _results(renderer: str) -> dict[int, tuple[np.ndarray, np.ndarray]]:
             picture = pipeline.animate(frame.image, frame.time_s)
             if frame.index in STRIP:
                 square = frame.image[40:400, 140:500]
-                pair = sheet.resized(square, 200, 200), sheet.fit(picture, 200, 200)
+                pair = resized(square, 200, 200), sheet.fit(picture, 200, 200)
                 found[frame.index] = pair
             if frame.index == MOMENT and renderer == "warp":
                 _write_overview(pipeline, source)

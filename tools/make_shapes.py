@@ -2,7 +2,7 @@
 
 ``python -m tools.make_shapes out/shapes`` writes out/shapes/clips (to learn from) and
 out/shapes/unseen (other creatures, to try it on). Each has proportions, colours, a pattern and a
-background of its own; limbs swing, bend, stretch and pass before and behind the body.
+background of its own; limbs swing, bend, stretch and pass in front of and behind the body.
 Deterministic: equal options give equal pixels. A minute or two.
 """
 

@@ -1,7 +1,7 @@
 """Folder of clips -> how well each method reconstructs or animates: table, JSON, pictures.
 
-Methods run side by side over the same frames and are judged by the same networks. ``copy`` shows
-the source unchanged: whatever does not beat it is worth nothing (docs/measured.md).
+All methods run over the same frames and are measured by the same networks. ``copy`` shows the
+source unchanged: it is the baseline (docs/measured.md).
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from hybridanim import io
 from hybridanim.errors import InputError
 from hybridanim.evaluation import cross_identity, perceptual, strip, table
 
-from . import report as evaluate_report
 from .job import EvaluateJob
-from .worker import Task
-from .workers import Progress, run
+from .methods import Method, chosen_methods
+from .results import to_json, write_json
+from .workers import Progress, Task, run
 
-FACE_FIGURES = "AKD, MKR, CSIM, AED, head pose, jitter, eyes and mouth"
+FACE_METRICS = "AKD, MKR, CSIM, AED, head pose, jitter, eyes and mouth"
 VIDEOS = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".gif"}
 
 
@@ -44,30 +44,31 @@ def command(argv: list[str]) -> int:
 
 def evaluate(job: EvaluateJob, report: Progress | None = None) -> dict[str, Any]:
     """Run all methods over all clips or pairs; InputError when there is nothing to run on."""
+    methods = chosen_methods(job)
     tasks = _tasks(job)
-    notes = missing(job)
-    results, is_interrupted = run(tasks, job, report or (lambda done, total, what: None))
+    notes = missing(job, methods)
+    results, is_interrupted = run(tasks, job, methods, report or (lambda done, total, what: None))
     with undisturbed():
         if is_interrupted and not any(not r.failure for r in results):
             raise KeyboardInterrupt
-        result = evaluate_report.gathered(job, results, is_interrupted, notes)
+        result = to_json(job, methods, results, is_interrupted, notes)
         if job.json is not None:
-            evaluate_report.write(job.json, result)
-        galleries = [r.gallery for r in results if not r.failure]
-        if job.strip is not None and galleries:
-            picture = strip.strip(galleries, job.worst)
+            write_json(job.json, result)
+        candidates = [r.candidates for r in results if not r.failure]
+        if job.strip is not None and candidates:
+            picture = strip.draw(candidates, job.worst)
             io.write_picture(job.strip, picture)
     return result
 
 
-def missing(job: EvaluateJob) -> list[str]:
-    """What this run cannot measure, each with what to do about it."""
+def missing(job: EvaluateJob, methods: tuple[Method, ...]) -> list[str]:
+    """One line for each group of metrics that this run cannot measure, and what to do about it."""
     lines = perceptual.find(job.backbones)[2]
-    if job.is_object:
-        lines.append(f"{FACE_FIGURES} not measured: the weights are of a kind without a face")
+    if any(method.is_object for method in methods):
+        lines.append(f"{FACE_METRICS} not measured: the weights are of a kind without a face")
     elif job.networks is None:
         lines.append(
-            f"{FACE_FIGURES} not measured: no networks that look at faces; to measure them, pip"
+            f"{FACE_METRICS} not measured: no networks that measure faces; to measure them, pip"
             " install openvino and give the folder of the networks in docs/measured.md by"
             " --networks"
         )
@@ -76,19 +77,21 @@ def missing(job: EvaluateJob) -> list[str]:
 
 def _tasks(job: EvaluateJob) -> list[Task]:
     if not job.cross:
-        return [Task(clip) for clip in _chosen(job.folder, VIDEOS, "clips", job.clips)]
-    drivers = _chosen(job.drivers or job.folder, VIDEOS, "driving videos", job.clips)
+        return [Task(clip) for clip in _select_files(job.folder, VIDEOS, "clips", job.clips)]
+    drivers = _select_files(job.drivers or job.folder, VIDEOS, "driving videos", job.clips)
     if job.sources is None:
-        sources = _chosen(job.folder, VIDEOS, "clips", job.clips)
+        sources = _select_files(job.folder, VIDEOS, "clips", job.clips)
     else:
-        sources = _chosen(job.sources, None, "pictures", 10**6)
+        sources = _select_files(job.sources, None, "pictures", 10**6)
     pairs = cross_identity.draw_pairs(sources, drivers, job.pairs, job.seed)
-    # a driver is looked through once by whoever has its pairs together
+    # pairs of one driver stand together, so that a process scans it once
     return [Task(s, d) for s, d in sorted(pairs, key=lambda pair: (pair[1], pair[0]))]
 
 
-def _chosen(folder: Path | None, endings: set[str] | None, what: str, most: int) -> list[Path]:
-    """At most so many files of the folder, evenly spread over their names."""
+def _select_files(
+    folder: Path | None, endings: set[str] | None, what: str, most: int
+) -> list[Path]:
+    """At most ``most`` files of the folder, evenly spread over the sorted names."""
     assert folder is not None
     files = sorted(folder.iterdir())
     if endings is None:

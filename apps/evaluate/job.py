@@ -1,35 +1,21 @@
-"""What ``evaluate`` may be asked for, and the methods that it compares.
+"""The options of ``evaluate``, and how its methods are named.
 
-A method is ``copy``, or TRACKER+RENDERER as the two options of those names, with ``@FILE`` behind
-it for weights of its own: ``classical+learned@mine.safetensors``.
+A method is ``copy`` or TRACKER+RENDERER, as the two options of those names, with ``@FILE`` after it
+for weights of its own: ``classical+learned@mine.safetensors``.
 """
 
 from __future__ import annotations
 
-import typing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
-from hybridanim.config import KeypointsConfig, PipelineConfig, RenderConfig, RuntimeConfig
+from hybridanim.config import KeypointsConfig, RuntimeConfig
 from hybridanim.errors import InputError
-from hybridanim.networks.weights import read_header
-
-TRACKERS: tuple[str, ...] = typing.get_args(typing.get_type_hints(PipelineConfig)["tracker"])
-RENDERERS: tuple[str, ...] = typing.get_args(typing.get_type_hints(RenderConfig)["renderer"])
-
-
-@dataclass(frozen=True)
-class Method:
-    """One way to animate."""
-
-    name: str  # as it was asked for
-    tracker: str = ""  # "" = copy the source
-    renderer: str = ""
-    weights: Path | None = None
-    has_own_tracker: bool = False  # whether the weights hold its detector
+from hybridanim.tracking.registry import TRACKERS
+from stages.build import RENDERERS
 
 
 @dataclass(frozen=True)
@@ -39,21 +25,21 @@ class EvaluateJob:
     folder: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="DIR")] = None
     """Folder of video clips, one person each."""
     json: Path | None = None
-    """Write the figures here: settings, versions, means, and each clip's own."""
+    """Write the results here as JSON: settings, versions, means, and values of each clip."""
     strip: Path | None = None
     """Write a picture here: frames that differ most from the source, with each method's result."""
     worst: int = 0
-    """Show this many frames with the worst figures in the strip instead."""
+    """Show this many frames with the worst metric values in the strip instead."""
     markdown: bool = False
     """Print the tables as Markdown, for a page of documentation."""
     methods: tuple[str, ...] = ()
     """copy, or TRACKER+RENDERER[@WEIGHTS]. Without: copy, each tracker, and classical+warp."""
     networks: Path | None = None
-    """Folder with measuring networks: landmarks, head pose, eyes and mouth, identity."""
+    """Folder with the networks that measure landmarks, head pose, eyes, mouth and identity."""
     backbones: Path | None = None
-    """Folder with the networks of LPIPS and FID."""
+    """Folder with the weights of LPIPS's and FID's networks."""
     weights: Path | None = None
-    """Weights of one's own for the learned methods, a .safetensors file of the trainer."""
+    """Your own weights for the learned methods, a .safetensors file of the trainer."""
     cross: bool = False
     """Animate by other people's clips (relative motion) instead of reconstructing."""
     sources: Path | None = None
@@ -61,11 +47,11 @@ class EvaluateJob:
     drivers: Path | None = None
     """With --cross: folder of driving videos, instead of DIR."""
     pairs: int = 24
-    """With --cross: how many pairs of a source and a driver are drawn."""
+    """With --cross: number of pairs of a source and a driver."""
     seed: int = 0
-    """With --cross: the same number draws the same pairs."""
+    """With --cross: the same number gives the same pairs."""
     every: int = 1
-    """Measure every so many frames; all are followed."""
+    """Measure one frame in so many; all are tracked."""
     clips: int = 100000
     """At most so many clips, evenly chosen from the folder."""
     frames: int = 100000
@@ -104,62 +90,25 @@ class EvaluateJob:
             path = getattr(self, name)
             if path is not None and not path.is_dir():
                 raise InputError(f"evaluate: expected a folder, got {path}; check the path")
-        self.chosen()  # refuses what cannot be
-
-    def chosen(self) -> tuple[Method, ...]:
-        """The methods in order: those asked for, or the default ones."""
-        names = self.methods or default_methods(self.weights)
-        asked = tuple(parse_method(name, self.weights) for name in dict.fromkeys(names))
-        short = [replace(m, name=_short(m.name)) for m in asked]
-        is_clear = len({method.name for method in short}) == len(asked)
-        return tuple(short) if is_clear else asked
-
-    @property
-    def is_object(self) -> bool:
-        """Whether the weights are for things without a face."""
-        return any(m.weights and read_header(m.weights).kind == "object" for m in self.chosen())
+        for name in self.methods:
+            split_method(name)  # raises InputError for an unknown one
 
 
-def default_methods(weights: Path | None = None) -> tuple[str, ...]:
-    """copy, classical+warp, and every tracker with the default renderer and with these weights'.
+def split_method(name: str) -> tuple[str, str, Path | None]:
+    """Tracker, renderer and weights file of a method's name; empty strings and None for ``copy``.
 
-    For weights of an object: what such weights can do.
-    """
-    header = None if weights is None else read_header(weights)
-    if header is not None and header.kind == "object":
-        learned = [f"{tracker}+learned" for tracker in TRACKERS if tracker != "classical"]
-        return ("copy", *(learned if header.sizes else ["learned+warp"]))
-    usual = [RenderConfig().renderer, *(["learned"] if header and header.sizes else [])]
-    ways = [f"{tracker}+{renderer}" for tracker in TRACKERS for renderer in usual]
-    return tuple(dict.fromkeys(["copy", "classical+warp", *ways]))
-
-
-def _short(name: str) -> str:
-    """A method's name with its weights' file named without folder and ending."""
-    way, at, file = name.partition("@")
-    return f"{way}@{Path(file).stem}" if at else name
-
-
-def parse_method(name: str, weights: Path | None = None) -> Method:
-    """``copy`` or TRACKER+RENDERER[@FILE]; a renderer alone goes with the classical tracker.
-
-    weights: used by every method that can, where it names no file of its own.
+    A renderer alone goes with the classical tracker. Raises InputError for unknown names; no file
+    is opened.
     """
     if name == "copy":
-        return Method(name)
-    way, _, file = name.partition("@")
-    tracker, plus, renderer = way.partition("+")
+        return "", "", None
+    method, _, file = name.partition("@")
+    tracker, plus, renderer = method.partition("+")
     if not plus:
-        tracker, renderer = "classical", way
+        tracker, renderer = "classical", method
     if tracker not in TRACKERS or renderer not in RENDERERS:
         raise InputError(
             f"--methods: expected copy or TRACKER+RENDERER of {', '.join(TRACKERS)} and"
             f" {', '.join(RENDERERS)}, got {name!r}; for example classical+warp"
         )
-    own = Path(file) if file else weights
-    if own is None:
-        return Method(name, tracker, renderer)
-    header = read_header(own)
-    leads = header.detector is not None and tracker != "classical"
-    is_used = leads or (header.sizes is not None and renderer == "learned")
-    return Method(name, tracker, renderer, own if is_used or file else None, leads)
+    return tracker, renderer, Path(file) if file else None

@@ -1,31 +1,98 @@
-"""Several methods over the same frames: each tracker follows once, each renderer draws from it."""
+"""Several methods over the same frames: each tracker runs once for all of its renderers."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from hybridanim.config import pipeline_config
-from hybridanim.prepare import view as views
+from hybridanim.config import RenderConfig, pipeline_config
+from hybridanim.networks.weights import read_header
+from hybridanim.prepare.view import View
+from hybridanim.tracking.registry import TRACKERS
 from hybridanim.types import Array, Crop, Frame, Source
+from stages.build import RENDERERS
 from stages.pipeline import Followed, Pipeline, build
 
-from .job import EvaluateJob, Method
+from .job import EvaluateJob, split_method
 
 
-class Ways:
-    """The methods' pipelines, kept from clip to clip."""
+@dataclass(frozen=True)
+class Method:
+    """A tracker and a renderer with their weights, or a copy of the source."""
 
-    def __init__(self, job: EvaluateJob, motion: str) -> None:
-        """Load them; InputError when weights are missing or unfit."""
+    name: str  # as the user gave it
+    tracker: str = ""  # "" = copy the source
+    renderer: str = ""
+    weights: Path | None = None
+    has_own_detector: bool = False  # whether the weights hold its detector
+    is_object: bool = False  # whether the weights are for things without a face
+
+
+def chosen_methods(job: EvaluateJob) -> tuple[Method, ...]:
+    """The methods in order: those of ``--methods``, or the default ones; reads weights' headers.
+
+    Weights are named by their file's stem where that keeps all names apart.
+    """
+    names = job.methods or default_methods(job.weights)
+    methods = tuple(parse_method(name, job.weights) for name in dict.fromkeys(names))
+    short = tuple(replace(method, name=_short(method.name)) for method in methods)
+    return short if len({method.name for method in short}) == len(methods) else methods
+
+
+def default_methods(weights: Path | None = None) -> tuple[str, ...]:
+    """copy, classical+warp, and every tracker with the default renderer and with these weights'.
+
+    For weights of an object: copy, and every tracker that such weights can serve.
+    """
+    header = None if weights is None else read_header(weights)
+    if header is not None and header.kind == "object":
+        learned = [f"{name}+learned" for name, tracker in TRACKERS.items() if tracker.uses_detector]
+        return ("copy", *(learned if header.sizes else ["learned+warp"]))
+    renderers = [RenderConfig().renderer, *(["learned"] if header and header.sizes else [])]
+    names = [f"{tracker}+{renderer}" for tracker in TRACKERS for renderer in renderers]
+    return tuple(dict.fromkeys(["copy", "classical+warp", *names]))
+
+
+def parse_method(name: str, weights: Path | None = None) -> Method:
+    """The method of that name; reads the header of its weights, or raises InputError.
+
+    weights: used by every method that can, where its name gives no file.
+    """
+    tracker, renderer, file = split_method(name)
+    own = file or weights
+    if own is None or not tracker:
+        return Method(name, tracker, renderer)
+    header = read_header(own)
+    tracks = header.detector is not None and TRACKERS[tracker].uses_detector
+    is_used = tracks or (header.sizes is not None and RENDERERS[renderer].uses_networks)
+    if not (is_used or file):
+        return Method(name, tracker, renderer)
+    return Method(name, tracker, renderer, own, tracks, header.kind == "object")
+
+
+def _short(name: str) -> str:
+    """A method's name with its weights' file named without folder and ending."""
+    method, at, file = name.partition("@")
+    return f"{method}@{Path(file).stem}" if at else name
+
+
+class MethodRunner:
+    """Runs the methods' pipelines, which are kept from clip to clip."""
+
+    def __init__(self, job: EvaluateJob, methods: tuple[Method, ...], motion: str) -> None:
+        """Load the pipelines; InputError when weights are missing or do not fit.
+
+        motion: "absolute" or "relative".
+        """
         self._options: dict[str, Any] = {"motion": motion, "smooth": job.smooth, "size": job.size}
         self._options["networks"] = asdict(job.networks_run)
-        self.methods = job.chosen()
+        self.methods = methods
         self._pipelines = self._load()
         self.source: Source | None = None
         self.times_ms: dict[str, dict[str, float]] = {}  # each method's last frame
 
-    def start(self, picture: Array, crop: str) -> Source | None:
+    def set_source(self, picture: Array, crop: str) -> Source | None:
         """Prepare a source, (H, W, 3) uint8; None when every method copies.
 
         crop: as the option of that name. Raises InputError where a method finds nothing in it.
@@ -39,30 +106,30 @@ class Ways:
                 pipeline.use_source(source)
             if self.source is None:
                 self.source = source
-                square = source.crop  # the same part for every tracker's eyes
+                square = source.crop  # every tracker receives the same part
                 crop = f"{square.x_px},{square.y_px},{square.side_px},{square.side_px}"
         return self.source
 
-    def frame(self, view: views.View | None = None, crop: Crop | None = None) -> None:
-        """Before the first frame: which part of it to work on; its square of coordinates, or None.
+    def set_view(self, view: View | None = None, crop: Crop | None = None) -> None:
+        """Set the part of the driver to work on, and the square of its coordinates, or None.
 
-        crop: in the driver's own pixels, as the view.
+        Called before the first frame. Both are in the driver's own pixels.
         """
         for leader in self._leaders():
             leader.set_view(view)
             if crop is not None:
                 leader.set_driving_crop(_in_view(crop, view))
 
-    def refer_to(self, start: Frame) -> None:
-        """Measure relative motion from this driving frame; after ``frame``.
+    def set_reference(self, start: Frame) -> None:
+        """Make this driving frame the reference of relative motion; called after ``set_view``.
 
-        Each tracker sees it with its own eyes; one that sees no face there takes its first frame.
+        Each tracker measures it itself; one that finds no face in it takes its first frame.
         """
         for leader in self._leaders():
             leader.set_reference(start.image)
 
-    def follow(self, image: Array, time_s: float) -> dict[str, Followed]:
-        """What each tracker says of the next driving frame."""
+    def track(self, image: Array, time_s: float) -> dict[str, Followed]:
+        """The output of each method's tracker for the next driving frame."""
         found: dict[str, Followed] = {}
         for group in self._pipelines.values():
             leader = next(iter(group.values()))
@@ -71,7 +138,7 @@ class Ways:
         return found
 
     def render(self, followed: dict[str, Followed], copy: Array) -> dict[str, Array]:
-        """Each method's picture of a followed frame; ``copy`` is the source itself."""
+        """Each method's picture of a tracked frame; ``copy`` is the source itself."""
         found = {method.name: copy for method in self.methods if not method.tracker}
         for group in self._pipelines.values():
             for method, pipeline in group.items():
@@ -96,9 +163,9 @@ class Ways:
             options |= self._options
             if method.weights is not None:
                 options["weights"] = method.weights
-            key = (method.tracker, str(method.weights) if method.has_own_tracker else "")
+            key = (method.tracker, str(method.weights) if method.has_own_detector else "")
             groups.setdefault(key, {})[method] = build(pipeline_config(options))
-        for group in groups.values():  # the first one follows for all
+        for group in groups.values():  # the first one tracks for all
             leader = next(iter(group.values()))
             leader.follow_optical_flow(
                 any(pipeline.renderer.dense.uses_optical_flow for pipeline in group.values())
@@ -106,7 +173,7 @@ class Ways:
         return groups
 
 
-def _in_view(crop: Crop, view: views.View | None) -> Crop:
+def _in_view(crop: Crop, view: View | None) -> Crop:
     if view is None:
         return crop
     x_px, y_px = crop.x_px - view.x_px, crop.y_px - view.y_px

@@ -1,7 +1,4 @@
-"""Clips or pairs, one after the other or several at a time in processes -> their results in order.
-
-Ctrl-C ends the run; what was whole by then is given back.
-"""
+"""Clips or pairs -> their results, one after the other or several at a time in processes."""
 
 from __future__ import annotations
 
@@ -10,48 +7,107 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 
 from apps.guards import undisturbed
 from hybridanim.errors import InputError
+from hybridanim.evaluation import perceptual
+from hybridanim.evaluation.face_evaluator import FaceEvaluator
+from hybridanim.evaluation.scores import Evaluators
 
+from .cross_identity import Driver, animate, scan_driver
 from .job import EvaluateJob
+from .methods import Method, MethodRunner
+from .reconstruction import reconstruct
 from .results import ClipResult
-from .worker import Task, Worker
 
 Progress = Callable[[int, int | None, str], None]
 
 
-def run(tasks: list[Task], job: EvaluateJob, report: Progress) -> tuple[list[ClipResult], bool]:
-    """All tasks' results, and whether they were interrupted."""
+@dataclass(frozen=True)
+class Task:
+    """A clip to reconstruct, or a source and the driver that moves it."""
+
+    source: Path
+    driver: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """As in the results."""
+        return f"{self.source.stem} < {self.driver.stem}" if self.driver else self.source.name
+
+
+class Worker:
+    """Measures tasks with pipelines and evaluators that are loaded once."""
+
+    def __init__(self, job: EvaluateJob, methods: tuple[Method, ...]) -> None:
+        self._job = job
+        self._ways = MethodRunner(job, methods, "relative" if job.cross else "absolute")
+        alexnet, inception, _ = perceptual.find(job.backbones)
+        face = None
+        if job.networks and not any(method.is_object for method in methods):
+            face = FaceEvaluator(job.networks)
+        self._judges = Evaluators(face, perceptual.Perceptual(alexnet, inception))
+        self._drivers: dict[Path, Driver] = {}
+
+    def __call__(self, task: Task) -> ClipResult:
+        """Measure one clip; the result of an unusable one holds the reason."""
+        try:
+            if task.driver is None:
+                return reconstruct(task.source, self._job, self._ways, self._judges)
+            if task.driver not in self._drivers:
+                self._drivers[task.driver] = scan_driver(task.driver, self._job)
+            driver = self._drivers[task.driver]
+            return animate(task.source, driver, self._job, self._ways, self._judges)
+        except InputError as error:
+            return ClipResult(task.name, failure=str(error))
+
+
+def run(
+    tasks: list[Task], job: EvaluateJob, methods: tuple[Method, ...], report: Progress
+) -> tuple[list[ClipResult], bool]:
+    """The results of all tasks in their order, and whether they were interrupted.
+
+    On Ctrl-C the run ends; the results that were complete by then are returned.
+    """
     results: dict[int, ClipResult] = {}
     is_interrupted = False
     report(0, len(tasks), "measuring")
     try:
         several = job.jobs > 1 and len(tasks) > 1
-        (_in_processes if several else _in_turn)(tasks, job, results, report)
+        (_in_processes if several else _in_turn)(tasks, job, methods, results, report)
     except KeyboardInterrupt:
         is_interrupted = True
     return [results[i] for i in sorted(results)], is_interrupted
 
 
 def _in_turn(
-    tasks: list[Task], job: EvaluateJob, results: dict[int, ClipResult], report: Progress
+    tasks: list[Task],
+    job: EvaluateJob,
+    methods: tuple[Method, ...],
+    results: dict[int, ClipResult],
+    report: Progress,
 ) -> None:
-    worker = Worker(job)
+    worker = Worker(job, methods)
     for index, task in enumerate(tasks):
         results[index] = worker(task)
         report(index + 1, len(tasks), task.name)
 
 
 def _in_processes(
-    tasks: list[Task], job: EvaluateJob, results: dict[int, ClipResult], report: Progress
+    tasks: list[Task],
+    job: EvaluateJob,
+    methods: tuple[Method, ...],
+    results: dict[int, ClipResult],
+    report: Progress,
 ) -> None:
     fresh = multiprocessing.get_context("spawn")  # a fork would copy the networks' threads
     count = min(job.jobs, len(tasks))
-    with ProcessPoolExecutor(count, fresh, initializer=_begin, initargs=(job,)) as pool:
-        with undisturbed():  # the processes begin deaf to Ctrl-C, which the main one hears
+    with ProcessPoolExecutor(count, fresh, initializer=_begin, initargs=(job, methods)) as pool:
+        with undisturbed():  # the processes start with Ctrl-C ignored; the main one handles it
             running = {pool.submit(_work, task): index for index, task in enumerate(tasks)}
         try:
             for done in as_completed(running):
@@ -59,7 +115,7 @@ def _in_processes(
                 report(len(results), len(tasks), results[running[done]].name)
         except BrokenProcessPool as error:
             raise InputError(
-                f"--jobs {job.jobs}: expected processes that live, got one that was ended; where"
+                f"--jobs {job.jobs}: expected processes that go on, got one that was killed; where"
                 " memory was short, give fewer"
             ) from error
         except KeyboardInterrupt:
@@ -75,12 +131,12 @@ def _in_processes(
 _worker: Worker | InputError | None = None  # of this process, or why there is none
 
 
-def _begin(job: EvaluateJob) -> None:
+def _begin(job: EvaluateJob, methods: tuple[Method, ...]) -> None:
     global _worker
     cv2.setNumThreads(1)
     try:
-        _worker = Worker(job)
-    except InputError as error:  # raised here, it would lose its words
+        _worker = Worker(job, methods)
+    except InputError as error:  # raised here, it would lose its text
         _worker = error
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(1)

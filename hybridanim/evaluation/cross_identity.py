@@ -1,8 +1,8 @@
-"""One person moved by another: which pairs, and figures without a truth.
+"""One person moved by another: choice of the pairs, and metrics without a truth.
 
-The source says who it must stay and what its background is; the driver says how eyes, mouth and
-head must move. Motion is relative, so poses are compared as changes since the driver's reference
-frame and since the source.
+Identity and background are compared with the source; eyes, mouth and head pose with the driver.
+Motion is relative, so poses are compared as changes: of the driver since its reference frame, of
+the result since the source.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ import numpy as np
 from hybridanim.types import Array, Source
 
 from . import metrics
-from .face_evaluator import Seen
-from .scores import LEAST_SHARE, Judges, pose_errors
+from .face_evaluator import FaceMeasurement
+from .scores import LEAST_SHARE, Evaluators, pose_errors
 
 S = TypeVar("S")
 D = TypeVar("D")
-_ROOM_HEADS = 0.35  # background begins this far from the person, in head boxes
+_MARGIN_HEADS = 0.35  # background begins this far from the person, in sides of the head box
 
 
 def draw_pairs(
     sources: Sequence[S], drivers: Sequence[D], count: int, seed: int
 ) -> list[tuple[S, D]]:
-    """``count`` pairs of unequal members (all, if fewer), the same for one seed.
+    """``count`` different pairs (all, if there are fewer), the same for one seed.
 
-    Each source and each driver is used about equally often: round after round takes every source
-    once, with a driver that it has not had, among those the ones used least. Sources and drivers
-    that are equal (a clip by itself) are never paired.
+    Each source and each driver is used about equally often: every round takes each source once,
+    with one of the least used drivers that it was not paired with yet. A source and a driver that
+    are equal (a clip by itself) are never paired.
     """
     random = np.random.default_rng(seed)
     used = dict.fromkeys(range(len(drivers)), 0)
@@ -54,24 +54,24 @@ def draw_pairs(
 
 
 def background(source: Source) -> Array:
-    """(S, S) bool: what of the source picture is surely not the person."""
-    reach = _ROOM_HEADS * source.head.size_px / source.crop.side_px * len(source.image)
+    """(S, S) bool: the pixels of the source picture that are certainly not the person."""
+    reach = _MARGIN_HEADS * source.head.size_px / source.crop.side_px * len(source.image)
     side = 2 * round(reach) + 1
     person = (source.subject > 0.02).astype(np.uint8)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
     return cv2.dilate(person, disc) == 0
 
 
-def compare(
+def compare_identity(
     source_embedding: Array,
     result: Array,
-    own: Seen | None,
-    judges: Judges,
+    result_face: FaceMeasurement | None,
+    evaluators: Evaluators,
 ) -> dict[str, float]:
-    """Identity: csim and aed of the result with the source, each aligned by its own five points."""
-    if own is None or judges.face is None:
+    """Csim and aed of the result with the source, each aligned by its own five points."""
+    if result_face is None or evaluators.face is None:
         return {}
-    embedding = judges.face.embedding(result, own.five_xy_px)
+    embedding = evaluators.face.embedding(result, result_face.five_xy_px)
     return {
         "csim": metrics.cosine(source_embedding, embedding),
         "aed": metrics.embedding_distance(source_embedding, embedding),
@@ -79,19 +79,26 @@ def compare(
 
 
 def compare_background(image: Array, result: Array, still: Array) -> dict[str, float]:
-    """background_psnr of the result with the source's own picture, where there is enough of it."""
+    """background_psnr of the result with the source picture; {} where the background is small."""
     if still.sum() <= LEAST_SHARE * still.size:
         return {}
     return {"background_psnr": metrics.psnr(image, result, still)}
 
 
-def compare_pose(source: Seen, own: Seen | None, reference: Seen, driver: Seen) -> dict[str, float]:
+def compare_pose(
+    source: FaceMeasurement,
+    result_face: FaceMeasurement | None,
+    reference: FaceMeasurement,
+    driver: FaceMeasurement,
+) -> dict[str, float]:
     """Errors of the change of yaw, pitch and roll: result since source, driver since reference."""
-    changes = [_change(source, own), _change(reference, driver)]
+    changes = [_change(source, result_face), _change(reference, driver)]
     return pose_errors(changes[1], changes[0])
 
 
-def _change(before: Seen, after: Seen | None) -> tuple[float, float, float] | None:
+def _change(
+    before: FaceMeasurement, after: FaceMeasurement | None
+) -> tuple[float, float, float] | None:
     if after is None or before.angles_deg is None or after.angles_deg is None:
         return None
     yaw, pitch, roll = (a - b for a, b in zip(after.angles_deg, before.angles_deg, strict=True))

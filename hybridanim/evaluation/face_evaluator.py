@@ -1,7 +1,7 @@
-"""Networks that look at results, for measuring only: face mesh, head pose and face identity.
+"""Face mesh, head pose and identity of results, by networks that only measure.
 
-They are given by a folder and are not part of the product; they need the extra ``eval``. Head pose
-is solvePnP on the mean face, from the mesh's points (hybridanim.face.head_pose).
+The networks lie in a folder that the user gives; they are not part of the product. Head pose is
+solvePnP of the mean face on the mesh's points (hybridanim.face.head_pose).
 """
 
 from __future__ import annotations
@@ -15,24 +15,23 @@ import numpy as np
 from hybridanim.errors import InputError
 from hybridanim.face import head_pose
 from hybridanim.face.landmarks import eye_opening, interocular, mouth_opening
-from hybridanim.face.mesh_network import Mesh, Teacher
+from hybridanim.face.mesh_network import Mesh, Teacher, points_from_mesh
 from hybridanim.fitting import fit_similarity
 from hybridanim.prepare.source import landmark_head
-from hybridanim.training.landmarks.samples import points_from_mesh
 from hybridanim.types import Array
 
 IDENTITY_FILE = "mobilefacenet_112x96.onnx"
-_FOCAL_SIDES = 4.0  # the pose's lens, in picture sides: the same for truth and result
+_FOCAL_SIDES = 4.0  # focal length in picture sides, the same for truth and result
 # eyes, nose and mouth corners in the 96x112 picture that the identity network was made for
 _FIVE = np.array([[30.29, 51.70], [65.53, 51.50], [48.03, 71.74], [33.55, 92.37], [62.73, 92.20]])
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What the judge says of one face."""
+class FaceMeasurement:
+    """Points, pose and openings of one face."""
 
     mesh_xy_px: Array  # (468, 2) float32
-    landmarks_xy_px: Array  # (L, 2) float32, as alignment.POINTS
+    landmarks_xy_px: Array  # (L, 2) float32, see face.landmarks.POINTS
     five_xy_px: Array  # (5, 2), see five_points
     angles_deg: tuple[float, float, float] | None  # yaw, pitch, roll; None when not solvable
     eyes: float  # mean opening of both, 0 = closed
@@ -44,8 +43,11 @@ class Seen:
         return float(interocular(self.landmarks_xy_px))
 
 
-class Judge:
-    """Face mesh points, pose and identity of pictures, (H, W, 3) uint8 RGB."""
+class FaceEvaluator:
+    """Measures faces in pictures, (H, W, 3) uint8 RGB.
+
+    Raises InputError where OpenVINO or a network is missing.
+    """
 
     def __init__(self, networks: Path) -> None:
         try:
@@ -59,11 +61,11 @@ class Judge:
             raise InputError(f"evaluate: expected {file}, found nothing; leave --networks out")
         self._identity = cv2.dnn.readNetFromONNX(str(file))
 
-    def look(self, image: Array) -> Seen | None:
-        """The face of one picture on its own, or None when there is none."""
+    def detect(self, image: Array) -> FaceMeasurement | None:
+        """The face of one picture, without knowledge of earlier ones; None when there is none."""
         self._teacher.reset()
         mesh = self._teacher(image)
-        return None if mesh is None else seen(mesh, image)
+        return None if mesh is None else measure_mesh(mesh, image)
 
     def embedding(self, image: Array, five_xy_px: Array) -> Array:
         """(128,) identity of the face, aligned by its five points (``five_points``)."""
@@ -74,10 +76,10 @@ class Judge:
         return self._identity.forward().ravel().copy()
 
 
-def seen(mesh: Mesh, image: Array) -> Seen:
-    """Everything that follows from a mesh of this picture."""
+def measure_mesh(mesh: Mesh, image: Array) -> FaceMeasurement:
+    """Landmarks, pose and openings from the mesh of a face in this picture."""
     points = points_from_mesh(mesh.xyz_px[None], mesh.lids_xy_px[None], mesh.iris_xy_px[None])[0]
-    return Seen(
+    return FaceMeasurement(
         mesh_xy_px=mesh.xyz_px[:, :2],
         landmarks_xy_px=points,
         five_xy_px=five_points(mesh),
@@ -88,7 +90,7 @@ def seen(mesh: Mesh, image: Array) -> Seen:
 
 
 def head_angles_deg(landmarks_xy_px: Array, image: Array) -> tuple[float, float, float] | None:
-    """Yaw, pitch and roll (see tracks.pose) of (L, 2) landmarks; None when not solvable."""
+    """Yaw, pitch and roll (see face.head_pose) of (L, 2) landmarks; None when not solvable."""
     height, width = image.shape[:2]
     focal = _FOCAL_SIDES * max(height, width)
     matrix = np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
@@ -100,7 +102,7 @@ def head_angles_deg(landmarks_xy_px: Array, image: Array) -> tuple[float, float,
 
 
 def five_points(mesh: Mesh) -> Array:
-    """(5, 2): picture-left eye, right eye, nose tip, mouth corners."""
+    """(5, 2) pixels: the picture's left and right eye, nose tip, left and right mouth corner."""
     xy = mesh.xyz_px[:, :2]
     eyes = [xy[[33, 133]].mean(0), xy[[263, 362]].mean(0)]
     return np.array([*eyes, xy[1], xy[61], xy[291]])

@@ -1,4 +1,4 @@
-"""How near a result is to the truth: pictures, landmarks, identity, pose, steadiness.
+"""Metrics of a result by its truth: pictures, landmarks, identity, pose, jitter.
 
 Pictures are (H, W, 3) uint8 RGB, points (L, 2) pixels. Definitions follow the field's evaluation
 code where there is one (pose-evaluation of Siarohin et al. 2019): L1 in [0, 1], AKD as the mean
@@ -14,8 +14,8 @@ import numpy as np
 
 from hybridanim.types import Array
 
-STILL_GREY = 2.5  # a pixel whose standard deviation over the clip is below counts as background
-LEAST_OPENING_STD = 0.02  # a driver whose eyes or mouth change less says nothing about following
+STATIC_GREY = 2.5  # a pixel whose standard deviation over the clip is lower counts as background
+LEAST_OPENING_STD = 0.02  # clips whose driver opens eyes or mouth less than that do not count
 _SSIM_C1, _SSIM_C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 _SSIM_SIDE, _SSIM_SIGMA = 11, 1.5
 
@@ -23,7 +23,7 @@ _SSIM_SIDE, _SSIM_SIGMA = 11, 1.5
 def l1(truth: Array, result: Array, mask: Array | None = None) -> float:
     """Mean absolute difference over pixels and channels, in [0, 1]; lower is better.
 
-    mask: (H, W) bool, pixels that count; nan where there are none. Siarohin et al. 2019.
+    mask: (H, W) bool, pixels that count; nan if it is empty. Siarohin et al. 2019.
     """
     if mask is None:
         return float(cv2.norm(truth, result, cv2.NORM_L1)) / (255 * truth.size)
@@ -65,7 +65,7 @@ def ssim(truth: Array, result: Array) -> float:
 def sharpness(truth: Array, result: Array) -> float:
     """Fine detail of the result as a share of the truth's: mean |Laplacian| of grey; 1 = as sharp.
 
-    A ratio of averages, so it says nothing about whether the detail is at the right place.
+    A ratio of averages: it does not tell whether the detail is at the right place.
     """
     fine = [
         float(np.abs(cv2.Laplacian(cv2.cvtColor(p, cv2.COLOR_RGB2GRAY), cv2.CV_32F)).mean())
@@ -80,7 +80,7 @@ def keypoint_distance(truth: Array, result: Array) -> float:
 
 
 def cosine(a: Array, b: Array) -> float:
-    """Cosine of two embeddings (CSIM), in [-1, 1]; higher is more the same person."""
+    """Cosine of two embeddings (CSIM), in [-1, 1]; higher = more alike."""
     return float(a @ b / max(1e-9, float(np.linalg.norm(a) * np.linalg.norm(b))))
 
 
@@ -94,23 +94,24 @@ def embedding_distance(a: Array, b: Array) -> float:
 
 
 def angle_errors_deg(truth: Array, result: Array) -> Array:
-    """(3,) absolute differences of yaw, pitch and roll in degrees, the short way round."""
+    """(3,) absolute differences of yaw, pitch and roll in degrees, at most 180."""
     apart = (np.asarray(result, np.float64) - truth + 180) % 360 - 180
     return np.abs(apart)
 
 
-def shake(points: Array) -> Array:
+def second_difference(points: Array) -> Array:
     """Mean absolute second difference over time, (T, L, 2) points -> (T - 2,), in their units."""
     return np.abs(np.diff(np.asarray(points, np.float64), 2, axis=0)).mean((1, 2))
 
 
-def following(clips: Sequence[tuple[Array, Array]]) -> tuple[float, float]:
+def opening_correlation(clips: Sequence[tuple[Array, Array]]) -> tuple[float, float]:
     """Correlation and gain of results' openings with their drivers', (T,) and (T,) a clip.
 
-    Each clip's own means are taken off and the products added up over the clips, so that a clip
-    counts by how much its driver moves; of one clip it is the plain correlation and the slope of
-    result over driver. Gain 1 opens and closes as much, 0 not at all; a result that stands still
-    has correlation 0. nan, nan where no driver's standard deviation reaches LEAST_OPENING_STD.
+    The means of each clip are subtracted and the products summed over the clips, so that a clip
+    counts in proportion to its driver's motion. For one clip these are the Pearson correlation and
+    the slope of result over driver: gain 1 opens and closes as much as the driver, 0 not at all. A
+    result that does not move has correlation 0. nan, nan where no driver's standard deviation
+    reaches LEAST_OPENING_STD.
     """
     products = np.zeros(3)  # result driver, result result, driver driver
     for result, driver in clips:
@@ -138,8 +139,8 @@ def frechet_distance(a: Array, b: Array) -> float:
     return apart + float(np.trace(cov_a) + np.trace(cov_b)) - 2 * root
 
 
-class Stillness:
-    """Finds the background of a clip: pixels that hardly change; memory of two pictures."""
+class StaticPixels:
+    """Finds the pixels of a clip that hardly change, in the memory of two pictures."""
 
     def __init__(self) -> None:
         self._count, self._sum, self._squares = 0, 0.0, 0.0
@@ -152,7 +153,7 @@ class Stillness:
         self._squares = self._squares + grey * grey
 
     def mask(self) -> Array:
-        """(H, W) bool, True where the standard deviation is below STILL_GREY grey levels."""
+        """(H, W) bool, True where the standard deviation is below STATIC_GREY grey levels."""
         mean = np.asarray(self._sum) / self._count
         variance = np.asarray(self._squares) / self._count - mean * mean
-        return np.sqrt(np.maximum(variance, 0)) < STILL_GREY
+        return np.sqrt(np.maximum(variance, 0)) < STATIC_GREY

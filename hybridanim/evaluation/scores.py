@@ -1,8 +1,8 @@
-"""Figures of one way to animate over one clip, and of many clips together.
+"""Metric values of one method over one clip, and of many clips together.
 
 Reconstruction: every frame of a clip is the truth for the result that it drives (source = frame 0,
-absolute motion), as in Siarohin et al. 2019. Cross-identity animation has no truth: there the
-source says who it is, and the driver how it moves (cross_identity.py). Both fill a Score.
+absolute motion), as in Siarohin et al. 2019. Cross-identity animation has no truth: identity is
+compared with the source, motion with the driver (cross_identity.py). Both fill a Score.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from hybridanim.types import Array
 
 from . import metrics, regions
-from .face_evaluator import Judge, Seen
+from .face_evaluator import FaceEvaluator, FaceMeasurement
 from .perceptual import Perceptual
 
 LEAST_SHARE = 0.02  # of the picture: a smaller background is not measured
@@ -23,81 +23,89 @@ REGIONS = ("eyes", "mouth", "face", "around")
 
 
 @dataclass(frozen=True)
-class Judges:
-    """The networks that measure; each may be missing."""
+class Evaluators:
+    """The networks that measure; either may be missing."""
 
-    face: Judge | None = None
+    face: FaceEvaluator | None = None
     perceptual: Perceptual = field(default_factory=Perceptual)
 
-    def look(self, image: Array) -> Seen | None:
-        """The face of a picture, or None."""
-        return None if self.face is None else self.face.look(image)
+    def detect(self, image: Array) -> FaceMeasurement | None:
+        """The face of a picture, (H, W, 3) uint8 RGB; None without a face or without networks."""
+        return None if self.face is None else self.face.detect(image)
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What is known of the true frame, once for all ways."""
+    """What is measured of a true frame, once for all methods."""
 
     image: Array  # (H, W, 3) uint8
     masks: dict[str, Array]  # see regions.parts; without a face the background alone
-    seen: Seen | None = None
+    face: FaceMeasurement | None = None
     embedding: Array | None = None
     features: Array | None = None  # of the Frechet distance's network
 
 
 @dataclass
 class Score:
-    """Lists over the measured frames of one clip; plain values, so that processes may send it."""
+    """Lists over the measured frames of one clip; plain values that processes can exchange."""
 
     values: dict[str, list[float]] = field(default_factory=dict)
-    judged: int = 0  # frames whose driver shows a face
-    missing: int = 0  # of these, the result shows none
+    driver_faces: int = 0  # frames whose driver shows a face
+    missing_faces: int = 0  # of these, the result shows none
     openings: list[tuple[float, float, float, float]] = field(default_factory=list)
     features: list[tuple[Array, Array]] = field(default_factory=list)  # truth's, result's
     _points: dict[int, tuple[Array, Array]] = field(default_factory=dict)
 
-    def put(self, figures: dict[str, float]) -> None:
-        """One frame's figures."""
-        for name, value in figures.items():
+    def add(self, values: dict[str, float]) -> None:
+        """Add one frame's metric values by name."""
+        for name, value in values.items():
             self.values.setdefault(name, []).append(float(value))
 
-    def follow(self, index: int, own: Seen | None, driver: Seen | None, scale: float = 1) -> None:
-        """How the faces of frame ``index`` move; scale: pixels of result per pixel of driver."""
+    def add_faces(
+        self,
+        index: int,
+        result_face: FaceMeasurement | None,
+        driver: FaceMeasurement | None,
+        scale: float = 1,
+    ) -> None:
+        """Add the faces of frame ``index``; scale: pixels of the result per pixel of the driver."""
         if driver is None:
             return
-        self.judged += 1
-        if own is None:
-            self.missing += 1
+        self.driver_faces += 1
+        if result_face is None:
+            self.missing_faces += 1
             return
-        self.openings.append((own.eyes, driver.eyes, own.mouth, driver.mouth))
-        self._points[index] = (own.mesh_xy_px, scale * driver.mesh_xy_px)
+        self.openings.append((result_face.eyes, driver.eyes, result_face.mouth, driver.mouth))
+        self._points[index] = (result_face.mesh_xy_px, scale * driver.mesh_xy_px)
 
-    def shakes(self) -> list[tuple[float, float]]:
-        """Second differences (result, driver) in pixels, where three frames follow each other."""
+    def second_differences(self) -> list[tuple[float, float]]:
+        """Mean second differences (result, driver) in pixels, of frames with both neighbours."""
         found = []
         for index in sorted(self._points):
             if index - 1 in self._points and index + 1 in self._points:
                 three = [self._points[i] for i in (index - 1, index, index + 1)]
-                own, driver = (metrics.shake(np.array(p))[0] for p in zip(*three, strict=True))
-                found.append((float(own), float(driver)))
+                result_face, driver = (
+                    metrics.second_difference(np.array(p))[0] for p in zip(*three, strict=True)
+                )
+                found.append((float(result_face), float(driver)))
         return found
 
-    def closed(self) -> Score:
-        """The same without what only open clips need: landmarks become second differences."""
+    def finished(self) -> Score:
+        """The same with second differences in place of landmarks; small enough to send."""
         self.values["_shake"], self.values["_driver_shake"] = (
-            [pair[side] for pair in self.shakes()] for side in (0, 1)
+            [pair[side] for pair in self.second_differences()] for side in (0, 1)
         )
         self._points = {}
         return self
 
 
 def pooled(scores: Sequence[Score]) -> dict[str, float]:
-    """Figures of closed scores together: means over all frames, as the field does.
+    """Metric values of finished scores together: means over all frames, as the field does.
 
-    jitter is the result's mean second difference of landmarks over the driver's (1 = as steady),
-    jitter_beyond_px what it has more, in pixels. mkr is the share of frames whose driver shows a
-    face and whose result shows none. Correlations and gains of the openings: metrics.following.
-    follow_ms and render_ms are medians.
+    jitter is the mean second difference of the result's landmarks divided by the driver's (1 = as
+    steady), jitter_beyond_px their difference in pixels. mkr is the share of the frames with a face
+    in the driver that have none in the result. metrics.opening_correlation defines correlations and
+    gains of eyes and mouth. follow_ms and render_ms are medians.
     """
     names = dict.fromkeys(name for score in scores for name in score.values)
     lists = {n: [v for score in scores for v in score.values.get(n, [])] for n in names}
@@ -105,15 +113,18 @@ def pooled(scores: Sequence[Score]) -> dict[str, float]:
     for name in ("follow_ms", "render_ms"):
         if times := lists.get(f"_{name}"):
             found[name] = float(np.median(times))
-    own, driver = _mean(lists.get("_shake", [])), _mean(lists.get("_driver_shake", []))
-    found["jitter"], found["jitter_beyond_px"] = own / max(driver, 1e-6), own - driver
+    result_face, driver = _mean(lists.get("_shake", [])), _mean(lists.get("_driver_shake", []))
+    found["jitter"], found["jitter_beyond_px"] = (
+        result_face / max(driver, 1e-6),
+        result_face - driver,
+    )
     openings = [np.array(score.openings).reshape(-1, 4).T for score in scores]
     for name, at in (("eyes", 0), ("mouth", 2)):
-        followed = metrics.following([(clip[at], clip[at + 1]) for clip in openings])
+        followed = metrics.opening_correlation([(clip[at], clip[at + 1]) for clip in openings])
         found[f"{name}_correlation"], found[f"{name}_gain"] = followed
-    judged = sum(score.judged for score in scores)
+    judged = sum(score.driver_faces for score in scores)
     if judged:
-        found["mkr"] = sum(score.missing for score in scores) / judged
+        found["mkr"] = sum(score.missing_faces for score in scores) / judged
     features = [pair for score in scores for pair in score.features]
     if len(features) > 1:
         true, own_features = (np.array(v) for v in zip(*features, strict=True))
@@ -126,35 +137,42 @@ def _mean(values: Iterable[float]) -> float:
     return float(np.mean(finite)) if finite else float("nan")
 
 
-def truth_of(image: Array, still: Array, judges: Judges) -> Truth:
-    """Judge a true frame; still: (H, W) bool, the pixels that hardly change in its clip."""
-    seen, masks, embedding = judges.look(image), {"background": still}, None
-    if seen is not None and judges.face is not None:
-        masks = regions.parts(seen.landmarks_xy_px, seen.mesh_xy_px, still)
-        embedding = judges.face.embedding(image, seen.five_xy_px)
-    return Truth(image, masks, seen, embedding, judges.perceptual.features(image))
+def build_truth(image: Array, still: Array, evaluators: Evaluators) -> Truth:
+    """Measure a true frame; still: (H, W) bool, the pixels that hardly change in its clip."""
+    face, masks, embedding = evaluators.detect(image), {"background": still}, None
+    if face is not None and evaluators.face is not None:
+        masks = regions.parts(face.landmarks_xy_px, face.mesh_xy_px, still)
+        embedding = evaluators.face.embedding(image, face.five_xy_px)
+    return Truth(image, masks, face, embedding, evaluators.perceptual.features(image))
 
 
-def compare(truth: Truth, result: Array, own: Seen | None, judges: Judges) -> dict[str, float]:
-    """A result against its truth: pictures, and faces where both show one.
+def compare(
+    truth: Truth, result: Array, result_face: FaceMeasurement | None, evaluators: Evaluators
+) -> dict[str, float]:
+    """Metric values of a result by its truth: of the pictures, and of faces where both show one.
 
-    The identity network sees both aligned by the truth's five points.
+    The identity network receives both aligned by the truth's five points.
     """
     found = compare_pictures(truth, result)
-    distance = judges.perceptual.distance(truth.image, result)
+    distance = evaluators.perceptual.distance(truth.image, result)
     if distance is not None:
         found["lpips"] = distance
-    if truth.seen is None or own is None or judges.face is None or truth.embedding is None:
+    if (
+        truth.face is None
+        or result_face is None
+        or evaluators.face is None
+        or truth.embedding is None
+    ):
         return found
-    found["akd_px"] = metrics.keypoint_distance(truth.seen.mesh_xy_px, own.mesh_xy_px)
-    embedding = judges.face.embedding(result, truth.seen.five_xy_px)
+    found["akd_px"] = metrics.keypoint_distance(truth.face.mesh_xy_px, result_face.mesh_xy_px)
+    embedding = evaluators.face.embedding(result, truth.face.five_xy_px)
     found["csim"] = metrics.cosine(truth.embedding, embedding)
     found["aed"] = metrics.embedding_distance(truth.embedding, embedding)
-    return found | pose_errors(truth.seen.angles_deg, own.angles_deg)
+    return found | pose_errors(truth.face.angles_deg, result_face.angles_deg)
 
 
 def compare_pictures(truth: Truth, result: Array) -> dict[str, float]:
-    """What needs no network: L1, PSNR, SSIM, sharpness, parts of the picture, background."""
+    """Metrics without a network: L1, PSNR, SSIM, sharpness, L1 of regions, background PSNR."""
     found = {
         "l1": metrics.l1(truth.image, result),
         "psnr": metrics.psnr(truth.image, result),
@@ -173,7 +191,7 @@ def compare_pictures(truth: Truth, result: Array) -> dict[str, float]:
 def pose_errors(
     truth_deg: tuple[float, float, float] | None, result_deg: tuple[float, float, float] | None
 ) -> dict[str, float]:
-    """pose_deg, the mean absolute error of three angles, and each alone; {} where unknown."""
+    """pose_deg, the mean absolute error of three angles, and the error of each; {} if unknown."""
     if truth_deg is None or result_deg is None:
         return {}
     errors = metrics.angle_errors_deg(np.array(truth_deg), np.array(result_deg))

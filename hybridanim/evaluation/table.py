@@ -1,6 +1,6 @@
-"""Measured figures -> a table of text: methods as rows, units and which way is better in the head.
+"""Metric values -> a table of text: methods as rows; the head has units and which way is better.
 
-The figures are what scores.pooled gives; its docstring and metrics.py define them.
+The values are those of scores.pooled; its docstring and metrics.py define them.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ COLUMNS: dict[str, dict[str, tuple[str, str, int]]] = {
 
 
 def table(result: dict[str, Any], *, markdown: bool = False) -> str:
-    """The methods as rows of text, pictures and faces apart; empty columns are left out."""
+    """A table of picture metrics and one of face metrics; columns without values are left out."""
     methods = result["methods"]
     parts = []
     for columns in COLUMNS.values():
@@ -58,7 +58,7 @@ def table(result: dict[str, Any], *, markdown: bool = False) -> str:
 
 
 def _aligned(rows: list[list[str]]) -> list[str]:
-    """Names to the left, figures to the right of their columns."""
+    """Names on the left, values aligned on the right of their columns."""
     sizes = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for first, *others in rows:
@@ -73,7 +73,7 @@ def _markdown(rows: list[list[str]]) -> list[str]:
 
 
 def headline(result: dict[str, Any]) -> str:
-    """One line: what was measured, over how much."""
+    """One line: what was measured, over how many clips and frames."""
     stopped = ", interrupted: those done so far" if result["interrupted"] else ""
     things = "pairs" if result["kind"] == "cross-identity" else "clips"
     count = f"{result['clips']} {things}, {result['frames']} frames measured{stopped}"

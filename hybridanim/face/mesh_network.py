@@ -20,6 +20,8 @@ from hybridanim import files
 from hybridanim.errors import InputError
 from hybridanim.types import Array
 
+from .landmarks import GROUPS, MESH
+
 MESH_FILE, EYE_FILE, DETECTOR_FILE = (
     "face_landmark_fp32.tflite",
     "iris_landmark.tflite",
@@ -171,6 +173,21 @@ def frames_of(path: Path) -> Iterator[Array]:
     with av.open(str(path)) as container:
         for frame in container.decode(video=0):
             yield frame.to_ndarray(format="rgb24")
+
+
+def points_from_mesh(xyz_px: Array, lids_xy_px: Array, iris_xy_px: Array) -> Array:
+    """The landmarks of ``landmarks.POINTS``, (..., L, 2) float32 pixels, from a Mesh's arrays.
+
+    xyz_px: (..., 468, 3); lids_xy_px: (..., 2, 16, 2); iris_xy_px: (..., 2, 5, 2). Lids and irises
+    come from the eye network, everything else from the mesh.
+    """
+    xy = xyz_px[..., MESH, :2].astype(np.float32)
+    for side, name in enumerate(("left", "right")):
+        rows = list(GROUPS[f"{name}_eye"])
+        columns = [LIDS[side].index(int(MESH[row])) for row in rows]
+        xy[..., rows, :] = lids_xy_px[..., side, columns, :]
+        xy[..., GROUPS[f"{name}_iris"][0], :] = iris_xy_px[..., side, 0, :]
+    return xy
 
 
 def teach_clip(teacher: Teacher, clip: Path, output: Path) -> int:

@@ -89,7 +89,7 @@ def _enlarged(result: Array) -> Array:
     height, width = result.shape[:2]
     scale = _SIDE_PX / min(height, width)
     if scale <= 1:
-        return primitives.own(result)
+        return primitives.copied(result)
     size = (round(width * scale), round(height * scale))
     return cv2.resize(result, size, interpolation=cv2.INTER_CUBIC)
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from hybridanim.config import RenderJob
 from hybridanim.io import provenance
+from hybridanim.resampling import side_by_side
 from hybridanim.types import Array, Source
-from hybridanim.visualization.sheet import side_by_side
 
 from . import paste_back
 

@@ -1,1 +1,1 @@
-"""Pictures, videos and reports of what every stage saw."""
+"""Drawings, videos and reports of the stages' outputs."""

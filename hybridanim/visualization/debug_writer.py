@@ -1,4 +1,4 @@
-"""Writes what every stage did, frame by frame: a video a stage, an overview, a table, a report.
+"""The debug folder: a video of each stage, an overview video, a table, a report.
 
 DebugWriter(folder, ...).write(Results) ... .close(). Everything is made in ``FOLDER.PID.partial``
 and moved into FOLDER at the end, so that a folder never holds half of a run; files of other names
@@ -19,13 +19,14 @@ from typing import Any, Self
 
 from hybridanim.errors import InputError
 from hybridanim.io import open_sink
+from hybridanim.resampling import side_by_side
 from hybridanim.types import Array, Results, Source
 
 from . import flow, stages
 from .overview import Overview, moment, panels
 from .report.page import OPTICAL, write_report
 from .run_statistics import RunStatistics, columns, frame_row
-from .sheet import side_by_side
+from .sheet import fit
 from .thumbnails import Thumbnails
 
 STAGES = ("skin", "tracks", "keypoints", "motion", "render")
@@ -48,7 +49,7 @@ class DebugWriter:
 
     folder: where the files go; made if missing. Raises InputError where it cannot be written, or
     holds an earlier run and ``overwrite`` is off. fps: of the driving video. stage_names: keys of
-    ``Results.times_ms`` in order. settings and versions are saved beside and shown in the report.
+    ``Results.times_ms`` in order. settings and versions go to CONFIG and the report.
     """
 
     def __init__(
@@ -77,14 +78,14 @@ class DebugWriter:
         self._open_sinks = ExitStack()  # closes every one, also when another fails
         self._overview: Overview | None = None
         self._frames, self._is_open = 0, True
-        with _in_words(self.folder):
+        with _as_input_error(self.folder):
             self._stream = (self._partial / TABLE).open("w", newline="", encoding="utf-8")
             self._table = csv.DictWriter(self._stream, columns(stage_names))
             self._table.writeheader()
 
     def write(self, results: Results) -> None:
         """Draw one frame and add it to every file; InputError where the disk does not take it."""
-        with _in_words(self.folder):
+        with _as_input_error(self.folder):
             self._write(results)
 
     def _write(self, results: Results) -> None:
@@ -121,7 +122,7 @@ class DebugWriter:
             made = open_sink(self._partial / name, Fraction(self._fps), size=size, overwrite=True)
             self._sinks[name] = (self._open_sinks.enter_context(made), size)
         sink, size = self._sinks[name]
-        sink.write(stages.fit(image, *size), time_s)
+        sink.write(fit(image, *size), time_s)
 
     def close(self, stopped: str = "") -> None:
         """Finish all files and move them into the folder; nothing is left without a frame.
@@ -131,11 +132,11 @@ class DebugWriter:
         if not self._is_open:
             return
         self._is_open = False
-        with _in_words(self.folder):
+        with _as_input_error(self.folder):
             self._finish(stopped)
 
     def discard(self) -> None:
-        """Give up and remove what was written; the folder stays as it was."""
+        """Remove what was written; the folder stays as it was."""
         if not self._is_open:
             return
         self._is_open = False
@@ -159,7 +160,7 @@ class DebugWriter:
                         continue
                     (self._partial / name).replace(self.folder / name)
         finally:
-            with suppress(OSError):  # another error, if there is one, says more
+            with suppress(OSError):  # an earlier error, if there is one, is more useful
                 remove_partial(self._partial)
 
     def _write_texts(self, stopped: str) -> None:
@@ -174,8 +175,8 @@ class DebugWriter:
             title=self._title,
             has_optical=OPTICAL in self._sinks,
         )
-        beside = {"settings": self._settings, "versions": self._versions}
-        text = json.dumps(beside, indent=2, default=str, ensure_ascii=False)
+        saved = {"settings": self._settings, "versions": self._versions}
+        text = json.dumps(saved, indent=2, default=str, ensure_ascii=False)
         (self._partial / CONFIG).write_text(text + "\n", encoding="utf-8")
 
     def __enter__(self) -> Self:
@@ -187,13 +188,13 @@ class DebugWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        words = "" if kind is None else "interrupted" if kind is KeyboardInterrupt else str(error)
-        self.close(words or (kind.__name__ if kind else ""))
+        text = "" if kind is None else "interrupted" if kind is KeyboardInterrupt else str(error)
+        self.close(text or (kind.__name__ if kind else ""))
 
 
 @contextmanager
-def _in_words(folder: Path) -> Iterator[None]:
-    """Turn what the system says about a full disk, missing rights and the like into InputError."""
+def _as_input_error(folder: Path) -> Iterator[None]:
+    """Turn OSError (a full disk, missing rights and the like) into InputError."""
     try:
         yield
     except OSError as error:
@@ -204,14 +205,14 @@ def _in_words(folder: Path) -> Iterator[None]:
 
 
 def make_partial(folder: Path, overwrite: bool) -> Path:
-    """The empty folder to work in, beside the one asked for; of this process alone."""
+    """Make an empty folder next to the wanted one to work in, for this process alone."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--debug {folder}: expected a folder, found a file; give another name")
-    held = [name for name in FILES if (folder / name).exists()]
-    if held and not overwrite:
+    existing = [name for name in FILES if (folder / name).exists()]
+    if existing and not overwrite:
         raise InputError(
-            f"--debug {folder}: expected a new or empty folder, found {held[0]} of an earlier run; "
-            "add --overwrite or give another name"
+            f"--debug {folder}: expected a new or empty folder, found {existing[0]} of an earlier "
+            "run; add --overwrite or give another name"
         )
     if (folder / CONFIG).exists() and not _is_settings(folder / CONFIG):
         raise InputError(
@@ -219,7 +220,7 @@ def make_partial(folder: Path, overwrite: bool) -> Path:
             "own; give another name"
         )
     partial = folder.parent / f"{folder.name}.{os.getpid()}.partial"
-    with _in_words(folder):
+    with _as_input_error(folder):
         remove_partial(partial)
         partial.mkdir(parents=True)
     return partial
@@ -235,7 +236,7 @@ def _is_settings(path: Path) -> bool:
 
 
 def remove_partial(partial: Path) -> None:
-    """Take away what an unfinished run left; files that are not ours stay, and stop us."""
+    """Remove what an unfinished run left; OSError where the folder holds other files."""
     if not partial.exists():
         return
     for name in FILES:

@@ -1,4 +1,4 @@
-"""Dense motion as pictures: colour wheel, rubber sheet, heat of what must be painted, shares.
+"""Drawings of dense motion: optical flow colours, a deformed grid, occlusion, weights.
 
 Canvas and DenseMotion in, new canvas out; the square of the motion fills the whole canvas. The
 flow is backward (where a cell takes its pixels from), so it is shown negated: the direction in
@@ -44,7 +44,7 @@ def wheel(moved: Array, reach: float) -> Array:
 
 
 def reach_of(moved: Array) -> float:
-    """The smallest of a few round lengths that 99 % of the motion stays below."""
+    """The smallest of REACHES that 99 % of the motion stays below."""
     most = float(np.quantile(np.hypot(*np.moveaxis(moved, -1, 0)), 0.99)) if moved.size else 0.0
     return next((reach for reach in REACHES if most <= reach), REACHES[-1])
 
@@ -59,10 +59,10 @@ def flow(canvas: Array, motion: DenseMotion, *, reach: float | None = None) -> A
 
     reach: motion of full brightness, in units where the square is 2 wide (None = from the motion).
     """
-    out = primitives.own(canvas)
+    out = primitives.copied(canvas)
     moved = moved_norm(motion)
     reach = reach or reach_of(moved)
-    # colours are mixed at twice the grid, then enlarged: five times cheaper, and looks the same
+    # colours are mixed at twice the grid, then enlarged: five times cheaper, without visible loss
     finer = cv2.resize(moved, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
     out = cv2.resize(wheel(finer, reach), out.shape[1::-1], interpolation=cv2.INTER_CUBIC)
     _put_arrows(out, finer)
@@ -70,11 +70,13 @@ def flow(canvas: Array, motion: DenseMotion, *, reach: float | None = None) -> A
     return out
 
 
-def optical(canvas: Array, seen: OpticalFlow) -> Array:
-    """The driver's optical flow in the source's place; the canvas where it is not trusted."""
-    out = primitives.own(canvas)
-    picture = flow(out, DenseMotion(seen.grid_norm, seen.trust))
-    trust = cv2.resize(np.clip(seen.trust, 0, 1), out.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+def optical(canvas: Array, optical_flow: OpticalFlow) -> Array:
+    """The driver's optical flow, transferred to the source; the canvas where its trust is 0."""
+    out = primitives.copied(canvas)
+    picture = flow(out, DenseMotion(optical_flow.grid_norm, optical_flow.trust))
+    trust = cv2.resize(
+        np.clip(optical_flow.trust, 0, 1), out.shape[1::-1], interpolation=cv2.INTER_LINEAR
+    )
     return tinted(out, trust, picture)
 
 
@@ -134,12 +136,12 @@ def _lattice(side: int, cells: int) -> Array:
 
 
 def grid(canvas: Array, motion: DenseMotion, *, cells: int = 20) -> Array:
-    """A square lattice on the source, carried along with it: a rubber sheet over the picture.
+    """A square grid on the source, deformed by the motion, over the picture.
 
     canvas: the result (or the source, to see where its places go). Lines are brighter and blue
-    where the sheet has moved; where they fold over, so does the motion.
+    where the grid has moved; where they fold over, so does the motion.
     """
-    out = cv2.convertScaleAbs(primitives.own(canvas), alpha=0.6)
+    out = cv2.convertScaleAbs(primitives.copied(canvas), alpha=0.6)
     height, width = out.shape[:2]
     side = max(height, width)
     place = np.nan_to_num(motion.grid_norm, nan=9, posinf=9, neginf=-9)
@@ -159,7 +161,7 @@ def grid(canvas: Array, motion: DenseMotion, *, cells: int = 20) -> Array:
 
 def occlusion(canvas: Array, motion: DenseMotion) -> Array:
     """Heat over the grey picture where the source shows nothing and the result must be painted."""
-    out = primitives.own(canvas)
+    out = primitives.copied(canvas)
     grey = cv2.cvtColor(cv2.cvtColor(out, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     hidden = np.clip(1 - np.nan_to_num(motion.occlusion, nan=0.0), 0, 1)
     hidden = cv2.resize(hidden, out.shape[1::-1], interpolation=cv2.INTER_LINEAR)
@@ -190,11 +192,11 @@ def _put_heat_bar(out: Array) -> None:
 
 
 def weights(canvas: Array, motion: DenseMotion) -> Array:
-    """Which local map moves each place: one colour a keypoint, stronger where it has more say.
+    """Which local map moves each place: one colour a keypoint, stronger where its weight is larger.
 
-    The background stays grey. Without weights the picture is only dimmed and says so.
+    The background stays grey. Without weights the picture is dimmed and has a note.
     """
-    out = cv2.convertScaleAbs(primitives.own(canvas), alpha=0.55)
+    out = cv2.convertScaleAbs(primitives.copied(canvas), alpha=0.55)
     share = motion.weights
     if share is None or not share.size:
         primitives.put_note(out, [Line("this motion has no weights")])
@@ -216,5 +218,5 @@ def point_hue(index: int) -> tuple[int, int, int]:
 
 
 def motion(canvas: Array, motion: DenseMotion) -> Array:
-    """The picture for the stage as a whole: flow in colour, blended with the rubber sheet."""
+    """The picture for the stage as a whole: flow in colour, blended with the grid."""
     return cv2.addWeighted(flow(canvas, motion), 0.55, grid(canvas, motion), 0.45, 0)

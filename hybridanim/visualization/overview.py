@@ -8,27 +8,28 @@ enough to read in the stage videos, small enough to draw in a fraction of a fram
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from hybridanim.geometry import crop_image, px_from_norm, whole
+from hybridanim.resampling import resized
 from hybridanim.types import Array, Crop, Keypoints, Results, Source, SparseMotion
 
-from . import primitives, stages
-from .sheet import overview_layout, resized, strip
+from . import flow, primitives, sheet, stages
 
 DRIVER_PX, SQUARE_PX = 640, 448
 WIDTH_PX, MOST_PX = 1920, 470
 MOMENT_PX = 220
-LABELS = {  # panel -> its words, and which stage's time stands beside them
+LABELS = {  # panel -> its label, and the stage whose time stands next to it
     "source": ("source", None),
     "driving": ("driving", None),
     "skin": ("1  skin", 0),
     "tracks": ("2  head and features", 1),
-    "keypoints_driving": ("3  keypoints seen", 2),
-    "keypoints_source": ("3  keypoints to reach", None),
+    "keypoints_driving": ("3  keypoints measured", 2),
+    "keypoints_source": ("3  keypoints, target", None),
     "flow": ("4  motion", 3),
-    "grid": ("4  motion as a rubber sheet", None),
+    "grid": ("4  motion as a bent grid", None),
     "occlusion": ("4  hidden places", None),
     "result": ("5  result", 4),
 }
@@ -59,9 +60,9 @@ def panels(
         "keypoints_source": stages.keypoints(
             still, points.target, whole(still), before=source.keypoints
         ),
-        "flow": stages.flow(still, results.motion),
-        "grid": stages.grid(result, results.motion),
-        "occlusion": stages.occlusion(result, results.motion),
+        "flow": flow.flow(still, results.motion),
+        "grid": flow.grid(result, results.motion),
+        "occlusion": flow.occlusion(result, results.motion),
         "result": result,
     }
 
@@ -77,7 +78,7 @@ def driver_keypoints(image: Array, points: SparseMotion) -> Array:
 
 
 def moment(results: Results) -> Array:
-    """A small picture of the frame: the driver's head close up, beside the result."""
+    """A small picture of the frame: the driver's head close up, next to the result."""
     image, head = results.frame.image, results.tracks.head
     short = min(image.shape[:2])
     side, middle = float(short), (image.shape[1] / 2, image.shape[0] / 2)
@@ -88,7 +89,7 @@ def moment(results: Results) -> Array:
         for center, size in zip(middle, image.shape[1::-1], strict=True)
     )
     near = crop_image(image, Crop(x, y, side), MOMENT_PX)
-    return strip([near, results.picture.image], height_px=MOMENT_PX)
+    return sheet.row([near, results.picture.image], height_px=MOMENT_PX)
 
 
 def view_of(points: Keypoints, crop: Crop, margin: float = 0.06) -> Crop:
@@ -105,6 +106,41 @@ def view_of(points: Keypoints, crop: Crop, margin: float = 0.06) -> Crop:
     return Crop(float(corner[0]), float(corner[1]), side)
 
 
+class Cell(NamedTuple):
+    """Where a picture goes, and the row of its label above it; whole pixels."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+def layout(
+    shapes: Sequence[tuple[int, int]], width_px: int, *, gap_px: int, head_px: int, most_px: int
+) -> tuple[list[Cell], int]:
+    """Cells of pictures (height, width) in two rows of equal width, in order; the sheet's height.
+
+    The break is where the rows come out most alike in height, so that phone and landscape video
+    both fill the sheet. head_px: room for labels above each row; most_px: highest row.
+    """
+    ratios = np.array([w / h for h, w in shapes])
+    breaks = range(1, len(ratios)) if len(ratios) > 1 else [len(ratios)]
+    at = min(breaks, key=lambda i: abs(np.log(ratios[:i].sum() / max(ratios[i:].sum(), 1e-6))))
+    cells, y = [], gap_px
+    for row in (ratios[:at], ratios[at:]):
+        if not len(row):
+            continue
+        room = width_px - gap_px * (len(row) + 1)
+        height = min(int(room / row.sum()), most_px)
+        widths = [int(height * ratio) for ratio in row]
+        x = (width_px - sum(widths) - gap_px * (len(row) - 1)) // 2
+        for width in widths:
+            cells.append(Cell(x, y + head_px, max(1, width), max(1, height)))
+            x += width + gap_px
+        y += height + head_px + gap_px
+    return cells, y
+
+
 class Overview:
     """All panels on one sheet; the layout follows the first frame's shapes."""
 
@@ -112,7 +148,7 @@ class Overview:
 
     def __init__(self, shapes: Sequence[tuple[int, int]], stage_names: Sequence[str]) -> None:
         self._stages = tuple(stage_names)
-        self._cells, height = overview_layout(
+        self._cells, height = layout(
             shapes, WIDTH_PX, gap_px=self.GAP_PX, head_px=self.HEAD_PX, most_px=MOST_PX
         )
         self._cells = [cell._replace(y=cell.y + self.TITLE_PX) for cell in self._cells]
@@ -121,20 +157,20 @@ class Overview:
     def __call__(self, results: Results, pictures: Mapping[str, Array]) -> Array:
         """One frame of the overview, (H, W, 3) uint8 RGB of ``self.size``."""
         out = primitives.solid(self.size[1], self.size[0])
-        for cell, (name, (words, stage)) in zip(self._cells, LABELS.items(), strict=True):
+        for cell, (name, (text, stage)) in zip(self._cells, LABELS.items(), strict=True):
             place = out[cell.y : cell.y + cell.height, cell.x : cell.x + cell.width]
-            place[:] = stages.fit(pictures[name], cell.width, cell.height)
+            place[:] = sheet.fit(pictures[name], cell.width, cell.height)
             middle = cell.y - self.HEAD_PX / 2
             left = cell.x
             if stage is not None:  # the chip has the colour of the stage's share of the time bar
                 primitives.shade(out, (left, round(middle) - 7, 6, 14), STAGE_COLOURS[stage], 1.0)
                 left += 12
-            words = primitives.shorten(words, 15, cell.x + cell.width - left)
-            primitives.put_text(out, words, (left, middle), size_px=15, align=(0, 0.5))
+            text = primitives.shorten(text, 15, cell.x + cell.width - left)
+            primitives.put_text(out, text, (left, middle), size_px=15, align=(0, 0.5))
             took = self._time_of(results, stage)
             if (
                 took
-                and primitives.text_width(words, 15) + primitives.text_width(took, 13) + 24
+                and primitives.text_width(text, 15) + primitives.text_width(took, 13) + 24
                 < cell.width
             ):
                 place_xy = (cell.x + cell.width, middle)
@@ -159,12 +195,12 @@ class Overview:
             out, second, (gap + 170, middle), primitives.DIM, size_px=22, align=(0, 0.5)
         )
         self._put_times(out, results, gap + 320, 620)
-        words = f"{total:.1f} ms{rate}"
-        primitives.put_text(out, words, (gap + 960, middle), size_px=18, align=(0, 0.5))
-        words, colour = state_of(results)
+        text = f"{total:.1f} ms{rate}"
+        primitives.put_text(out, text, (gap + 960, middle), size_px=18, align=(0, 0.5))
+        text, colour = state_of(results)
         right = out.shape[1] - gap
-        words = primitives.shorten(words, 20, right - 1280)
-        primitives.put_text(out, words, (right, middle), colour, size_px=20, align=(1, 0.5))
+        text = primitives.shorten(text, 20, right - 1280)
+        primitives.put_text(out, text, (right, middle), colour, size_px=20, align=(1, 0.5))
 
     def _put_times(self, out: Array, results: Results, x: int, width: int) -> None:
         """Stage times as one bar, full at 40 ms (25 frames a second) or at the total if longer."""
@@ -179,7 +215,7 @@ class Overview:
 
 
 def state_of(results: Results) -> tuple[str, primitives.Colour]:
-    """How the frame went, in a few words, and the colour to say it in."""
+    """The state of the frame as a short text, and its colour."""
     if reason := results.mask.lost or results.tracks.lost:
         return f"lost: {reason}", (255, 140, 66)
     if results.points.is_held:

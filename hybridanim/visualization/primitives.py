@@ -1,7 +1,7 @@
-"""Ink: anti-aliased text with a halo, lines, dashes, panels and colours for the drawing functions.
+"""Drawing primitives: anti-aliased text with a halo, lines, dashes, dots, panels; and colours.
 
-Every function here paints into the canvas it is given ((H, W, 3) uint8 RGB, contiguous); the public
-ones of draw.py copy first. Sizes come from ``unit``, so pictures of any size look alike.
+Every function here draws into the given canvas, (H, W, 3) uint8 RGB, contiguous; those of stages.py
+and flow.py copy it first. Sizes come from ``unit``, so pictures of any size look alike.
 Colours: Okabe and Ito 2008, which people with any colour vision can tell apart, on a dark neutral.
 Text: Pillow's built-in typeface, so that nothing has to be installed.
 """
@@ -16,10 +16,11 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from hybridanim.resampling import FILL
 from hybridanim.types import Array
 
 Colour = tuple[int, int, int]
-DARK: Colour = (22, 24, 28)
+DARK: Colour = FILL
 PANEL: Colour = (34, 37, 43)
 TEXT: Colour = (236, 238, 241)
 DIM: Colour = (160, 166, 175)
@@ -35,7 +36,7 @@ FAR_PX = 20000.0  # beyond this OpenCV's fixed-point coordinates may overflow
 
 
 class Line(NamedTuple):
-    """One line of a note: its words and, if wanted, a chip of colour before them."""
+    """One line of a note: its text and, optionally, a colour chip before it."""
 
     text: str
     chip: Colour | None = None
@@ -58,8 +59,8 @@ def solid(height: int, width: int, colour: Colour = DARK) -> Array:
     return out
 
 
-def own(canvas: Array) -> Array:
-    """A copy that may be painted into."""
+def copied(canvas: Array) -> Array:
+    """A contiguous uint8 copy to draw into."""
     return np.array(canvas, dtype=np.uint8, order="C")
 
 
@@ -69,13 +70,13 @@ def _font(size_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 @lru_cache(maxsize=256)  # numbers change from frame to frame, so bounded
-def _glyphs(words: str, size_px: int, halo_px: int) -> tuple[Array, Array]:
+def _glyphs(text: str, size_px: int, halo_px: int) -> tuple[Array, Array]:
     """Coverage, uint8, of the letters, and of the letters with their halo."""
     font = _font(size_px)
-    width = max(1, text_width(words, size_px)) + 2 * halo_px
+    width = max(1, text_width(text, size_px)) + 2 * halo_px
     height = line_height(size_px) + 2 * halo_px
     plane = Image.new("L", (width, height))
-    ImageDraw.Draw(plane).text((halo_px, halo_px), words, fill=255, font=font)
+    ImageDraw.Draw(plane).text((halo_px, halo_px), text, fill=255, font=font)
     fill = np.array(plane)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * halo_px + 1, 2 * halo_px + 1))
     cover = cv2.dilate(fill, disc)  # cheaper than stroking the outlines, and as round
@@ -88,23 +89,23 @@ def line_height(size_px: int) -> int:
 
 
 @lru_cache(maxsize=1024)
-def text_width(words: str, size_px: int) -> int:
-    """Width of the words, in pixels."""
-    return round(_font(size_px).getlength(words))
+def text_width(text: str, size_px: int) -> int:
+    """Width of the text, in pixels."""
+    return round(_font(size_px).getlength(text))
 
 
-def shorten(words: str, size_px: int, width_px: float) -> str:
-    """The words, cut with an ellipsis where they would be wider than ``width_px``."""
-    if text_width(words, size_px) <= width_px:
-        return words
-    while words and text_width(words + "…", size_px) > width_px:
-        words = words[:-1]
-    return words.rstrip() + "…" if words else ""
+def shorten(text: str, size_px: int, width_px: float) -> str:
+    """The text, cut with an ellipsis where it would be wider than ``width_px``."""
+    if text_width(text, size_px) <= width_px:
+        return text
+    while text and text_width(text + "…", size_px) > width_px:
+        text = text[:-1]
+    return text.rstrip() + "…" if text else ""
 
 
 def put_text(
     canvas: Array,
-    words: str,
+    text: str,
     xy_px: tuple[float, float],
     colour: Colour = TEXT,
     *,
@@ -113,10 +114,10 @@ def put_text(
     opacity: float = 1.0,
 ) -> None:
     """Write one line. ``align``: (0, 0) puts its top left corner at xy, (0.5, 0.5) its middle."""
-    if not words or not np.all(np.isfinite(xy_px)):
+    if not text or not np.all(np.isfinite(xy_px)):
         return
     halo = max(1, round(size_px / 9))
-    fill, cover = _glyphs(words, size_px, halo)
+    fill, cover = _glyphs(text, size_px, halo)
     height, width = fill.shape
     x = round(float(np.clip(xy_px[0], -FAR_PX, FAR_PX)) - align[0] * (width - 2 * halo)) - halo
     y = round(float(np.clip(xy_px[1], -FAR_PX, FAR_PX)) - align[1] * (height - 2 * halo)) - halo
@@ -144,7 +145,9 @@ def put_paths(
     paths = [path for path in paths if len(path)]
     if not paths:
         return
-    joined = np.concatenate(paths)  # converted at once: one call a path would cost more than ink
+    joined = np.concatenate(
+        paths
+    )  # converted at once: one call a path would cost more than drawing
     ends = np.cumsum([len(path) for path in paths]).tolist()
     is_good, points = np.isfinite(joined).min(axis=1), fixed_point(np.nan_to_num(joined))
     spans = zip([0, *ends[:-1]], ends, strict=True)
@@ -239,7 +242,7 @@ def shade(canvas: Array, box: tuple[int, int, int, int], colour: Colour, opacity
 
 
 def put_note(canvas: Array, lines: Sequence[Line], *, right: bool = False, top: bool = False):
-    """A small panel of lines in a corner (bottom left unless told)."""
+    """A small panel of lines in a corner (bottom left by default)."""
     if not lines:
         return
     size = text_px(canvas, 0.85)
@@ -253,20 +256,20 @@ def put_note(canvas: Array, lines: Sequence[Line], *, right: bool = False, top: 
     x = canvas.shape[1] - width - pad if right else pad
     y = pad if top else canvas.shape[0] - height - pad
     shade(canvas, (x, y, width, height), DARK, 0.62)
-    for row, (line, words, indent) in enumerate(zip(lines, shown, indents, strict=True)):
+    for row, (line, text, indent) in enumerate(zip(lines, shown, indents, strict=True)):
         middle = y + pad / 2 + (row + 0.5) * step
         if line.chip is not None:
             corner = (x + pad, round(middle - chip / 2))
             shade(canvas, (*corner, chip, chip), TEXT, 1.0)
             shade(canvas, (corner[0] + 1, corner[1] + 1, chip - 2, chip - 2), line.chip, 1.0)
-        put_text(canvas, words, (x + pad + indent, middle), size_px=size, align=(0, 0.5))
+        put_text(canvas, text, (x + pad + indent, middle), size_px=size, align=(0, 0.5))
 
 
-def put_banner(canvas: Array, words: str, colour: Colour = RED) -> None:
-    """A strip across the top that cannot be overlooked."""
+def put_banner(canvas: Array, text: str, colour: Colour = RED) -> None:
+    """A coloured bar with text across the top."""
     size = text_px(canvas)
     height = round(2.0 * size)
     shade(canvas, (0, 0, canvas.shape[1], height), colour, 0.82)
-    words = shorten(words, size, canvas.shape[1] - size)
+    text = shorten(text, size, canvas.shape[1] - size)
     middle = (canvas.shape[1] / 2, height / 2)
-    put_text(canvas, words, middle, (255, 255, 255), size_px=size, align=(0.5, 0.5))
+    put_text(canvas, text, middle, (255, 255, 255), size_px=size, align=(0.5, 0.5))

@@ -1,4 +1,4 @@
-"""One row of numbers a frame, and what a bounded memory keeps of any number of rows.
+"""One row of numbers a frame, and statistics of any number of rows in bounded memory.
 
 Results -> ``frame_row`` (a flat mapping, the columns of frames.csv) -> ``RunStatistics``: totals,
 histograms of times, the longest losses, and a series of at most ``2 * Series.HALF`` bins that
@@ -73,7 +73,7 @@ def frame_row(results: Results, stage_names: Sequence[str]) -> Row:
 
 
 def is_hand_before_face(mask: SkinMask, share: float = 0.3) -> bool:
-    """Whether a hand's box lies with at least that share of its area on the head's box."""
+    """Whether at least that share of a hand's box lies on the head's box."""
     head = mask.blob(HEAD)
     hands = [blob for label in (LEFT_HAND, RIGHT_HAND) if (blob := mask.blob(label))]
     if head is None:
@@ -136,7 +136,7 @@ class TimeHistogram:
         self.sum_ms += value_ms
 
     def quantile_ms(self, share: float) -> float:
-        """The duration that this share of all stays below; 0 before anything was counted."""
+        """The duration that this share of all stays below; 0 without any."""
         total = np.cumsum(self._counts)
         if not total[-1] or total[-1] == self._counts[0]:
             return 0.0
@@ -157,7 +157,7 @@ class LostSpan:
 
 @dataclass(frozen=True)
 class Summary:
-    """What is worth saying of a whole run; the series and pictures come beside it."""
+    """Statistics of a whole run; its series and thumbnails are kept elsewhere."""
 
     frames: int = 0
     duration_s: float = 0.0

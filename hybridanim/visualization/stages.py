@@ -1,9 +1,9 @@
-"""What each stage saw, drawn: canvas and value in, new canvas out; one function per type.
+"""Drawings of the stages' outputs: canvas and value in, new canvas out; one function per type.
 
-A canvas is (H, W, 3) uint8 RGB. It shows the value's own picture at any size: pass ``scale``,
-canvas pixels per picture pixel, where the value cannot tell. Nothing here fails on empty, lost or
-degenerate values: they are drawn as such. Dense motion is drawn by draw_flow.py and contact sheets
-by draw_sheet.py; their functions are reachable from here.
+A canvas is (H, W, 3) uint8 RGB and shows the picture that the value belongs to, at any size. Where
+the value does not know the size of that picture, ``scale`` gives canvas pixels per picture pixel.
+Empty, lost and degenerate values are drawn as such; no function raises an error for them. flow.py
+draws dense motion.
 """
 
 from __future__ import annotations
@@ -30,27 +30,8 @@ from hybridanim.types import Picture as PictureType
 from hybridanim.types import Tracks as TracksType
 
 from . import primitives
-from .flow import flow, grid, motion, occlusion, weights
 from .primitives import Colour, Line
-from .sheet import fit, overview_layout, sheet, side_by_side, strip
-
-__all__ = [
-    "extend_trails",
-    "fit",
-    "flow",
-    "grid",
-    "keypoints",
-    "motion",
-    "occlusion",
-    "overview_layout",
-    "picture",
-    "sheet",
-    "side_by_side",
-    "skin",
-    "strip",
-    "tracks",
-    "weights",
-]
+from .sheet import fit
 
 Trails = Mapping[int, Array]  # feature id -> (T, 2) float32 positions, oldest first
 BLOB_COLOURS = {HEAD: primitives.SKY, LEFT_HAND: primitives.ORANGE, RIGHT_HAND: primitives.PINK}
@@ -70,7 +51,7 @@ def skin(canvas: Array, mask: SkinMask) -> Array:
     The canvas may have another size than the mask. A chip shows the head's median colour at
     middle brightness, and the dotted white box is the face that the cascade saw.
     """
-    out = primitives.own(canvas)
+    out = primitives.copied(canvas)
     is_skin = cv2.resize(mask.mask, out.shape[1::-1], interpolation=cv2.INTER_NEAREST)
     tint = primitives.solid(out.shape[0], out.shape[1], primitives.GREEN)
     lit = cv2.addWeighted(out, 0.88, tint, 0.12, 0)
@@ -115,19 +96,19 @@ def _put_blob(out: Array, blob: Blob, per_px: float) -> None:
     unit = primitives.unit(out)
     colour = BLOB_COLOURS.get(blob.label, primitives.YELLOW)
     path = (primitives.box_path(*blob.box_px) + 0.5) * per_px - 0.5
-    words = blob.label.replace("_", " ")
+    text = blob.label.replace("_", " ")
     if blob.is_predicted:
         primitives.put_dashes(out, path, colour, 1.6 * unit, dash_px=8 * unit)
-        words += " (predicted)"
+        text += " (predicted)"
     else:
         primitives.put_paths(out, [path], colour, 1.8 * unit, closed=True)
         middle = (np.asarray(blob.centroid_xy_px) + 0.5) * per_px - 0.5
         primitives.put_dots(out, middle, 3 * unit, [colour])
     size = primitives.text_px(out, 0.85)
     if np.isfinite(path).all():
-        x = np.clip(path[0, 0], 2, max(2, out.shape[1] - primitives.text_width(words, size) - 2))
+        x = np.clip(path[0, 0], 2, max(2, out.shape[1] - primitives.text_width(text, size) - 2))
         y = path[0, 1] - size * 1.4 if path[0, 1] > 1.6 * size else path[0, 1] + 0.2 * size
-        primitives.put_text(out, words, (float(x) + 2, y), colour, size_px=size)
+        primitives.put_text(out, text, (float(x) + 2, y), colour, size_px=size)
 
 
 def extend_trails(trails: Trails, now: TracksType, length: int = 14) -> dict[int, Array]:
@@ -149,7 +130,7 @@ def tracks(
     three arrows are the head's axes: yaw turns about the blue one, pitch about the orange one, roll
     about the pink one, which points out of the face.
     """
-    out = cv2.convertScaleAbs(primitives.own(canvas), alpha=0.72)
+    out = cv2.convertScaleAbs(primitives.copied(canvas), alpha=0.72)
     _put_features(out, tracks, trails or {}, scale)
     if tracks.landmarks_xy_px is not None:
         radius_px = 0.55 * _dot_px(out, tracks, scale)
@@ -188,7 +169,7 @@ def _dot_px(out: Array, tracks: TracksType, scale: float) -> float:
 
 
 def _put_features(out: Array, tracks: TracksType, trails: Trails, scale: float) -> None:
-    """Three layers of opacity, unsure ones first, so that sure features lie on top."""
+    """Three layers of opacity by confidence, the lowest first, so that sure features lie on top."""
     if not len(tracks.ids):
         return
     unit, radius_px = primitives.unit(out), _dot_px(out, tracks, scale)
@@ -238,7 +219,7 @@ def axes_on_screen(yaw_deg: float, pitch_deg: float, roll_deg: float) -> Array:
     """The head's axes of yaw (out of the crown), pitch (to the side) and roll (out of the face).
 
     Returns (3, 3): per axis x right, y down, z away from the viewer, unit length. Zero is a head
-    that looks into the camera, upright; the signs are those of pose.py.
+    that looks into the camera, upright; the signs are those of face.head_pose.
     """
     turn = rotation_matrix((yaw_deg, pitch_deg, roll_deg))
     return (turn @ np.array([[0, -1, 0], [1, 0, 0], [0, 0, -1]]).T).T
@@ -261,7 +242,7 @@ def keypoints(
     radius: of the small circle; 1 is the side of the canonical face. The spoke is its x axis; a
     mirrored Jacobian is red. ``scale``: canvas pixels per picture pixel.
     """
-    out = cv2.convertScaleAbs(primitives.own(canvas), alpha=0.72)
+    out = cv2.convertScaleAbs(primitives.copied(canvas), alpha=0.72)
     unit = primitives.unit(out)
     square = primitives.box_path(crop.x_px, crop.y_px, crop.side_px, crop.side_px)
     primitives.put_dashes(out, square * scale - 0.5, primitives.DIM, unit)

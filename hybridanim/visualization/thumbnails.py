@@ -1,4 +1,4 @@
-"""A few small pictures of a run of any length: evenly spaced ones, and the moments that tell most.
+"""A few small pictures of a run of any length: evenly spaced ones, and notable moments.
 
 A row of numbers of every frame in; at most ``MOST`` spaced JPEGs and one per kind of moment kept.
 The picture is asked for only when it is kept.
@@ -18,7 +18,7 @@ from .run_statistics import Row
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """One moment: driver beside result."""
+    """One moment: driver and result side by side."""
 
     caption: str  # what it shows
     time_s: float
@@ -38,24 +38,24 @@ class Thumbnails:
         self._frames = 0
 
     def add(self, row: Row, picture: Callable[[], Array]) -> None:
-        """See a frame, keep it if it is one of the spaced ones or the most telling of its kind."""
-        kinds = list(self._telling(row))
+        """Keep a frame if it is one of the spaced ones or the most notable of its kind."""
+        kinds = list(self._notable(row))
         is_spaced = self._frames % self._stride == 0
         self._frames += 1
         if not kinds and not is_spaced:
             return
         jpeg = _jpeg(picture())
         time_s, index = float(row["time_s"]), int(row["index"])
-        for kind, worth, words in kinds:
-            self._moments[kind] = (worth, Thumbnail(words, time_s, index, jpeg))
+        for kind, worth, text in kinds:
+            self._moments[kind] = (worth, Thumbnail(text, time_s, index, jpeg))
         if is_spaced:
             self._spaced.append(Thumbnail("", time_s, index, jpeg))
         if len(self._spaced) > self.MOST:
             self._spaced = self._spaced[::2]
             self._stride *= 2
 
-    def _telling(self, row: Row) -> Iterator[tuple[str, float, str]]:
-        """(kind, worth, words) of each kind of moment that this frame shows better than before."""
+    def _notable(self, row: Row) -> Iterator[tuple[str, float, str]]:
+        """(kind, score, caption) of each kind of moment for which this frame is the best so far."""
         turn = max(("yaw", "pitch", "roll"), key=lambda axis: abs(float(row[f"{axis}_deg"])))
         angle = float(row[f"{turn}_deg"])
         if row["lost"]:
@@ -70,9 +70,9 @@ class Thumbnails:
         doubt = 1 - float(row["tracks_confidence"])
         yield from self._better("doubt", doubt // 0.1, f"least confidence: {1 - doubt:.2f}")
 
-    def _better(self, kind: str, worth: float, words: str) -> Iterator[tuple[str, float, str]]:
+    def _better(self, kind: str, worth: float, text: str) -> Iterator[tuple[str, float, str]]:
         if worth > self._moments.get(kind, (0.0, None))[0]:
-            yield kind, worth, words
+            yield kind, worth, text
 
     @property
     def pictures(self) -> list[Thumbnail]:

@@ -14,7 +14,7 @@ from benchmarks import against_reference, first_order_model, reference_training
 from benchmarks.reference_training import Recipe, Training
 from benchmarks.training import Published
 from hybridanim import io
-from hybridanim.evaluation.scores import Judges
+from hybridanim.evaluation.scores import Evaluators
 from hybridanim.training.config import Phase
 from tests import synthetic
 
@@ -117,15 +117,15 @@ def test_it_is_measured_beside_the_others(tmp_path: Path) -> None:
     nn.init.zeros_(net.generator.final.weight)
     nn.init.zeros_(net.generator.final.bias)
     job = EvaluateJob(tmp_path, methods=("copy", "classical+warp"), size=128, smooth=0)
-    ways = against_reference.MethodsWithPublished(job, net)
-    result = reconstruct(tmp_path / "head.mp4", job, ways, Judges())
+    runner = against_reference.MethodsWithPublished(job, net)
+    result = reconstruct(tmp_path / "head.mp4", job, runner, Evaluators())
     assert set(result.scores) == {"copy", "classical+warp", against_reference.REFERENCE}
     found = result.scores[against_reference.REFERENCE].values["l1"]
     with io.open_source(tmp_path / "head.mp4") as reader:
         frames = [frame.image / 255 for frame in reader]
     expected = [np.abs(frame - 128 / 255).mean() for frame in frames[1:]]
     np.testing.assert_allclose(found, expected, atol=1e-6)
-    assert len(ways.follow_s) == COUNT
+    assert len(runner.follow_s) == COUNT
 
 
 def test_the_table_has_a_row_a_method_and_what_is_missing() -> None:

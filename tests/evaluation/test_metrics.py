@@ -73,9 +73,9 @@ def test_akd_is_per_coordinate():
 
 def test_second_differences_of_steady_motion_are_none():
     steady = np.arange(10)[:, None, None] * np.ones((10, 5, 2))
-    assert metrics.shake(steady) == pytest.approx(0)
+    assert metrics.second_difference(steady) == pytest.approx(0)
     shaken = steady + np.where(np.arange(10) % 2, 0.5, -0.5)[:, None, None]
-    assert metrics.shake(shaken) == pytest.approx(np.full(8, 2))
+    assert metrics.second_difference(shaken) == pytest.approx(np.full(8, 2))
 
 
 def test_cosine_and_embedding_distance():
@@ -96,7 +96,9 @@ def test_following_is_scipys_regression():
     driver = RNG.uniform(0, 1, 40)
     result = 0.6 * driver + 0.1 * RNG.uniform(0, 1, 40)
     line = scipy.stats.linregress(driver, result)
-    assert metrics.following([(result, driver)]) == pytest.approx((line.rvalue, line.slope))
+    assert metrics.opening_correlation([(result, driver)]) == pytest.approx(
+        (line.rvalue, line.slope)
+    )
 
 
 def test_following_over_clips_is_the_regression_about_their_own_means():
@@ -105,15 +107,15 @@ def test_following_over_clips_is_the_regression_about_their_own_means():
     centred = [np.concatenate([c[at] - c[at].mean() for c in clips]) for at in (0, 1)]
     line = scipy.stats.linregress(centred[1], centred[0])
     resting = (RNG.uniform(0, 1, 30), RNG.uniform(0.300, 0.301, 30))  # says nothing
-    found = metrics.following([*clips, resting])
+    found = metrics.opening_correlation([*clips, resting])
     assert found == pytest.approx((line.rvalue, line.slope))
 
 
 def test_a_result_that_rests_follows_nothing_and_a_resting_driver_says_nothing():
     driver = RNG.uniform(0, 1, 40)
-    assert metrics.following([(np.full(40, 0.3), driver)]) == (0, pytest.approx(0))
-    assert np.isnan(metrics.following([(driver, np.full(40, 0.3))])).all()
-    assert np.isnan(metrics.following([(driver[:2], driver[:2])])).all()
+    assert metrics.opening_correlation([(np.full(40, 0.3), driver)]) == (0, pytest.approx(0))
+    assert np.isnan(metrics.opening_correlation([(driver, np.full(40, 0.3))])).all()
+    assert np.isnan(metrics.opening_correlation([(driver[:2], driver[:2])])).all()
 
 
 def test_frechet_distance_is_the_published_formula():
@@ -132,7 +134,7 @@ def test_frechet_distance_holds_with_fewer_rows_than_features():
 
 
 def test_stillness_is_numpys_standard_deviation():
-    still = metrics.Stillness()
+    still = metrics.StaticPixels()
     clip = np.repeat(A[None], 6, 0)
     clip[:, :20] = RNG.integers(0, 256, (6, 20, 50, 3), np.uint8)
     for frame in clip:

@@ -17,7 +17,7 @@ import pytest
 from hybridanim.errors import InputError
 from hybridanim.geometry import grid_norm
 from hybridanim.types import Blob, OpticalFlow, SkinMask
-from hybridanim.visualization import debug_writer, stages
+from hybridanim.visualization import debug_writer
 from hybridanim.visualization.debug_writer import FILES, OPTICAL, STAGES, VIDEOS, DebugWriter
 from hybridanim.visualization.run_statistics import (
     NUMBERS,
@@ -28,6 +28,7 @@ from hybridanim.visualization.run_statistics import (
     frame_row,
     is_hand_before_face,
 )
+from hybridanim.visualization.sheet import fit
 from hybridanim.visualization.thumbnails import Thumbnails
 from tests.made_results import HAND, LOST, made_results, made_source
 
@@ -74,7 +75,7 @@ def test_an_optical_flow_is_shown_where_it_is_trusted(tmp_path):
         picture = next(film.decode(video=0)).to_ndarray(format="rgb24").astype(int)
     assert OPTICAL in (tmp_path / "debug" / "report.html").read_text(encoding="utf-8")
     side = picture.shape[0]
-    source = stages.fit(SOURCE.image, side, side)
+    source = fit(SOURCE.image, side, side)
     right = np.s_[: side // 2, side * 7 // 10 :]
     assert np.abs(picture - source)[right].mean() < 12
     assert np.abs(picture - source)[:, : side // 3].mean() > 40

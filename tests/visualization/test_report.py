@@ -9,10 +9,9 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from hybridanim.visualization.report import findings
-from hybridanim.visualization.report import plots as report_plots
+from hybridanim.visualization.report import findings, plots
 from hybridanim.visualization.report.page import report, write_report
-from hybridanim.visualization.report.plots import HEIGHT, WIDTH, Timeline, nice_axis
+from hybridanim.visualization.report.plots import Timeline, line_figure, stack_figure
 from hybridanim.visualization.run_statistics import NUMBERS, RunStatistics, Summary
 from hybridanim.visualization.thumbnails import Thumbnail
 
@@ -179,7 +178,7 @@ def test_each_trouble_is_found_alone_and_has_advice(key, change):
 
 def test_an_early_stop_comes_first():
     found = findings.findings(Summary(frames=3, stopped="interrupted"))
-    assert found[0].key == "stopped" and "interrupted" in found[0].words
+    assert found[0].key == "stopped" and "interrupted" in found[0].text
 
 
 def test_every_advice_can_come_up():
@@ -187,69 +186,123 @@ def test_every_advice_can_come_up():
     assert keys == set(findings.ADVICE)
 
 
+def timeline(n: int, lost=(), start_s: float = 0.0, step_s: float = 0.1) -> Timeline:
+    flags = np.zeros(n)
+    flags[list(lost)] = 1
+    return Timeline(start_s + step_s * np.arange(n), start_s + step_s * n, flags)
+
+
 @pytest.mark.parametrize(
     ("low", "high"), [(0, 1), (-27.3, 31), (0, 0), (3, 3), (1e-4, 2e-4), (0, 98765), (-5, -4.9)]
 )
 def test_axis_holds_its_values_at_round_ticks(low, high):
-    axis = nice_axis(low, high)
-    assert axis.low <= low and axis.high >= high and axis.low < axis.high
-    steps = np.diff(axis.ticks)
+    figure = line_figure("unit", {"name": np.array([low, high])}, timeline(2))
+    axes = figure.axes[0]
+    ticks, limits = axes.get_yticks(), axes.get_ylim()
+    assert limits[0] <= low and limits[1] >= high and limits[0] < limits[1]
+    assert limits == pytest.approx((ticks[0], ticks[-1]))
+    steps = np.diff(ticks)
     np.testing.assert_allclose(steps, steps[0])
-    assert 2 <= len(axis.ticks) <= 8
+    assert 2 <= len(ticks) <= 8
     mantissa = steps[0] / 10 ** np.floor(np.log10(steps[0]) + 1e-9)
     assert min(abs(mantissa - m) for m in (1, 2, 2.5, 5)) < 1e-6
 
 
-def test_nice_axis_survives_nothing_to_show():
-    assert nice_axis(float("nan"), float("nan")).high > 0
+def test_axis_survives_nothing_to_show():
+    limits = (float("nan"), float("nan"))
+    figure = line_figure("unit", {"name": np.zeros(1)}, timeline(1), limits=limits)
+    assert figure.axes[0].get_ylim()[1] > 0
 
 
 @pytest.mark.parametrize("span", [0.04, 0.7, 4, 61, 3600, 40000])
 def test_time_ticks_are_few_and_inside(span):
-    ticks = report_plots.time_ticks(2.0, 2.0 + span)
-    assert len(ticks) <= 8 and all(2 - 1e-6 <= t <= 2 + span + 1e-6 for t in ticks)
+    time = timeline(2, start_s=2.0, step_s=span / 2)
+    axes = line_figure("unit", {"name": np.zeros(2)}, time).axes[0]
+    assert axes.get_xlim() == pytest.approx((2, 2 + span))
+    inside = [t for t in axes.get_xticks() if 2 - 1e-6 <= t <= 2 + span + 1e-6]
+    assert 2 <= len(inside) <= 8
+
+
+def test_axes_have_labels_with_units():
+    axes = line_figure("degrees", {"yaw": np.zeros(3)}, timeline(3)).axes[0]
+    assert axes.get_ylabel() == "degrees" and axes.get_xlabel() == "time, min:s"
 
 
 def test_clock():
-    assert report_plots.clock(75.29) == "1:15"
-    assert report_plots.clock(75.29, fine=True) == "1:15.2"
-
-
-def timeline(n: int, lost=()) -> Timeline:
-    flags = np.zeros(n)
-    flags[list(lost)] = 1
-    return Timeline(np.arange(n) / 10, n / 10, flags)
-
-
-def points_of(path: str) -> np.ndarray:
-    return np.array([[float(v) for v in p.split(",")] for p in re.findall(r"[\d.]+,[\d.]+", path)])
+    assert plots.clock(75.29) == "1:15"
+    assert plots.clock(75.29, fine=True) == "1:15.2"
 
 
 def test_a_line_goes_through_its_values():
     values = np.array([0.0, 4.0, 1.0, 3.0])
-    figure = report_plots.line_plot("title", "unit", {"name": values}, timeline(4), limits=(0, 4))
-    points = points_of(re.search(r' d="(.*?)"', figure)[1])
-    np.testing.assert_allclose(points[:, 0], WIDTH * (np.arange(4) + 0.5) / 4, atol=0.06)
-    np.testing.assert_allclose(4 * (1 - points[:, 1] / HEIGHT), values, atol=0.01)
+    figure = line_figure("unit", {"name": values}, timeline(4), limits=(0, 4))
+    (line,) = figure.axes[0].lines
+    np.testing.assert_allclose(line.get_xdata(), 0.1 * (np.arange(4) + 0.5))
+    np.testing.assert_allclose(line.get_ydata(), values)
+
+
+def test_values_outside_the_axis_lie_on_its_edge():
+    figure = line_figure("unit", {"name": np.array([-9.0, 0.5, 9.0])}, timeline(3), limits=(0, 1))
+    np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), [0, 0.5, 1])
 
 
 def test_a_line_is_broken_where_nothing_is_known():
     time = timeline(6, lost=(2, 3))
-    figure = report_plots.line_plot("t", "u", {"n": np.arange(6.0)}, time, is_gap=time.is_lost)
-    assert re.search(r' d="(.*?)"', figure)[1].count("M") == 2
-    band = re.search(r'class="lost" x="([\d.]+)".*?width="([\d.]+)"', figure)
-    assert float(band[1]) == pytest.approx(WIDTH / 3, abs=0.1)
-    assert float(band[2]) == pytest.approx(WIDTH / 3, abs=0.1)
+    figure = line_figure("unit", {"name": np.arange(6.0)}, time, is_gap=time.is_lost)
+    axes = figure.axes[0]
+    known = np.isfinite(axes.lines[0].get_ydata())
+    np.testing.assert_array_equal(known, [True, True, False, False, True, True])
+    assert (
+        re.search(r'<path d="([^"]*)" [^>]*var\(--c0\)', plots.inline_svg(figure, ""))[1].count("M")
+        == 2
+    )
+    band = axes.patches[0]
+    assert band.get_x() == pytest.approx(0.2) and band.get_width() == pytest.approx(0.2)
+
+
+def test_a_value_alone_between_gaps_is_seen():
+    time = timeline(5, lost=(1, 3))
+    figure = line_figure("unit", {"name": np.arange(5.0)}, time, is_gap=time.is_lost)
+    x, y = figure.axes[0].lines[0].get_data()
+    np.testing.assert_allclose(y, [0, 0, np.nan, 2, 2, np.nan, 4, 4])
+    assert x[4] > x[3] and x[4] - x[3] < 0.02 * 0.5
 
 
 def test_stacked_areas_add_up():
     layers = {"a": np.full(3, 1.0), "b": np.full(3, 2.0)}
-    figure = report_plots.stack_plot("t", "ms", layers, timeline(3), limit=(4.0, "budget"))
-    tops = [points_of(d)[0, 1] for d in re.findall(r' d="(.*?)"', figure)]
-    shares = 1 - np.array(tops) / HEIGHT
-    assert shares[1] / shares[0] == pytest.approx(3.0, abs=0.02)
-    limit = float(re.search(r'class="limit".*?y1="([\d.]+)"', figure)[1])
-    assert (1 - limit / HEIGHT) / shares[0] == pytest.approx(4.0, abs=0.03)
+    axes = stack_figure("ms", layers, timeline(3), limit=(4.0, "budget")).axes[0]
+    areas = [patch.get_xy()[:, 1] for patch in axes.patches]
+    assert [(a.min(), a.max()) for a in areas] == [(0, 1), (1, 3)]
+    np.testing.assert_allclose(axes.lines[0].get_ydata(), 4)
+    assert [text.get_text() for text in axes.texts] == ["budget"] and axes.get_ylim()[1] > 4
+
+
+def test_a_limit_far_above_the_areas_is_left_out():
+    axes = stack_figure("ms", {"a": np.ones(3)}, timeline(3), limit=(40.0, "budget")).axes[0]
+    assert not axes.lines and not axes.texts and axes.get_ylim()[1] < 4
+
+
+def test_events_have_a_lane_each_with_its_share_of_the_time():
+    lanes = {"first": np.array([0, 1, 1, 0.0]), "second": np.zeros(4)}
+    axes = plots.event_figure(lanes, timeline(4)).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == [
+        "first   50 %",
+        "second   never",
+    ]
+    filled = [(p.get_x(), p.get_width()) for p in axes.patches]
+    assert filled == [pytest.approx(f) for f in [(0, 0.4), (0.1, 0.2), (0, 0.4)]]
+
+
+def test_an_inline_figure_refers_to_nothing_and_is_the_same_each_time():
+    def drawn() -> str:
+        values = {"name": np.arange(4.0)}
+        return plots.inline_svg(line_figure("$m <b> & m$", values, timeline(4)), EVIL)
+
+    text = drawn()
+    assert text == drawn()
+    assert " id=" not in text and "url(" not in text and "http" not in text
+    svg = Page(text)
+    assert svg.all("svg")[0]["aria-label"] == EVIL and "$m <b> & m$" in svg.text
 
 
 def test_percent_is_0_or_100_only_when_exact():

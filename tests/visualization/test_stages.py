@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from hybridanim.geometry import grid_norm, whole
+from hybridanim.resampling import side_by_side
 from hybridanim.types import Blob, Crop, DenseMotion, HeadBox, Keypoints, Picture, SkinMask, Tracks
-from hybridanim.visualization import flow as draw_flow
-from hybridanim.visualization import primitives, stages
+from hybridanim.visualization import flow, primitives, sheet, stages
 from hybridanim.visualization.overview import (
     LABELS,
     STAGE_COLOURS,
     Overview,
+    layout,
     moment,
     panels,
     view_of,
@@ -65,11 +66,11 @@ DRAWINGS = {
     "before": lambda canvas, r: stages.keypoints(
         canvas, r.points.target, whole(canvas), before=SOURCE.keypoints, is_held=True
     ),
-    "flow": lambda canvas, r: stages.flow(canvas, r.motion),
-    "grid": lambda canvas, r: stages.grid(canvas, r.motion),
-    "occlusion": lambda canvas, r: stages.occlusion(canvas, r.motion),
-    "weights": lambda canvas, r: stages.weights(canvas, r.motion),
-    "motion": lambda canvas, r: stages.motion(canvas, r.motion),
+    "flow": lambda canvas, r: flow.flow(canvas, r.motion),
+    "grid": lambda canvas, r: flow.grid(canvas, r.motion),
+    "occlusion": lambda canvas, r: flow.occlusion(canvas, r.motion),
+    "weights": lambda canvas, r: flow.weights(canvas, r.motion),
+    "motion": lambda canvas, r: flow.motion(canvas, r.motion),
     "picture": lambda canvas, r: stages.picture(canvas, r.picture),
 }
 
@@ -100,7 +101,7 @@ def test_empty_and_lost_values_are_drawn():
     banner = lost[2, :40].astype(int)
     assert (banner[:, 0] > banner[:, 2] + 60).all(), "a red strip at the top"
     stages.keypoints(canvas, keypoints(np.empty((0, 2)), np.eye(2)), Crop(0, 0, 10))
-    stages.weights(canvas, dense())
+    flow.weights(canvas, dense())
 
 
 @pytest.mark.parametrize(
@@ -134,7 +135,7 @@ def test_wild_numbers_do_not_fail():
     broken = DenseMotion(
         np.full((4, 4, 2), np.nan, np.float32), np.full((4, 4), np.nan, np.float32)
     )
-    for paint in (stages.flow, stages.grid, stages.occlusion, stages.weights, stages.motion):
+    for paint in (flow.flow, flow.grid, flow.occlusion, flow.weights, flow.motion):
         paint(canvas, broken)
 
 
@@ -222,29 +223,29 @@ def test_predicted_blobs_are_dashed():
 
 
 def test_wheel_turns_through_the_compass():
-    for angle, colour in zip((0, 90, 180, 270), draw_flow.COMPASS, strict=True):
+    for angle, colour in zip((0, 90, 180, 270), flow.COMPASS, strict=True):
         way = np.array([[[np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))]]], np.float32)
-        got = draw_flow.wheel(np.where(np.abs(way) < 1e-6, 0, way), 1.0)[0, 0].astype(int)
+        got = flow.wheel(np.where(np.abs(way) < 1e-6, 0, way), 1.0)[0, 0].astype(int)
         assert np.abs(got - colour).max() < 8
-    still = draw_flow.wheel(np.zeros((1, 1, 2), np.float32), 1.0)[0, 0]
+    still = flow.wheel(np.zeros((1, 1, 2), np.float32), 1.0)[0, 0]
     assert tuple(still) == primitives.DARK
 
 
 def test_flow_shows_where_the_content_goes():
-    out = stages.flow(plain(200, 200), dense((0.1, 0.0)), reach=0.1)
+    out = flow.flow(plain(200, 200), dense((0.1, 0.0)), reach=0.1)
     middle = np.median(out[20:120, 20:120].reshape(-1, 3), axis=0)
-    assert np.abs(middle - draw_flow.COMPASS[0]).max() < 8, "moved to the right"
+    assert np.abs(middle - flow.COMPASS[0]).max() < 8, "moved to the right"
 
 
 def test_reach_covers_the_motion_and_is_round():
-    assert draw_flow.reach_of(np.zeros((4, 4, 2))) == 0.05
-    assert draw_flow.reach_of(np.full((4, 4, 2), 0.1)) == 0.2
-    assert draw_flow.reach_of(np.full((4, 4, 2), 50.0)) == 2.0
+    assert flow.reach_of(np.zeros((4, 4, 2))) == 0.05
+    assert flow.reach_of(np.full((4, 4, 2), 0.1)) == 0.2
+    assert flow.reach_of(np.full((4, 4, 2), 50.0)) == 2.0
 
 
 def test_lattice_moves_with_the_content():
     def columns(shift):
-        out = stages.grid(plain(401, 401, 0), dense((shift, 0)), cells=4)
+        out = flow.grid(plain(401, 401, 0), dense((shift, 0)), cells=4)
         row = out[150].max(-1).astype(float)  # between two horizontal lines
         return [np.average(x, weights=row[x]) for x in _runs(row > 30)]
 
@@ -263,7 +264,7 @@ def test_hidden_places_are_hot():
     canvas = plain(200, 200)
     motion = dense()
     motion.occlusion[:, :8] = 0.0
-    out = stages.occlusion(canvas, motion).astype(int)
+    out = flow.occlusion(canvas, motion).astype(int)
     assert out[100, 40, 0] > 200 and np.ptp(out[100, 40]) > 60
     assert np.ptp(out[100, 160]) < 3
 
@@ -271,7 +272,7 @@ def test_hidden_places_are_hot():
 def test_weights_colour_the_winner_and_leave_the_background():
     share = np.zeros((3, 8, 8), np.float32)
     share[1, :, :3], share[2, :, 3:5], share[0, :, 5:] = 1, 1, 1
-    out = stages.weights(plain(80, 80), dataclasses.replace(dense(cells=8), weights=share))
+    out = flow.weights(plain(80, 80), dataclasses.replace(dense(cells=8), weights=share))
     one, two, ground = (out[30, x].astype(int) for x in (10, 40, 70))
     assert np.abs(one - two).max() > 60
     assert np.ptp(ground) == 0
@@ -318,20 +319,20 @@ def test_blob_and_stage_colours_differ_for_every_eye():
 
 def test_sheet_holds_every_cell_whole_and_in_order():
     cells = [plain(30, 40, value) for value in (60, 120, 180, 240)] + [None]
-    out = stages.sheet(cells, list("abcde"), 80, columns=2, title="a sheet")
+    out = sheet.contact_sheet(cells, list("abcde"), 80, columns=2, title="a sheet")
     places = [np.argwhere((out == value).all(-1)) for value in (60, 120, 180, 240)]
     for place in places:
         assert tuple(np.ptp(place, axis=0) + 1) == (60, 80)
     tops = np.array([place.min(0) for place in places])
     assert tops[0, 0] == tops[1, 0] < tops[2, 0] and tops[0, 1] == tops[2, 1] < tops[1, 1]
-    assert stages.sheet([]).ndim == 3
+    assert sheet.contact_sheet([]).ndim == 3
 
 
 def test_strip_and_side_by_side_keep_shapes():
-    row = stages.strip([plain(50, 100, 200), plain(100, 50, 250)], ["wide", "high"], 60)
+    row = sheet.row([plain(50, 100, 200), plain(100, 50, 250)], ["wide", "high"], 60)
     wide = np.argwhere((row == 200).all(-1))
     assert tuple(np.ptp(wide, axis=0) + 1) == (60, 120)
-    pair = stages.side_by_side(plain(50, 100, 200), plain(100, 51, 250), gap_px=3)
+    pair = side_by_side(plain(50, 100, 200), plain(100, 51, 250), gap_px=3)
     assert pair.shape[0] == 100 and pair.shape[1] % 2 == 0
     assert (pair[:, :200] == 200).all() and (pair[:, 203:254] == 250).all()
 
@@ -339,7 +340,7 @@ def test_strip_and_side_by_side_keep_shapes():
 @pytest.mark.parametrize("ratio", [16 / 9, 4 / 3, 1.0, 9 / 16])
 def test_overview_rows_fit_and_do_not_overlap(ratio):
     shapes = [(100, 100), (100, round(100 * ratio))] + 8 * [(100, 100)]
-    cells, height = stages.overview_layout(shapes, 1920, gap_px=10, head_px=20, most_px=470)
+    cells, height = layout(shapes, 1920, gap_px=10, head_px=20, most_px=470)
     covered = np.zeros((height, 1920), int)
     for cell, (h, w) in zip(cells, shapes, strict=True):
         assert cell.x >= 0 and cell.x + cell.width <= 1920 and cell.y + cell.height <= height

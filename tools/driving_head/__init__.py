@@ -1,6 +1,6 @@
-"""A software-rendered talking head that knows its own truth.
+"""A software-rendered talking head with exact ground truth.
 
 Meshes (head, body) -> textures (paint) -> triangles in a depth buffer (raster) -> light (shading);
 the performance is a table of key poses (script) with a synthesised voice (voice). numpy, scipy and
-OpenCV only, no assets: everything that is seen is computed here.
+OpenCV only, no assets: everything is computed here.
 """

@@ -1,7 +1,7 @@
 """Everything that is not the skin grid of the head: eyes, mouth, ears, neck, clothes, hands.
 
 Each part is a Mesh in head coordinates (hands: their own, wrist at the origin, fingers up, palm to
-the viewer), together with the patch of the atlas that it wears.
+the viewer), together with its patch of the texture atlas.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Who the drawn head is: colours, beard, glasses, long hair and the wall behind.
+"""Appearance of the drawn head: colours, beard, glasses, long hair and the wall behind.
 
 The clip's own person is ``Looks()``; the gallery's portraits are others. Colours are sRGB. What a
-look adds is painted into patches of the atlas that are otherwise empty, or is a mesh more.
+look adds is painted into patches of the atlas that are otherwise empty, or is another mesh.
 """
 
 from __future__ import annotations

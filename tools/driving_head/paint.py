@@ -1,7 +1,7 @@
 """Seed and tone -> one linear-light texture atlas: face, neck, ears, hands, eyes, mouth, cloth.
 
 Every patch is painted as a function of rest coordinates in centimetres, so features stay on the
-mesh. Fine detail (pores, freckles, strands, weave) gives corner detectors something real to hold.
+mesh. Fine detail (pores, freckles, strands, weave) gives corner detectors corners to track.
 The fourth channel is gloss. Crevice darkening (ambient occlusion) is painted in.
 """
 

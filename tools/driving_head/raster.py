@@ -1,7 +1,7 @@
 """Triangles -> which triangle each sample sees, and where in it: a vectorised depth buffer.
 
 All candidate samples of all triangles (their bounding boxes) are laid out in one flat array, tested
-with barycentric coordinates, and fought out with a scatter-maximum of inverse depth. Barycentrics
+with barycentric coordinates, and resolved by a scatter-maximum of inverse depth. Barycentrics
 are made perspective-correct, so that anything attached to the vertices (texture, another frame's
 position) is interpolated on the surface itself. Pineda 1988 for the edge functions.
 """

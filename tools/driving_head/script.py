@@ -1,7 +1,7 @@
 """Time -> pose: the eight-second performance as key poses, joined by smooth interpolation.
 
-Neutral for 0.35 s, then turns, nods, a tilt, speech, a hand that rises beside the face, one that
-passes before it, and a smile. Yaw is positive to the picture's right, pitch positive up, roll
+Neutral for 0.35 s, then turns, nods, a tilt, speech, a hand that rises next to the face, one that
+passes in front of it, and a smile. Yaw is positive to the picture's right, pitch positive up, roll
 positive clockwise on the screen; degrees.
 """
 

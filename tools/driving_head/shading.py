@@ -1,4 +1,4 @@
-"""Surface colour, normal and place -> light: two lamps, sky, skin that lets light in, highlights.
+"""Surface colour, normal and place -> light: two lamps, sky, translucent skin, highlights.
 
 Linear light throughout. Diffuse light wraps round the terminator, most in red, as in skin; the
 highlight is Blinn-Phong scaled by the painted gloss (Blinn 1977).

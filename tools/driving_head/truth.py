@@ -1,4 +1,4 @@
-"""What a rendered frame knows about itself: angles, landmarks, labels, and flow to any other frame.
+"""Ground truth of a rendered frame: angles, landmarks, labels, and flow to any other frame.
 
 Pixels: x right, y down, (0, 0) the centre of the first pixel. Head angles in degrees: yaw positive
 to the picture's right, pitch positive up, roll positive clockwise on the screen.

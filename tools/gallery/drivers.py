@@ -1,4 +1,4 @@
-"""Name -> driving frames: the example's clip, and short drawn ones that each do one hard thing.
+"""Name -> driving frames: the example's clip, and short drawn ones with one difficulty each.
 
 A clip is an iterator of frames with times. Drawn clips begin with a neutral half second; their
 pose is a table of key poses, joined as the example's script joins its own. Degrees, centimetres.

@@ -23,7 +23,7 @@ class Entry(NamedTuple):
     source: str  # a name of portraits.py
     driver: str  # a name of drivers.py, or a file
     times_s: tuple[float, ...]  # none: spread over the clip
-    text: str  # what is to be seen, in a sentence or two
+    text: str  # what it shows, in a sentence or two
 
 
 def entries(table: Path = TABLE) -> list[Entry]:
@@ -33,7 +33,7 @@ def entries(table: Path = TABLE) -> list[Entry]:
 
 
 def entries_of_driver(driver: Path, sources: Sequence[str]) -> list[Entry]:
-    """Each source once, moved by a clip of one's own."""
+    """Each source once, animated by the user's clip."""
     return [
         Entry(name, "own", name.replace("_", " "), name, str(driver), (), "") for name in sources
     ]

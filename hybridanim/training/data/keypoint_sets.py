@@ -22,6 +22,7 @@ from hybridanim.config import RuntimeConfig, SegmentConfig, TrackConfig
 from hybridanim.face import aligner, mesh_network
 from hybridanim.face.aligner import MEAN_SHAPE, Aligner
 from hybridanim.face.anchors import ANCHORS
+from hybridanim.face.mesh_network import points_from_mesh
 from hybridanim.motion import body, keypoints
 from hybridanim.prepare.source import SURE
 from hybridanim.segmentation import video
@@ -29,7 +30,6 @@ from hybridanim.tracking import classical as classical_tracker
 from hybridanim.tracking import learned as learned_tracker
 from hybridanim.tracking import scene
 from hybridanim.tracking.detection import Detector
-from hybridanim.training.landmarks.samples import points_from_mesh
 from hybridanim.types import Array, Crop, Frame, HeadBox, Keypoints, Tracks
 
 from .cache import BACKGROUND, DETECTED, PER_FRAME, TEACHER, TRACKED, anchors_of, packed

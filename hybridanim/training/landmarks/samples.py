@@ -18,8 +18,8 @@ import numpy as np
 from hybridanim.errors import InputError
 from hybridanim.face.aligner import NO_MAP, box_from_landmarks, invert
 from hybridanim.face.cascade import detect_faces
-from hybridanim.face.landmarks import GROUPS, MESH, MIRROR, interocular
-from hybridanim.face.mesh_network import LIDS, Teacher, frames_of
+from hybridanim.face.landmarks import MIRROR, interocular
+from hybridanim.face.mesh_network import Teacher, frames_of, points_from_mesh
 from hybridanim.geometry import apply_affine
 from hybridanim.types import Array, FaceBox
 
@@ -47,17 +47,6 @@ class Variant:
     neighbour: Array
     box: Array
     hidden: float  # share of the points that an occluder covers
-
-
-def points_from_mesh(xyz_px: Array, lids_xy_px: Array, iris_xy_px: Array) -> Array:
-    """(..., L, 2) float32 landmarks from the teacher's mesh (..., 468, 3), lids and irises."""
-    xy = xyz_px[..., MESH, :2].astype(np.float32)
-    for side, name in enumerate(("left", "right")):
-        rows = list(GROUPS[f"{name}_eye"])
-        columns = [LIDS[side].index(int(MESH[row])) for row in rows]
-        xy[..., rows, :] = lids_xy_px[..., side, columns, :]
-        xy[..., GROUPS[f"{name}_iris"][0], :] = iris_xy_px[..., side, 0, :]
-    return xy
 
 
 def _box(grey: Array, truth: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Summary of a run -> what happened in plain sentences, and what to try about what went badly.
+"""Summary of a run -> sentences about it, and advice about what went badly.
 
 Thresholds are judgements: each is where a person looking at the result starts to notice.
 """
@@ -45,7 +45,7 @@ class Finding(NamedTuple):
     """Something to look at, and what to try."""
 
     key: str
-    words: str
+    text: str
     advice: str
 
 
@@ -96,12 +96,12 @@ def _slowest(summary: Summary) -> str:
 def findings(summary: Summary, advice: Mapping[str, str] | None = None) -> list[Finding]:
     """What stood out, worst first; ``advice`` replaces texts of ``ADVICE`` by key."""
     texts = {**ADVICE, **(advice or {})}
-    found = {key: words for key, words in _checks(summary) if words}
-    return [Finding(key, words, texts.get(key, "")) for key, words in found.items()]
+    found = {key: text for key, text in _checks(summary) if text}
+    return [Finding(key, text, texts.get(key, "")) for key, text in found.items()]
 
 
 def _checks(summary: Summary):
-    """(key, words) of every check, the words empty where all is well."""
+    """(key, text) of every check, the text empty where all is well."""
     if not summary.frames:
         return
     mean, frames = summary.mean, summary.frames
@@ -115,28 +115,28 @@ def _checks(summary: Summary):
         f"Only {alive:.0f} features were followed on average." if alive < 25 else "",
     )
     churn = mean.get("tracks_dropped", 0.0) / max(mean.get("tracks_alive", 0.0), 1)
-    words = f"{percent(churn)} of the features are dropped in every frame."
-    yield "churn", words if churn > 0.12 else ""
+    text = f"{percent(churn)} of the features are dropped in every frame."
+    yield "churn", text if churn > 0.12 else ""
     sure = mean.get("tracks_confidence", 0.0) / seen
     yield "doubt", f"The tracking was unsure: {sure:.2f} on average." if sure < 0.4 else ""
     axis, angle, time_s = summary.largest_turn
-    words = f"The head turns far: {axis} {angle:+.0f}° at {clock(time_s, fine=True)}."
-    yield "turn", words if abs(angle) > 35 else ""
+    text = f"The head turns far: {axis} {angle:+.0f}° at {clock(time_s, fine=True)}."
+    yield "turn", text if abs(angle) > 35 else ""
     held = mean.get("is_held", 0.0)
-    words = f"The motion was held in {percent(held)} of the frames."
-    yield "held", words if held > max(0.05, 1.5 * lost) else ""
+    text = f"The motion was held in {percent(held)} of the frames."
+    yield "held", text if held > max(0.05, 1.5 * lost) else ""
     hand = mean.get("is_hand_before_face", 0.0)
-    words = f"A hand was before the face in {percent(hand)} of the frames."
-    yield "hand", words if hand > 0.02 else ""
+    text = f"A hand was before the face in {percent(hand)} of the frames."
+    yield "hand", text if hand > 0.02 else ""
     frozen = mean.get("is_cloud_frozen", 0.0)
-    words = f"Learning the skin's colour was paused in {percent(frozen)} of the frames."
-    yield "frozen", words if frozen > 0.5 else ""
+    text = f"Learning the skin's colour was paused in {percent(frozen)} of the frames."
+    yield "frozen", text if frozen > 0.5 else ""
     skin = mean.get("skin_share", 0.0) / seen
-    words = f"Skin covers only {percent(skin)} of the picture."
-    yield "little_skin", words if 0 < skin < 0.01 else ""  # none at all: the tracker needs none
+    text = f"Skin covers only {percent(skin)} of the picture."
+    yield "little_skin", text if 0 < skin < 0.01 else ""  # none at all: the tracker needs none
     hidden = mean.get("occluded_share", 0.0)
-    words = f"{percent(hidden)} of the result shows what the source hides."
-    yield "hidden", words if hidden > 0.2 else ""
+    text = f"{percent(hidden)} of the result shows what the source hides."
+    yield "hidden", text if hidden > 0.2 else ""
     is_slow = 0 < summary.stage_fps < summary.driving_fps
-    words = f"Slower than the video: {summary.stage_fps:.1f} frames a second."
-    yield "slow", words if is_slow else ""
+    text = f"Slower than the video: {summary.stage_fps:.1f} frames a second."
+    yield "slow", text if is_slow else ""

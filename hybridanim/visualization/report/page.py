@@ -1,8 +1,7 @@
 """Summary, series and thumbnails of a run -> report.html, one file that needs nothing else.
 
-What a person wants first comes first: how it went in words, what to do about what went badly, the
-moments worth seeing, then plots over time, where the time went, and the settings. ``report`` makes
-the text, ``write_report`` puts it into a file.
+In this order: a summary in words, advice about what went badly, thumbnails, plots over time, times
+of the stages, and the settings. ``report`` makes the text, ``write_report`` writes it to a file.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,19 +19,22 @@ from hybridanim.types import Array
 from hybridanim.visualization.run_statistics import Series, Summary
 from hybridanim.visualization.thumbnails import Thumbnail
 
-from . import findings
-from .plots import Timeline, clock, event_plot, line_plot, stack_plot
+from . import findings, plots
+from .plots import Timeline, clock
 from .style import SCRIPT, STYLE
 
-OPTICAL = "3_optical_flow.mp4"  # only of a renderer that looks at it
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+OPTICAL = "3_optical_flow.mp4"  # only of a renderer that uses it
 FILES_BESIDE = {
     "overview.mp4": "all stages side by side",
     "1_skin.mp4": "skin and blobs",
     "2_tracks.mp4": "head and features",
-    "3_keypoints.mp4": "keypoints, seen and to reach",
-    OPTICAL: "all of the driver that is seen to move",
+    "3_keypoints.mp4": "keypoints, measured and target",
+    OPTICAL: "optical flow of the driver",
     "4_flow.mp4": "motion in colour",
-    "4_grid.mp4": "motion as a rubber sheet",
+    "4_grid.mp4": "motion as a bent grid",
     "4_occlusion.mp4": "hidden places",
     "5_result.mp4": "driver and result",
     "frames.csv": "every number of every frame",
@@ -62,9 +64,9 @@ def report(
     title: str = "",
     has_optical: bool = False,
 ) -> str:
-    """The page, as HTML. ``advice`` replaces texts of ``report_findings.ADVICE`` by key.
+    """The page, as HTML. ``advice`` replaces texts of ``findings.ADVICE`` by key.
 
-    has_optical: whether a video of the optical flow lies beside it.
+    has_optical: whether the folder holds a video of the optical flow.
     """
     time = Timeline(
         series["time_s"], float(series["time_s"][:1].sum()) + summary.duration_s, series["is_lost"]
@@ -127,17 +129,17 @@ def _cards(summary: Summary) -> str:
 def _findings(summary: Summary, advice: Mapping[str, str]) -> str:
     found = findings.findings(summary, advice)
     if not found:
-        words = "Nothing stood out: the head was followed throughout, and in time."
-        return f'<ul class="findings"><li class="good">{words}</li></ul>'
+        text = "Nothing stood out: the head was followed throughout, and in time."
+        return f'<ul class="findings"><li class="good">{text}</li></ul>'
     items = "".join(
-        f"<li><strong>{escape(f.words)}</strong>{_with_code(f.advice)}</li>" for f in found
+        f"<li><strong>{escape(f.text)}</strong>{_with_code(f.advice)}</li>" for f in found
     )
     return f'<ul class="findings">{items}</ul>'
 
 
-def _with_code(words: str) -> str:
+def _with_code(text: str) -> str:
     """Escaped text, with `back-quoted` parts set as code."""
-    parts = escape(words).split("`")
+    parts = escape(text).split("`")
     return "".join(f"<code>{p}</code>" if k % 2 else p for k, p in enumerate(parts))
 
 
@@ -147,11 +149,11 @@ def _moments(thumbnails: Sequence[Thumbnail]) -> str:
         data = base64.b64encode(moment.jpeg).decode()
         when = f"{clock(moment.time_s, fine=True)}, frame {moment.index}"
         what = moment.caption[:1].upper() + moment.caption[1:]
-        words = f"<b>{escape(what)}</b><span>{when}</span>" if what else f"<span>{when}</span>"
+        text = f"<b>{escape(what)}</b><span>{when}</span>" if what else f"<span>{when}</span>"
         alt = escape(f"Driver and result at {when}. {what}".strip())
         figures += (
             f'<figure><img loading="lazy" alt="{alt}" src="data:image/jpeg;base64,{data}">'
-            f"<figcaption>{words}</figcaption></figure>"
+            f"<figcaption>{text}</figcaption></figure>"
         )
     return f'<div class="moments">{figures}</div>'
 
@@ -177,18 +179,62 @@ def _plots(summary: Summary, series: Series, time: Timeline) -> tuple[str, list[
         "hand before face": series["is_hand_before_face"],
         "learning paused": series["is_cloud_frozen"],
     }
-    frame_ms = 1000 / summary.driving_fps if summary.driving_fps > 0 else 0.0
-    limit = (frame_ms, f"one frame of the driver, {frame_ms:.1f} ms") if frame_ms else None
+    most_features = max(10.0, float(counts["alive"].max()))
     figures = (
-        event_plot("What happened when", lanes, time),
-        line_plot("Head rotation", "degrees", angles, time, least_span=10, is_gap=time.is_lost),
-        line_plot("Features", "a frame", counts, time, limits=(0, max(10, counts["alive"].max()))),
-        line_plot("Confidence", "0 to 1", sure, time, limits=(0, 1)),
-        stack_plot("Time of each stage", "ms", times, time, limit=limit),
-        line_plot("Areas", "% of all pixels", shares, time, limits=(0, _most(shares))),
+        _events(lanes, time),
+        _lines("Head rotation", "degrees", angles, time, least_span=10, is_gap=time.is_lost),
+        _lines("Features", "features a frame", counts, time, limits=(0, most_features)),
+        _lines("Confidence", "confidence, 0 to 1", sure, time, limits=(0, 1)),
+        _stage_times(times, time, summary.driving_fps),
+        _lines("Areas", "% of all pixels", shares, time, limits=(0, _most(shares))),
     )
     lines = [[_rounded(v) for v in c.values()] for c in ({}, angles, counts, sure, times, shares)]
     return "".join(figures), lines
+
+
+def _lines(
+    title: str, unit: str, columns: Mapping[str, Array], time: Timeline, **options: Any
+) -> str:
+    """A plot of lines; the options are those of ``plots.line_figure``."""
+    ranges = (f"{name} from {v.min():.4g} to {v.max():.4g}" for name, v in columns.items())
+    figure = plots.line_figure(unit, columns, time, **options)
+    return _plot(title, unit, [*columns], figure, f"{title}: " + "; ".join(ranges))
+
+
+def _stage_times(columns: Mapping[str, Array], time: Timeline, fps: float) -> str:
+    """The times of the stages on top of each other, and the time that one frame lasts."""
+    frame_ms = 1000 / fps if fps > 0 else 0.0
+    limit = (frame_ms, f"one frame of the driver: {frame_ms:.1f} ms")
+    means = "; ".join(f"{name} {np.mean(values):.3g} ms" for name, values in columns.items())
+    figure = plots.stack_figure("ms a frame", columns, time, limit=limit)
+    title = "Time of each stage"
+    return _plot(title, "ms a frame", [*columns], figure, f"{title}, mean: {means}")
+
+
+def _events(lanes: Mapping[str, Array], time: Timeline) -> str:
+    """When each kind of event happened."""
+    shares = "; ".join(f"{name} {plots.share_in_words(flags)}" for name, flags in lanes.items())
+    title = "What happened when"
+    return _plot(
+        title, "share of the time", [], plots.event_figure(lanes, time), f"{title}: {shares}"
+    )
+
+
+def _plot(title: str, unit: str, names: Sequence[str], figure: Figure, alt: str) -> str:
+    """A figure with its caption, a legend, and a line that follows the pointer."""
+    legend = "".join(
+        f'<li><i class="chip line-{k}"></i>{escape(name)} <b data-line="{k}"></b></li>'
+        for k, name in enumerate(names)
+    )
+    box = figure.axes[0].get_position()
+    place = f"top:{100 * (1 - box.y1):.1f}%;bottom:{100 * box.y0:.1f}%"
+    return (
+        f'<figure class="plot"><figcaption><strong>{escape(title)}</strong> '
+        f'<span class="unit">{escape(unit)}</span><ul class="legend">{legend}</ul></figcaption>'
+        f'<div class="scroll"><div class="area" data-left="{box.x0:.4f}" data-right="{box.x1:.4f}">'
+        f'{plots.inline_svg(figure, alt)}<div class="cursor" style="{place}" hidden></div></div>'
+        f"</div></figure>"
+    )
 
 
 def _most(columns: Mapping[str, Array]) -> float:
@@ -214,8 +260,8 @@ def _times(summary: Summary) -> str:
             f'<td class="number">{100 * share:.0f} %</td><td class="bar">{bar}</td></tr>'
         )
     head = "".join(
-        f'<th scope="col"{css}>{words}</th>'
-        for words, css in (
+        f'<th scope="col"{css}>{text}</th>'
+        for text, css in (
             ("stage", ""),
             ("median, ms", ' class="number"'),
             ("95 % are faster than, ms", ' class="number"'),
@@ -250,8 +296,8 @@ def _losses(summary: Summary) -> str:
 
 def _made(settings: Mapping[str, Any], versions: Mapping[str, str], has_optical: bool) -> str:
     links = "".join(
-        f'<li><a href="{name}">{name}</a> <span class="soft">{words}</span></li>'
-        for name, words in FILES_BESIDE.items()
+        f'<li><a href="{name}">{name}</a> <span class="soft">{text}</span></li>'
+        for name, text in FILES_BESIDE.items()
         if has_optical or name != OPTICAL
     )
     return (

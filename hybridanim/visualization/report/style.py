@@ -1,4 +1,4 @@
-"""Looks and behaviour of report.html: one style sheet and one small script, both put inline.
+"""Style sheet and script of report.html, both put inline.
 
 Light and dark follow the reader's system. Without the script the page is complete; the script only
 reads values off the plots under the pointer.
@@ -6,10 +6,10 @@ reads values off the plots under the pointer.
 
 STYLE = """
 :root{color-scheme:light dark;--page:#f6f6f4;--card:#fff;--ink:#1c1e22;--soft:#62676f;
---rule:#e4e4e0;--lost:#d55e0026;--warn:#b34d00;--warn-bg:#fdf1e7;--good:#00704f;--good-bg:#e8f5f0;
+--rule:#e4e4e0;--event:#d55e00;--warn:#b34d00;--warn-bg:#fdf1e7;--good:#00704f;--good-bg:#e8f5f0;
 --c0:#0072b2;--c1:#c47a00;--c2:#b14a86;--c3:#00855f;--c4:#6b5fc7}
 @media(prefers-color-scheme:dark){:root{--page:#16181c;--card:#202329;--ink:#eceef1;--soft:#a0a6af;
---rule:#343942;--lost:#ff7b2e33;--warn:#ffab70;--warn-bg:#33261c;--good:#6ed6ac;--good-bg:#1b2d28;
+--rule:#343942;--event:#ff7b2e;--warn:#ffab70;--warn-bg:#33261c;--good:#6ed6ac;--good-bg:#1b2d28;
 --c0:#56b4e9;--c1:#f0ad2e;--c2:#e08fbd;--c3:#3ccf9f;--c4:#a79df5}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--page);color:var(--ink);
@@ -40,23 +40,10 @@ auto;padding:0;list-style:none;font-size:.86rem}.legend b{font-variant-numeric:t
 vertical-align:-.06em;background:var(--c)}
 .line-0{--c:var(--c0)}.line-1{--c:var(--c1)}.line-2{--c:var(--c2)}.line-3{--c:var(--c3)}
 .line-4{--c:var(--c4)}.line-5{--c:var(--soft)}
-.area{position:relative;margin-left:2.6rem}.area svg{display:block;width:100%;height:170px}
-.y span{position:absolute;right:100%;margin-right:.5rem;transform:translateY(-50%);
-font-size:.76rem;color:var(--soft);font-variant-numeric:tabular-nums}
-.x{position:relative;height:1.4rem;margin:.25rem 0 0 2.6rem}.x span{position:absolute;
-transform:translateX(-50%);font-size:.76rem;color:var(--soft);font-variant-numeric:tabular-nums}
-.rule{stroke:var(--rule);stroke-width:1;vector-effect:non-scaling-stroke}
-.line{fill:none;stroke:var(--c);stroke-width:1.8;stroke-linejoin:round;
-vector-effect:non-scaling-stroke}.fill{fill:var(--c);fill-opacity:.82}
-.limit{stroke:var(--ink);stroke-width:1.3;stroke-dasharray:6 5;vector-effect:non-scaling-stroke}
-.lost{fill:var(--lost)}.cursor{position:absolute;top:0;bottom:0;width:1px;background:var(--ink);
-opacity:.55;pointer-events:none}
-.events .area,.events .x{margin-left:11.8rem}.lane{position:relative;margin-bottom:.3rem}
-.lane span{position:absolute;right:100%;margin-right:.7rem;width:11.1rem;font-size:.86rem;
-line-height:22px;white-space:nowrap}.lane em{float:right;font-style:normal;color:var(--soft)}
-.events .lane svg{height:22px;background:color-mix(in srgb,var(--soft) 12%,transparent);
-border-radius:4px}.event{fill:var(--c0)}.event-0{fill:#d55e00}.event-1{fill:var(--c1)}
-.event-2{fill:var(--c2)}
+.scroll{overflow-x:auto}.area{position:relative;min-width:560px}
+.area svg{display:block;width:100%;height:auto;stroke-linejoin:round}
+.area text{font-family:inherit}
+.cursor{position:absolute;width:1px;background:var(--ink);opacity:.55;pointer-events:none}
 .moments{display:grid;grid-template-columns:repeat(auto-fill,minmax(240px,1fr));gap:.9rem;
 align-items:start}
 .moments figure{margin:0;background:var(--card);border:1px solid var(--rule);border-radius:10px;
@@ -72,9 +59,8 @@ thead th{color:var(--soft);font-weight:500;font-size:.86rem}
 border-radius:3px;background:var(--c);min-width:2px;margin-top:.35rem}
 details{margin-top:.7rem}summary{cursor:pointer;font-weight:600;padding:.2rem 0}
 .group th[scope=rowgroup]{padding-top:1rem;color:var(--soft);font-weight:500}
-@media(max-width:640px){main{padding:1.4rem .8rem 3rem}.legend{margin-left:0}.area svg{height:140px}
-.plot{padding:.8rem .8rem .5rem}.area,.x{margin-left:2.1rem}.events .area,.events .x{margin-left:0}
-.lane span{position:static;display:flex;justify-content:space-between;width:auto;margin:0}
+@media(max-width:640px){main{padding:1.4rem .8rem 3rem}.legend{margin-left:0}
+.plot{padding:.8rem .8rem .5rem}
 .cards{grid-template-columns:1fr 1fr}.bar{display:none}
 .moments{grid-template-columns:none;grid-auto-flow:column;grid-auto-columns:82%;overflow-x:auto;
 scroll-snap-type:x mandatory}.moments figure{scroll-snap-align:start}
@@ -89,13 +75,15 @@ const show=share=>{const n=data.time.length;if(!n)return;
 const time=data.start+share*(data.end-data.start);let at=n-1;
 while(at>0&&data.time[at]>time)at--;
 plots.forEach((plot,k)=>{const cursor=plot.querySelector(".cursor");
-cursor.hidden=false;cursor.style.left=100*share+"%";
+const {left,right}=plot.querySelector(".area").dataset;
+cursor.hidden=false;cursor.style.left=100*(+left+share*(right-left))+"%";
 plot.querySelectorAll("[data-line]").forEach(b=>{const line=data.plots[k]?.[b.dataset.line];
 b.textContent=line?line[at]:""})})};
 const hide=()=>plots.forEach(plot=>{plot.querySelector(".cursor").hidden=true;
 plot.querySelectorAll("[data-line]").forEach(b=>b.textContent="")});
 plots.forEach(plot=>{const area=plot.querySelector(".area");
 area.addEventListener("pointermove",e=>{const box=area.getBoundingClientRect();
-show(Math.min(1,Math.max(0,(e.clientX-box.left)/box.width)))});
+const {left,right}=area.dataset,at=(e.clientX-box.left)/box.width;
+show(Math.min(1,Math.max(0,(at-left)/(right-left))))});
 area.addEventListener("pointerleave",hide)});
 """

@@ -9,13 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from apps.evaluate import methods as evaluate_methods
 from apps.evaluate.command import command, evaluate
-from apps.evaluate.job import EvaluateJob, default_methods, parse_method
-from apps.evaluate.results import wanted
+from apps.evaluate.job import EvaluateJob
+from apps.evaluate.methods import (
+    MethodRunner,
+    _in_view,
+    chosen_methods,
+    default_methods,
+    parse_method,
+)
+from apps.evaluate.results import select_frame
 from hybridanim import io
 from hybridanim.errors import InputError
-from hybridanim.evaluation import table as figures
+from hybridanim.evaluation import table
 from stages.pipeline import Pipeline
 from tests import synthetic
 
@@ -49,8 +55,8 @@ def measured(folder, tmp_path_factory):
     return evaluate(job), job
 
 
-def without_times(figures):
-    return {name: value for name, value in figures.items() if not name.endswith("_ms")}
+def without_times(values):
+    return {name: value for name, value in values.items() if not name.endswith("_ms")}
 
 
 @pytest.mark.parametrize("clip", ["moving.mp4", "wide.mp4"])
@@ -101,7 +107,7 @@ def test_the_strip_has_a_row_a_clip(measured):
 
 
 def test_the_table_has_a_line_a_method_and_says_which_way_is_better(measured):
-    text = figures.table(measured[0])
+    text = table.table(measured[0])
     head, *rows = text.splitlines()
     assert "L1 ↓" in head and "PSNR dB ↑" in head and "AKD" not in text
     assert [row.split()[0] for row in rows] == ["copy", "classical+warp"]
@@ -110,7 +116,7 @@ def test_the_table_has_a_line_a_method_and_says_which_way_is_better(measured):
 
 
 def test_the_table_may_be_markdown(measured):
-    lines = figures.table(measured[0], markdown=True).splitlines()
+    lines = table.table(measured[0], markdown=True).splitlines()
     assert lines[0].startswith("| method | L1 ↓ |") and lines[1].startswith("|---|---|")
     assert len(lines) == 4 and len({line.count("|") for line in lines}) == 1
 
@@ -123,7 +129,7 @@ def test_an_interruption_keeps_the_clips_that_were_done(folder, tmp_path):
     job = EvaluateJob(folder, methods=("copy",), json=tmp_path / "e.json", every=4, size=64)
     result = evaluate(job, stop)
     assert result["interrupted"] and list(result["per_clip"]) == ["moving.mp4"]
-    assert "interrupted" in figures.headline(result)
+    assert "interrupted" in table.headline(result)
     assert json.loads(job.json.read_text())["interrupted"]
 
 
@@ -186,7 +192,7 @@ def test_one_tracker_serves_its_renderers(folder, monkeypatch):
 
 @pytest.mark.parametrize("every", [1, 2, 3, 8])
 def test_measured_frames_and_those_beside_them(every):
-    chosen = [wanted(i, every) for i in range(1, 200)]
+    chosen = [select_frame(i, every) for i in range(1, 200)]
     measured = [i for i, (is_measured, _) in enumerate(chosen, 1) if is_measured]
     known = {i for i, both in enumerate(chosen, 1) if any(both)}
     assert measured == list(range(every, 200, every))
@@ -204,8 +210,8 @@ def test_methods_are_read(tmp_path):
     assert (method.tracker, method.renderer, method.weights) == ("classical", "warp", None)
     weights = default_renderer()
     job = EvaluateJob(tmp_path, methods=("copy", f"learned@{weights}", "learned"))
-    assert [m.name for m in job.chosen()] == ["copy", "learned@renderer_fast", "learned"]
-    assert [m.weights for m in job.chosen()] == [None, weights, None]
+    assert [m.name for m in chosen_methods(job)] == ["copy", "learned@renderer_fast", "learned"]
+    assert [m.weights for m in chosen_methods(job)] == [None, weights, None]
     assert default_methods()[:2] == ("copy", "classical+warp")
     with pytest.raises(InputError, match=r"classical\+warp"):
         parse_method("classicl+warp")
@@ -227,18 +233,27 @@ def test_a_missing_folder_is_refused(tmp_path):
         EvaluateJob(tmp_path, every=0)
 
 
-def test_every_tracker_is_given_the_same_square(folder):
-    ways = evaluate_methods.Ways(EvaluateJob(folder, methods=("warp",), size=64), "absolute")
-    (group,) = ways._pipelines.values()
-    ways._pipelines["learned", ""] = {
+def test_every_tracker_is_given_the_same_square(folder, monkeypatch):
+    job = EvaluateJob(folder, methods=("warp",), size=64)
+    runner = MethodRunner(job, chosen_methods(job), "absolute")
+    (group,) = runner._pipelines.values()
+    runner._pipelines["learned", ""] = {
         parse_method("learned+warp"): Pipeline.load(size=64, motion="absolute")  # another leader
     }
     picture = np.pad(synthetic.photograph(160), ((0, 0), (40, 40), (0, 0)), mode="edge")
-    source = ways.start(picture, "auto")
-    others = [p.source for g in (group, *ways._pipelines.values()) for p in g.values()]
+    crops: list[str] = []
+    original = Pipeline.set_source
+
+    def set_source(self, picture, *, crop):
+        crops.append(crop)
+        return original(self, picture, crop=crop)
+
+    monkeypatch.setattr(Pipeline, "set_source", set_source)
+    source = runner.set_source(picture, "auto")
+    others = [p.source for g in (group, *runner._pipelines.values()) for p in g.values()]
     assert source is not None and source.crop.side_px < 240
     assert all(other is not None and other.crop == source.crop for other in others)
-    assert "," in ways._pipelines["learned", ""].popitem()[1].config.crop
+    assert crops[0] == "auto" and len(crops) == 2 and "," in crops[1]
 
 
 def test_a_crop_in_a_view_is_the_same_place():
@@ -246,7 +261,7 @@ def test_a_crop_in_a_view_is_the_same_place():
     from hybridanim.types import Crop
 
     view = View(100, 40, 400, 300, 0.5)
-    crop = evaluate_methods._in_view(Crop(150.0, 60.0, 200.0), view)
+    crop = _in_view(Crop(150.0, 60.0, 200.0), view)
     assert (crop.x_px, crop.y_px, crop.side_px) == (25, 10, 100)
 
 

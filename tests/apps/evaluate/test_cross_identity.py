@@ -6,13 +6,12 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from apps.evaluate.command import _tasks as evaluate_tasks
-from apps.evaluate.command import evaluate
+from apps.evaluate.command import _tasks, evaluate
 from apps.evaluate.job import EvaluateJob
 from hybridanim import io
 from hybridanim.errors import InputError
 from hybridanim.evaluation import cross_identity
-from hybridanim.evaluation.face_evaluator import Seen
+from hybridanim.evaluation.face_evaluator import FaceMeasurement
 from hybridanim.types import Crop, HeadBox, Keypoints, Source
 from tests import synthetic
 
@@ -43,7 +42,7 @@ def test_all_pairs_are_drawn_where_there_are_fewer():
 
 def seen(angles=ANGLES, eyes=0.3, mouth=0.1, shift=0.0):
     points = np.zeros((468, 2), np.float32) + shift
-    return Seen(points, points[:70], points[:5], angles, eyes, mouth)
+    return FaceMeasurement(points, points[:70], points[:5], angles, eyes, mouth)
 
 
 def test_poses_are_compared_as_changes():
@@ -115,10 +114,10 @@ def test_clips_of_one_folder_move_each_other(tmp_path):
     for name in "abcde":
         (tmp_path / f"{name}.mp4").write_bytes(b"")
     job = EvaluateJob(tmp_path, cross=True, pairs=7, seed=2)
-    tasks = evaluate_tasks(job)
+    tasks = _tasks(job)
     assert len(tasks) == 7 and all(task.source != task.driver for task in tasks)
-    assert tasks == evaluate_tasks(job)
-    assert tasks != evaluate_tasks(EvaluateJob(tmp_path, cross=True, pairs=7, seed=3))
+    assert tasks == _tasks(job)
+    assert tasks != _tasks(EvaluateJob(tmp_path, cross=True, pairs=7, seed=3))
 
 
 def test_sources_need_cross(tmp_path):
