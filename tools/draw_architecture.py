@@ -22,6 +22,7 @@ PAGE = Path("docs/guide/architecture.md")
 BEGIN, END = "<!-- arrows: python -m tools.draw_architecture -->", "<!-- end of arrows -->"
 FILES = "hybridanim (root)"  # the files that lie in hybridanim itself, as one box
 TOP = ("apps", "stages", "calibration")
+PUBLIC = "hybridanim"  # the module whose imports are the public interface
 
 Arrows = dict[str, set[str]]  # package -> the packages that it imports
 Layers = Sequence[Sequence[str]]
@@ -61,14 +62,18 @@ def read_layers(root: Path = ROOT) -> Layers:
 
 
 def read_arrows(root: Path = ROOT) -> Arrows:
-    """Package -> the other packages that it imports, at any place in its modules."""
+    """Package -> the other packages that it imports, at any place in its modules.
+
+    Left out: hybridanim/__init__.py hands out stages' Pipeline under the package's name.
+    """
     paths = {_name(path, root): path for path in _modules(root)}
     arrows: Arrows = {}
     for name, path in sorted(paths.items()):
         package = _package(name, root)
         found = arrows.setdefault(package, set())
         for target in _imports(path, name, paths):
-            found.add(_package(target, root))
+            if name != PUBLIC:
+                found.add(_package(target, root))
         found.discard(package)
     return arrows
 

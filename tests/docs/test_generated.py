@@ -103,3 +103,9 @@ def test_an_implied_arrow_is_known():
     found = {"a": {"b", "c"}, "b": {"c"}, "c": set()}
     assert draw_architecture.implied(found, "a", "c")
     assert not draw_architecture.implied(found, "a", "b")
+
+
+def test_the_public_interface_is_left_out(small):
+    package(small, "stages", '"""Stages."""\n')
+    (small / "hybridanim/__init__.py").write_text("import stages\n")
+    assert draw_architecture.read_arrows(small)[draw_architecture.FILES] == set()
