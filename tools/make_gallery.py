@@ -1,8 +1,9 @@
-"""Draw docs/results/gallery.md anew: many kinds of sources, moved by both renderers, easy to failing.
+"""Draw docs/results/gallery.md: many kinds of sources, animated by both renderers.
 
-``python -m tools.make_gallery`` writes results/gallery.md and pictures/gallery/*.jpg into docs; what
-is in it is the table tools/gallery/rows.toml. ``--weights FILE`` shows another learned renderer.
-``--driver CLIP`` moves all the sources by a clip of your own, of which only keypoints are shown.
+``python -m tools.make_gallery`` writes results/gallery.md and pictures/gallery/*.jpg into docs;
+their content is the table tools/gallery/rows.toml. ``--weights FILE`` shows another learned
+renderer. ``--driver CLIP`` animates all sources by a clip of your own, of which only keypoints are
+shown.
 """
 
 from __future__ import annotations
