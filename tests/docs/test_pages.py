@@ -1,15 +1,17 @@
 """README and docs: links, pictures, paths, code and commands are real."""
 
 import ast
+import io
 import re
 import shlex
-import subprocess
-import sys
+from contextlib import redirect_stdout
 from functools import cache
 from importlib import util
 from pathlib import Path
 
 import pytest
+
+from apps import main
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -20,7 +22,7 @@ PAGES = [
 ]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 OURS = ("hybridanim", "stages", "apps", "calibration", "benchmarks", "tools", "tests", "docs")
-SUBCOMMANDS = ("live", "train", "evaluate", "export", "doctor")
+SUBCOMMANDS = tuple(main.SUBCOMMANDS)
 
 
 def name_of(path: Path) -> str:
@@ -133,16 +135,22 @@ def program(words: list[str]) -> tuple[str, list[str]] | None:
 
 @cache
 def options(name: str) -> set[str]:
-    """The options that a program has, from its --help."""
+    """The options that a program has: from its --help, or its calls of add_argument."""
     if name.startswith("run"):
-        arguments = ["run_pipeline.py", *name.split()[1:], "--help"]
-    else:
-        arguments = ["-m", name, "--help"]
-    done = subprocess.run(
-        [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return set(re.findall(r"(?<![\w-])(--[a-z][a-z-]*|-h)", done.stdout))
+        said = io.StringIO()
+        with redirect_stdout(said), pytest.raises(SystemExit):
+            main.main([*name.split()[1:], "--help"])
+        return set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", said.getvalue()))
+    tree = ast.parse((ROOT / f"{name.replace('.', '/')}.py").read_text(encoding="utf-8"))
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    adds = [call for call in calls if getattr(call.func, "attr", "") == "add_argument"]
+    found = set()
+    for call in adds:
+        names = {word.value for word in call.args if isinstance(word, ast.Constant)}
+        if "BooleanOptionalAction" in ast.unparse(call):
+            names |= {name.replace("--", "--no-", 1) for name in names}
+        found |= names
+    return {name for name in found if name.startswith("--")}
 
 
 FOUND = [
@@ -158,6 +166,23 @@ def test_commands_are_found():
     names = {name for _, name, _ in FOUND}
     assert len(FOUND) > 40
     assert {"run", "run live", "run train", "run evaluate", "tools.make_gallery"} <= names
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("    python run_pipeline.py live a.jpg --nothing", "run live"),
+        ("    .venv/bin/hybridanim a.jpg b.mp4 --nothing", "run"),
+        ("and `python -m tools.make_gallery --nothing`", "tools.make_gallery"),
+    ],
+)
+def test_a_wrong_option_is_noticed(tmp_path, line, name):
+    page = tmp_path / "page.md"
+    page.write_text(f"Text:\n\n{line}\n")
+    (words,) = commands(page)
+    found = program(words)
+    assert found is not None and found[0] == name
+    assert "--nothing" in found[1] and "--nothing" not in options(name)
 
 
 @pytest.mark.parametrize("name", sorted({name for _, name, _ in FOUND if name[:3] != "run"}))
@@ -181,7 +206,7 @@ def test_options_of_commands_exist(name):
 
 def test_options_in_prose_exist():
     """Every `--option` named alone belongs to some program of ours."""
-    programs = ("run", *(f"run {name}" for name in ("live", "train", "evaluate", "export")))
+    programs = ("run", *(f"run {name}" for name in SUBCOMMANDS if name != "doctor"))
     modules = {name for _, name, _ in FOUND if not name.startswith("run")}
     known = set().union(*(options(name) for name in (*programs, *modules)))
     wrong = []
