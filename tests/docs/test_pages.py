@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from apps import main
+from hybridanim.training.config import LossWeights
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -215,3 +216,12 @@ def test_options_in_prose_exist():
             if words not in known and page.name != "api.md":
                 wrong.append((name_of(page), words))
     assert wrong == []
+
+
+def test_the_losses_of_the_guide_exist():
+    """The table of losses in the guide to training has the names of the settings."""
+    text = (ROOT / "docs/guide/training.md").read_text(encoding="utf-8")
+    table = text[text.index("| loss | what |") :].partition("\n\n")[0]
+    named = set(re.findall(r"`(\w+)`", "\n".join(re.findall(r"^\|([^|]*)\|", table, re.M))))
+    fields = set(LossWeights.__dataclass_fields__)
+    assert named and named <= fields
