@@ -21,6 +21,7 @@ PICTURE = Path("docs/pictures/architecture.svg")
 PAGE = Path("docs/guide/architecture.md")
 BEGIN, END = "<!-- arrows: python -m tools.draw_architecture -->", "<!-- end of arrows -->"
 FILES = "hybridanim (root)"  # the files that lie in hybridanim itself, as one box
+SCRIPT = "run_pipeline"
 TOP = ("apps", "stages", "calibration")
 PUBLIC = "hybridanim"  # the module whose imports are the public interface
 
@@ -28,20 +29,6 @@ Arrows = dict[str, set[str]]  # package -> the packages that it imports
 Layers = Sequence[Sequence[str]]
 Point = tuple[float, float]
 
-_LAYERS = (
-    ("apps",),
-    ("stages", "calibration"),
-    ("live", "training", "evaluation"),
-    ("visualization",),
-    ("prepare", "rendering"),
-    ("tracking",),
-    ("segmentation", "runtime"),
-    ("motion",),
-    ("networks",),
-    ("face",),
-    ("io",),
-    (FILES,),
-)
 _WIDTH, _BOX, _HEIGHT, _ROW, _MARGIN = 960, 150, 34, 78, 24
 _SLOTS = [_WIDTH * (i + 0.5) / 5 for i in range(5)]  # middles of the columns
 _COLOURS = {"right": "#1f4e79", "wrong": "#c00000"}
@@ -50,15 +37,15 @@ _COLOURS = {"right": "#1f4e79", "wrong": "#c00000"}
 def read_layers(root: Path = ROOT) -> Layers:
     """LAYERS of the architecture test, upper first, read without importing it."""
     tree = ast.parse((root / "tests/test_architecture.py").read_text(encoding="utf-8"))
-    for node in tree.body:
-        targets = node.targets if isinstance(node, ast.Assign) else ()
-        if any(isinstance(target, ast.Name) and target.id == "LAYERS" for target in targets):
-            assert isinstance(node, ast.Assign)
-            return [
-                [name.removeprefix("hybridanim.") for name in layer]
-                for layer in ast.literal_eval(node.value)
-            ]
-    return _LAYERS
+    values = {
+        node.targets[0].id: node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    if not isinstance(layers := values.get("LAYERS"), ast.Tuple):
+        raise LookupError("tests/test_architecture.py: expected a tuple LAYERS, found none")
+    rows = [row.elts for row in layers.elts if isinstance(row, ast.Tuple)]
+    return [[ast.literal_eval(values.get(ast.unparse(e), e)) for e in row] for row in rows]
 
 
 def read_arrows(root: Path = ROOT) -> Arrows:
@@ -79,6 +66,8 @@ def read_arrows(root: Path = ROOT) -> Arrows:
 
 
 def _modules(root: Path) -> Iterator[Path]:
+    if (root / f"{SCRIPT}.py").is_file():
+        yield root / f"{SCRIPT}.py"
     for top in (*TOP, "hybridanim"):
         yield from (root / top).rglob("*.py")
 
@@ -241,7 +230,7 @@ def _line(start: Point, end: Point, kind: str) -> str:
 
 
 def _box(name: str, x: float, y: float) -> str:
-    fill = "#eaf1f8" if name in TOP else "#f7f7f2"
+    fill = "#eaf1f8" if name in (SCRIPT, *TOP) else "#f7f7f2"
     return (
         f'<rect x="{x - _BOX / 2:.0f}" y="{y:.0f}" width="{_BOX}" height="{_HEIGHT}" rx="5"'
         f' fill="{fill}" stroke="#44546a"/>'
@@ -259,17 +248,21 @@ def table(arrows: Arrows, layers: Layers, root: Path = ROOT) -> str:
     return "\n".join(rows)
 
 
-def _folder(name: str) -> str:
-    return name if name in TOP else "hybridanim" if name == FILES else f"hybridanim/{name}"
+def _place(name: str) -> str:
+    """The file or folder of a box."""
+    if name in (SCRIPT, *TOP):
+        return f"{name}.py" if name == SCRIPT else name
+    return "hybridanim" if name == FILES else f"hybridanim/{name}"
 
 
 def _link(name: str) -> str:
-    return f"[{name}](../../{_folder(name)})"
+    return f"[{name}](../../{_place(name)})"
 
 
 def _content(name: str, root: Path) -> str:
-    """First sentence of the package's docstring."""
-    text = (root / _folder(name) / "__init__.py").read_text(encoding="utf-8")
+    """First paragraph of the package's docstring."""
+    place = root / _place(name)
+    text = (place if place.suffix else place / "__init__.py").read_text(encoding="utf-8")
     words = (ast.get_docstring(ast.parse(text)) or "").split("\n\n")[0]
     return " ".join(words.split()).replace("|", "\\|")
 
