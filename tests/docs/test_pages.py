@@ -226,3 +226,14 @@ def test_the_losses_of_the_guide_exist():
     named = set(re.findall(r"`(\w+)`", "\n".join(re.findall(r"^\|([^|]*)\|", table, re.M))))
     fields = set(LossWeights.__dataclass_fields__)
     assert named and named <= fields
+
+
+def test_pages_named_in_the_code_exist():
+    """Docstrings and messages that send readers to docs/."""
+    wrong = []
+    for top in (*OURS, "examples"):
+        for path in sorted((ROOT / top).rglob("*.py")):
+            for name in re.findall(r"docs/[\w/.-]+\.(?:md|jpg|svg)", path.read_text("utf-8")):
+                if not (ROOT / name).exists():
+                    wrong.append((name_of(path), name))
+    assert wrong == []
