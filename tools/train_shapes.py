@@ -1,7 +1,7 @@
 """A second category from scratch: draw creatures, learn them, animate one that was never seen.
 
 ``python -m tools.train_shapes``, a quarter of an hour on two cores. It is the words ``train``
-and SOURCE DRIVING of run_pipeline.py (docs/objects.md), and at the end a strip of pictures.
+and SOURCE DRIVING of run_pipeline.py (docs/guide/objects.md), and at the end a strip of pictures.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Folder of clips -> how well each method reconstructs or animates: table, JSON, pictures.
 
 Methods run side by side over the same frames and are judged by the same networks. ``copy`` shows
-the source unchanged: whatever does not beat it is worth nothing (docs/measured.md).
+the source unchanged: whatever does not beat it is worth nothing (docs/guide/evaluating.md).
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def missing(job: EvaluateJob) -> list[str]:
     elif job.networks is None:
         lines.append(
             f"{FACE_FIGURES} not measured: no networks that look at faces; to measure them, pip"
-            " install openvino and give the folder of the networks in docs/measured.md by"
+            " install openvino and give the folder of the networks in docs/guide/evaluating.md by"
             " --networks"
         )
     return lines
