@@ -2,7 +2,8 @@
 
 The landmark networks (the teacher) run over clips and portraits once and --teacher keeps what they
 find; every --every-th frame becomes samples, and the fitted weights are written as safetensors. The
-networks are needed here only. Method: docs/alignment.md; data: hybridanim/weights/alignment.md.
+networks are needed here only. Method: docs/guide/landmarks.md; data:
+hybridanim/weights/alignment.md.
 """
 
 from __future__ import annotations

@@ -243,7 +243,8 @@ def read_options(path: Path) -> dict[str, Any]:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(
-            f"--config {path}: expected a TOML file of options, got {error}; see docs/config.md"
+            f"--config {path}: expected a TOML file of options, got {error}; see"
+            " docs/guide/config.md"
         ) from error
     return {name.replace("-", "_"): value for name, value in table.items()}
 

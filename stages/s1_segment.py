@@ -1,4 +1,4 @@
-"""Frame -> SkinMask.  Finds the skin and labels head and hands (docs/skin.md)."""
+"""Frame -> SkinMask.  Finds the skin and labels head and hands (docs/guide/skin.md)."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Frame, SkinMask -> Tracks.  Follows head, features, body and background (docs/tracking.md)."""
+"""Frame, SkinMask -> Tracks.  Tracks head, features, body, background (docs/guide/tracking.md)."""
 
 from dataclasses import replace
 from typing import Any

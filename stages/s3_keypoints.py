@@ -1,5 +1,5 @@
 """Frame, Tracks, Source -> SparseMotion.  Anchors with local affines, smoothed and transferred to
-the source (docs/motion.md).
+the source (docs/guide/motion.md).
 """
 
 import dataclasses

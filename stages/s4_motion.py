@@ -1,4 +1,4 @@
-"""Source, SparseMotion -> DenseMotion.  Combines the local maps into one flow (docs/motion.md)."""
+"""Source, SparseMotion -> DenseMotion.  Local maps into one flow (docs/guide/motion.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Source, DenseMotion -> Picture.  Moves the source's own pixels (docs/rendering.md)."""
+"""Source, DenseMotion -> Picture.  Moves the source's own pixels (docs/guide/rendering.md)."""
 
 from __future__ import annotations
 

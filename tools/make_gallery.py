@@ -1,8 +1,9 @@
-"""Draw docs/gallery.md anew: many kinds of sources, by both renderers, from easy ones to failures.
+"""Draw docs/results/gallery.md: many kinds of sources, animated by both renderers.
 
-``python -m tools.make_gallery`` writes gallery.md and pictures/gallery/*.jpg into docs; what is
-in it is the table tools/gallery/rows.toml. ``--weights FILE`` shows another learned renderer.
-``--driver CLIP`` moves all the sources by a clip of your own, of which only keypoints are shown.
+``python -m tools.make_gallery`` writes results/gallery.md and pictures/gallery/*.jpg into docs;
+their content is the table tools/gallery/rows.toml. ``--weights FILE`` shows another learned
+renderer. ``--driver CLIP`` animates all sources by a clip of your own, of which only keypoints are
+shown.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def make(
 def main(arguments: list[str] | None = None) -> None:
     """Command line: draw the gallery."""
     parser = argparse.ArgumentParser(description="Draw the gallery anew.")
-    parser.add_argument("--out", type=Path, help="folder of gallery.md; docs without --driver")
+    parser.add_argument("--out", type=Path, help="folder of the gallery; docs without --driver")
     parser.add_argument("--weights", type=Path, help="weights of the learned renderer")
     parser.add_argument("--driver", type=Path, help="a clip of your own, in place of all drivers")
     parser.add_argument("--only", nargs="+", help="draw these rows anew, and leave the page")
@@ -79,7 +80,8 @@ def main(arguments: list[str] | None = None) -> None:
     pictures = {name: path for name, path in places.items() if path.exists()}
     if not given.only:
         text = page.text(entries, pictures, given.weights)
-        (out / "gallery.md").write_text(text, encoding="utf-8")
+        (out / page.PAGE).parent.mkdir(parents=True, exist_ok=True)
+        (out / page.PAGE).write_text(text, encoding="utf-8")
     size = sum(path.stat().st_size for path in pictures.values())
     print(f"{out}: {len(pictures)} rows, {size / 1e6:.2f} MB of pictures")
 

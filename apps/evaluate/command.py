@@ -1,7 +1,7 @@
 """Folder of clips -> how well each method reconstructs or animates: table, JSON, pictures.
 
 All methods run over the same frames and are measured by the same networks. ``copy`` shows the
-source unchanged: it is the baseline (docs/measured.md).
+source unchanged: it is the baseline (docs/guide/evaluating.md).
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def missing(job: EvaluateJob, methods: tuple[Method, ...]) -> list[str]:
     elif job.networks is None:
         lines.append(
             f"{FACE_METRICS} not measured: no networks that measure faces; to measure them, pip"
-            " install openvino and give the folder of the networks in docs/measured.md by"
+            " install openvino and give the folder of the networks in docs/guide/evaluating.md by"
             " --networks"
         )
     return lines

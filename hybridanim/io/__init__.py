@@ -3,7 +3,7 @@
 ``open_source`` gives frames with exact times, ``open_sink`` takes them; ``read_picture`` and
 ``write_picture`` do the same for stills, and ``read_source_picture`` reads one picture of either
 kind of file. Everything is RGB, upright and uint8. Threads, files and codecs live behind these
-names; see docs/io.md.
+names; see docs/guide/io.md.
 """
 
 from .decoder import SourceInfo

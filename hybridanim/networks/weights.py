@@ -100,7 +100,7 @@ def read_header(path: str | Path) -> Header:
     if not file.is_file():
         raise InputError(
             f"weights: expected a file at {file}, found nothing; give the path of a weights file,"
-            " or train one (docs/training.md)"
+            " or train one (docs/guide/training.md)"
         )
     try:
         with safe_open(file, "numpy") as opened:

@@ -1,4 +1,4 @@
-"""Source and DenseMotion -> picture: the source's own pixels, moved (docs/rendering.md).
+"""Source and DenseMotion -> picture: the source's own pixels, moved (docs/guide/rendering.md).
 
 Two layers. The person is a layer of premultiplied colour and coverage (Porter and Duff 1984) that
 follows the backward flow; behind stands the source itself, with the plate where the person was.

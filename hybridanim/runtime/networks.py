@@ -1,7 +1,7 @@
 """Weights file, RuntimeConfig -> networks to call: by OpenVINO where it is installed, else torch.
 
 OpenVINO runs graphs that were exported and checked once and are kept compiled on disk, so that a
-start with a warm cache imports no torch (docs/runtime.md).
+start with a warm cache imports no torch (docs/guide/runtime.md).
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ def precisions(core: Any, part: str, wanted: str) -> list[str]:
     """What to try, best first: the one that is asked for, or those that are fast here.
 
     The animator's flow is lost in bfloat16, the detector's places tremble in eight bits; both take
-    the other one rather than float32 (docs/runtime.md).
+    the other one rather than float32 (docs/guide/runtime.md).
     """
     if wanted != "auto":
         return [wanted]

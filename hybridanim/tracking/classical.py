@@ -3,8 +3,8 @@
 step() tracks features by pyramidal optical flow, drops those with a large forward-backward error or
 a low correlation with their template (Shi and Tomasi 1994), moves the head box with the others,
 tracks landmarks, revives lost features, detects new ones, and solves for the head rotation from the
-correspondences. The first frame with a head is the reference frame. docs/tracking.md has the rules
-and measurements.
+correspondences. The first frame with a head is the reference frame. docs/guide/tracking.md has the
+rules, docs/results/tracking.md the measurements.
 """
 
 from __future__ import annotations

@@ -228,7 +228,7 @@ def object_settings(size: int) -> dict[str, Any]:
 
     size: side of the last phase's pictures, and of the pictures at run time. Networks are small and
     the learning rate is high, so that a category is learned in a quarter of an hour; the optical
-    flow target, and translations before Jacobians, help at the start (docs/ablations.md).
+    flow target, and translations before Jacobians, help at the start (docs/results/ablations.md).
     """
     return {
         "keypoints": "learned",

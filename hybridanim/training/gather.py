@@ -156,8 +156,8 @@ def _with_validation(
     if TRAIN not in listings:
         raise InputError(
             f"--data {job.data}: expected clips that move, found none of use"
-            f" ({'; '.join(left_out[:3]) or 'all are held out'}); see docs/training.md for what"
-            " clips should be like"
+            f" ({'; '.join(left_out[:3]) or 'all are held out'}); see docs/guide/training.md for"
+            " what clips should be like"
         )
     if VALIDATION not in listings:
         report(

@@ -62,7 +62,8 @@ class TrainJob:
     """Square of the picture: round the face, the middle one, or all of it with its border repeated.
     auto: face for faces, middle for all else."""
     config: Path | None = None
-    """TOML file of further settings (docs/training.md): loss weights, curriculum, augmentation."""
+    """TOML file of further settings: loss weights, curriculum, augmentation
+    (docs/guide/training.md)."""
     seed: int = 1
     """Random seed of the splits, the batches and the networks."""
     threads: int = 0

@@ -123,7 +123,7 @@ def read_settings(path: Path | None) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(
             f"--config {path}: expected a TOML file of training settings, got {error}; see"
-            " docs/training.md"
+            " docs/guide/training.md"
         ) from error
     table = {name.replace("-", "_"): value for name, value in table.items()}
     clash = next((name for name in _OWN_OPTIONS if name in table), None)

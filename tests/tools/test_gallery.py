@@ -69,13 +69,13 @@ def test_the_page_names_every_row_once() -> None:
         assert entry.group in table["groups"]
         assert entry.source in portraits.names()
         assert entry.driver == "example" or entry.driver in drivers.DRAWN
-        assert text.count(f"(pictures/gallery/{entry.name}.jpg)") == 1
+        assert text.count(f"(../pictures/gallery/{entry.name}.jpg)") == 1
         assert entry.text.strip() and entry.text.strip() in text
 
 
 def test_the_page_in_the_repository_has_all_its_pictures() -> None:
     docs = make_gallery.ROOT / "docs"
-    text = (docs / "gallery.md").read_text(encoding="utf-8")
+    text = (docs / page.PAGE).read_text(encoding="utf-8")
     paths = [docs / page.PICTURES / f"{entry.name}.jpg" for entry in page.entries()]
     assert all(path.name in text and path.is_file() for path in paths)
     assert sum(path.stat().st_size for path in paths) < 1.5e6

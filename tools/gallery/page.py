@@ -10,7 +10,8 @@ from typing import NamedTuple
 from hybridanim import files
 
 TABLE = Path(__file__).with_name("rows.toml")
-PICTURES = Path("pictures/gallery")  # below the page
+PAGE = Path("results/gallery.md")  # below the folder of the gallery
+PICTURES = Path("pictures/gallery")  # likewise
 SHIPPED = files.WEIGHTS / "renderer_fast.safetensors"
 
 
@@ -49,6 +50,6 @@ def text(chosen: Sequence[Entry], pictures: Mapping[str, Path], weights: Path | 
         parts += [f"## {about['title']}", about["text"].strip()]
         for entry in chosen:
             if entry.group == group and entry.name in pictures:
-                place = (PICTURES / pictures[entry.name].name).as_posix()
+                place = (Path("..") / PICTURES / pictures[entry.name].name).as_posix()
                 parts += [f"### {entry.title}", f"![{entry.title}]({place})", entry.text.strip()]
     return "\n\n".join(part for part in (*parts, table["foot"].strip()) if part) + "\n"
