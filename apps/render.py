@@ -79,7 +79,7 @@ def render(
                 sink.write(composer(results.picture.image, frame.image), frame.time_s)
                 debug.write(results)
                 summary.frames += 1
-                summary.held += results.points.is_held
+                summary.held += results.points.is_frozen
                 report(summary.frames, total, "animating")
         except KeyboardInterrupt:
             if not sink.count:

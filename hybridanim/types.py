@@ -106,7 +106,7 @@ class HeadBox:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class SceneTracks:
     """Stage 2: corners of body and background, each as a correspondence first frame -> now."""
 
     xy_px: Array  # (M, 2) float32, in this frame
@@ -115,11 +115,11 @@ class Surroundings:
     is_body: Array  # (M,) bool, of the chest and the shoulders; the others are behind the person
 
     def __post_init__(self) -> None:
-        _expect("Surroundings.xy_px", self.xy_px, (None, 2), np.float32, "use float32 x, y rows")
+        _expect("SceneTracks.xy_px", self.xy_px, (None, 2), np.float32, "use float32 x, y rows")
         m, fix = len(self.xy_px), "give one row per corner"
-        _expect("Surroundings.reference_xy_px", self.reference_xy_px, (m, 2), np.float32, fix)
-        _expect("Surroundings.confidence", self.confidence, (m,), np.float32, fix)
-        _expect("Surroundings.is_body", self.is_body, (m,), np.bool_, fix)
+        _expect("SceneTracks.reference_xy_px", self.reference_xy_px, (m, 2), np.float32, fix)
+        _expect("SceneTracks.confidence", self.confidence, (m,), np.float32, fix)
+        _expect("SceneTracks.is_body", self.is_body, (m,), np.bool_, fix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +147,8 @@ class Tracks:
     lost: str = ""  # why the head is not tracked, or ""
     keypoints: Keypoints | None = None  # of a learned tracker, in keypoints_crop
     keypoints_crop: Crop | None = None  # the square of this frame that they are normalised to
-    around: Surroundings | None = None  # body and background, when they are followed
-    resting: Surroundings | None = None  # the same in the picture of the driver at rest, if given
+    scene: SceneTracks | None = None  # corners of body and background, where they are tracked
+    reference_scene: SceneTracks | None = None  # the same, in the reference frame's picture
 
     def __post_init__(self) -> None:
         if (self.keypoints is None) != (self.keypoints_crop is None):
@@ -220,7 +220,7 @@ class SparseMotion:
     driving: Keypoints  # as seen, in the driving crop
     target: Keypoints  # after transfer, in the source crop: where the source's points go
     driving_crop: Crop
-    is_held: bool = False  # the tracks were lost; this repeats or relaxes the last good motion
+    is_frozen: bool = False  # the tracks were lost; this repeats or relaxes the last good motion
     background: Array | None = None  # (2, 3) float32 source <- target, norm; None = it stands
     optical: OpticalFlow | None = None  # beside the keypoints, where a renderer looks at it
 
@@ -235,7 +235,7 @@ class Source:
     keypoints: Keypoints  # in the crop
     head: HeadBox  # in pixels of `picture`
     subject: Array  # (S, S) float32 in [0, 1], soft mask of the person
-    plate: Array  # (S, S, 3) uint8 RGB, background with the person painted out
+    inpainted_background: Array  # (S, S, 3) uint8 RGB, background with the person painted out
     rotation_deg: tuple[float, float, float] = (0.0, 0.0, 0.0)
     landmarks_xy_px: Array | None = None  # (L, 2) float32, in pixels of `picture`
 
@@ -243,7 +243,13 @@ class Source:
         s = self.image.shape[0]
         _expect("Source.image", self.image, (s, s, 3), np.uint8, "make a square crop")
         _expect("Source.subject", self.subject, (s, s), np.float32, "match Source.image")
-        _expect("Source.plate", self.plate, (s, s, 3), np.uint8, "match Source.image")
+        _expect(
+            "Source.inpainted_background",
+            self.inpainted_background,
+            (s, s, 3),
+            np.uint8,
+            "match Source.image",
+        )
 
 
 @dataclass(frozen=True, slots=True)

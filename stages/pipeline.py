@@ -17,7 +17,7 @@ import numpy as np
 from hybridanim.config import PipelineConfig, pipeline_config
 from hybridanim.errors import InputError
 from hybridanim.face import aligner
-from hybridanim.motion.reference import Reference, pictured
+from hybridanim.motion.reference import Reference, with_picture
 from hybridanim.prepare import driver_scan, source, view
 from hybridanim.profiles import Profiles
 from hybridanim.runtime.base import RuntimeInfo
@@ -271,7 +271,7 @@ class Pipeline:
         (seen, image), self._reference = self._reference, None
         small = self._view(image)
         reference = driver_scan.as_reference(seen, self._view)
-        self.keypoints.set_reference(pictured(reference, small))
+        self.keypoints.set_reference(with_picture(reference, small))
         if reference.head is not None:
             self.track.set_reference_image(small, reference.head)
 

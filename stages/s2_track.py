@@ -5,7 +5,7 @@ from typing import Any
 
 from hybridanim.tracking import scene
 from hybridanim.tracking.base import Tracker
-from hybridanim.types import Array, Frame, HeadBox, SkinMask, Surroundings, Tracks
+from hybridanim.types import Array, Frame, HeadBox, SceneTracks, SkinMask, Tracks
 from hybridanim.visualization import stages
 
 from .base import Stage
@@ -36,7 +36,7 @@ class Track(Stage):
         self._state = self._tracker.initial_state()
         self._scene = scene.SceneState()
         self._reference_image: tuple[Array, HeadBox] | None = None  # until the scene is seen in it
-        self._reference_scene: Surroundings | None = None
+        self._reference_scene: SceneTracks | None = None
         self._trails: dict = {}
 
     def adjust(self, **settings: Any) -> None:
@@ -54,9 +54,9 @@ class Track(Stage):
         self._scene, tracks = scene.observed(
             self._scene, frame, tracks, track_background=self._track_background
         )
-        if self._reference_image is not None and tracks.around and tracks.head is not None:
+        if self._reference_image is not None and tracks.scene and tracks.head is not None:
             self._reference_scene = scene.elsewhere(
                 self._scene, *self._reference_image, tracks.head
             )
             self._reference_image = None
-        return replace(tracks, resting=self._reference_scene)
+        return replace(tracks, reference_scene=self._reference_scene)

@@ -66,7 +66,7 @@ class LearnedDense(Dense):
     @property
     def uses_optical_flow(self) -> bool:
         """Whether the network takes the driver's optical flow as an input."""
-        return self._renderer.has_optical
+        return self._renderer.uses_optical_flow
 
     @property
     def runtime_info(self) -> RuntimeInfo:

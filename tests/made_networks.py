@@ -62,5 +62,5 @@ def source(size: int) -> Source:
         keypoints=keypoints(1),
         head=HeadBox((size / 2, size / 2), size / 2.3),
         subject=np.ones((size, size), np.float32),
-        plate=image,
+        inpainted_background=image,
     )

@@ -168,7 +168,7 @@ def made_results(
     times = {"skin": 3.0, "tracks": 6.5, "keypoints": 1.2, "motion": 2.1, "render": 8.0}
     return Results(
         Frame(image, index, index / fps), skin, tracks,
-        SparseMotion(driving, target, crop, is_held=index in LOST), motion,
+        SparseMotion(driving, target, crop, is_frozen=index in LOST), motion,
         Picture(moved),
         {name: ms * float(rng.uniform(0.8, 1.5)) for name, ms in times.items()},
     )  # fmt: skip

@@ -1,7 +1,7 @@
 """A second category from scratch: draw creatures, learn them, animate one that was never seen.
 
 ``python -m tools.train_shapes``, a quarter of an hour on two cores. It runs the subcommand
-``train`` and an animation of run_pipeline.py (docs/guide/objects.md), and writes a strip of pictures.
+``train`` and an animation of run_pipeline.py (docs/guide/objects.md), and writes a strip.
 """
 
 from __future__ import annotations

@@ -64,12 +64,12 @@ class Animator:
         assert results is not None
         source = self._sources[self._number]
         if self._keeper.update(results.tracks, source, frame.time_s) is not None:
-            self.pipeline.set_reference(None, self._keeper.pictured(frame.image))
+            self.pipeline.set_reference(None, self._keeper.with_picture(frame.image))
         self._hint = hint_for(results.tracks, source, self._hint)
         composed = self._composers[self._number](sized(results.picture.image, source), image)
         self._rescale(self._viewing.update(results.tracks))
         inset = overlay.draw_inset(results) if self.has_inset else None
-        return Animated(composed, shot, self._hint, inset, results.points.is_held)
+        return Animated(composed, shot, self._hint, inset, results.points.is_frozen)
 
     def act(self, action: Action) -> None:
         """Do what a key asks for; actions that do not concern the animator are ignored."""
@@ -77,7 +77,7 @@ class Animator:
             self._keeper.stop_search()
             last = self.pipeline.last
             if self._keeper.take(last.tracks):
-                self.pipeline.set_reference(None, self._keeper.pictured(last.frame.image))
+                self.pipeline.set_reference(None, self._keeper.with_picture(last.frame.image))
         elif action.verb == "source":
             self.use_source(action.number)
         elif action.verb == "next":

@@ -37,11 +37,11 @@ def halved(source: Source) -> Source:
     side = source.image.shape[0] // 2
     if 2 * side < LARGE_PX:
         return source
-    image, plate, subject = (
+    image, inpainted_background, subject = (
         np.ascontiguousarray(cv2.resize(one, (side, side), interpolation=cv2.INTER_AREA))
-        for one in (source.image, source.plate, source.subject)
+        for one in (source.image, source.inpainted_background, source.subject)
     )
-    return replace(source, image=image, plate=plate, subject=subject)
+    return replace(source, image=image, inpainted_background=inpainted_background, subject=subject)
 
 
 def sized(image: Array, source: Source) -> Array:

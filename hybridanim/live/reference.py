@@ -14,10 +14,10 @@ import numpy as np
 from hybridanim.face.aligner import MEAN_SHAPE
 from hybridanim.motion.reference import (
     Reference,
-    pictured,
+    is_tracked,
     pose_distance,
     reference_of,
-    shows_something,
+    with_picture,
 )
 from hybridanim.types import Array, Crop, Source, Tracks
 
@@ -41,7 +41,7 @@ class ReferenceKeeper:
 
     def update(self, tracks: Tracks, source: Source, time_s: float) -> Reference | None:
         """The new reference when this frame is a better one; None = unchanged."""
-        if not shows_something(tracks):
+        if not is_tracked(tracks):
             return None
         self._since_s = time_s if self._since_s is None else self._since_s
         is_searching = self._is_auto and time_s - self._since_s <= _SEARCH_S
@@ -68,9 +68,9 @@ class ReferenceKeeper:
         """Drop the reference and search again: the camera or its picture's size has changed."""
         self.reference, self._best, self._since_s = None, float("inf"), None
 
-    def pictured(self, image: Array) -> Reference | None:
+    def with_picture(self, image: Array) -> Reference | None:
         """The reference, once it is taken, with its picture: the frame (H, W, 3) that it is of."""
-        self.reference = pictured(self.reference, image)
+        self.reference = with_picture(self.reference, image)
         return self.reference
 
     def rescale(self, ratio: float) -> Reference | None:
@@ -87,7 +87,7 @@ def rescaled(reference: Reference, ratio: float) -> Reference:
         x, y = ((value + 0.5) * ratio - 0.5 for value in head.center_xy_px)
         head = replace(head, center_xy_px=(x, y), size_px=head.size_px * ratio)
     crop = Crop(crop.x_px * ratio, crop.y_px * ratio, crop.side_px * ratio)
-    return replace(reference, head=head, crop=crop, around=None)  # corners are found anew
+    return replace(reference, head=head, crop=crop, scene=None)  # corners are found anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ def _distance_to_source(tracks: Tracks, source: Source) -> float | None:
 
 def hint_for(tracks: Tracks | None, source: Source, before: Hint | None) -> Hint | None:
     """The hint for the driver, or None; before: the previous one, for hysteresis."""
-    if tracks is None or not shows_something(tracks):
+    if tracks is None or not is_tracked(tracks):
         return Hint("no face is seen: look into the camera, with light on it", False)
     away = _distance_to_source(tracks, source)
     was_good = before is not None and before.is_good

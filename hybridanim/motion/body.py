@@ -1,4 +1,4 @@
-"""Surroundings -> where neck and shoulders are, and how what is behind has moved.
+"""SceneTracks -> where neck and shoulders are, and how what is behind has moved.
 
 Corners of the chest make one similarity, corners of the background another, both robust
 (iteratively reweighted least squares) and relative to the first frame. Of the body's keypoints the
@@ -12,7 +12,7 @@ import numpy as np
 from hybridanim import geometry
 from hybridanim.face.anchors import FOLLOW, PINNED
 from hybridanim.fitting import fit_global_affine, fit_regularised_similarity
-from hybridanim.types import Array, Crop, HeadBox, Keypoints, Surroundings
+from hybridanim.types import Array, Crop, HeadBox, Keypoints, SceneTracks
 
 from .keypoints import RESIDUAL_HEADS
 
@@ -28,7 +28,7 @@ _BOTH = 0.15  # and of those on either side of the head
 
 
 def with_body(
-    driving: Keypoints, first: Keypoints, head: HeadBox, around: Surroundings, crop: Crop
+    driving: Keypoints, first: Keypoints, head: HeadBox, scene: SceneTracks, crop: Crop
 ) -> Keypoints:
     """Neck and shoulders where the body's own corners have carried them since the first frame.
 
@@ -41,11 +41,11 @@ def with_body(
     whole = head_motion(driving, first, head, crop)
     still = np.eye(2, 3, dtype=np.float32)
     led = still + FOLLOW.min() * (whole - still)
-    mine = around.is_body
+    mine = scene.is_body
     found, agreeing = fit_regularised_similarity(
-        around.reference_xy_px[mine],
-        around.xy_px[mine],
-        around.confidence[mine],
+        scene.reference_xy_px[mine],
+        scene.xy_px[mine],
+        scene.confidence[mine],
         residual_px,
         0.25 * head.size_px,
     )
@@ -64,25 +64,25 @@ def with_body(
 
 
 def background(
-    driving: Keypoints, first: Keypoints, head: HeadBox, around: Surroundings, crop: Crop
+    driving: Keypoints, first: Keypoints, head: HeadBox, scene: SceneTracks, crop: Crop
 ) -> Array | None:
     """(2, 3) float32 norm: where what is behind has moved since the first frame, now <- first.
 
     Arguments as ``with_body``. None when there is too little to tell by. A background that hardly
     moves is exactly still.
     """
-    behind = ~around.is_body
+    behind = ~scene.is_body
     if behind.sum() < _LEAST_BEHIND:
         return None
-    rows = behind & ~_hair(around, driving, first, head, crop)
-    before, after = around.reference_xy_px[rows], around.xy_px[rows]
+    rows = behind & ~_hair(scene, driving, first, head, crop)
+    before, after = scene.reference_xy_px[rows], scene.xy_px[rows]
     if len(before) < _LEAST_BEHIND:
         return None
     stands = np.hypot(*(after - before).T) < _STILL_HEADS * head.size_px
     if stands.mean() > _STANDS:
         return np.eye(2, 3, dtype=np.float32)
     residual_px = max(0.5, _BEHIND_HEADS * head.size_px)
-    weight = around.confidence[rows]
+    weight = scene.confidence[rows]
     found, agreeing = fit_regularised_similarity(
         before, after, weight, residual_px, 0.25 * head.size_px
     )
@@ -105,11 +105,11 @@ def background(
 
 
 def _hair(
-    around: Surroundings, driving: Keypoints, first: Keypoints, head: HeadBox, crop: Crop
+    scene: SceneTracks, driving: Keypoints, first: Keypoints, head: HeadBox, crop: Crop
 ) -> Array:
     """(M,) bool: corners near the head that move with it rather than stand still."""
     whole = head_motion(driving, first, head, crop)
-    before, after = around.reference_xy_px, around.xy_px
+    before, after = scene.reference_xy_px, scene.xy_px
     near = np.hypot(*(before - np.array(head.center_xy_px)).T) < _HAIR_HEADS * head.size_px
     with_head = np.hypot(*(before @ whole[:, :2].T + whole[:, 2] - after).T)
     return near & (with_head < np.hypot(*(after - before).T))

@@ -70,7 +70,7 @@ class Follower:
         the trust, while keypoints ease back from having been lost. While they are, the last flow
         fades.
         """
-        if motion.is_held:
+        if motion.is_frozen:
             return replace(motion, optical=self._fading(frame.time_s))
         if reference.picture is None or len(resting.xy_norm) != len(REACH_BOX):
             return motion

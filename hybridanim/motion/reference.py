@@ -12,7 +12,7 @@ import numpy as np
 
 from hybridanim.face.anchors import FREE, PINNED
 from hybridanim.face.landmarks import eye_opening, mouth_opening
-from hybridanim.types import Array, Crop, HeadBox, Keypoints, Source, Surroundings, Tracks
+from hybridanim.types import Array, Crop, HeadBox, Keypoints, SceneTracks, Source, Tracks
 
 from . import body, flow_transfer, keypoints, transfer
 
@@ -26,7 +26,7 @@ class Reference:
     keypoints: Keypoints  # in the crop
     head: HeadBox | None  # driving pixels; None = keypoints of an object without a head
     crop: Crop
-    around: Surroundings | None = None  # of the same run, to tell where the body was
+    scene: SceneTracks | None = None  # of the same run, to tell where the body was
     picture: Array | None = None  # (S, S) uint8 grey of the crop, for the optical flow since then
 
 
@@ -37,7 +37,7 @@ class ReferencePose:
     reference: Reference
     keypoints: Keypoints  # in the fixed crop, the body included where it is tracked
     is_face: bool
-    around: Surroundings | None  # corners of body and background in the reference's picture
+    scene: SceneTracks | None  # corners of body and background in the reference's picture
     background: Array | None  # (2, 3) norm, reference <- first frame; None = not known
 
 
@@ -45,27 +45,27 @@ def reference_of(
     tracks: Tracks, mean_shape: Array | None, crop: Crop | None = None
 ) -> Reference | None:
     """The driver of this frame as a reference, or None when nothing is tracked."""
-    if not shows_something(tracks):
+    if not is_tracked(tracks):
         return None
     if tracks.keypoints is not None and tracks.keypoints_crop is not None:
         own = tracks.keypoints_crop
         points = keypoints.in_crop(tracks.keypoints, own, crop or own)
-        return Reference(points, tracks.head, crop or own, tracks.around)
+        return Reference(points, tracks.head, crop or own, tracks.scene)
     if tracks.head is None:
         return None
     crop = crop or keypoints.crop_around(tracks.head)
     points = keypoints.rest(tracks.head, tracks.landmarks_xy_px, mean_shape, crop)
-    return Reference(points, tracks.head, crop, tracks.around)
+    return Reference(points, tracks.head, crop, tracks.scene)
 
 
-def pictured(reference: Reference | None, image: Array) -> Reference | None:
+def with_picture(reference: Reference | None, image: Array) -> Reference | None:
     """The reference with its picture, of the driving frame (H, W, 3) uint8 RGB that it is of."""
     if reference is None or reference.head is None:
         return reference
     return replace(reference, picture=flow_transfer.grey_of(image, reference.crop))
 
 
-def shows_something(tracks: Tracks) -> bool:
+def is_tracked(tracks: Tracks) -> bool:
     """Whether a head, or keypoints of another object, are followed."""
     return bool(tracks) and (tracks.head is not None or tracks.keypoints is not None)
 
@@ -106,14 +106,14 @@ def is_plausible(driving: Keypoints, pose: Keypoints, tracks: Tracks) -> bool:
 
 
 def context_of(
-    first: Reference, around: Surroundings
-) -> tuple[Keypoints, HeadBox, Surroundings, Crop]:
+    first: Reference, scene: SceneTracks
+) -> tuple[Keypoints, HeadBox, SceneTracks, Crop]:
     """What ``body`` compares a frame with: the first frame's keypoints and head, and the corners.
 
-    around: corners of body and background of the frame in question. first: one with a head.
+    scene: corners of body and background of the frame in question. first: one with a head.
     """
     assert first.head is not None
-    return first.keypoints, first.head, around, first.crop
+    return first.keypoints, first.head, scene, first.crop
 
 
 def completed(
@@ -121,20 +121,20 @@ def completed(
 ) -> ReferencePose:
     """The reference pose, computed once for a reference and the corners seen in its picture."""
     is_first = reference is first
-    around = None if is_first else reference.around or tracks.resting
-    if known is not None and known.reference is reference and known.around is around:
+    scene = None if is_first else reference.scene or tracks.reference_scene
+    if known is not None and known.reference is reference and known.scene is scene:
         return known
     points = keypoints.in_crop(reference.keypoints, reference.crop, first.crop)
     is_face = reference.head is not None and len(points.xy_norm) == len(FREE)
     background = None
-    if around is not None and first.head is not None:
-        background = body.background(points, *context_of(first, around))
-    if is_face and tracks.around is not None and not is_first and first.head is not None:
-        if around is not None:
-            points = body.with_body(points, *context_of(first, around))
+    if scene is not None and first.head is not None:
+        background = body.background(points, *context_of(first, scene))
+    if is_face and tracks.scene is not None and not is_first and first.head is not None:
+        if scene is not None:
+            points = body.with_body(points, *context_of(first, scene))
         else:
             points = _with_first_body(points, first)
-    return ReferencePose(reference, points, is_face, around, background)
+    return ReferencePose(reference, points, is_face, scene, background)
 
 
 def _with_first_body(points: Keypoints, first: Reference) -> Keypoints:

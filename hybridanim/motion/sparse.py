@@ -83,9 +83,9 @@ def observe(
     mean_shape: Array | None,
 ) -> tuple[SparseState, Observation | None]:
     """The driver's keypoints in the fixed crop; None when nothing plausible is tracked."""
-    if not references.shows_something(tracks):
+    if not references.is_tracked(tracks):
         return state, None
-    first = state.first or references.pictured(
+    first = state.first or references.with_picture(
         references.reference_of(tracks, mean_shape, state.crop), frame.image
     )
     points = first and _in_fixed_crop(tracks, first)
@@ -97,15 +97,15 @@ def observe(
         references.is_plausible(points, one, tracks) for one in (first.keypoints, pose.keypoints)
     ):
         return state, None
-    around = tracks.around if pose.is_face and first.head is not None else None
-    if around is not None:
-        context = references.context_of(first, around)
+    scene = tracks.scene if pose.is_face and first.head is not None else None
+    if scene is not None:
+        context = references.context_of(first, scene)
         points = body.with_body(points, *context)
         moved = body.background(points, *context) if config.moves_background else None
         if moved is not None:
             state = replace(state, driver_background=moved)
     state, points, moved = _smoothed(state, points, frame.time_s, config.smooth)
-    return state, Observation(points, moved, around is not None)
+    return state, Observation(points, moved, scene is not None)
 
 
 def retarget(
@@ -171,7 +171,7 @@ def _relax(state: SparseState, frame: Frame, source: Source) -> tuple[SparseStat
     state = replace(
         state, target=target, background=background, time_s=frame.time_s, away=1.0, filter=None
     )
-    return state, SparseMotion(driving, target, crop, is_held=True, background=background)
+    return state, SparseMotion(driving, target, crop, is_frozen=True, background=background)
 
 
 def _in_fixed_crop(tracks: Tracks, first: Reference) -> Keypoints | None:
@@ -229,10 +229,10 @@ def _limited(target: Keypoints, source: Source, *, has_body: bool) -> Keypoints:
     center_px = np.array([source.head.center_xy_px])
     center = geometry.norm_from_px(center_px, source.crop)[0].astype(np.float64)
     size = geometry.head_norm(source.head, source.crop)
-    target = transfer.kept_inside(
+    target = transfer.clamp_to_crop(
         source.keypoints, target, center, size, PINNED, with_body=has_body
     )
-    return target if has_body else transfer.led(source.keypoints, target, FOLLOW)
+    return target if has_body else transfer.follow_head(source.keypoints, target, FOLLOW)
 
 
 def _smoothed(

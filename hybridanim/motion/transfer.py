@@ -45,7 +45,7 @@ def relative(
     return _blend(source, xy, change @ source.jacobian, driving.confidence, strength)
 
 
-def led(source: Keypoints, target: Keypoints, follow: Array) -> Keypoints:
+def follow_head(source: Keypoints, target: Keypoints, follow: Array) -> Keypoints:
     """Neck and shoulders by the head's motion alone, in the source's own size.
 
     follow: (K,) share of the head's affine that a keypoint takes; 1 leaves it as it is.
@@ -63,7 +63,7 @@ def led(source: Keypoints, target: Keypoints, follow: Array) -> Keypoints:
     )
 
 
-def kept_inside(
+def clamp_to_crop(
     source: Keypoints,
     target: Keypoints,
     center_norm: Array,

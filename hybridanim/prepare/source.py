@@ -71,7 +71,7 @@ def prepare(
         keypoints=keypoints,
         head=head,
         subject=subject,
-        plate=background.inpaint_background(image, subject),
+        inpainted_background=background.inpaint_background(image, subject),
         rotation_deg=rotation,
         landmarks_xy_px=landmarks,
     )
@@ -91,7 +91,7 @@ def _prepare_object(picture: Array, config: PipelineConfig, detector: Detector) 
         keypoints=seen.points.in_crop(crop),
         head=_box_of(crop),
         subject=np.ones(image.shape[:2], np.float32),
-        plate=image,
+        inpainted_background=image,
     )
 
 

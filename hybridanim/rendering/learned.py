@@ -39,9 +39,9 @@ class LearnedRenderer:
         return self._nets.runtime_info
 
     @property
-    def has_optical(self) -> bool:
+    def uses_optical_flow(self) -> bool:
         """Whether the networks take the driver's optical flow as an input."""
-        return self._nets.has_optical
+        return self._nets.uses_optical_flow
 
     def animate(
         self,

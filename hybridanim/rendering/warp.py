@@ -1,7 +1,7 @@
 """Source and DenseMotion -> picture: the source's own pixels, moved (docs/guide/rendering.md).
 
 Two layers. The person is a layer of premultiplied colour and coverage (Porter and Duff 1984) that
-follows the backward flow; behind stands the source itself, with the plate where the person was.
+follows the backward flow; behind it is the source itself, inpainted where the person was.
 The person's layer is what is left of the source when the background's share is taken away, so that
 without motion the two add up to the source exactly, whatever the matte's faults, and where the
 matte is unsure the result tends to a plain warp instead of a wrong cut.
@@ -54,7 +54,9 @@ def prepare(source: Source, config: RenderConfig) -> Prepared:
         follow = cv2.resize(near, cells, interpolation=cv2.INTER_AREA)
     else:
         alpha = source.subject[..., None].astype(np.float32)
-        colour, behind = _layers(image.astype(np.float32), alpha, source.plate.astype(np.float32))
+        colour, behind = _layers(
+            image.astype(np.float32), alpha, source.inpainted_background.astype(np.float32)
+        )
         follow = np.ones(cells, np.float32)
     person = np.concatenate([colour, alpha], axis=-1)
     held = (np.abs(person).max(axis=-1) > 1e-3).astype(np.float32)
@@ -78,12 +80,12 @@ def _is_vague(subject: Array) -> bool:
     return float(np.abs(np.gradient(small)).max()) < 0.13  # wide shapes 0.08, cuts above 0.4
 
 
-def _layers(image: Array, alpha: Array, plate: Array) -> tuple[Array, Array]:
+def _layers(image: Array, alpha: Array, inpainted_background: Array) -> tuple[Array, Array]:
     """Premultiplied person and what is behind, (S, S, 3) float32 each, adding up to the image.
 
-    Behind the sure person and next to its outline stands the plate, so the person's layer also
-    holds the hairs that the matte missed. Where the matte doubts, the picture itself stands behind:
-    the plate's errors would travel with the person and glow.
+    Behind the certain person and next to its outline is the inpainted background, so the person's
+    layer also holds hairs that the matte missed. Where the matte is uncertain, the picture itself
+    is behind: errors of the inpainting would move with the person and glow.
     """
     margin_px = max(1, image.shape[0] // 64)  # hairs are missed this far out
     matte = alpha[..., 0]
@@ -94,7 +96,7 @@ def _layers(image: Array, alpha: Array, plate: Array) -> tuple[Array, Array]:
     near = cv2.GaussianBlur(near, (0, 0), margin_px / 4)[..., None]
     near[near < 0.01] = 0  # a blur never quite ends
     share = np.maximum(near, np.clip((alpha - _DOUBT) / (_SURE - _DOUBT), 0, 1))
-    behind = image + share * (plate - image)
+    behind = image + share * (inpainted_background - image)
     return (image - (1 - alpha) * behind).astype(np.float32), behind.astype(np.float32)
 
 

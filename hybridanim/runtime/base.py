@@ -46,7 +46,7 @@ class AnimatorNetworks(Protocol):
 
     runtime_info: RuntimeInfo
     side_px: int  # of the square picture that the networks see and paint
-    has_optical: bool  # whether they take the driver's optical flow as an input
+    uses_optical_flow: bool  # whether they take the driver's optical flow as an input
 
     def encode(self, picture: Array) -> Mapping[str, Array]:
         """Encode a source once: (side, side, 3) uint8 RGB -> maps by name, (1, C, h, w) float32."""

@@ -191,7 +191,7 @@ class OpenVinoAnimator:
             Request(models[name]) for name in ("encode", "move", "paint")
         )
         self.side_px = self._encode.inputs["picture"][2]
-        self.has_optical = "optical" in self._move.inputs
+        self.uses_optical_flow = "optical" in self._move.inputs
         self._no_flow = np.zeros(self._move.inputs.get("optical", ()), np.float32)
 
     def encode(self, picture: Array) -> dict[str, Array]:
@@ -209,10 +209,10 @@ class OpenVinoAnimator:
     ) -> Moved:
         """Compute one frame's motion; see ``base.AnimatorNetworks``."""
         given = self._no_flow
-        if optical is not None and self.has_optical:
+        if optical is not None and self.uses_optical_flow:
             given = optical_input(optical, self.side_px)
         found = self._move(
-            ({"optical": given} if self.has_optical else {})
+            ({"optical": given} if self.uses_optical_flow else {})
             | {
                 "small": encoded["small"],
                 "source_xy": source.xy_norm[None],

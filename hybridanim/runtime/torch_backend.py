@@ -58,7 +58,7 @@ class TorchAnimator(_Torch):
     ) -> None:
         super().__init__(bf16, notes)
         self._net = _prepared(net)
-        self.side_px, self.has_optical = net.sizes.picture_px, net.sizes.optical
+        self.side_px, self.uses_optical_flow = net.sizes.picture_px, net.sizes.optical
 
     def encode(self, picture: Array) -> dict[str, Array]:
         """Encode a source; see ``base.AnimatorNetworks``."""

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from hybridanim.fitting import fit_global_affine
-from hybridanim.types import Array, Frame, HeadBox, Surroundings, Tracks
+from hybridanim.types import Array, Frame, HeadBox, SceneTracks, Tracks
 
 from . import corners, lucas_kanade
 from .lucas_kanade import Window
@@ -52,15 +52,15 @@ def observed(
     if tracks.head is None and state.window is None:
         return state, tracks
     grey = cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY)
-    state, around = step(
+    state, found = step(
         state, grey, tracks.head if tracks else None, track_background=track_background
     )
-    return state, replace(tracks, around=around)
+    return state, replace(tracks, scene=found)
 
 
 def step(
     state: SceneState, grey: Array, head: HeadBox | None, *, track_background: bool = True
-) -> tuple[SceneState, Surroundings | None]:
+) -> tuple[SceneState, SceneTracks | None]:
     """Track the corners into the next frame.
 
     grey: (H, W) uint8, the whole frame. head: the head box, or None while it is lost; the first
@@ -104,9 +104,7 @@ def _track_from_first(
     return now, confidence
 
 
-def elsewhere(
-    state: SceneState, image: Array, there: HeadBox, here: HeadBox
-) -> Surroundings | None:
+def elsewhere(state: SceneState, image: Array, there: HeadBox, here: HeadBox) -> SceneTracks | None:
     """Find the first frame's corners in another picture of the same size, (H, W, 3) uint8 RGB.
 
     here, there: the head box in the first frame and in that picture. Each corner is searched at its
@@ -184,11 +182,11 @@ def _predict(state: SceneState) -> Array:
     return guess
 
 
-def _build_surroundings(state: SceneState) -> Surroundings:
+def _build_surroundings(state: SceneState) -> SceneTracks:
     assert state.window is not None and state.reference is not None and state.now is not None
     assert state.confidence is not None and state.is_body is not None
     rows = state.confidence > 0
-    return Surroundings(
+    return SceneTracks(
         state.window.outside(state.now[rows]),
         state.window.outside(state.reference[rows]),
         state.confidence[rows],

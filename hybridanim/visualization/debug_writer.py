@@ -173,7 +173,7 @@ class DebugWriter:
             versions=self._versions,
             advice=self._advice,
             title=self._title,
-            has_optical=OPTICAL in self._sinks,
+            uses_optical_flow=OPTICAL in self._sinks,
         )
         saved = {"settings": self._settings, "versions": self._versions}
         text = json.dumps(saved, indent=2, default=str, ensure_ascii=False)

@@ -74,7 +74,7 @@ def driver_keypoints(image: Array, points: SparseMotion) -> Array:
     inside = Crop(crop.x_px - view.x_px, crop.y_px - view.y_px, crop.side_px)
     canvas = crop_image(image, view, SQUARE_PX)
     scale = SQUARE_PX / view.side_px
-    return stages.keypoints(canvas, points.driving, inside, scale=scale, is_held=points.is_held)
+    return stages.keypoints(canvas, points.driving, inside, scale=scale, is_frozen=points.is_frozen)
 
 
 def moment(results: Results) -> Array:
@@ -218,6 +218,6 @@ def state_of(results: Results) -> tuple[str, primitives.Colour]:
     """The state of the frame as a short text, and its colour."""
     if reason := results.mask.lost or results.tracks.lost:
         return f"lost: {reason}", (255, 140, 66)
-    if results.points.is_held:
+    if results.points.is_frozen:
         return "motion held", primitives.YELLOW
     return f"confidence {results.tracks.confidence_overall:.2f}", (110, 214, 172)

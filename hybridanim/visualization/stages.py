@@ -233,7 +233,7 @@ def keypoints(
     before: Keypoints | None = None,
     radius: float = 0.06,
     scale: float = 1.0,
-    is_held: bool = False,
+    is_frozen: bool = False,
 ) -> Array:
     """Numbered keypoints; each ellipse is a small circle of the canonical face under its Jacobian.
 
@@ -263,7 +263,7 @@ def keypoints(
             )
     mean = float(np.nan_to_num(points.confidence).mean()) if len(xy) else 0.0
     primitives.put_note(out, [Line(f"{len(xy)} keypoints, confidence {mean:.2f}")])
-    if is_held:
+    if is_frozen:
         primitives.put_banner(out, "held: the last good motion is shown", (140, 98, 0))
     return out
 

@@ -53,7 +53,7 @@ def moved(linear, shift) -> np.ndarray:
 
 def follow(image, driving, target, source, rest, *, has_behind=True):
     """The flow of one frame whose driver was at rest in the unmoved photograph."""
-    reference = references.pictured(Reference(rest, HEAD, CROP), synthetic.photograph(SIDE))
+    reference = references.with_picture(Reference(rest, HEAD, CROP), synthetic.photograph(SIDE))
     assert reference is not None
     follower = flow_transfer.Follower()
     motion = SparseMotion(driving, target, CROP)
@@ -120,17 +120,17 @@ def test_without_a_head_or_its_picture_there_is_none() -> None:
     follower = flow_transfer.Follower()
     arguments = face(), source
     assert follower(frame, motion, reference, *arguments, has_behind=True).optical is None
-    reference = references.pictured(reference, frame.image)
+    reference = references.with_picture(reference, frame.image)
     assert reference is not None
-    held = replace(motion, is_held=True)
+    held = replace(motion, is_frozen=True)
     assert follower(frame, held, reference, *arguments, has_behind=True).optical is None
     assert follower(frame, motion, reference, *arguments, has_behind=True).optical is not None
 
 
 def test_a_flow_fades_when_the_head_is_lost_and_comes_back_by_its_share() -> None:
     motion, source = SparseMotion(face(), face(), CROP), made_source(face())
-    reference = references.pictured(Reference(face(), HEAD, CROP), synthetic.photograph(SIDE))
-    follower, held = flow_transfer.Follower(), replace(motion, is_held=True)
+    reference = references.with_picture(Reference(face(), HEAD, CROP), synthetic.photograph(SIDE))
+    follower, held = flow_transfer.Follower(), replace(motion, is_frozen=True)
 
     def trust(time_s: float, motion: SparseMotion, share: float = 1.0) -> float:
         frame = Frame(synthetic.photograph(SIDE), 0, time_s)
@@ -147,7 +147,7 @@ def test_a_flow_fades_when_the_head_is_lost_and_comes_back_by_its_share() -> Non
 
 def test_a_reference_in_another_square_is_cut_anew() -> None:
     wide = Crop(-20, -10, SIDE + 40)
-    reference = references.pictured(Reference(face(), HEAD, wide), synthetic.photograph(SIDE))
+    reference = references.with_picture(Reference(face(), HEAD, wide), synthetic.photograph(SIDE))
     assert reference is not None and reference.picture is not None
     cut = flow_transfer._moved_crop(reference.picture, wide, CROP)
     straight = flow_transfer.grey_of(synthetic.photograph(SIDE), CROP)

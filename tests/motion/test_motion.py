@@ -291,11 +291,11 @@ def shifted(source: Keypoints, shift) -> Keypoints:
 def test_small_motion_is_not_held_back_and_large_motion_stays_inside():
     source = keypoints(3, wobble=0.0)
     center, size = geometry.norm_from_px(np.array(HEAD.center_xy_px), CROP), 0.87
-    small = transfer.kept_inside(source, shifted(source, [0.2, -0.1]), center, size, PINNED)
+    small = transfer.clamp_to_crop(source, shifted(source, [0.2, -0.1]), center, size, PINNED)
     np.testing.assert_allclose(small.xy_norm, source.xy_norm + np.array([0.2, -0.1]), atol=1e-4)
     ends = []
     for far in (0.5, 1.0, 2.0, 4.0):
-        held = transfer.kept_inside(source, shifted(source, [far, 0.0]), center, size, PINNED)
+        held = transfer.clamp_to_crop(source, shifted(source, [far, 0.0]), center, size, PINNED)
         ends.append(float((held.xy_norm - source.xy_norm)[PINNED, 0].mean()))
     assert ends == sorted(ends)  # never turns back
     assert ends[-1] <= 1 - center[0] - 0.5 * size + 0.25 * size + 1e-3
@@ -305,7 +305,7 @@ def test_neck_and_shoulders_take_their_share_and_keep_the_sources_size():
     source = keypoints(3, wobble=0.0)
     other = keypoints(1, wobble=0.0)  # the driver's own neck and shoulders are elsewhere
     xy = np.where(PINNED[:, None], source.xy_norm + np.float32([0.1, 0.0]), other.xy_norm + 0.5)
-    found = transfer.led(source, Keypoints(xy, source.jacobian, source.confidence), FOLLOW)
+    found = transfer.follow_head(source, Keypoints(xy, source.jacobian, source.confidence), FOLLOW)
     moved = found.xy_norm - source.xy_norm
     np.testing.assert_allclose(moved[:, 0], 0.1 * FOLLOW, atol=2e-3)
     np.testing.assert_allclose(moved[:, 1], 0, atol=2e-3)
@@ -316,7 +316,7 @@ def test_a_head_that_is_kept_inside_takes_a_body_along_that_came_with_it():
     source = keypoints(3, wobble=0.0)
     center, size = np.zeros(2), 0.5
     gone = shifted(source, [1.2, 0.0])
-    held = transfer.kept_inside(source, gone, center, size, PINNED, with_body=True)
+    held = transfer.clamp_to_crop(source, gone, center, size, PINNED, with_body=True)
     steps = held.xy_norm - source.xy_norm
     np.testing.assert_allclose(steps, np.broadcast_to(steps[0], steps.shape), atol=1e-5)
     assert steps[0, 0] < 1.15

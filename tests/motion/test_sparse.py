@@ -27,7 +27,7 @@ def step_with(source, wide: float, tall: float, confidence: float):
 
 
 @pytest.mark.parametrize(
-    ("wide", "tall", "confidence", "is_held"),
+    ("wide", "tall", "confidence", "is_frozen"),
     [
         (1.0, 0.5, 0.5, True),  # crushed behind a hand
         (1.0, 2.0, 0.9, True),
@@ -36,8 +36,8 @@ def step_with(source, wide: float, tall: float, confidence: float):
         (1.6, 1.6, 0.3, False),  # came nearer
     ],
 )
-def test_a_crushed_head_is_held(source, wide, tall, confidence, is_held):
+def test_a_crushed_head_is_held(source, wide, tall, confidence, is_frozen):
     motion = step_with(source, wide, tall, confidence)
-    assert motion.is_held == is_held
-    if is_held:
+    assert motion.is_frozen == is_frozen
+    if is_frozen:
         np.testing.assert_allclose(motion.target.xy_norm, source.keypoints.xy_norm, atol=0.02)

@@ -30,7 +30,7 @@ def _source(image, mask):
         keypoints=points,
         head=HeadBox((size / 2, size / 2), size / 3),
         subject=mask.astype(np.float32),
-        plate=background.inpaint_background(image, mask.astype(np.float32)),
+        inpainted_background=background.inpaint_background(image, mask.astype(np.float32)),
     )
 
 
@@ -109,7 +109,7 @@ def test_uncovered_places_show_the_wall_and_no_red():
     left = (mask > 0) & (_disc(256, 0.29, center=(0.5 + 0.1, 0.5)) == 0)
     assert left.sum() > 500
     assert out[left][:, 0].max() < 80  # wall: 10, disc: 180 and more
-    assert np.abs(out[left].astype(float) - source.plate[left]).mean() < 6
+    assert np.abs(out[left].astype(float) - source.inpainted_background[left]).mean() < 6
 
 
 def test_occluded_cells_show_no_person_at_the_edge_but_keep_the_inside():
@@ -241,12 +241,14 @@ def test_vague_mask_bends_the_picture_instead_of_ghosting():
 def test_nothing_given_is_changed():
     image, mask = _scene()
     source = _source(image, mask)
-    before = [array.copy() for array in (source.image, source.subject, source.plate)]
+    before = [array.copy() for array in (source.image, source.subject, source.inpainted_background)]
     prepared = warp.prepare(source, RenderConfig())
     first = warp.render(prepared, _moved(0.1))
     second = warp.render(prepared, _moved(0.1))
     np.testing.assert_array_equal(first, second)
-    for old, new in zip(before, (source.image, source.subject, source.plate), strict=True):
+    for old, new in zip(
+        before, (source.image, source.subject, source.inpainted_background), strict=True
+    ):
         np.testing.assert_array_equal(old, new)
 
 

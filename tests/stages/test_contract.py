@@ -180,7 +180,7 @@ def test_nothing_to_see_leaves_the_source_at_rest(kind, clip):
         picture = pipeline.animate(nothing)
     assert pipeline.last is not None and pipeline.source is not None
     assert pipeline.last.tracks.lost
-    assert pipeline.last.points.is_held
+    assert pipeline.last.points.is_frozen
     np.testing.assert_array_equal(picture, pipeline.source.image)
 
 
@@ -190,10 +190,10 @@ def test_motion_comes_back_after_the_head_was_gone(clip):
         pipeline.animate(image)
     for _ in range(10):
         pipeline.animate(np.zeros_like(clip[0]))
-    assert pipeline.last is not None and pipeline.last.points.is_held
+    assert pipeline.last is not None and pipeline.last.points.is_frozen
     for image in clip * 4:
         pipeline.animate(image)
-    assert not pipeline.last.points.is_held
+    assert not pipeline.last.points.is_frozen
     assert not pipeline.last.tracks.lost
 
 

@@ -169,7 +169,7 @@ def test_an_object_without_a_face_is_animated(tracker):
     assert source.crop == middle_square(images[0]) == Crop(16.0, 0.0, 128.0)
     picture = [pipeline.animate(image) for image in images][-1]
     last = pipeline.last
-    assert last is not None and last.tracks and not last.points.is_held
+    assert last is not None and last.tracks and not last.points.is_frozen
     target = geometry.px_from_norm(last.points.target.xy_norm, source.crop)
     np.testing.assert_allclose(target, points[-1].xy_px, atol=0.8)
     wanted = images[-1][:, 16:144]

@@ -16,7 +16,7 @@ from hybridanim.motion import keypoints as sparse_motion
 from hybridanim.motion import reference as references
 from hybridanim.motion import sparse
 from hybridanim.tracking import scene
-from hybridanim.types import Crop, Frame, HeadBox, Keypoints, Source, Surroundings, Tracks
+from hybridanim.types import Crop, Frame, HeadBox, Keypoints, SceneTracks, Source, Tracks
 
 SIZE = 320
 HEAD = HeadBox((160.0, 120.0), 110.0)
@@ -66,7 +66,7 @@ def about(x: float, y: float, turn_deg: float, grow: float, shift: tuple[float, 
 STILL = np.eye(2, 3, dtype=np.float32)
 
 
-def follow(background: np.ndarray, body: np.ndarray, head: np.ndarray) -> Surroundings:
+def follow(background: np.ndarray, body: np.ndarray, head: np.ndarray) -> SceneTracks:
     """The corners after ten frames on the way to these motions."""
     state, found = scene.step(scene.SceneState(), picture(STILL, STILL, STILL), HEAD)
     for share in np.linspace(0.1, 1, 10):
@@ -125,7 +125,7 @@ def test_a_background_that_stands_is_exactly_still():
 
 def test_few_corners_leave_the_body_to_the_head():
     none = np.zeros((0, 2), np.float32)
-    nothing = Surroundings(none, none, np.zeros(0, np.float32), np.zeros(0, bool))
+    nothing = SceneTracks(none, none, np.zeros(0, np.float32), np.zeros(0, bool))
     head = about(160, 120, 0, 1, (20, 0))
     now = surroundings.with_body(keypoints(head), keypoints(), HEAD, nothing, CROP)
     moved_px = (now.xy_norm - keypoints().xy_norm)[BODY, 0] * CROP.side_px / 2
@@ -162,16 +162,16 @@ def source() -> Source:
     return Source(image, CROP, image, keypoints(), HEAD, np.zeros((64, 64), np.float32), image)
 
 
-def at_first(found: Surroundings) -> Surroundings:
+def at_first(found: SceneTracks) -> SceneTracks:
     """The same corners where they were in the first frame."""
     return dataclasses.replace(found, xy_px=found.reference_xy_px)
 
 
-def tracks_of(points: Keypoints, beside: Surroundings | None, head: HeadBox = HEAD) -> Tracks:
+def tracks_of(points: Keypoints, beside: SceneTracks | None, head: HeadBox = HEAD) -> Tracks:
     none, ids = np.zeros((0, 2), np.float32), np.zeros(0, np.int64)
     return Tracks(
         none, none, ids, ids, np.zeros(0, np.float32), head=head,
-        keypoints=points, keypoints_crop=CROP, around=beside,
+        keypoints=points, keypoints_crop=CROP, scene=beside,
     )  # fmt: skip
 
 
@@ -233,12 +233,12 @@ def test_the_body_rests_as_in_the_reference_picture(source):
     reference = references.Reference(keypoints(shift), there, CROP)
     follow_state = sparse.SparseState(crop=CROP, reference=reference)
     config, blank = KeypointsConfig(smooth=0), np.zeros((SIZE, SIZE, 3), np.uint8)
-    tracks = dataclasses.replace(tracks_of(keypoints(), first), resting=resting)
+    tracks = dataclasses.replace(tracks_of(keypoints(), first), reference_scene=resting)
     follow_state, _ = sparse.step(follow_state, Frame(blank), tracks, source, config, None)
     for share in (0.25, 0.5, 0.75, 1.0):
         part = STILL + share * (shift - STILL)
         state, now = scene.step(state, picture(STILL, part, part), there)
-    tracks = dataclasses.replace(tracks_of(keypoints(shift), now), resting=resting)
+    tracks = dataclasses.replace(tracks_of(keypoints(shift), now), reference_scene=resting)
     _, then = sparse.step(follow_state, Frame(blank, 1, 0.04), tracks, source, config, None)
     np.testing.assert_allclose(then.target.xy_norm, source.keypoints.xy_norm, atol=0.02)
 

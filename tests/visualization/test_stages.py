@@ -64,7 +64,7 @@ DRAWINGS = {
         canvas, r.points.driving, r.points.driving_crop
     ),
     "before": lambda canvas, r: stages.keypoints(
-        canvas, r.points.target, whole(canvas), before=SOURCE.keypoints, is_held=True
+        canvas, r.points.target, whole(canvas), before=SOURCE.keypoints, is_frozen=True
     ),
     "flow": lambda canvas, r: flow.flow(canvas, r.motion),
     "grid": lambda canvas, r: flow.grid(canvas, r.motion),

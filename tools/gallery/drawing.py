@@ -40,7 +40,7 @@ class Column:
     time_s: float
     driver: Array
     results: tuple[Array, ...]  # in the order of RENDERERS
-    is_held: bool  # the head was not seen, the motion rests
+    is_frozen: bool  # the head was not seen, the motion rests
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def rows(
                 results = renderers(Followed(source, frame, mask, tracks, points, {}))
                 shown = frame.image if with_pixels else None
                 cell = _driver_cell(points.driving, points.driving_crop, shown)
-                done.append(Column(moment.time_s, cell, results, points.is_held))
+                done.append(Column(moment.time_s, cell, results, points.is_frozen))
     return [
         Row(source.image, tuple(done))
         if isinstance(source, Source)
@@ -145,7 +145,7 @@ def _follower(renderers: Renderers, glances: list, source: Source | InputError) 
     if chosen is not None and chosen.is_clear and pipeline.view is not None:
         image = next(image for glance, image in glances if glance is chosen)
         reference = driver_scan.as_reference(chosen, pipeline.view)
-        stage.set_reference(references.pictured(reference, pipeline.view(image)))
+        stage.set_reference(references.with_picture(reference, pipeline.view(image)))
     return stage
 
 
@@ -173,7 +173,7 @@ def picture(row: Row, cell_px: int = 132) -> Array:
         place = (x + cell_px - _GAP_PX, y + cell_px / 2)
         primitives.put_text(out, name, place, primitives.DIM, size_px=size, align=(1, 0.5))
     for index, column in enumerate(row.columns, 1):
-        words = f"{column.time_s:.1f} s" + (", held" if column.is_held else "")
+        words = f"{column.time_s:.1f} s" + (", held" if column.is_frozen else "")
         primitives.put_text(
             out, words, (_GAP_PX + index * step, _GAP_PX), primitives.DIM, size_px=size
         )

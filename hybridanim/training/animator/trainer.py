@@ -111,11 +111,11 @@ class Trainer(TrainingLoop[Learner, PreparedBatch]):
         """The rows of a step's batch that this process learns from."""
         phase, group = self.phase(step), self._group
         batch = self._pairs.batch(step, range(group.rank, phase.batch, group.size), phase.size)
-        has_optical = self.net.animator.sizes.optical
-        if not (has_optical or self.config.losses.flow):
+        uses_optical_flow = self.net.animator.sizes.optical
+        if not (uses_optical_flow or self.config.losses.flow):
             return PreparedBatch(batch, None)
         flow_target = flow_teacher.target_of(batch)
-        if has_optical:
+        if uses_optical_flow:
             rng = np.random.default_rng([self.config.seed, step, group.rank, 1])
             batch = batch._replace(optical=flow_teacher.as_seen(flow_target, rng))
         return PreparedBatch(batch, flow_target if self.config.losses.flow else None)

@@ -147,9 +147,9 @@ def classical(moving: Iterable[Array], aligner: Aligner) -> dict[str, Array]:
         moved = nothing
         if first is not None and tracks:
             now = keypoints.moved(tracks, *first, crop)
-            if tracks.around is not None:
-                now = body.with_body(now, *first, tracks.around, crop)
-                found = body.background(now, *first, tracks.around, crop)
+            if tracks.scene is not None:
+                now = body.with_body(now, *first, tracks.scene, crop)
+                found = body.background(now, *first, tracks.scene, crop)
                 background = background if found is None else found
             moved = packed(now)
         out[TRACKED].append(moved)

@@ -62,11 +62,11 @@ def report(
     versions: Mapping[str, str],
     advice: Mapping[str, str] | None = None,
     title: str = "",
-    has_optical: bool = False,
+    uses_optical_flow: bool = False,
 ) -> str:
     """The page, as HTML. ``advice`` replaces texts of ``findings.ADVICE`` by key.
 
-    has_optical: whether the folder holds a video of the optical flow.
+    uses_optical_flow: whether the folder holds a video of the optical flow.
     """
     time = Timeline(
         series["time_s"], float(series["time_s"][:1].sum()) + summary.duration_s, series["is_lost"]
@@ -90,7 +90,7 @@ def report(
             _section("Over time", f'{SHADED}<div class="plots">{figures}</div>'),
             _section("Where the time goes", _times(summary)),
             _section("When the head was lost", _losses(summary)) if summary.losses else "",
-            _section("How it was made", _made(settings, versions, has_optical)),
+            _section("How it was made", _made(settings, versions, uses_optical_flow)),
         )
     )
     return (
@@ -175,7 +175,7 @@ def _plots(summary: Summary, series: Series, time: Timeline) -> tuple[str, list[
     times = {name: series[f"{name}_ms"] for name in summary.stages}
     lanes = {
         "head lost": series["is_lost"],
-        "motion held": series["is_held"],
+        "motion held": series["is_frozen"],
         "hand before face": series["is_hand_before_face"],
         "learning paused": series["is_cloud_frozen"],
     }
@@ -294,11 +294,11 @@ def _losses(summary: Summary) -> str:
     )
 
 
-def _made(settings: Mapping[str, Any], versions: Mapping[str, str], has_optical: bool) -> str:
+def _made(settings: Mapping[str, Any], versions: Mapping[str, str], uses_optical_flow: bool) -> str:
     links = "".join(
         f'<li><a href="{name}">{name}</a> <span class="soft">{text}</span></li>'
         for name, text in FILES_BESIDE.items()
-        if has_optical or name != OPTICAL
+        if uses_optical_flow or name != OPTICAL
     )
     return (
         f'<div class="panel"><p>Beside this page, in the same folder:</p><ul>{links}</ul>'
