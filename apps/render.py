@@ -21,6 +21,7 @@ from hybridanim.errors import InputError
 from hybridanim.io import provenance
 from hybridanim.prepare import driver_scan
 from hybridanim.prepare import view as views
+from hybridanim.prepare.driver_scan import Observation
 from hybridanim.profiles import load_profiles
 from hybridanim.rendering.output_frame import Composer
 from hybridanim.types import Array, FaceBox, Source
@@ -31,8 +32,7 @@ from .guards import DebugOutputs, refuse_clashes, undisturbed
 from .streaming import animated, shared_processors, sharing
 
 SCAN_S = 60.0  # how much of the driving video is looked through before the run
-_GLANCE_S = 0.4  # and how often
-Glance = driver_scan.Observation
+_SCAN_EVERY_S = 0.4  # and how often
 Progress = Callable[[int, int | None, str], None]  # frames done, frames in all, what is done
 
 
@@ -60,12 +60,12 @@ def render(
     pipeline = build(sharing(job.pipeline), load_profiles(job.profile))
     source = pipeline.set_source(_source_picture(source_path, job.source_time))
     report(0, None, "looking through the driving video")
-    glances, chosen = _scan(driving_path, job, pipeline)
+    observations, chosen = _scan(driving_path, job, pipeline)
     record = provenance.describe(source_path, driving_path, job)
     summary = Summary(job.output)
     with ExitStack() as quiet, ExitStack() as stack:
         reader = stack.enter_context(io.open_source(driving_path, job.start, job.end))
-        view = views.view_around_faces(_faces(glances), reader.height, reader.width)
+        view = views.view_around_faces(_faces(observations), reader.height, reader.width)
         pipeline.set_view(view)
         _set_reference(pipeline, job, chosen, summary)
         composer = Composer(job, source)
@@ -94,7 +94,7 @@ def render(
                 f"{driving_path.name}: expected frames between --start and --end, found none;"
                 " choose another range"
             )
-        _refuse_no_head(summary, bool(glances))
+        _refuse_no_head(summary, bool(observations))
         stack.close()
         summary.has_debug = job.debug is not None and not debug.failure
         warnings = reader.warning, sink.warning, debug.failure
@@ -128,15 +128,15 @@ def _source_picture(path: Path, time_s: float) -> Array:
 
 def _scan(
     path: Path, job: RenderJob, pipeline: Pipeline
-) -> tuple[list[Glance], tuple[Glance, Array] | None]:
-    """Glances at the driver every now and then, over the first minute of the cut.
+) -> tuple[list[Observation], tuple[Observation, Array] | None]:
+    """Observations of the driver every now and then, over the first minute of the cut.
 
     Also the one that means "no motion", with its picture; None for the first frame.
     """
     end = min(job.start + SCAN_S, job.end or float("inf"))
     wanted = int(job.reference) if job.reference.isdecimal() else -1
-    found: list[Glance] = []
-    chosen: tuple[Glance, Array] | None = None
+    found: list[Observation] = []
+    chosen: tuple[Observation, Array] | None = None
     due = 0.0
     with io.open_source(path, job.start, None if wanted >= 0 else end) as reader:
         first_s: float | None = None
@@ -144,23 +144,25 @@ def _scan(
             first_s = frame.time_s if first_s is None else first_s
             passed = frame.time_s - first_s
             if passed >= due or frame.index == wanted:
-                seen = pipeline.glance(frame.image, frame.index, frame.time_s)
+                seen = pipeline.detect(frame.image, frame.index, frame.time_s)
                 if seen is not None:
                     found.append(seen)
                     if _is_reference(seen, chosen and chosen[0], job, pipeline):
                         chosen = seen, frame.image
-                due = max(due, passed + _GLANCE_S) if passed >= due else due
+                due = max(due, passed + _SCAN_EVERY_S) if passed >= due else due
             if passed > SCAN_S and frame.index >= wanted:
                 break
     return found, chosen
 
 
-def _faces(glances: list[Glance]) -> list[FaceBox]:
-    return [one.face for one in glances if isinstance(one, driver_scan.FaceObservation)]
+def _faces(observations: list[Observation]) -> list[FaceBox]:
+    return [one.face for one in observations if isinstance(one, driver_scan.FaceObservation)]
 
 
-def _is_reference(seen: Glance, best: Glance | None, job: RenderJob, pipeline: Pipeline) -> bool:
-    """Whether this glance, rather than the best before it, means "no motion"."""
+def _is_reference(
+    seen: Observation, best: Observation | None, job: RenderJob, pipeline: Pipeline
+) -> bool:
+    """Whether this observation, rather than the best before it, means "no motion"."""
     if job.reference == "first" or pipeline.source is None:
         return False
     if job.reference == "auto":
@@ -170,17 +172,17 @@ def _is_reference(seen: Glance, best: Glance | None, job: RenderJob, pipeline: P
 
 
 def _set_reference(
-    pipeline: Pipeline, job: RenderJob, chosen: tuple[Glance, Array] | None, summary: Summary
+    pipeline: Pipeline, job: RenderJob, chosen: tuple[Observation, Array] | None, summary: Summary
 ) -> None:
     """Tell the pipeline which frame of the driver means "no motion"."""
-    glance, picture = chosen or (None, None)
-    if job.reference.isdecimal() and (glance is None or not glance.is_clear):
+    observation, picture = chosen or (None, None)
+    if job.reference.isdecimal() and (observation is None or not observation.is_clear):
         raise InputError(
             f"--reference {job.reference}: expected a frame with a clear face, found none"
             " there; choose another frame, or auto"
         )
-    if glance is not None and pipeline.set_reference(picture, glance):
-        summary.notes.append(f"Reference: frame {glance.index} ({glance.time_s:.2f} s).")
+    if observation is not None and pipeline.set_reference(picture, observation):
+        summary.notes.append(f"Reference: frame {observation.index} ({observation.time_s:.2f} s).")
 
 
 def _open_sink(
@@ -240,9 +242,9 @@ def _note_losses(summary: Summary) -> None:
         )
 
 
-def _refuse_no_head(summary: Summary, has_glance: bool) -> None:
+def _refuse_no_head(summary: Summary, has_face: bool) -> None:
     """InputError when the result would be a still picture."""
-    if summary.held >= summary.frames and not has_glance and not summary.is_interrupted:
+    if summary.held >= summary.frames and not has_face and not summary.is_interrupted:
         raise InputError(
             "driving video: expected a face, found none in any frame; try one that shows it from"
             " the front, or cut it with --start and --end"

@@ -19,6 +19,7 @@ from hybridanim.errors import InputError
 from hybridanim.face import aligner
 from hybridanim.motion.reference import Reference, with_picture
 from hybridanim.prepare import driver_scan, source, view
+from hybridanim.prepare.driver_scan import Observation
 from hybridanim.profiles import Profiles
 from hybridanim.runtime.base import RuntimeInfo
 from hybridanim.runtime.detector import LearnedDetector
@@ -39,8 +40,6 @@ from .base import Run, Stage
 from .build import Builder, Renderer
 
 __all__ = ["Followed", "Pipeline", "build"]
-
-Glance = driver_scan.Observation
 
 
 def build(
@@ -85,7 +84,7 @@ class Pipeline:
         self.last: Results | None = None
         self._source: Source | None = None
         self._view: view.View | None = None  # None: chosen from the first frame
-        self._reference: tuple[Glance, Array] | None = None  # until the view is known
+        self._reference: tuple[Observation, Array] | None = None  # until the view is known
         self._run, self._index = Run(), 0
         self._shape: tuple[int, ...] = ()  # of the first frame; () before it
 
@@ -226,7 +225,7 @@ class Pipeline:
         frame = self.frame(image, time_s)
         return self.track(frame, self.segment(frame))
 
-    def glance(self, image: Array, index: int = 0, time_s: float = 0.0) -> Glance | None:
+    def detect(self, image: Array, index: int = 0, time_s: float = 0.0) -> Observation | None:
         """Detect the face, or object, of one driving picture; None when there is none.
 
         Independent of the frames that the pipeline has followed.
@@ -235,11 +234,13 @@ class Pipeline:
             return driver_scan.detect_object(image, index, time_s, self.detector)
         return driver_scan.detect(image, index, time_s, self.aligner, self.detector)
 
-    def set_reference(self, image: Array | None, seen: Glance | Reference | None = None) -> bool:
+    def set_reference(
+        self, image: Array | None, seen: Observation | Reference | None = None
+    ) -> bool:
         """Choose the driving pose that means "no motion"; whether it could be taken.
 
         image: the driving picture of that pose, (H, W, 3) uint8 RGB of the frames' size; it may
-        come at any time before or between frames. seen: what ``glance`` found in it, where that is
+        come at any time before or between frames. seen: what ``detect`` found in it, where that is
         known already; or, without an image, a Reference of this pipeline's own tracks. Both None:
         the first frame is the reference again. False, and nothing changes, when the picture shows
         no clear face.
@@ -250,7 +251,7 @@ class Pipeline:
             self.keypoints.set_reference(seen)
             return True
         _expect_picture("reference", image)
-        seen = seen or self.glance(image)
+        seen = seen or self.detect(image)
         if seen is None or not seen.is_clear:
             return False
         self._reference = seen, image

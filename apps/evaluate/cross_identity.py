@@ -35,7 +35,7 @@ class Driver:
     """A driving clip, scanned once for all sources that it moves."""
 
     path: Path
-    glances: list[driver_scan.FaceObservation]
+    observations: list[driver_scan.FaceObservation]
     view: View
     crop: Crop  # framed like a source, round the median place of the head
     size: int  # side in pixels of that square when it is measured
@@ -98,7 +98,7 @@ def animate(
     )
     if source is None:
         raise InputError("evaluate --cross: expected a method beside copy; add classical+warp")
-    chosen = driver_scan.nearest(driver.glances, source)
+    chosen = driver_scan.nearest(driver.observations, source)
     assert chosen is not None  # scan_driver has refused the others
     runner.set_view(driver.view)
     start = driver.frame(chosen.index, job)

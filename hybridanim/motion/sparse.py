@@ -48,7 +48,7 @@ class SparseState:
 
 
 @dataclass(frozen=True)
-class Observation:
+class DriverPose:
     """The driver of one frame, smoothed, in the fixed crop."""
 
     keypoints: Keypoints
@@ -81,7 +81,7 @@ def observe(
     tracks: Tracks,
     config: KeypointsConfig,
     mean_shape: Array | None,
-) -> tuple[SparseState, Observation | None]:
+) -> tuple[SparseState, DriverPose | None]:
     """The driver's keypoints in the fixed crop; None when nothing plausible is tracked."""
     if not references.is_tracked(tracks):
         return state, None
@@ -105,11 +105,11 @@ def observe(
         if moved is not None:
             state = replace(state, driver_background=moved)
     state, points, moved = _smoothed(state, points, frame.time_s, config.smooth)
-    return state, Observation(points, moved, scene is not None)
+    return state, DriverPose(points, moved, scene is not None)
 
 
 def retarget(
-    state: SparseState, seen: Observation, source: Source, config: KeypointsConfig
+    state: SparseState, seen: DriverPose, source: Source, config: KeypointsConfig
 ) -> tuple[Keypoints, Array | None]:
     """Where the source's keypoints go, and (2, 3) source <- target of its background or None.
 
@@ -140,7 +140,7 @@ def retarget(
 def stabilise(
     state: SparseState,
     frame: Frame,
-    seen: Observation,
+    seen: DriverPose,
     target: Keypoints,
     background: Array | None,
 ) -> tuple[SparseState, SparseMotion]:

@@ -132,7 +132,7 @@ def test_a_reference_is_seen_by_the_detector_and_in_the_views_pixels(clip):
     large = cv2.resize(images[1], None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
     doubled = under(truth[1], np.array([[2, 0, 0.5], [0, 2, 0.5]]))
     pipeline = pipeline_of(Oracle().tell([large], [doubled]), tracker="learned")
-    seen = pipeline.glance(large, 0, 0.0)
+    seen = pipeline.detect(large, 0, 0.0)
     assert seen is not None and seen.is_clear
     view = views.View(20, 8, 480, 500, 0.5)
     reference = driver_scan.as_reference(seen, view)
@@ -195,7 +195,7 @@ def test_a_smaller_object_moves_less():
 def test_an_object_has_a_reference_by_number():
     images, points = square_clip()
     pipeline = pipeline_of(Oracle("frame", 5).tell(images, points), tracker="learned")
-    seen = pipeline.glance(images[3], 3, 0.1)
+    seen = pipeline.detect(images[3], 3, 0.1)
     assert seen is not None and seen.is_clear
     assert driver_scan.nearest([seen], pipeline.set_source(images[0])) is None  # no pose to compare
     assert pipeline.set_reference(images[3], seen)

@@ -29,7 +29,7 @@ from . import drivers
 Array = NDArray[Any]
 RENDERERS = ("warp", "learned")
 GROUND = (96, 102, 112)  # below keypoints, which are drawn over 0.72 of it
-_GLANCE_S = 0.4  # as often as a usual run looks for its reference
+_SCAN_EVERY_S = 0.4  # as often as a usual run looks for its reference
 _GAP_PX = 4
 
 
@@ -83,12 +83,12 @@ def rows(
     with_pixels: show the driver itself; otherwise only its keypoints, on a plain ground.
     """
     pipeline = renderers.warp
-    glances, shape, end_s = _look_through(pipeline, driver)
-    found = [view.face for view, _ in glances if isinstance(view, driver_scan.FaceObservation)]
+    observations, shape, end_s = _look_through(pipeline, driver)
+    found = [view.face for view, _ in observations if isinstance(view, driver_scan.FaceObservation)]
     pipeline.reset()
     pipeline.set_view(views.view_around_faces(found, *shape))
     prepared = [_prepared(pipeline, picture) for picture in sources]
-    followers = [_follower(renderers, glances, source) for source in prepared]
+    followers = [_follower(renderers, observations, source) for source in prepared]
     wanted = [sorted(times or np.linspace(0.1, 0.95, 5) * end_s) for times in times_s]
     columns: list[list[Column]] = [[] for _ in sources]
     with drivers.opened(driver) as moments:
@@ -118,16 +118,16 @@ def rows(
 def _look_through(
     pipeline: Pipeline, driver: str
 ) -> tuple[list[tuple[driver_scan.Observation, Array]], tuple[int, int], float]:
-    """Glances at the driver with their pictures, its height and width, and its last time."""
-    glances, due, shape, time_s = [], 0.0, (0, 0), 0.0
+    """Observations of the driver with their pictures, its height and width, and its last time."""
+    observations, due, shape, time_s = [], 0.0, (0, 0), 0.0
     with drivers.opened(driver) as moments:
         for index, (image, time_s) in enumerate(moments):
             shape = image.shape[:2]
             if time_s >= due:
-                seen = pipeline.glance(image, index, time_s)
-                glances += [(seen, image)] if seen else []
-                due += _GLANCE_S
-    return glances, shape, time_s
+                seen = pipeline.detect(image, index, time_s)
+                observations += [(seen, image)] if seen else []
+                due += _SCAN_EVERY_S
+    return observations, shape, time_s
 
 
 def _prepared(pipeline: Pipeline, picture: Array) -> Source | InputError:
@@ -137,13 +137,15 @@ def _prepared(pipeline: Pipeline, picture: Array) -> Source | InputError:
         return error
 
 
-def _follower(renderers: Renderers, glances: list, source: Source | InputError) -> KeypointsStage:
+def _follower(
+    renderers: Renderers, observations: list, source: Source | InputError
+) -> KeypointsStage:
     """A stage 3 of one source, with its reference."""
     stage, pipeline = KeypointsStage(renderers.keypoints), renderers.warp
-    seen = [glance for glance, _ in glances]
+    seen = [observation for observation, _ in observations]
     chosen = driver_scan.nearest(seen, source) if isinstance(source, Source) else None
     if chosen is not None and chosen.is_clear and pipeline.view is not None:
-        image = next(image for glance, image in glances if glance is chosen)
+        image = next(image for observation, image in observations if observation is chosen)
         reference = driver_scan.as_reference(chosen, pipeline.view)
         stage.set_reference(references.with_picture(reference, pipeline.view(image)))
     return stage
