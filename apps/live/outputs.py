@@ -44,12 +44,17 @@ def open_outputs(
             outputs.notes.append(f"Virtual camera: {camera.device}")
         if job.serve is not None:
             outputs.server = Server(job.serve, job.serve_address, on_key)
-            outputs.notes.append(f"In a browser: {outputs.server.url}")
+            outputs.notes.append(_place(outputs.server))
         _open_window(job, display, outputs)
     except BaseException:
         outputs.close()
         raise
     return outputs
+
+
+def _place(server: Server) -> str:
+    others = ", from other machines by this machine's address in place of that number"
+    return f"In a browser: {server.url}{others if server.is_everywhere else ''}"
 
 
 def _open_window(job: LiveJob, display: DisplayCheck | None, outputs: Outputs) -> None:

@@ -26,7 +26,7 @@ class LiveJob:
     serve: int | None = None
     """Show the result in a browser at http://127.0.0.1:PORT/ (0 takes a free port)."""
     serve_address: str = "127.0.0.1"
-    """With --serve: 0.0.0.0 lets other machines of your network open the page."""
+    """With --serve: 0.0.0.0 lets other machines of your network open the page, with a token."""
     virtual_camera: bool = False
     """Offer the result as a camera to other programs (pip install "hybridanim[live]")."""
     output: Path | None = None

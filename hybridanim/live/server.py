@@ -1,14 +1,19 @@
-"""The result in a browser: MJPEG over HTTP, by the standard library, to this machine alone.
+"""The result in a browser: MJPEG over HTTP, by the standard library.
 
 ``publish`` only stores the picture; each reader's own thread waits for it, and the first reader
 encodes it for all. A slow reader misses pictures, one that never reads is disconnected, and without
-readers nothing is encoded. Requests that other pages or names make a browser send are refused.
+readers nothing is encoded. Requests that other pages or names make a browser send are refused
+(``access``); where other machines reach the server, its URL holds a random token.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
+import re
 import socket
+import socketserver
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +25,7 @@ import cv2
 from hybridanim.errors import InputError
 from hybridanim.types import Array
 
+from . import access
 from .keys import HELP
 
 BOUNDARY = "picture"
@@ -77,7 +83,10 @@ def _jpeg(image: Array) -> bytes:
 
 
 class Server:
-    """Serves the page and its stream until ``close``; ``port`` is the port in use."""
+    """Serves the page and its stream until ``close``; ``port`` is the port in use.
+
+    ``url`` ends with "/"; the page's other addresses are relative to it.
+    """
 
     name = "browser"
 
@@ -89,29 +98,31 @@ class Server:
     ) -> None:
         """port: 0 = any free one. on_key: called from other threads with a hotkey's letter.
 
-        Raises InputError when the port is not available.
+        address: of this machine, by number or name; 0.0.0.0 or :: = all of its addresses. Raises
+        InputError when there is no such address, or the port is not available.
         """
+        bound = access.bound_address(address)
         self.broadcaster = FrameBroadcaster()
         broadcaster = self.broadcaster
-        is_local = address in ("127.0.0.1", "localhost", "::1")
+        token = "" if bound.is_loopback else access.new_token()
 
         class Handler(_Handler):
             pass
 
-        Handler.broadcaster, Handler.on_key, Handler.is_local = (
-            broadcaster,
-            staticmethod(on_key),
-            is_local,
-        )
+        Handler.broadcaster, Handler.on_key = broadcaster, staticmethod(on_key)
+        Handler.root = f"/{token}/" if token else "/"
+        Handler.address = address
+        family = socket.AF_INET if bound.version == 4 else socket.AF_INET6
         try:
-            self._server = _QuietServer((address, port), Handler)
+            self._server = _QuietServer((str(bound), port), Handler, family)
         except (OSError, OverflowError) as error:
             raise InputError(
                 f"--serve {port}: expected a free port of {address}, got"
                 f" {getattr(error, 'strerror', None) or error}; choose another number, or 0"
             ) from error
         self.port = int(self._server.server_address[1])
-        self.url = f"http://{'127.0.0.1' if is_local else address}:{self.port}/"
+        self.is_everywhere = bound.is_unspecified
+        self.url = f"http://{access.in_url(bound)}:{self.port}{Handler.root}"
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.2}, daemon=True
         )
@@ -134,6 +145,17 @@ class _QuietServer(ThreadingHTTPServer):
     block_on_close = False  # a hanging reader must not delay the end
     allow_reuse_address = True
 
+    def __init__(
+        self, address: tuple[str, int], handler: type[_Handler], family: socket.AddressFamily
+    ) -> None:
+        self.address_family = family
+        super().__init__(address, handler)
+
+    def server_bind(self) -> None:
+        """Bind without HTTPServer's look-up of the address's name, which may ask other machines."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = self.server_address[:2]  # pyright: ignore
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Ignore it: readers that disconnect are no error."""
 
@@ -143,7 +165,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     broadcaster: FrameBroadcaster
     on_key: Callable[[str], None]
-    is_local: bool
+    root: str  # path of the page: "/", or the token between two
+    address: str  # that the server was asked to listen on
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "hybridanim", ""
     timeout = _GONE_S
@@ -152,18 +175,18 @@ class _Handler(BaseHTTPRequestHandler):
         """The page, its stream, one picture, or the status."""
         if not self._is_ours():
             return
-        path = urlsplit(self.path).path
-        if path == "/":
+        name = urlsplit(self.path).path.removeprefix(self.root)
+        if name == "":
             self._answer(_PAGE.encode(), "text/html; charset=utf-8")
-        elif path == "/stream.mjpg":
+        elif name == "stream.mjpg":
             self._stream()
-        elif path == "/picture.jpg":
+        elif name == "picture.jpg":
             found = self.broadcaster.next(0, _GONE_S)
             if found is None:
                 self.send_error(503, "no picture yet")
             else:
                 self._answer(found[2], "image/jpeg")
-        elif path == "/status.json":
+        elif name == "status.json":
             self._answer(json.dumps(self.broadcaster.status).encode(), "application/json")
         else:
             self.send_error(404)
@@ -174,37 +197,45 @@ class _Handler(BaseHTTPRequestHandler):
             return
         asked = urlsplit(self.path)
         letter = parse_qs(asked.query).get("letter", [""])[0]
-        if asked.path != "/key" or len(letter) != 1:
+        if asked.path != f"{self.root}key" or len(letter) != 1:
             self.send_error(404)
             return
         type(self).on_key(letter)
         self._answer(b"", "text/plain")
 
     def _is_ours(self) -> bool:
-        """Refuse requests that another page or a rebound name made the browser send."""
-        host = (self.headers.get("Host") or "").rpartition(":")[0]
-        origin = self.headers.get("Origin")
-        is_named = host in ("127.0.0.1", "localhost", "[::1]") or not self.is_local
-        is_same = origin is None or urlsplit(origin).netloc == self.headers.get("Host")
+        """Refuse requests that another page or a rebound name made the browser send.
+
+        The token is asked for last, so that it is compared for nobody else.
+        """
+        hosts, origin = self.headers.get_all("Host") or [""], self.headers.get("Origin")
+        here = self.connection.getsockname()[:2]
+        is_named = len(hosts) == 1 and access.is_named(hosts[0], here, self.address)
+        is_same = origin is None or origin.lower() == f"http://{hosts[0].lower()}"
         is_plain = self.headers.get("Sec-Fetch-Site") in (None, "none", "same-origin")
-        if is_named and is_same and is_plain:
-            return True
+        if not (is_named and is_same and is_plain):
+            return self._refuse("only for pages of this server")
+        if not access.is_below(urlsplit(self.path).path, self.root):
+            return self._refuse("only by the address that the program printed")
+        return True
+
+    def _refuse(self, reason: str) -> bool:
         self.close_connection = True
-        self.send_error(403, "only for pages of this server")
+        self.send_error(403, reason)
         return False
 
     def _answer(self, body: bytes, kind: str) -> None:
         self.send_response(200)
-        self._headers(kind)
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 
-    def _headers(self, kind: str) -> None:
-        self.send_header("Content-Type", kind)
-        self.send_header("Cache-Control", "no-store")
-        self.send_header("X-Content-Type-Options", "nosniff")
-        self.send_header("Cross-Origin-Resource-Policy", "same-origin")
+    def end_headers(self) -> None:
+        """Send what belongs to every answer, errors included, and end the headers."""
+        for name, value in _SAFE_HEADERS.items():
+            self.send_header(name, value)
+        super().end_headers()
 
     def _stream(self) -> None:
         """Send pictures as they come, until the reader disconnects or stops reading."""
@@ -215,7 +246,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BYTES)
         self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.send_response(200)
-        self._headers(f"multipart/x-mixed-replace; boundary={BOUNDARY}")
+        self.send_header("Content-Type", f"multipart/x-mixed-replace; boundary={BOUNDARY}")
         self.send_header("Connection", "close")
         self.end_headers()
         self.broadcaster.readers += 1
@@ -267,22 +298,22 @@ _PAGE = f"""<!doctype html>
   .good {{ color: #58d6ab; }} .wrong {{ color: #f0b429; }}
   button {{ font: inherit; min-width: 2.4em; margin: 0 .15em; }}
 </style>
-<img id="picture" src="/stream.mjpg" alt="generated picture, live">
+<img id="picture" src="./stream.mjpg" alt="generated picture, live">
 <p id="text" role="status"></p>
 <p>{_BUTTONS}</p>
 <script>
   const text = document.getElementById("text"), picture = document.getElementById("picture");
-  const press = letter => fetch("/key?letter=" + encodeURIComponent(letter), {{ method: "POST" }});
+  const press = letter => fetch("key?letter=" + encodeURIComponent(letter), {{ method: "POST" }});
   for (const button of document.querySelectorAll("button"))
     button.onclick = () => press(button.dataset.letter);
   document.onkeydown = event => {{
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if ("rnmd+-=p123456789".includes(event.key)) press(event.key);
   }};
-  picture.onerror = () => setTimeout(() => {{ picture.src = "/stream.mjpg?" + Date.now(); }}, 1000);
+  picture.onerror = () => setTimeout(() => {{ picture.src = "stream.mjpg?" + Date.now(); }}, 1000);
   setInterval(async () => {{
     try {{
-      const status = await (await fetch("/status.json")).json();
+      const status = await (await fetch("status.json")).json();
       const message = status.notice || status.hint;
       text.textContent = [status.figures, message].filter(Boolean).join("  ·  ");
       text.className = !message ? "" : status.is_good && !status.notice ? "good" : "wrong";
@@ -290,3 +321,25 @@ _PAGE = f"""<!doctype html>
   }}, 500);
 </script>
 """
+
+
+def _hash_of(tag: str) -> str:
+    """The text between a tag of the page and its end, as a source of a content security policy."""
+    found = re.search(f"<{tag}>(.*?)</{tag}>", _PAGE, re.DOTALL)
+    assert found is not None
+    digest = hashlib.sha256(found[1].encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
+
+
+_POLICY = (
+    "default-src 'none'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none';"
+    f" frame-ancestors 'none'; style-src {_hash_of('style')}; script-src {_hash_of('script')}"
+)
+_SAFE_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": _POLICY,
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}

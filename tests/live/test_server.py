@@ -1,6 +1,9 @@
 """The browser's stream, by urllib and by sockets that behave badly."""
 
+import base64
+import hashlib
 import json
+import re
 import socket
 import threading
 import time
@@ -12,6 +15,7 @@ import numpy as np
 import pytest
 
 from hybridanim.errors import InputError
+from hybridanim.live import access
 from hybridanim.live.server import BOUNDARY, Server
 from tests.live_fakes import wait_until
 
@@ -194,3 +198,178 @@ def test_an_url_without_anybody_behind_it_says_so():
     camera = Stream("http://127.0.0.1:9/none.mjpg")
     with pytest.raises(CameraError, match="does not answer"):
         camera.open()
+
+
+def everywhere():
+    server = Server(0, "0.0.0.0")
+    server.write(picture(9), time.monotonic())
+    return server
+
+
+def test_off_loopback_the_address_holds_a_token():
+    server, other = everywhere(), everywhere()
+    try:
+        token = re.fullmatch(rf"http://127\.0\.0\.1:{server.port}/([\w-]{{20,}})/", server.url)[1]
+        for path in ("", "picture.jpg", "status.json"):
+            assert get(server, path).status == 200
+        assert post(server, "key?letter=r").status == 200
+        plain = f"http://127.0.0.1:{server.port}/"
+        for wrong in ("", token[:-1] + "/", token, "x" + token[1:] + "/", "picture.jpg", "%2F"):
+            for path in ("", "picture.jpg", "stream.mjpg", "key?letter=r"):
+                with pytest.raises(urllib.error.HTTPError, match="403"):
+                    urllib.request.urlopen(plain + wrong + path, timeout=5)
+                with pytest.raises(urllib.error.HTTPError, match="403"):
+                    urllib.request.urlopen(plain + wrong + path, data=b"", timeout=5)
+        assert token not in other.url
+    finally:
+        server.close()
+        other.close()
+
+
+def test_off_loopback_another_name_gets_nothing():
+    """DNS rebinding: a page of evil.example whose name leads here, with a token that leaked."""
+    server = everywhere()
+    try:
+        for host in (f"evil.example:{server.port}", "evil.example", f"192.0.2.7:{server.port}"):
+            for headers in ({"Host": host}, {"Host": host, "Origin": f"http://{host}"}):
+                for path in ("", "picture.jpg", "stream.mjpg", "status.json"):
+                    with pytest.raises(urllib.error.HTTPError, match="403"):
+                        get(server, path, **headers)
+                with pytest.raises(urllib.error.HTTPError, match="403"):
+                    post(server, "key?letter=r", **headers)
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            post(server, "key?letter=r", Origin="http://evil.example")
+        for host in ("127.0.0.1", "localhost", "LOCALHOST"):
+            assert get(server, "", Host=f"{host}:{server.port}").status == 200
+    finally:
+        server.close()
+
+
+HERE = ("127.0.0.1", 8080)
+NAMES = [
+    ("127.0.0.1:8080", HERE, "127.0.0.1", True),
+    ("localhost:8080", HERE, "127.0.0.1", True),
+    ("[::1]:8080", ("::1", 8080), "::1", True),
+    ("127.0.0.1", HERE, "127.0.0.1", False),  # the port is in use: it belongs to the name
+    ("127.0.0.1:80", HERE, "127.0.0.1", False),
+    ("127.0.0.1", ("127.0.0.1", 80), "127.0.0.1", True),  # browsers leave port 80 out
+    ("127.0.0.1:80", ("127.0.0.1", 80), "127.0.0.1", True),
+    ("[::1]", ("::1", 80), "::1", True),
+    ("192.168.1.5:8080", ("192.168.1.5", 8080), "0.0.0.0", True),  # of the interface in use
+    ("192.168.1.5:8080", ("::ffff:192.168.1.5", 8080), "::", True),
+    ("[fe80::1]:8080", ("fe80::1%eth0", 8080), "::", True),
+    ("192.168.1.6:8080", ("192.168.1.5", 8080), "0.0.0.0", False),
+    ("studio:8080", ("192.168.1.5", 8080), "studio", True),  # the name that the user gave
+    ("studio:8080", ("192.168.1.5", 8080), "0.0.0.0", False),
+    ("evil.example:8080", HERE, "127.0.0.1", False),
+    ("evil.example:8080", ("192.168.1.5", 8080), "0.0.0.0", False),
+    ("127.0.0.1.evil.example:8080", HERE, "127.0.0.1", False),
+    ("localhost.evil.example:8080", HERE, "127.0.0.1", False),
+    ("evil@127.0.0.1:8080", HERE, "127.0.0.1", False),
+    ("127.0.0.1:8080:8080", HERE, "127.0.0.1", False),
+    ("127.0.0.1:x", HERE, "127.0.0.1", False),
+    ("", HERE, "127.0.0.1", False),
+]
+
+
+@pytest.mark.parametrize(("host", "here", "asked", "is_ours"), NAMES)
+def test_names_of_this_server(host, here, asked, is_ours):
+    assert access.is_named(host, here, asked) == is_ours
+
+
+def test_port_80_answers():
+    try:
+        server = Server(80, "127.0.0.80")
+    except InputError:
+        pytest.skip("port 80 is not to be had")
+    try:
+        request = urllib.request.Request("http://127.0.0.80/status.json")
+        assert urllib.request.urlopen(request, timeout=5).status == 200  # Host: 127.0.0.80
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize("address", ["", " ", "not an address", "a..b"])
+def test_an_address_that_is_none_is_refused_in_words(address, monkeypatch):
+    def unknown(*_, **__):
+        raise socket.gaierror("unknown")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(InputError, match=r"--serve-address: expected .*, got .*; choose 127"):
+        Server(0, address)
+
+
+def test_an_address_of_another_machine_is_reported():
+    with pytest.raises(InputError, match=r"--serve 0: expected a free port of 192\.0\.2\.1"):
+        Server(0, "192.0.2.1")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.2", "::1", "localhost", "127.1"])
+def test_other_addresses_of_loopback_need_no_token(address):
+    try:
+        server = Server(0, address)
+    except InputError:
+        pytest.skip(f"this machine has no {address}")
+    try:
+        assert server.url.endswith(f":{server.port}/")
+        assert get(server, "status.json").status == 200
+    finally:
+        server.close()
+
+
+def test_no_name_is_looked_up(monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("looked up")
+
+    for name in ("getfqdn", "getaddrinfo", "gethostbyaddr", "gethostbyname", "getnameinfo"):
+        monkeypatch.setattr(socket, name, refuse)
+    for address in ("127.0.0.1", "0.0.0.0"):
+        Server(0, address).close()
+
+
+def answers(server):
+    """The headers of every kind of answer."""
+    port = server.port
+    requests = [
+        b"GET / HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n" % port,
+        b"GET /stream.mjpg HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n" % port,
+        b"GET /picture.jpg HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n" % port,
+        b"GET /status.json HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n" % port,
+        b"GET /nothing HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n" % port,
+        b"GET / HTTP/1.1\r\nHost: evil.example\r\n",
+        b"GET / HTTP/1.1\r\n",
+        b"GET / HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nHost: 127.0.0.1:%d\r\n" % (port, port),
+        b"POST /key?letter=r HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n" % port,
+        b"OPTIONS / HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n" % port,
+        b"GET /%s HTTP/1.1\r\n" % (70000 * b"x"),
+    ]
+    for request in requests:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as peer:
+            peer.sendall(request + b"Connection: close\r\n\r\n")
+            got = b""
+            while b"\r\n\r\n" not in got and (more := peer.recv(65536)):
+                got += more
+            yield request.split(b"\r\n")[0], got.split(b"\r\n\r\n")[0].decode()
+
+
+def test_every_answer_forbids_frames_and_guessing(server):
+    server.write(picture(3), time.monotonic())
+    codes = []
+    for request, head in answers(server):
+        codes.append(int(head.split()[1]))
+        policies = re.findall(r"Content-Security-Policy: (.*)\r", head)
+        assert len(policies) == 1 and "frame-ancestors 'none'" in policies[0], request
+        assert "default-src 'none'" in policies[0] and "unsafe" not in policies[0]
+        for line in ("X-Frame-Options: DENY", "X-Content-Type-Options: nosniff"):
+            assert head.count(line) == 1, request
+    assert codes == [200, 200, 200, 200, 404, 403, 403, 403, 200, 501, 414]
+
+
+def test_the_page_s_own_script_and_style_are_allowed(server):
+    answer = get(server, "")
+    page, policy = answer.read().decode(), answer.headers["Content-Security-Policy"]
+    for tag in ("script", "style"):
+        (text,) = re.findall(f"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert re.search(rf"{tag}-src 'sha256-{re.escape(digest)}'", policy)
+    assert not re.search(r"<\w+[^>]* (on\w+|style)=", page)  # which the policy would not allow
