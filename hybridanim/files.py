@@ -60,17 +60,20 @@ def sha256(*paths: str | Path) -> str:
     return digest.hexdigest()
 
 
-def cache_folder() -> Path:
-    """The folder for files that can be made again, as this operating system names it.
+def cache_folder() -> Path | None:
+    """Where this system keeps what can be made again: the program's own folder in it.
 
-    It need not exist.
+    None where there is no such place: a user without a home folder, as in many containers.
     """
-    if os.name == "nt":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    try:
+        if os.name == "nt":
+            base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+        elif sys.platform == "darwin":
+            base = Path.home() / "Library" / "Caches"
+        else:
+            base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:  # neither HOME nor an entry in the list of users
+        return None
     return base / "hybridanim"
 
 

@@ -103,15 +103,21 @@ def live(
 
 
 def is_first_run() -> bool:
-    """True until it has returned True once; a file in the user's cache folder remembers that."""
-    marker = files.cache_folder() / "consent"
-    if marker.exists():
-        return False
+    """True until it has returned True once; a file in the user's cache folder remembers that.
+
+    Where that file cannot be kept, every run is the first.
+    """
+    folder = files.cache_folder()
+    if folder is None:
+        return True
+    marker = folder / "consent"
     try:
+        if marker.exists():
+            return False
         marker.parent.mkdir(parents=True, exist_ok=True)
         marker.touch()
     except OSError:
-        return True  # and again at the next run
+        pass  # so the next run is the first one, too
     return True
 
 

@@ -65,7 +65,7 @@ def find(folder: Path | None) -> tuple[Path | None, Path | None, list[str]]:
     metric's packages are missing.
     """
     places = [folder] if folder else []
-    home = os.environ.get("TORCH_HOME") or Path("~/.cache/torch").expanduser()
+    home = os.environ.get("TORCH_HOME") or os.path.expanduser("~/.cache/torch")
     places.append(Path(home) / "hub" / "checkpoints")
     found: list[Path | None] = []
     lines = []

@@ -16,7 +16,7 @@ import av
 import cv2
 import numpy as np
 
-from hybridanim import files
+from hybridanim import files, quiet
 from hybridanim.errors import InputError
 from hybridanim.types import Array
 
@@ -51,15 +51,13 @@ class Teacher:
     """Runs the networks; its state is the last crop of a clip."""
 
     def __init__(self, networks: Path, threads: int = 1) -> None:
-        import openvino
-
         missing = [f for f in (MESH_FILE, EYE_FILE, DETECTOR_FILE) if not (networks / f).is_file()]
         if missing:
             raise InputError(
                 f"networks: expected {', '.join(missing)} in {networks}, found none; "
                 "give the folder that holds the landmark networks"
             )
-        core = openvino.Core()
+        core = quiet.openvino().Core()
         options = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
         self._mesh = core.compile_model(str(networks / MESH_FILE), "CPU", options)
         self._eye = core.compile_model(str(networks / EYE_FILE), "CPU", options)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hybridanim import quiet
 from hybridanim.networks.blocks import Points, folded
 from hybridanim.networks.build import Animator
 from hybridanim.networks.dense_motion import Motion
@@ -135,16 +136,14 @@ def detector_graphs(net: KeypointDetector) -> list[Graph]:
 
 def to_openvino(graph: Graph) -> Any:
     """An ``openvino.Model`` of fixed sizes with the graph's names on its inputs and outputs."""
-    # not openvino.convert_model: that reports each use to its makers, and takes five times as long
-    from openvino.frontend import FrontEndManager
-    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
-
+    # not openvino.convert_model, which takes five times as long
+    decoders = quiet.openvino("openvino.frontend.pytorch.ts_decoder")
     example = tuple(torch.from_numpy(value.copy()) for value in graph.inputs.values())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer's: every size here is fixed
         traced = torch.jit.trace(graph.module, example, check_trace=False)
-    reader = FrontEndManager().load_by_framework("pytorch")
-    decoder = TorchScriptPythonDecoder(traced, example_input=example)
+    reader = quiet.openvino("openvino.frontend").FrontEndManager().load_by_framework("pytorch")
+    decoder = decoders.TorchScriptPythonDecoder(traced, example_input=example)
     model = reader.convert(reader.load(decoder))
     shapes = {}
     for port, (name, value) in zip(model.inputs, graph.inputs.items(), strict=True):

@@ -67,6 +67,11 @@ def _runtimes(config: RuntimeConfig) -> list[str]:
 
 def _cache(config: RuntimeConfig) -> str:
     folder = config.cache or files.cache_folder()
+    if folder is None:
+        return (
+            "Compiled networks: not kept, this user has no home folder, so each start takes"
+            " seconds longer; choose a folder with --cache"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

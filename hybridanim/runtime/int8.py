@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from hybridanim import quiet
 from hybridanim.types import Array
 
 _MARGIN = 1.5  # ranges are this much wider than what was seen: an unheard-of motion is not clipped
@@ -42,7 +43,7 @@ def measure(
 
     core: ``openvino.Core``; samples: by the names of the model's inputs.
     """
-    from openvino import opset13
+    opset13 = quiet.openvino().opset13
 
     names = [next(iter(port.get_names())) for port in model.outputs]
     watched = model.clone()
@@ -76,7 +77,7 @@ def quantised(model: Any, ranges: list[Range]) -> Any:
 
 
 def _quantise(node: Any, found: Range) -> None:
-    from openvino import opset13
+    opset13 = quiet.openvino().opset13
 
     weights = _weights(node)
     is_signed = bool(found.low.min() < 0)
@@ -109,7 +110,7 @@ def _weights(node: Any) -> Array:
 
 
 def _constant(value: Array | float) -> Any:
-    from openvino import opset13
+    opset13 = quiet.openvino().opset13
 
     array = np.asarray(value, np.float32)
     return opset13.constant(array if array.ndim else array.reshape(1, 1, 1, 1))

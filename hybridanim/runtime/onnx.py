@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from hybridanim import files
+from hybridanim import files, quiet
 from hybridanim.errors import InputError
 from hybridanim.types import Array
 
@@ -93,10 +93,8 @@ def onnx_bytes(graph: Graph) -> bytes:
 
 def failure(graphs: list[Graph], folder: Path) -> str:
     """What the files say otherwise than the network, read back by OpenVINO; "" when nothing."""
-    import openvino
-
     exact = {"INFERENCE_PRECISION_HINT": "f32"}
-    core = openvino.Core()
+    core = quiet.openvino().Core()
     models = {g.name: core.compile_model(folder / f"{g.name}.onnx", "CPU", exact) for g in graphs}
 
     def run(name: str, inputs: dict[str, Array]) -> dict[str, Array]:

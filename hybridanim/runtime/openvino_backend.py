@@ -15,7 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from hybridanim import files
+from hybridanim import files, quiet
 from hybridanim.config import RuntimeConfig
 from hybridanim.types import Array, Keypoints, LearnedFeatures, OpticalFlow
 
@@ -34,7 +34,7 @@ _GRAPH_CODE = (
 def load(part: str, path: Path, config: RuntimeConfig, notes: list[str]) -> Any | None:
     """``animator`` or ``detector`` of a weights file; None, with a note, where that fails."""
     try:
-        import openvino
+        openvino = quiet.openvino()
     except ImportError as error:
         notes.append(f"OpenVINO is not there ({error}), so torch runs: pip install openvino")
         return None
@@ -60,10 +60,16 @@ def precisions(core: Any, part: str, wanted: str) -> list[str]:
     return [*(name for name in fast if name.upper() in able), "f32"]
 
 
-def cache_file(core: Any, part: str, path: Path, precision: str, config: RuntimeConfig) -> Path:
-    """Where the compiled graphs lie: the name covers weights, code, precision, version, machine."""
-    import openvino
+def cache_file(
+    core: Any, part: str, path: Path, precision: str, config: RuntimeConfig
+) -> Path | None:
+    """The file of the compiled graphs: its name covers weights, code, precision, version, machine.
 
+    None where there is no folder for it.
+    """
+    folder = config.cache or files.cache_folder()
+    if folder is None:
+        return None
     package = files.PACKAGE
     code = [files.sha256(package / f"{name}.py") for name in _GRAPH_CODE]
     depends_on = [
@@ -71,11 +77,10 @@ def cache_file(core: Any, part: str, path: Path, precision: str, config: Runtime
         files.sha256(path),
         *code,
         *sorted(str(item) for item in _settings(precision, 1).items()),  # fits any number of them
-        openvino.get_version(),
+        quiet.openvino().get_version(),
         core.get_property("CPU", "FULL_DEVICE_NAME"),
         " ".join(sorted(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))),
     ]
-    folder = config.cache or files.cache_folder()
     return cache.file_for(folder, part, depends_on)
 
 
@@ -96,7 +101,7 @@ def _compiled(
     """Graph name -> compiled model, and whether that came out of the cache."""
     file = cache_file(core, part, path, precision, config)
     settings = _settings(precision, config.threads)
-    kept = cache.read(file)
+    kept = None if file is None else cache.read(file)
     if kept is not None:
         try:
             found = {k: core.import_model(v, "CPU", settings) for k, v in kept.items()}
@@ -105,7 +110,7 @@ def _compiled(
         else:
             return found, True
     compiled = _exported(core, part, path, precision, notes, threads=config.threads)
-    if compiled is not None:
+    if compiled is not None and file is not None:
         cache.write(file, {k: _bytes(v.export_model()) for k, v in compiled.items()})
     return compiled, False
 

@@ -7,11 +7,14 @@ import pytest
 
 import run_pipeline
 from apps import export
+from hybridanim import quiet
 from hybridanim.networks.weights import write_weights
 from tests import made_networks as made
 
 pytest.importorskip("onnx", reason="onnx is not installed")
-openvino = pytest.importorskip("openvino", reason="OpenVINO is not installed")
+if importlib.util.find_spec("openvino") is None:
+    pytest.skip("OpenVINO is not installed", allow_module_level=True)
+openvino = quiet.openvino()
 
 
 @pytest.fixture(scope="module")

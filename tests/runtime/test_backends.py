@@ -1,5 +1,6 @@
 """Torch and OpenVINO say the same; compiled networks are kept, found again, and made anew."""
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hybridanim import quiet
 from hybridanim.config import RuntimeConfig
 from hybridanim.errors import InputError
 from hybridanim.networks.build import FastSizes
@@ -15,7 +17,9 @@ from hybridanim.runtime import cache, networks
 from hybridanim.runtime.torch_backend import TorchAnimator, TorchDetector
 from tests import made_networks as made
 
-openvino = pytest.importorskip("openvino", reason="OpenVINO is not installed")
+if importlib.util.find_spec("openvino") is None:
+    pytest.skip("OpenVINO is not installed", allow_module_level=True)
+openvino = quiet.openvino()
 
 
 ROOT = Path(__file__).parents[2]
@@ -95,10 +99,9 @@ def test_fewer_bits_stay_near(weights, tmp_path, precision):
 
 def test_eight_bits_keep_a_convolution():
     """Against numpy: signed and unsigned inputs, channels of unlike size, none of it clipped."""
-    from openvino import opset13
-
     from hybridanim.runtime import int8
 
+    opset13 = openvino.opset13
     rng = np.random.default_rng(0)
     size = np.array([0.01, 1, 30], np.float32)[None, :, None, None]
     kernel = (rng.standard_normal((4, 3, 3, 3)) / size[0]).astype(np.float32)
