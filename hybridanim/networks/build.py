@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from hybridanim.face.anchors import REACH_BOX
 
 from . import mouth_eye_masks as openings
+from . import size_limits
 from .blocks import Points
 from .dense_motion import DenseMotion, Motion
 from .generator import Encoded, Generator, Painted
@@ -79,12 +80,14 @@ FACE_DETECTOR = DetectorSizes(38, (32, 64, 96, 128), 128, seen=30)  # 0.9 GFLOP
 
 
 def read_sizes(table: dict[str, Any]) -> FastSizes:
-    """Sizes as a checkpoint or a weights file keeps them; TypeError for unknown names."""
+    """Sizes as a checkpoint or a weights file keeps them; ValueError for impossible ones."""
+    size_limits.check_animator(table)
     return FastSizes(**_tuples(table))
 
 
 def read_detector_sizes(table: dict[str, Any]) -> DetectorSizes:
     """The same for a detector."""
+    size_limits.check_detector(table)
     return DetectorSizes(**_tuples(table))
 
 

@@ -3,28 +3,36 @@
 A file holds tensors named ``detector.*`` and ``animator.*``, either or both, and in its metadata
 the sizes that they need, the kind of object and the window that the detector looks at. The older
 format of a renderer alone (``fast-1``, names without a prefix) is read as well. Only safetensors:
-a weights file cannot run code. ``read_header`` needs no torch.
+a weights file cannot run code. Sizes are bounded, tensors must have the networks' shapes and finite
+values. ``read_header`` needs no torch.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from safetensors import SafetensorError, safe_open
 
 from hybridanim import files
 from hybridanim.errors import InputError
+from hybridanim.face.anchors import ANCHORS
 from hybridanim.types import Array
+
+from . import size_limits
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from .build import Animator, DetectorSizes, FastSizes
     from .keypoint_detector import KeypointDetector
+
+    Net = TypeVar("Net", bound=nn.Module)
 
 Kind = Literal["face", "object"]
 Window = Literal["head", "frame"]
@@ -102,6 +110,11 @@ def read_header(path: str | Path) -> Header:
             f"weights: expected a file at {file}, found nothing; give the path of a weights file,"
             " or train one (docs/guide/training.md)"
         )
+    if file.stat().st_size > size_limits.MOST_BYTES:
+        raise InputError(
+            f"weights: expected a file of at most {size_limits.MOST_BYTES >> 20} MB, got {file}"
+            f" with {file.stat().st_size >> 20} MB; give another with --weights"
+        )
     try:
         with safe_open(file, "numpy") as opened:
             table = opened.metadata() or {}
@@ -110,7 +123,7 @@ def read_header(path: str | Path) -> Header:
         raise _damaged(file, error) from error
     try:
         return _header(table, names)
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise InputError(
             f"weights: expected a file that this program's training wrote in {file}, got"
             f" another ({_first_line(error)}); give one of weights/, or one of your own training"
@@ -119,7 +132,9 @@ def read_header(path: str | Path) -> Header:
 
 def _header(table: dict[str, str], names: list[str]) -> Header:
     if table["format"] == _RENDERER:
-        return Header("face", "head", json.loads(table["sizes"]), None, _RENDERER)
+        sizes = json.loads(table["sizes"])
+        size_limits.check_animator(sizes)
+        return Header("face", "head", sizes, None, _RENDERER)
     if table["format"] != FORMAT:
         raise ValueError(f"format {table['format']!r}")
     kind, window = table["kind"], table["window"]
@@ -133,13 +148,20 @@ def _header(table: dict[str, str], names: list[str]) -> Header:
     strange = [name for name in names if not name.startswith(tuple(found))]
     if strange or not found:
         raise ValueError(f"tensor {strange[0]!r}" if strange else "no network")
+    if _ANIMATOR in found:
+        size_limits.check_animator(found[_ANIMATOR])
+    if _DETECTOR in found:
+        size_limits.check_detector(found[_DETECTOR])
+        if missing := {"count", "size"} - found[_DETECTOR].keys():
+            raise ValueError(f"a detector without {min(missing)}")
     return Header(cast(Kind, kind), cast(Window, window), parts[_ANIMATOR], parts[_DETECTOR])
 
 
 def read_weights(path: str | Path) -> WeightsFile:
     """The networks that a file holds, strictly: every tensor has its place and every place one.
 
-    Raises InputError when the file is missing, damaged, or not one of this program's.
+    Raises InputError when the file is missing, damaged, or not one of this program's, or when a
+    tensor has values that are not finite.
     """
     from safetensors.torch import load as load_tensors
 
@@ -153,13 +175,13 @@ def read_weights(path: str | Path) -> WeightsFile:
         sizes = detector_sizes = animator = detector = None
         if header.sizes is not None:
             sizes = build.read_sizes(header.sizes)
-            own = _part(tensors, _ANIMATOR)
-            animator = build.fast(sizes, own["motion.log_reach"].float().exp())
-            _fill(animator, own)
+            animator = _filled(_animator_maker(sizes, tensors), tensors, _ANIMATOR, path)
         if header.detector is not None:
             detector_sizes = build.read_detector_sizes(header.detector)
-            detector = build.detector(detector_sizes)
-            _fill(detector, _part(tensors, _DETECTOR))
+            make = partial(build.detector, detector_sizes)
+            detector = _filled(make, tensors, _DETECTOR, path)
+    except InputError:  # a ValueError that says more
+        raise
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise _damaged(Path(path), error) from error
     return WeightsFile(
@@ -238,13 +260,46 @@ def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     }
 
 
-def _fill(net: nn.Module, tensors: dict[str, Tensor]) -> None:
-    floats = {
-        name: value.float() if value.is_floating_point() else value
-        for name, value in tensors.items()
-    }
+def _animator_maker(sizes: FastSizes, tensors: dict[str, Tensor]) -> Callable[[], Animator]:
+    """Build an animator of those sizes for as many keypoints as the tensors are for."""
+    import torch
+
+    from . import build
+
+    shape = tensors[f"{_ANIMATOR}motion.log_reach"].shape
+    if len(shape) != 1 or not 1 <= shape[0] <= size_limits.MOST_KEYPOINTS:
+        raise ValueError(f"motion.log_reach of shape {tuple(shape)}")
+    if sizes.openings and shape[0] != len(ANCHORS):
+        raise ValueError(f"openings of a face with {shape[0]} keypoints, not {len(ANCHORS)}")
+    return lambda: build.fast(sizes, torch.ones(shape[0]))  # the file's own values follow
+
+
+def _filled(
+    make: Callable[[], Net], tensors: dict[str, Tensor], prefix: str, path: str | Path
+) -> Net:
+    """A network with a file's tensors; nothing is allocated before their shapes are known to fit.
+
+    Raises RuntimeError for other names or shapes, InputError for values that are not finite.
+    """
+    import torch
+
+    own = _part(tensors, prefix)
+    with torch.device("meta"):
+        planned = make().state_dict()
+    for name in sorted(planned.keys() | own.keys()):
+        shapes = [tuple(part[name].shape) if name in part else None for part in (planned, own)]
+        if shapes[0] != shapes[1]:
+            raise RuntimeError(f"{prefix}{name} of shape {shapes[1]} instead of {shapes[0]}")
+    floats = {name: v.float() if v.is_floating_point() else v for name, v in own.items()}
+    for name, value in floats.items():
+        if not torch.isfinite(value).all():
+            raise InputError(
+                f"weights: expected finite numbers in {path}, got inf or not-a-number in the tensor"
+                f" {prefix}{name}; fetch the file again, or export it from an earlier checkpoint"
+            )
+    net = make()
     net.load_state_dict(floats)
-    net.eval()
+    return net.eval()
 
 
 def _damaged(file: Path, error: Exception) -> InputError:

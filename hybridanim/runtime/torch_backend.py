@@ -15,14 +15,16 @@ import torch
 from torch import Tensor
 
 from hybridanim.config import RuntimeConfig
+from hybridanim.errors import InputError
 from hybridanim.networks.blocks import Points, folded
 from hybridanim.networks.build import Animator
 from hybridanim.networks.dense_motion import Motion
-from hybridanim.networks.generator import Encoded
+from hybridanim.networks.generator import Encoded, Painted
 from hybridanim.networks.keypoint_detector import KeypointDetector
 from hybridanim.networks.weights import read_weights
 from hybridanim.types import Array, Keypoints, LearnedFeatures, OpticalFlow
 
+from . import sample_inputs
 from .base import Moved, RuntimeInfo, optical_input
 
 
@@ -31,13 +33,26 @@ def load(
 ) -> TorchAnimator | TorchDetector:
     """Load ``animator`` or ``detector`` of a weights file that has it.
 
-    config: its precision is f32, or else what is fast here; int8 is not offered.
+    config: its precision is f32, or else what is fast here; int8 is not offered. A precision in
+    which the check's input has no finite result gives way to float32. Raises InputError when
+    float32 has none either.
     """
-    found, bf16 = read_weights(path), False if config.precision == "f32" else None
-    if part == "animator" and found.animator is not None:
-        return TorchAnimator(found.animator, bf16=bf16, notes=tuple(notes))
-    assert found.detector is not None  # networks._load has looked
-    return TorchDetector(found.detector, bf16=bf16, notes=tuple(notes))
+    found, wrong = read_weights(path), ""
+    fast = config.precision != "f32" and has_bf16()
+    for bf16 in (True, False) if fast else (False,):
+        if part == "animator" and found.animator is not None:
+            network = TorchAnimator(found.animator, bf16=bf16, notes=tuple(notes))
+        else:
+            assert found.detector is not None  # networks._load has looked
+            network = TorchDetector(found.detector, bf16=bf16, notes=tuple(notes))
+        wrong = network.not_finite()
+        if not wrong:
+            return network
+        notes.append(f"Torch's {part} in {network.runtime_info.precision} is not used: {wrong}")
+    raise InputError(
+        f"weights: expected networks with finite results in {path}, got {wrong}; fetch the file"
+        " again, or export it from an earlier checkpoint"
+    )
 
 
 class _Torch:
@@ -85,13 +100,25 @@ class TorchAnimator(_Torch):
 
     def paint(self, features: LearnedFeatures) -> tuple[Array, Array]:
         """Paint one frame; see ``base.AnimatorNetworks``."""
-        encoded, motion = Encoded(**_tensors(features.source)), Motion(**_tensors(features.motion))
-        with torch.inference_mode(), self._precision():
-            painted = self._net.generator(encoded, motion)
+        painted = self._painted(features)
         paint = (255 * painted.paint[0].float() + 0.5).clamp(0, 255).to(torch.uint8)
         return np.ascontiguousarray(paint.permute(1, 2, 0).numpy()), (
             painted.alpha[0, 0].float().numpy()
         )
+
+    def _painted(self, features: LearnedFeatures) -> Painted:
+        encoded, motion = Encoded(**_tensors(features.source)), Motion(**_tensors(features.motion))
+        with torch.inference_mode(), self._precision():
+            return self._net.generator(encoded, motion)
+
+    def not_finite(self) -> str:
+        """What is not finite of the check's first input, in words; "" when all is."""
+        sample = sample_inputs.checks(self.side_px, len(self._net.motion.log_reach))[0]
+        encoded = self.encode(sample.picture)
+        moved = self.move(encoded, sample.source, sample.target, sample.background)
+        painted = self._painted(moved.features)
+        said = encoded | dict(moved.features.motion)
+        return _not_finite(said | {"paint": painted.paint.float(), "alpha": painted.alpha.float()})
 
 
 class TorchDetector(_Torch):
@@ -109,6 +136,17 @@ class TorchDetector(_Torch):
             found = self._net.detect(torch.from_numpy(picture))
         xy, jacobian, spread = (value.float().numpy() for value in (*found.points, found.spread))
         return xy, jacobian, spread
+
+    def not_finite(self) -> str:
+        """What is not finite of the check's first input, in words; "" when all is."""
+        sample = sample_inputs.checks(self._net.size, 1)[0]
+        said = self(sample_inputs.batch(sample.picture))
+        return _not_finite(dict(zip(("xy", "jacobian", "spread"), said, strict=True)))
+
+
+def _not_finite(said: Mapping[str, Array | Tensor]) -> str:
+    wrong = [name for name, value in said.items() if not np.isfinite(np.asarray(value)).all()]
+    return f"inf or not-a-number in {', '.join(wrong)}" if wrong else ""
 
 
 def _arrays(named: Encoded | Motion) -> dict[str, Array]:

@@ -1,5 +1,6 @@
 """Weights files: what is written comes back, and what is not ours is refused in words."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -7,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from hybridanim.errors import InputError
-from hybridanim.networks import build, weights
+from hybridanim.networks import build, size_limits, weights
 from hybridanim.networks.build import DetectorSizes, FastSizes
 
 TINY = FastSizes((8, 8, 8, 8), 4, deep=8, fine=4, half=8, blocks=1, encoder_blocks=1, picture_px=64)
@@ -123,3 +124,112 @@ def test_the_header_needs_no_torch(both: Path) -> None:
     )
     root = Path(__file__).parents[2]
     assert subprocess.run([sys.executable, "-c", code], cwd=root).returncode == 0
+
+
+def table(animator: dict | None = None, detector: dict | None = None) -> dict[str, str]:
+    """A header of both networks whose sizes are changed."""
+    own = dataclasses.asdict(TINY) | (animator or {}), dataclasses.asdict(DETECTOR)
+    return {
+        "format": weights.FORMAT,
+        "kind": "object",
+        "window": "frame",
+        "sizes": json.dumps(own[0]),
+        "detector": json.dumps(own[1] | (detector or {})),
+    }
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("name", ["animator.generator.last.weight", "detector.heat.bias"])
+def test_values_that_are_not_finite_are_refused(
+    name: str, value: float, both: Path, tmp_path: Path
+) -> None:
+    tensors = load_file(both)
+    tensors[name].flatten()[-1] = value
+    save_file(tensors, tmp_path / "x.safetensors", table())
+    with pytest.raises(InputError, match=rf"expected finite .*x\.safetensors.* tensor {name};"):
+        weights.read_weights(tmp_path / "x.safetensors")
+
+
+ABSURD = [
+    ({"deep": 10**9}, {}),
+    ({"deep": True}, {}),
+    ({"deep": -8}, {}),
+    ({"deep": 8.5}, {}),
+    ({"deep": "8"}, {}),
+    ({"blocks": 10**12}, {}),
+    ({"motion_widths": [8] * 1000}, {}),
+    ({"motion_widths": [8]}, {}),
+    ({"motion_widths": 8}, {}),
+    ({"motion_widths": [10**8] * 4}, {}),
+    ({"picture_px": 2**20}, {}),
+    ({"picture_px": 65}, {}),  # the network halves it five times
+    ({"openings": 1}, {}),
+    ({"openings": True}, {}),  # a face's, with keypoints of another object
+    ({"depth": 3}, {}),
+    ({}, {"count": 10**9}),
+    ({}, {"size": 10**6}),
+    ({}, {"size": 33}),
+    ({}, {"pool": 0}),
+    ({}, {"pool": 3}),
+    ({}, {"seen": 10**9}),
+    ({}, {"widths": [8, 10**9]}),
+    ({}, {"widths": []}),
+]
+
+
+@pytest.mark.parametrize(("animator", "detector"), ABSURD)
+def test_absurd_sizes_are_refused(
+    animator: dict, detector: dict, both: Path, tmp_path: Path
+) -> None:
+    save_file(load_file(both), tmp_path / "x.safetensors", table(animator, detector))
+    with pytest.raises(InputError, match=r"weights: expected .*x\.safetensors.*; \w+"):
+        weights.read_weights(tmp_path / "x.safetensors")
+
+
+@pytest.mark.parametrize("sizes", ["[]", "3", "NaN", "[" * 100000, '{"count": {"a": 1}}', "{}"])
+def test_sizes_that_are_none_are_refused(sizes: str, both: Path, tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    save_file(load_file(both), path, table() | {"detector": sizes})
+    with pytest.raises(InputError, match=r"weights: expected .*x\.safetensors"):
+        weights.read_header(path)
+
+
+def test_every_size_has_a_limit() -> None:
+    for sizes in (FastSizes(), build.OBJECT, TINY):
+        size_limits.check_animator(dataclasses.asdict(sizes))
+    for sizes in (DetectorSizes(), build.FACE_DETECTOR, DETECTOR):
+        size_limits.check_detector(dataclasses.asdict(sizes))
+    with pytest.raises(ValueError, match="deep 100000, possible are 1 to 1024"):
+        build.read_sizes({"deep": 100000})
+    with pytest.raises(ValueError, match="count 0"):
+        build.read_detector_sizes({"count": 0})
+
+
+def test_sizes_that_do_not_fit_the_tensors_take_no_memory(both: Path, tmp_path: Path) -> None:
+    """Each size is possible; together they are a network of two gigabytes."""
+    large = {"motion_widths": [1024] * 8, "deep": 1024, "blocks": 64, "picture_px": 512}
+    save_file(load_file(both), tmp_path / "x.safetensors", table(large))
+    code = (
+        "import resource; from hybridanim.errors import InputError;"
+        "from hybridanim.networks import weights;"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss;"
+        f"weights.read_weights({str(both)!r}); before = peak()\n"
+        f"try: weights.read_weights({str(tmp_path / 'x.safetensors')!r})\n"
+        "except InputError as error: print(peak() - before, error)"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
+    )
+    grown, said = done.stdout.split(" ", 1)
+    assert int(grown) < 100_000, done.stdout  # kilobytes
+    assert "of shape" in said
+
+
+def test_a_file_that_is_too_large_is_not_read(both: Path, tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(both.read_bytes())
+    with path.open("r+b") as file:
+        file.truncate(2 * size_limits.MOST_BYTES)  # without using the disk
+    with pytest.raises(InputError, match=r"at most 1024 MB, got .* with 2048 MB"):
+        weights.read_weights(path)

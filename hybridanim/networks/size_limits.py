@@ -1,0 +1,76 @@
+"""Bounds of the sizes that a weights file states, checked before networks are built from them.
+
+A header of a few bytes could otherwise ask for any amount of memory or time. Needs no torch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+MOST_BYTES = 2**30
+"""Of a weights file."""
+MOST_KEYPOINTS = 512
+
+_CHANNELS = (1, 1024)
+_WIDTHS = (2, 8)  # entries of a U-Net's widths
+_SIDE_PX = (8, 1024)
+_ANIMATOR = {
+    "motion_features": _CHANNELS,
+    "deep": _CHANNELS,
+    "fine": _CHANNELS,
+    "half": _CHANNELS,
+    "blocks": (0, 64),
+    "encoder_blocks": (0, 64),
+    "picture_px": _SIDE_PX,
+}
+_SWITCHES = ("openings", "jacobians", "occlusion", "blend", "optical")
+_DETECTOR = {
+    "count": (1, MOST_KEYPOINTS),
+    "size": _SIDE_PX,
+    "pool": (1, 16),
+    "seen": (0, MOST_KEYPOINTS),
+}
+
+
+def check_animator(table: dict[str, Any]) -> None:
+    """Raise ValueError unless the fields of ``build.FastSizes`` that are given are possible."""
+    _check(table, _ANIMATOR, _SWITCHES, "motion_widths")
+    side, widths = table.get("picture_px"), table.get("motion_widths")
+    if side is not None and widths is not None and side % (4 * 2 ** (len(widths) - 1)):
+        raise ValueError(f"picture_px {side} with {len(widths)} motion_widths")
+
+
+def check_detector(table: dict[str, Any]) -> None:
+    """The same of ``build.DetectorSizes``."""
+    _check(table, _DETECTOR, (), "widths")
+    size, widths, pool = (table.get(name) for name in ("size", "widths", "pool"))
+    if size is not None and widths is not None and size % 2 ** len(widths):
+        raise ValueError(f"size {size} with {len(widths)} widths")
+    if size is not None and size % (2 * (pool or 1)):
+        raise ValueError(f"size {size} with a pool of {pool}")
+
+
+def _check(
+    table: dict[str, Any],
+    numbers: dict[str, tuple[int, int]],
+    switches: tuple[str, ...],
+    widths: str,
+) -> None:
+    if not isinstance(table, dict):
+        raise ValueError(f"sizes that are a {type(table).__name__}")
+    for name, value in table.items():
+        if name in numbers:
+            _expect_within(name, value, *numbers[name])
+        elif name == widths:
+            if not isinstance(value, list | tuple):
+                raise ValueError(f"{name} {str(value)[:40]!r}")
+            _expect_within(f"number of {name}", len(value), *_WIDTHS)
+            for width in value:
+                _expect_within(name, width, *_CHANNELS)
+        elif name not in switches or not isinstance(value, bool):
+            raise ValueError(f"{str(name)[:40]} {str(value)[:40]!r}")
+
+
+def _expect_within(name: str, value: Any, least: int, most: int) -> None:
+    if type(value) is not int or not least <= value <= most:  # a bool is an int, too
+        raise ValueError(f"{name} {str(value)[:40]}, possible are {least} to {most}")
