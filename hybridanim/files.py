@@ -61,9 +61,10 @@ def sha256(*paths: str | Path) -> str:
 
 
 def cache_folder() -> Path | None:
-    """Where this system keeps what can be made again: the program's own folder in it.
+    """The folder for files that can be made again, as this operating system names it.
 
-    None where there is no such place: a user without a home folder, as in many containers.
+    It need not exist. None where the system names none: a user without a home folder, as in many
+    containers.
     """
     try:
         if os.name == "nt":
