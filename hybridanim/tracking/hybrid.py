@@ -11,7 +11,7 @@ nor jumps at detections.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Self
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -23,10 +23,9 @@ from hybridanim.profiles import CameraProfile
 from hybridanim.types import Array, Crop, Frame, HeadBox, SkinMask, Tracks
 
 from . import detection, keypoint_flow, learned
-from .base import TrackerParts
 from .detection import LEAST_CONFIDENCE, Detection, Detector, KeypointsPx
 from .keypoint_flow import FlowState
-from .learned import LearnedState
+from .learned import LearnedState, LearnedTracker
 
 __all__ = ["HybridState", "HybridTracker", "initial_state", "step"]
 
@@ -208,21 +207,10 @@ def _box_of(window: Crop) -> HeadBox:
 
 
 @dataclass(frozen=True)
-class HybridTracker:
-    """``base.Tracker`` by detected keypoints every n-th frame, and optical flow in between."""
+class HybridTracker(LearnedTracker):
+    """``base.Tracker`` by the detector's keypoints now and then, carried by optical flow."""
 
-    uses_skin: ClassVar[bool] = False
-    uses_detector: ClassVar[bool] = True
     uses_anchors: ClassVar[bool] = True
-    config: TrackConfig
-    detector: Detector
-    camera: CameraProfile | None
-
-    @classmethod
-    def build(cls, parts: TrackerParts) -> Self:
-        """See ``base.Tracker``."""
-        assert parts.detector is not None  # ``uses_detector`` asks for it
-        return cls(parts.config, parts.detector, parts.profiles.camera)
 
     def initial_state(self) -> HybridState:
         """See ``base.Tracker``."""
@@ -231,7 +219,3 @@ class HybridTracker:
     def step(self, state: HybridState, frame: Frame, mask: SkinMask) -> tuple[HybridState, Tracks]:
         """See ``base.Tracker``."""
         return step(state, frame, self.detector, self.config, self.camera)
-
-    def adjusted(self, **settings: Any) -> Self:
-        """See ``base.Tracker``."""
-        return replace(self, config=replace(self.config, **settings))

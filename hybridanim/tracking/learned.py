@@ -166,13 +166,11 @@ class LearnedTracker:
         assert parts.detector is not None  # ``uses_detector`` asks for it
         return cls(parts.config, parts.detector, parts.profiles.camera)
 
-    def initial_state(self) -> LearnedState:
+    def initial_state(self) -> Any:
         """See ``base.Tracker``."""
         return initial_state()
 
-    def step(
-        self, state: LearnedState, frame: Frame, mask: SkinMask
-    ) -> tuple[LearnedState, Tracks]:
+    def step(self, state: Any, frame: Frame, mask: SkinMask) -> tuple[Any, Tracks]:
         """See ``base.Tracker``."""
         return step(state, frame, self.detector, self.camera)
 
