@@ -20,8 +20,8 @@ from hybridanim.config import RenderJob
 from hybridanim.errors import InputError
 from hybridanim.io import provenance
 from hybridanim.prepare import driver_scan
-from hybridanim.prepare import view as views
 from hybridanim.prepare.driver_scan import Observation
+from hybridanim.prepare.view import view_around_faces
 from hybridanim.profiles import load_profiles
 from hybridanim.rendering.output_frame import Composer
 from hybridanim.types import Array, FaceBox, Source
@@ -65,7 +65,7 @@ def render(
     summary = Summary(job.output)
     with ExitStack() as quiet, ExitStack() as stack:
         reader = stack.enter_context(io.open_source(driving_path, job.start, job.end))
-        view = views.view_around_faces(_faces(observations), reader.height, reader.width)
+        view = view_around_faces(_faces(observations), reader.height, reader.width)
         pipeline.set_view(view)
         _set_reference(pipeline, job, chosen, summary)
         composer = Composer(job, source)

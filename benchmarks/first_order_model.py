@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hybridanim.networks.blocks import Points, affines, spread
+from hybridanim.networks.blocks import Points, affines, apply_affines
 from hybridanim.networks.discriminator import PatchDiscriminator
 from hybridanim.networks.keypoint_detector import mean_jacobian, shares
 
@@ -159,7 +159,7 @@ class _DenseMotion(nn.Module):
             small = self.down(picture)
             batch, _, height, width = small.shape
             grid = corner_grid(height, width, small)
-            maps = spread(affines(source, target), grid)
+            maps = apply_affines(affines(source, target), grid)
             count = maps.shape[1]
             moved = _sample(small.repeat_interleave(count, 0), maps.flatten(0, 1))
             bells = _bells(target.xy, grid) - _bells(source.xy, grid)

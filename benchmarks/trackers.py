@@ -73,7 +73,7 @@ def reference(frames: list[Frame], teacher: Teacher) -> tuple[Array, float]:
             continue
         head = landmark_head(found)
         crop = keypoints.crop_around(head)
-        points = keypoints.rest(head, found, alignment.MEAN_SHAPE, crop)
+        points = keypoints.place_anchors(head, found, alignment.MEAN_SHAPE, crop)
         rows.append(to_pixels(points, crop).xy_px)
         sizes.append(head.size_px)
     return np.array(rows), float(np.median(sizes)) if sizes else float("nan")
@@ -91,7 +91,7 @@ def by_classical(frames: list[Frame]) -> Found:
         first = first or reference_of(tracks, alignment.MEAN_SHAPE)
         points = None
         if first is not None and first.head is not None and tracks:
-            points = keypoints.moved(tracks, first.keypoints, first.head, first.crop)
+            points = keypoints.carry_anchors(tracks, first.keypoints, first.head, first.crop)
         times.append(1000 * (time.process_time() - start))
         places.append(_places(points, first.crop if first else None))
     return places, times

@@ -1,6 +1,4 @@
-"""Frame, Tracks, Source -> SparseMotion.  Anchors with local affines, smoothed and transferred to
-the source (docs/guide/motion.md).
-"""
+"""Frame, Tracks, Source -> SparseMotion.  Keypoints and their transfer (docs/guide/motion.md)."""
 
 import dataclasses
 
@@ -20,7 +18,7 @@ class Keypoints(Stage):
     name = "keypoints"
 
     def __init__(self, config: KeypointsConfig) -> None:
-        """config: its ``optical_flow`` "auto" computes the driver's flow in every frame."""
+        """config: ``optical_flow="auto"`` computes the driver's optical flow in every frame."""
         super().__init__(config)
         self.reset()
 
@@ -32,11 +30,14 @@ class Keypoints(Stage):
         pose, config = self._state.pose, self._config
         if pose is None or config.optical_flow == "off":
             return motion
-        # the flow moves the background as it should only where its motion is taken in full
-        has_behind = config.moves_background and config.motion == "absolute" and config.scale == 1
+        # the flow fits the background only if its motion is transferred unscaled
+        is_full = config.motion == "absolute" and config.scale == 1
+        moves_background = config.moves_background and is_full
         share = 1 - self._state.away
         points = pose.reference, pose.keypoints
-        return self._flow(frame, motion, *points, source, has_behind=has_behind, share=share)
+        return self._flow(
+            frame, motion, *points, source, moves_background=moves_background, share=share
+        )
 
     def draw(self, canvas: Array, output: SparseMotion) -> Array:
         """The driver's keypoints with their local affines, on the driving frame."""
@@ -44,10 +45,10 @@ class Keypoints(Stage):
 
     def reset(self) -> None:
         """Forget the driver; the next frame with a head is the reference."""
-        self._state, self._flow = sparse.SparseState(), flow_transfer.Follower()
+        self._state, self._flow = sparse.SparseState(), flow_transfer.FlowTransfer()
 
     def set_crop(self, crop: Crop) -> None:
-        """Keep normalised coordinates in this square of the driving frames; before the first."""
+        """Fix the driving crop, in pixels of the driving frames; call before the first frame."""
         self._state = dataclasses.replace(self._state, crop=crop)
 
     def set_reference(self, reference: Reference | None) -> None:

@@ -47,7 +47,7 @@ def face_points(picture: Array) -> KeypointsPx:
     found = aligner.load().fit(grey, cascade.detect_faces(picture)[0])
     head = landmark_head(found.xy_px)
     crop = keypoints.crop_around(head)
-    points = to_pixels(keypoints.rest(head, found.xy_px, aligner.MEAN_SHAPE, crop), crop)
+    points = to_pixels(keypoints.place_anchors(head, found.xy_px, aligner.MEAN_SHAPE, crop), crop)
     return KeypointsPx(points.xy_px, points.linear_px, np.ones(len(points.xy_px)))
 
 

@@ -1,8 +1,8 @@
-"""SceneTracks -> where neck and shoulders are, and how what is behind has moved.
+"""SceneTracks -> keypoints of neck and shoulders, and motion of the background.
 
-Corners of the chest make one similarity, corners of the background another, both robust
-(iteratively reweighted least squares) and relative to the first frame. Of the body's keypoints the
-shoulders follow the chest, and the neck hangs between it and the head.
+One similarity is fitted to the corners of the chest and another to those of the background, both
+robustly (iteratively reweighted least squares) and relative to the first frame. Shoulder keypoints
+follow the chest; neck keypoints are interpolated between chest and head.
 """
 
 from __future__ import annotations
@@ -16,44 +16,45 @@ from hybridanim.types import Array, Crop, HeadBox, Keypoints, SceneTracks
 
 from .keypoints import RESIDUAL_HEADS
 
-_BELIEF_ROWS = 1.5  # corners of the body whose word weighs as much as the head's motion
-_CHANCE_ROWS = 2.0  # so many agree by chance, after a cut for example
-_HAIR_HEADS = 1.0  # hair may reach this far from the head's middle
-_LEAST_BEHIND = 6  # corners that tell how the background moves
-_STILL_HEADS = 0.006  # a background that moves less stands
-_STANDS = 0.3  # share of corners that do not move, which shows that the camera does not
-_BEHIND_HEADS = 0.008  # a corner off by this share of the head counts half
-_AGREE = 0.6  # share of the corners that must agree on a moving background,
-_BOTH = 0.15  # and of those on either side of the head
+_BELIEF_ROWS = 1.5  # agreeing corners at which chest fit and head motion weigh the same
+_CHANCE_ROWS = 2.0  # number of corners that agree by chance, for example after a cut
+_HAIR_HEADS = 1.0  # largest distance of hair from the head's centre
+_LEAST_BACKGROUND = 6  # least number of corners for a fit of the background
+_STILL_HEADS = 0.006  # background motion below this is treated as none
+_STILL_SHARE = 0.3  # share of still corners above which the camera is taken as still
+_BACKGROUND_HEADS = 0.008  # a residual of this share of the head size halves the weight
+_AGREE = 0.6  # least share of the confidence that must agree on a moving background
+_BOTH = 0.15  # least share of the agreeing corners on either side of the head
 
 
 def with_body(
     driving: Keypoints, first: Keypoints, head: HeadBox, scene: SceneTracks, crop: Crop
 ) -> Keypoints:
-    """Neck and shoulders where the body's own corners have carried them since the first frame.
+    """Place neck and shoulders by the motion of the body's corners since the first frame.
 
-    first: keypoints of the first frame, both in this crop; head: of the first frame. Where corners
-    are few, shoulders take a tenth of the head's motion; the neck hangs between head and chest.
+    driving, first: keypoints of this and of the first frame, both in ``crop``. head: head box of
+    the first frame, in pixels. With few corners, shoulders take a tenth of the head's motion; neck
+    keypoints are interpolated between head and chest.
     """
     body = FOLLOW < 1
     places = geometry.px_from_norm(first.xy_norm, crop)
     residual_px = max(0.75, RESIDUAL_HEADS * head.size_px)
     whole = head_motion(driving, first, head, crop)
     still = np.eye(2, 3, dtype=np.float32)
-    led = still + FOLLOW.min() * (whole - still)
-    mine = scene.is_body
+    fallback = still + FOLLOW.min() * (whole - still)
+    on_body = scene.is_body
     found, agreeing = fit_regularised_similarity(
-        scene.reference_xy_px[mine],
-        scene.xy_px[mine],
-        scene.confidence[mine],
+        scene.reference_xy_px[on_body],
+        scene.xy_px[on_body],
+        scene.confidence[on_body],
         residual_px,
         0.25 * head.size_px,
     )
     evidence = max(0.0, agreeing - _CHANCE_ROWS)
-    chest = led + evidence / (evidence + _BELIEF_ROWS) * (found - led)
+    chest = fallback + evidence / (evidence + _BELIEF_ROWS) * (found - fallback)
     xy = places[body] @ chest[:, :2].T + chest[:, 2]
     linear = np.repeat(chest[None, :, :2], int(body.sum()), 0)
-    # between chest and head, as much as it takes of the head's motion more than a shoulder does
+    # interpolate between chest (share 0, a shoulder) and head (1) by FOLLOW
     share = ((FOLLOW[body] - FOLLOW.min()) / (1 - FOLLOW.min()))[:, None]
     xy = xy + share * (places[body] @ whole[:, :2].T + whole[:, 2] - xy)
     linear = linear + share[..., None] * (whole[:, :2] - linear)
@@ -66,22 +67,22 @@ def with_body(
 def background(
     driving: Keypoints, first: Keypoints, head: HeadBox, scene: SceneTracks, crop: Crop
 ) -> Array | None:
-    """(2, 3) float32 norm: where what is behind has moved since the first frame, now <- first.
+    """Motion of the background since the first frame: (2, 3) float32 affine now <- first, norm.
 
-    Arguments as ``with_body``. None when there is too little to tell by. A background that hardly
-    moves is exactly still.
+    Arguments as ``with_body``. None when there is too little evidence. Motion below a threshold
+    gives exactly the identity.
     """
-    behind = ~scene.is_body
-    if behind.sum() < _LEAST_BEHIND:
+    on_background = ~scene.is_body
+    if on_background.sum() < _LEAST_BACKGROUND:
         return None
-    rows = behind & ~_hair(scene, driving, first, head, crop)
+    rows = on_background & ~_hair(scene, driving, first, head, crop)
     before, after = scene.reference_xy_px[rows], scene.xy_px[rows]
-    if len(before) < _LEAST_BEHIND:
+    if len(before) < _LEAST_BACKGROUND:
         return None
-    stands = np.hypot(*(after - before).T) < _STILL_HEADS * head.size_px
-    if stands.mean() > _STANDS:
+    is_still = np.hypot(*(after - before).T) < _STILL_HEADS * head.size_px
+    if is_still.mean() > _STILL_SHARE:
         return np.eye(2, 3, dtype=np.float32)
-    residual_px = max(0.5, _BEHIND_HEADS * head.size_px)
+    residual_px = max(0.5, _BACKGROUND_HEADS * head.size_px)
     weight = scene.confidence[rows]
     found, agreeing = fit_regularised_similarity(
         before, after, weight, residual_px, 0.25 * head.size_px
@@ -107,7 +108,7 @@ def background(
 def _hair(
     scene: SceneTracks, driving: Keypoints, first: Keypoints, head: HeadBox, crop: Crop
 ) -> Array:
-    """(M,) bool: corners near the head that move with it rather than stand still."""
+    """(M,) bool: corners near the head whose motion is closer to the head's than to none."""
     whole = head_motion(driving, first, head, crop)
     before, after = scene.reference_xy_px, scene.xy_px
     near = np.hypot(*(before - np.array(head.center_xy_px)).T) < _HAIR_HEADS * head.size_px
@@ -116,7 +117,7 @@ def _hair(
 
 
 def head_motion(driving: Keypoints, first: Keypoints, head: HeadBox, crop: Crop) -> Array:
-    """(2, 3) affine in pixels of the head's keypoints since the first frame."""
+    """Affine (2, 3) now <- first of the head's keypoints, in driving pixels."""
     places, now = (geometry.px_from_norm(p.xy_norm[PINNED], crop) for p in (first, driving))
     residual_px = max(0.75, RESIDUAL_HEADS * head.size_px)
     return fit_global_affine(places, now, np.ones(len(places)), 2 * residual_px)

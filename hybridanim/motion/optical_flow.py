@@ -1,9 +1,9 @@
-"""Two pictures of one person -> how everything between them has moved, and where that is sure.
+"""Two pictures of one person -> dense backward optical flow and its confidence.
 
-Dense inverse search (Kroeger et al., ECCV 2016) both ways: for every cell of the later picture,
-where in the earlier one it comes from, trusted where going there and back ends near its start. What
-the keypoints do not mark (hair, cheeks, collar) is seen to move; what was hidden in the earlier
-picture is trusted nowhere.
+Dense inverse search (Kroeger et al., ECCV 2016) in both directions gives, for each cell of the
+later picture, its position in the earlier one; a small forward-backward error means trust. The flow
+covers parts without keypoints (hair, cheeks, collar). Parts that were hidden in the earlier picture
+get no trust.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ import numpy as np
 from hybridanim import geometry
 from hybridanim.types import Array
 
-CELL_PX = 4  # pixels of the pictures a cell, as the motion network has them
-_LEAST_PX = 1.0  # going there and back may miss by this,
-_SHARE = 0.1  # or by this share of the way
-_APART_NORM = 0.1  # faces so far from each other share little motion
+CELL_PX = 4  # pixels per cell, as in the motion network
+_LEAST_PX = 1.0  # largest forward-backward error,
+_SHARE = 0.1  # or as a share of the displacement
+_APART_NORM = 0.1  # distance at which agreement falls to 1/e, normalised
 
 
 def matcher() -> cv2.DISOpticalFlow:
-    """What ``between`` searches with; not for two threads at once."""
+    """Create the DIS flow that ``between`` uses; one instance must not serve two threads."""
     return cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
 
 
 def between(before: Array, after: Array, search: cv2.DISOpticalFlow) -> tuple[Array, Array]:
-    """Places (h, w, 2) float32 in ``before``, absolute, normalised, and trust (h, w) in [0, 1].
+    """Backward flow (h, w, 2) float32 into ``before``, absolute, norm; trust (h, w) in [0, 1].
 
     before, after: (S, S) uint8 grey, S a multiple of 4; h = w = S / 4.
     """
     before, after = np.ascontiguousarray(before), np.ascontiguousarray(after)
     size = before.shape[0]
-    half = (size // 2, size // 2)  # the search itself ends at a quarter of the resolution
+    half = (size // 2, size // 2)  # DIS itself ends at a quarter of the resolution
     away, back = (
         cv2.resize(search.calc(*pair, None), half, interpolation=cv2.INTER_AREA)  # pyright: ignore
         for pair in ((after, before), (before, after))
@@ -52,5 +52,5 @@ def between(before: Array, after: Array, search: cv2.DISOpticalFlow) -> tuple[Ar
 
 
 def agreement(apart_norm: Array) -> Array:
-    """Trust in [0, 1] where two faces are this far apart, (h, w, 2), normalised."""
+    """Trust (h, w) in [0, 1] for a distance (h, w, 2) between two faces, normalised units."""
     return np.exp(-(apart_norm**2).sum(-1) / _APART_NORM**2)

@@ -16,7 +16,10 @@ from hybridanim.types import Array, Crop, HeadBox, Keypoints, SceneTracks, Sourc
 
 from . import body, flow_transfer, keypoints, transfer
 
-_STRETCH, _STRETCH_SURE = 1.2, 0.5  # of a head since the first frame; unsure, and in addition sure
+_STRETCH, _STRETCH_SURE = (
+    1.2,
+    0.5,
+)  # largest anisotropy of a head; added at confidence 1
 
 
 @dataclass(frozen=True)
@@ -26,25 +29,29 @@ class Reference:
     keypoints: Keypoints  # in the crop
     head: HeadBox | None  # driving pixels; None = keypoints of an object without a head
     crop: Crop
-    scene: SceneTracks | None = None  # of the same run, to tell where the body was
-    picture: Array | None = None  # (S, S) uint8 grey of the crop, for the optical flow since then
+    scene: SceneTracks | None = None  # of the same run; gives the body's position
+    picture: Array | None = None  # (S, S) uint8 grey of the crop, for the optical flow
 
 
 @dataclass(frozen=True)
 class ReferencePose:
-    """A reference complete in the fixed driving crop: all that relative motion is measured from."""
+    """A reference in the fixed driving crop, with all that relative motion is measured from."""
 
     reference: Reference
-    keypoints: Keypoints  # in the fixed crop, the body included where it is tracked
+    keypoints: Keypoints  # in the fixed crop, with the body's if that is tracked
     is_face: bool
     scene: SceneTracks | None  # corners of body and background in the reference's picture
-    background: Array | None  # (2, 3) norm, reference <- first frame; None = not known
+    background: Array | None  # (2, 3) norm, reference <- first frame; None = unknown
 
 
 def reference_of(
     tracks: Tracks, mean_shape: Array | None, crop: Crop | None = None
 ) -> Reference | None:
-    """The driver of this frame as a reference, or None when nothing is tracked."""
+    """Make this frame a reference, or return None when nothing is tracked.
+
+    mean_shape: (L, 2) of the aligner or None. crop: in driving pixels; None = the tracks' own, or
+    one around the head.
+    """
     if not is_tracked(tracks):
         return None
     if tracks.keypoints is not None and tracks.keypoints_crop is not None:
@@ -54,19 +61,22 @@ def reference_of(
     if tracks.head is None:
         return None
     crop = crop or keypoints.crop_around(tracks.head)
-    points = keypoints.rest(tracks.head, tracks.landmarks_xy_px, mean_shape, crop)
+    points = keypoints.place_anchors(tracks.head, tracks.landmarks_xy_px, mean_shape, crop)
     return Reference(points, tracks.head, crop, tracks.scene)
 
 
 def with_picture(reference: Reference | None, image: Array) -> Reference | None:
-    """The reference with its picture, of the driving frame (H, W, 3) uint8 RGB that it is of."""
+    """Add the picture of its crop to a reference; image: its driving frame, (H, W, 3) uint8 RGB.
+
+    A reference without a head, or None, is returned unchanged.
+    """
     if reference is None or reference.head is None:
         return reference
     return replace(reference, picture=flow_transfer.grey_of(image, reference.crop))
 
 
 def is_tracked(tracks: Tracks) -> bool:
-    """Whether a head, or keypoints of another object, are followed."""
+    """Whether a head, or the keypoints of another object, are tracked."""
     return bool(tracks) and (tracks.head is not None or tracks.keypoints is not None)
 
 
@@ -78,11 +88,11 @@ def pose_distance(
     scale_deg: float | Array,
     scale_opening: float,
 ) -> float:
-    """How much a driving head's pose, eyes and mouth differ from the source's; 0 = the same.
+    """Distance of a driving head's pose, eyes and mouth from the source's; 0 = the same.
 
     rotation_deg: yaw, pitch, roll; landmarks_xy_px: (L, 2) or None, which leaves eyes and mouth
-    out. A turn by scale_deg (one angle, or one for each axis) counts 1, as does a change of an
-    eye's or the mouth's opening by scale_opening; the mouth counts twice.
+    out. A rotation by scale_deg (one angle, or one per axis) adds 1, as does a change of the eyes'
+    opening by scale_opening; the mouth's opening has weight 2.
     """
     turn_deg = np.array(rotation_deg) - source.rotation_deg
     total = float(np.linalg.norm(turn_deg / scale_deg))
@@ -94,9 +104,10 @@ def pose_distance(
 
 
 def is_plausible(driving: Keypoints, pose: Keypoints, tracks: Tracks) -> bool:
-    """Whether a head of this pose can look like that: turned, it is narrower, but never by half.
+    """Whether the head's affine since the reference pose is possible: limits its anisotropy.
 
-    A hand before the face makes trackers crush or stretch it, with little confidence.
+    A rotated head is narrower, but only up to a limit; beyond it the tracks are wrong, for example
+    because a hand covers the face. The limit is wider where the trackers are confident.
     """
     whole = transfer.head_affine(pose, driving, PINNED)
     longest, shortest = np.linalg.svd(whole[:, :2], compute_uv=False)
@@ -108,9 +119,10 @@ def is_plausible(driving: Keypoints, pose: Keypoints, tracks: Tracks) -> bool:
 def context_of(
     first: Reference, scene: SceneTracks
 ) -> tuple[Keypoints, HeadBox, SceneTracks, Crop]:
-    """What ``body`` compares a frame with: the first frame's keypoints and head, and the corners.
+    """Arguments of ``body.with_body`` and ``body.background`` after the driving keypoints.
 
-    scene: corners of body and background of the frame in question. first: one with a head.
+    first: the first frame, with a head. scene: corners of body and background of the frame that is
+    compared with it.
     """
     assert first.head is not None
     return first.keypoints, first.head, scene, first.crop
@@ -119,7 +131,10 @@ def context_of(
 def completed(
     known: ReferencePose | None, reference: Reference, first: Reference, tracks: Tracks
 ) -> ReferencePose:
-    """The reference pose, computed once for a reference and the corners seen in its picture."""
+    """Return the reference pose; ``known`` if reference and its scene corners are unchanged.
+
+    first: the first frame, whose crop is the fixed driving crop.
+    """
     is_first = reference is first
     scene = None if is_first else reference.scene or tracks.reference_scene
     if known is not None and known.reference is reference and known.scene is scene:
@@ -138,7 +153,7 @@ def completed(
 
 
 def _with_first_body(points: Keypoints, first: Reference) -> Keypoints:
-    """The head's keypoints of one frame with the first frame's neck and shoulders."""
+    """Keep the head's keypoints; take neck and shoulders from the first frame."""
     return Keypoints(
         np.where(PINNED[:, None], points.xy_norm, first.keypoints.xy_norm),
         np.where(PINNED[:, None, None], points.jacobian, first.keypoints.jacobian),

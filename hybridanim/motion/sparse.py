@@ -1,9 +1,9 @@
 """Stage 3 over time: Tracks -> SparseMotion, in three steps over a state.
 
-step(state, ...) -> (state, motion). ``observe`` gives the driver's keypoints in a fixed crop: the
-anchors of the first frame carried by the tracks, or the tracks' own keypoints. ``retarget``
-transfers their change since the reference pose to the source. ``stabilise`` blends back in after a
-loss; while no head is tracked the motion relaxes to the source's own pose, so nothing jumps.
+step(state, ...) -> (state, motion). ``observe`` computes the driver's keypoints in a fixed crop:
+the first frame's anchors moved by the tracks, or the tracks' own keypoints. ``retarget`` transfers
+their change since the reference pose to the source. ``stabilise`` blends in after a loss of the
+head; during a loss the motion relaxes to the source's own pose, so that nothing jumps.
 """
 
 from __future__ import annotations
@@ -19,12 +19,20 @@ from hybridanim.smoothing import OneEuroState, one_euro_step
 from hybridanim.types import Array, Crop, Frame, Keypoints, Source, SparseMotion, Tracks
 
 from . import body, keypoints, transfer
-from . import reference as references
-from .reference import Reference, ReferencePose
+from .reference import (
+    Reference,
+    ReferencePose,
+    completed,
+    context_of,
+    is_plausible,
+    is_tracked,
+    reference_of,
+    with_picture,
+)
 
 _RELAX_S = 0.8  # time constant of the return to the source's pose while no head is tracked
-_EASE_S = 0.25  # time constant of the return to the driver's motion afterwards
-_STILL_NORM = 1e-4  # a background that moves less is taken as still
+_EASE_S = 0.25  # time constant of the blend back to the driver's motion
+_STILL_NORM = 1e-4  # background motion below this is treated as none
 
 
 def _identity() -> Array:
@@ -35,16 +43,16 @@ def _identity() -> Array:
 class SparseState:
     """What stage 3 keeps between frames."""
 
-    crop: Crop | None = None  # fixed from outside; None = round the head of the first frame
-    reference: Reference | None = None  # given from outside; None = the first frame
-    first: Reference | None = None  # the frame that the tracks are registered to
+    crop: Crop | None = None  # set by the caller; None = around the head of the first frame
+    reference: Reference | None = None  # set by the caller; None = the first frame
+    first: Reference | None = None  # the frame that the tracks refer to
     pose: ReferencePose | None = None  # the reference, complete in the fixed crop
     filter: OneEuroState | None = None
     driver_background: Array = field(default_factory=_identity)  # (2, 3) norm, now <- first
-    target: Keypoints | None = None  # the last result, in the source's crop
+    target: Keypoints | None = None  # last result, in the source's crop
     background: Array | None = None  # (2, 3) norm source <- target, of the last result
     time_s: float = 0.0
-    away: float = 0.0  # 1 = no head was tracked until now, 0 = tracked for long
+    away: float = 0.0  # blend weight of the last result: 1 = head just lost, 0 = fully tracked
 
 
 @dataclass(frozen=True)
@@ -52,8 +60,8 @@ class DriverPose:
     """The driver of one frame, smoothed, in the fixed crop."""
 
     keypoints: Keypoints
-    background: Array  # (2, 3) float32 norm, how the driver's background moved, now <- first
-    has_body: bool  # whether neck and shoulders come from the body's own corners
+    background: Array  # (2, 3) float32 norm, the driver's background, now <- first
+    has_body: bool  # whether neck and shoulders come from tracked corners of the body
 
 
 def step(
@@ -68,11 +76,11 @@ def step(
 
     mean_shape: (L, 2) of the aligner, or None when it is not in use.
     """
-    state, seen = observe(state, frame, tracks, config, mean_shape)
-    if seen is None:
+    state, driver = observe(state, frame, tracks, config, mean_shape)
+    if driver is None:
         return _relax(state, frame, source)
-    target, background = retarget(state, seen, source, config)
-    return stabilise(state, frame, seen, target, background)
+    target, background = retarget(state, driver, source, config)
+    return stabilise(state, frame, driver, target, background)
 
 
 def observe(
@@ -82,24 +90,22 @@ def observe(
     config: KeypointsConfig,
     mean_shape: Array | None,
 ) -> tuple[SparseState, DriverPose | None]:
-    """The driver's keypoints in the fixed crop; None when nothing plausible is tracked."""
-    if not references.is_tracked(tracks):
+    """Compute the driver's keypoints in the fixed crop; None when nothing plausible is tracked."""
+    if not is_tracked(tracks):
         return state, None
-    first = state.first or references.with_picture(
-        references.reference_of(tracks, mean_shape, state.crop), frame.image
-    )
+    first = state.first or with_picture(reference_of(tracks, mean_shape, state.crop), frame.image)
     points = first and _in_fixed_crop(tracks, first)
     if first is None or points is None:
         return replace(state, first=first), None
-    pose = references.completed(state.pose, state.reference or first, first, tracks)
+    pose = completed(state.pose, state.reference or first, first, tracks)
     state = replace(state, first=first, pose=pose)
     if pose.is_face and not any(
-        references.is_plausible(points, one, tracks) for one in (first.keypoints, pose.keypoints)
+        is_plausible(points, one, tracks) for one in (first.keypoints, pose.keypoints)
     ):
         return state, None
     scene = tracks.scene if pose.is_face and first.head is not None else None
     if scene is not None:
-        context = references.context_of(first, scene)
+        context = context_of(first, scene)
         points = body.with_body(points, *context)
         moved = body.background(points, *context) if config.moves_background else None
         if moved is not None:
@@ -109,21 +115,22 @@ def observe(
 
 
 def retarget(
-    state: SparseState, seen: DriverPose, source: Source, config: KeypointsConfig
+    state: SparseState, driver: DriverPose, source: Source, config: KeypointsConfig
 ) -> tuple[Keypoints, Array | None]:
-    """Where the source's keypoints go, and (2, 3) source <- target of its background or None.
+    """Transfer the motion: target keypoints in the source's crop, and the background's affine.
 
     Absolute motion takes the driver's keypoints, relative motion their change since the reference
-    pose (Siarohin et al., NeurIPS 2019, equation 12 and its Jacobians).
+    pose (Siarohin et al., NeurIPS 2019, equation 12 and its Jacobians). The affine is (2, 3)
+    source <- target, normalised; None where the background is still.
     """
     pose, first = state.pose, state.first
     assert pose is not None and first is not None
     ratio = _size_ratio(source, pose.reference, first.crop)
     if config.motion == "absolute":
-        target = transfer.absolute(seen.keypoints, config.scale, source.keypoints)
+        target = transfer.absolute(driver.keypoints, config.scale, source.keypoints)
     else:
         target = transfer.relative(
-            seen.keypoints,
+            driver.keypoints,
             pose.keypoints,
             source.keypoints,
             head_ratio=ratio,
@@ -131,20 +138,20 @@ def retarget(
             free=FREE if pose.is_face else None,
         )
     if pose.is_face:
-        target = _limited(target, source, has_body=seen.has_body)
+        target = _limited(target, source, has_body=driver.has_body)
     if not config.moves_background:
         return target, None
-    return target, _source_background(seen.background, config, pose, ratio)
+    return target, _source_background(driver.background, config, pose, ratio)
 
 
 def stabilise(
     state: SparseState,
     frame: Frame,
-    seen: DriverPose,
+    driver: DriverPose,
     target: Keypoints,
     background: Array | None,
 ) -> tuple[SparseState, SparseMotion]:
-    """Blend from the last result to this one for a while after no head was tracked."""
+    """After a loss of the head, blend from the last result to this one (time constant 0.25 s)."""
     if state.away > 0.01 and state.target is not None:
         step_s = max(0.0, frame.time_s - state.time_s)
         away = state.away * float(np.exp(-step_s / _EASE_S))
@@ -153,12 +160,12 @@ def stabilise(
         state = replace(state, away=away)
     state = replace(state, target=target, background=background, time_s=frame.time_s)
     assert state.first is not None
-    motion = SparseMotion(seen.keypoints, target, state.first.crop, background=background)
+    motion = SparseMotion(driver.keypoints, target, state.first.crop, background=background)
     return state, motion
 
 
 def _relax(state: SparseState, frame: Frame, source: Source) -> tuple[SparseState, SparseMotion]:
-    """While no head is tracked: from the last motion slowly to the source's own pose."""
+    """Without a tracked head, let the last motion decay to the source's own pose (0.8 s)."""
     step_s = max(0.0, frame.time_s - state.time_s)
     target = source.keypoints
     background = state.background
@@ -175,16 +182,16 @@ def _relax(state: SparseState, frame: Frame, source: Source) -> tuple[SparseStat
 
 
 def _in_fixed_crop(tracks: Tracks, first: Reference) -> Keypoints | None:
-    """Keypoints of this frame: the tracks' own, or the first frame's carried by the tracks."""
+    """Keypoints of this frame: the tracks' own, or the first frame's moved by the tracks."""
     if tracks.keypoints is not None and tracks.keypoints_crop is not None:
         return keypoints.in_crop(tracks.keypoints, tracks.keypoints_crop, first.crop)
     if first.head is None:
         return None
-    return keypoints.moved(tracks, first.keypoints, first.head, first.crop)
+    return keypoints.carry_anchors(tracks, first.keypoints, first.head, first.crop)
 
 
 def mixed(a: Keypoints, b: Keypoints, share_b: float) -> Keypoints:
-    """Keypoints between two, linearly."""
+    """Interpolate keypoints linearly: share_b 0 = a, 1 = b."""
     return Keypoints(
         *(
             ((1 - share_b) * first + share_b * second).astype(np.float32)
@@ -198,7 +205,7 @@ def mixed(a: Keypoints, b: Keypoints, share_b: float) -> Keypoints:
 
 
 def _mixed_affine(a: Array | None, b: Array | None, share_b: float) -> Array | None:
-    """An affine (2, 3) between two, linearly; None is the identity."""
+    """Interpolate two (2, 3) affines linearly; None is the identity, in and out."""
     if a is None and b is None:
         return None
     first, second = (_identity() if one is None else one for one in (a, b))
@@ -209,9 +216,10 @@ def _mixed_affine(a: Array | None, b: Array | None, share_b: float) -> Array | N
 def _source_background(
     moved: Array, config: KeypointsConfig, pose: ReferencePose, head_ratio: float
 ) -> Array | None:
-    """(2, 3) float32 source <- target of the source's background; None where it is still.
+    """Affine (2, 3) float32 source <- target of the source's background; None where it is still.
 
-    moved: (2, 3) norm, how the driver's background has moved since the first frame.
+    moved: (2, 3) norm, motion of the driver's background now <- first frame. head_ratio: size of
+    the source's head over the driver's.
     """
     total = geometry.homogeneous(moved)
     if config.motion == "relative":
@@ -238,14 +246,17 @@ def _limited(target: Keypoints, source: Source, *, has_body: bool) -> Keypoints:
 def _smoothed(
     state: SparseState, points: Keypoints, time_s: float, amount: float
 ) -> tuple[SparseState, Keypoints, Array]:
-    """Keypoints and the background's affine, low-pass filtered together (One-Euro)."""
+    """Low-pass keypoints and background affine together (One-Euro filter).
+
+    amount: in [0, 1], 0 = no filter.
+    """
     moved = state.driver_background
     if amount <= 0:
         return state, points, moved
     count = len(points.xy_norm)
     value = np.concatenate([points.xy_norm, points.jacobian.reshape(count, 4)], 1)
     value = np.vstack([value, [*moved[:, 2], *moved[:, :2].ravel()]])
-    # 0.5 gives 2.5 Hz for a still head; half a crop a second (a brisk nod) adds 8 Hz
+    # cutoff: amount 0.5 gives 2.5 Hz for a still head; a nod of half a crop per second adds 8 Hz
     filter_state, value = one_euro_step(
         state.filter, value, time_s, min_cutoff_hz=20 * 0.0156**amount, beta=16.0
     )
@@ -256,7 +267,7 @@ def _smoothed(
 
 
 def _size_ratio(source: Source, reference: Reference, crop: Crop) -> float:
-    """Size of the source's head, or of its keypoints' spread, over the driver's; both in crops."""
+    """Size of the source's head over the driver's, each in its crop; of an object, by spread."""
     if reference.head is not None:
         return geometry.head_norm(source.head, source.crop) / geometry.head_norm(
             reference.head, crop

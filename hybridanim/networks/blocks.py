@@ -1,4 +1,4 @@
-"""The small parts that every network here is made of, and the first-order motion algebra in torch.
+"""Building blocks of the networks, and the algebra of the first-order motion model in torch.
 
 Pictures and features are (B, C, H, W); grids are (B, H, W, 2) in the normalised coordinates of
 ``hybridanim.geometry`` (align_corners=False). Siarohin et al., NeurIPS 2019, section 3.
@@ -34,12 +34,12 @@ def grid_norm(height: int, width: int, like: Tensor) -> Tensor:
 
 
 def determinant(matrix: Tensor) -> Tensor:
-    """Of (..., 2, 2)."""
+    """Return the determinants (...) of matrices (..., 2, 2)."""
     return matrix[..., 0, 0] * matrix[..., 1, 1] - matrix[..., 0, 1] * matrix[..., 1, 0]
 
 
 def face_scale(points: Points) -> Tensor:
-    """(B,) side of the face box in this picture: the Jacobians map the canonical face to it."""
+    """Return (B,), the side of the face box in normalised units: mean root of |det J|."""
     return determinant(points.jacobian).abs().sqrt().mean(1)
 
 
@@ -53,9 +53,9 @@ def inverse_2x2(matrix: Tensor, least: float = 1e-4) -> Tensor:
 
 
 def affines(source: Points, target: Points, background: Tensor | None = None) -> Tensor:
-    """(B, K+1, 2, 3): source from target near each keypoint; row 0 is the background's.
+    """Return (B, K+1, 2, 3) affines source <- target near each keypoint; row 0 is the background.
 
-    background: (B, 2, 3), or None for the identity.
+    background: (B, 2, 3) source <- target, or None for the identity.
     """
     linear = source.jacobian @ inverse_2x2(target.jacobian)
     shift = source.xy[..., None] - linear @ target.xy[..., None]
@@ -65,21 +65,21 @@ def affines(source: Points, target: Points, background: Tensor | None = None) ->
     return torch.cat([background[:, None], rows], 1)
 
 
-def spread(rows: Tensor, grid: Tensor) -> Tensor:
-    """(B, K, H, W, 2): every affine (B, K, 2, 3) at every cell of the grid (H, W, 2)."""
+def apply_affines(rows: Tensor, grid: Tensor) -> Tensor:
+    """Apply each affine (B, K, 2, 3) to each cell of the grid (H, W, 2): (B, K, H, W, 2)."""
     cells = grid.reshape(-1, 2)
     moved = cells @ rows[..., :2].transpose(-1, -2) + rows[..., 2][..., None, :]
     return moved.reshape(*rows.shape[:2], *grid.shape)
 
 
 def distances(xy: Tensor, grid: Tensor) -> Tensor:
-    """(B, K, H, W): squared distance of every cell to every keypoint (B, K, 2)."""
+    """Return (B, K, H, W), squared distances of the grid's cells (H, W, 2) to xy (B, K, 2)."""
     offset = grid - xy[:, :, None, None]
     return offset.square().sum(-1)
 
 
 def combine(rows: Tensor, masks: Tensor, grid: Tensor) -> Tensor:
-    """(B, H, W, 2): the flow sum_k mask_k T_k, summing the affines first.
+    """Return the flow sum_k mask_k T_k, (B, H, W, 2); the affines are summed first.
 
     rows: (B, K+1, 2, 3); masks: (B, K+1, H, W), summing to one over K+1.
     """
@@ -90,14 +90,14 @@ def combine(rows: Tensor, masks: Tensor, grid: Tensor) -> Tensor:
 
 
 def warp(picture: Tensor, flow: Tensor) -> Tensor:
-    """Sample (B, C, h, w) at absolute places (B, H, W, 2); edge pixels repeat outside."""
+    """Sample (B, C, h, w) at absolute positions (B, H, W, 2); edge pixels repeat outside."""
     return functional.grid_sample(
         picture, flow.to(picture.dtype), padding_mode="border", align_corners=False
     )
 
 
 def resize_flow(flow: Tensor, height: int, width: int) -> Tensor:
-    """Bilinear version of an absolute flow at another size; the displacement is resized."""
+    """Resize an absolute flow (B, h, w, 2) bilinearly; the displacement is interpolated."""
     still = grid_norm(flow.shape[1], flow.shape[2], flow)
     moved = functional.interpolate(
         (flow - still).permute(0, 3, 1, 2), (height, width), mode="bilinear", align_corners=False
@@ -105,7 +105,7 @@ def resize_flow(flow: Tensor, height: int, width: int) -> Tensor:
     return moved.permute(0, 2, 3, 1) + grid_norm(height, width, flow)
 
 
-class Same(nn.Module):
+class ConvBlock(nn.Module):
     """Convolution, batch norm, ReLU."""
 
     def __init__(self, inputs: int, outputs: int, size: int = 3, stride: int = 1) -> None:
@@ -118,8 +118,8 @@ class Same(nn.Module):
         return functional.relu(self.norm(self.conv(x)))
 
 
-class Up(Same):
-    """Nearest neighbour times two, then ``Same``."""
+class Up(ConvBlock):
+    """Upsampling by two (nearest neighbour), then ``ConvBlock``."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, outputs, 2 H, 2 W)."""
@@ -127,11 +127,11 @@ class Up(Same):
 
 
 class Residual(nn.Module):
-    """x + conv-norm-ReLU-conv-norm of x: the norms follow convolutions, so both fold away."""
+    """x + conv-norm-ReLU-conv-norm(x); both norms follow convolutions and can be folded."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.first = Same(channels, channels)
+        self.first = ConvBlock(channels, channels)
         self.conv = nn.Conv2d(channels, channels, 3, 1, 1)
         norm = nn.BatchNorm2d(channels)
         nn.init.zeros_(norm.weight)  # starts as the identity
@@ -143,18 +143,18 @@ class Residual(nn.Module):
 
 
 class UNet(nn.Module):
-    """Halves the picture len(widths) - 1 times and comes back with skips; outputs widths[0]."""
+    """U-Net of len(widths) - 1 halvings with skip connections; widths: channels per level."""
 
     def __init__(self, widths: tuple[int, ...]) -> None:
         super().__init__()
         pairs = list(pairwise(widths))
-        self.down = nn.ModuleList(Same(a, b, stride=2) for a, b in pairs)
+        self.down = nn.ModuleList(ConvBlock(a, b, stride=2) for a, b in pairs)
         self.middle = Residual(widths[-1])
         self.up = nn.ModuleList(Up(b, a) for a, b in reversed(pairs))
-        self.join = nn.ModuleList(Same(2 * a, a) for a, _ in reversed(pairs))
+        self.join = nn.ModuleList(ConvBlock(2 * a, a) for a, _ in reversed(pairs))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, widths[0], H, W) -> the same shape; H and W divisible by 2 per halving."""
+        """(B, widths[0], H, W) -> the same shape; H, W divisible by 2 ** (len(widths) - 1)."""
         kept = []
         for down in self.down:
             kept.append(x)
@@ -166,10 +166,10 @@ class UNet(nn.Module):
 
 
 def folded(net: Net) -> Net:
-    """A copy for inference in which every batch norm has become part of its convolution."""
+    """Return a copy in evaluation mode with each batch norm fused into its convolution."""
     net = copy.deepcopy(net).eval()
     for part in net.modules():
-        if isinstance(part, (Same, Residual)) and isinstance(part.norm, nn.BatchNorm2d):
+        if isinstance(part, (ConvBlock, Residual)) and isinstance(part.norm, nn.BatchNorm2d):
             part.conv = fuse_conv_bn_eval(part.conv, part.norm)
             part.norm = nn.Identity()
     return net

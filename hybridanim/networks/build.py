@@ -1,8 +1,8 @@
-"""All sizes of the networks, and how they are put together.
+"""Sizes of the networks, and their construction.
 
-``fast`` is made for a CPU: about 10 GFLOP a frame at 256x256 once the source is encoded. ``OBJECT``
-and ``OBJECT_DETECTOR`` are smaller still: for a category of one's own, learned from scratch in a
-quarter of an hour. The switches leave out one idea each, for ablations.
+``fast`` is meant for a CPU: about 10 GFLOP per frame at 256x256, not counting the encoding of the
+source. ``OBJECT`` and ``OBJECT_DETECTOR`` are smaller, for object categories trained from scratch
+in a quarter of an hour. Each Boolean switch disables one part, for ablations.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from torch import Tensor, nn
 
 from hybridanim.face.anchors import REACH_BOX
 
-from . import mouth_eye_masks as openings
-from . import size_limits
+from . import mouth_eye_masks, size_limits
 from .blocks import Points
 from .dense_motion import DenseMotion, Motion
 from .generator import Encoded, Generator, Painted
@@ -28,48 +27,48 @@ class FastSizes:
     """Channels of the fast preset."""
 
     motion_widths: tuple[int, ...] = (48, 80, 112, 144)
-    """Of the motion network at 1/4, 1/8, 1/16 and 1/32 of the picture."""
+    """Channels of the motion network at 1/4, 1/8, 1/16 and 1/32 of the picture."""
     motion_features: int = 32
-    """Of what the motion network hands to the generator."""
+    """Channels that the motion network passes to the generator."""
     deep: int = 80
-    """Of the source's features at 1/4, and of the residual blocks."""
+    """Channels of the source's features at 1/4, and of the residual blocks."""
     fine: int = 20
-    """Of the source's features at 1/2."""
+    """Channels of the source's features at 1/2."""
     half: int = 48
-    """Of the decoder at 1/2."""
+    """Channels of the decoder at 1/2."""
     blocks: int = 4
     """Residual blocks per frame."""
     encoder_blocks: int = 3
     """Residual blocks once per source."""
     openings: bool = False
-    """Tell the networks where eyes and mouth open; needs the keypoints of a face."""
+    """Give the networks masks of open eyes and mouth; needs the keypoints of a face."""
     picture_px: int = 256
-    """Side of the picture that the network sees and paints."""
+    """Side of the networks' input and output pictures, in pixels."""
     jacobians: bool = True
-    """Keypoints bring local affines; without, every local map is a shift (Monkey-Net's motion)."""
+    """Use the keypoints' local affines; False: local maps are translations, as in Monkey-Net."""
     occlusion: bool = True
-    """What the source does not show is masked out of its features; without, nothing is."""
+    """Multiply the source's features by the occlusion map; False: no masking."""
     blend: bool = True
-    """Alpha blends paint with the source's own pixels; without, all is paint (alpha = 1)."""
+    """Blend paint with the warped source by alpha; False: all is paint (alpha = 1)."""
     optical: bool = False
-    """Look at the driver's optical flow beside its keypoints."""
+    """Take the driver's optical flow as an input in addition to the keypoints."""
 
 
 @dataclass(frozen=True)
 class DetectorSizes:
-    """Of the keypoint detector."""
+    """Sizes of the keypoint detector."""
 
     count: int = 10
-    """Keypoints."""
+    """Number of keypoints."""
     widths: tuple[int, ...] = (16, 32, 48, 64)
-    """Of its U-Net at 1/2, 1/4, 1/8 and 1/16 of what it sees."""
+    """Channels of its U-Net at 1/2, 1/4, 1/8 and 1/16 of its input."""
     size: int = 64
-    """Pixels that its window is shrunk to; heatmaps have half of it."""
+    """Side that its window is resized to, in pixels; heatmaps have half of it."""
     pool: int = 2
-    """How much coarser than the heatmaps the maps of Jacobians are."""
+    """Downsampling factor of the Jacobian maps relative to the heatmaps."""
     seen: int = 0
-    """Places that have a heatmap; keypoints and Jacobians follow from them by a linear shape model.
-    0: every keypoint has a heatmap and a map of Jacobians of its own."""
+    """Number of positions with a heatmap; a linear shape model gives keypoints and Jacobians.
+    0: each keypoint has its own heatmap and Jacobian map."""
 
 
 OBJECT = FastSizes(
@@ -80,13 +79,13 @@ FACE_DETECTOR = DetectorSizes(38, (32, 64, 96, 128), 128, seen=30)  # 0.9 GFLOP
 
 
 def read_sizes(table: dict[str, Any]) -> FastSizes:
-    """Sizes as a checkpoint or a weights file keeps them; ValueError for impossible ones."""
+    """Sizes from the table of a checkpoint or weights file; ValueError for impossible ones."""
     size_limits.check_animator(table)
     return FastSizes(**_tuples(table))
 
 
 def read_detector_sizes(table: dict[str, Any]) -> DetectorSizes:
-    """The same for a detector."""
+    """Sizes of a detector, as ``read_sizes``."""
     size_limits.check_detector(table)
     return DetectorSizes(**_tuples(table))
 
@@ -96,21 +95,21 @@ def _tuples(table: dict[str, Any]) -> dict[str, Any]:
 
 
 class Animated(NamedTuple):
-    """One animated picture and the motion behind it."""
+    """An animated picture and its motion."""
 
     painted: Painted
     motion: Motion
 
 
 class Animator(nn.Module):
-    """Source picture, its keypoints and the target's -> the source, moved."""
+    """Dense motion network and generator: source picture and keypoints -> animated picture."""
 
     def __init__(self, sizes: FastSizes, reach: Tensor) -> None:
-        """reach: (K,) one sigma of each keypoint in units of the canonical face."""
+        """reach: (K,) sigma of each keypoint in units of the canonical face."""
         super().__init__()
         self.sizes = sizes
-        rows = openings.rows() if sizes.openings else None
-        hints = 2 * openings.COUNT if sizes.openings else 0
+        rows = mouth_eye_masks.rows() if sizes.openings else None
+        hints = 2 * mouth_eye_masks.COUNT if sizes.openings else 0
         self.motion = DenseMotion(
             reach,
             sizes.motion_widths,
@@ -132,7 +131,7 @@ class Animator(nn.Module):
         )
 
     def encode(self, picture: Tensor) -> Encoded:
-        """Once per source; picture (B, 3, H, W) in [0, 1], H and W multiples of 32."""
+        """Encode a source, once; picture (B, 3, H, W) in [0, 1], H and W multiples of 32."""
         return self.generator.encode(picture)
 
     def animate(
@@ -143,7 +142,7 @@ class Animator(nn.Module):
         background: Tensor | None = None,
         optical: Tensor | None = None,
     ) -> Animated:
-        """Once per frame; background and optical as ``DenseMotion`` says."""
+        """Animate one frame; background and optical: see ``DenseMotion.forward``."""
         motion = self.motion(encoded.small, source, target, background, optical)
         return Animated(self.generator(encoded, motion), motion)
 
@@ -155,18 +154,18 @@ class Animator(nn.Module):
         background: Tensor | None = None,
         optical: Tensor | None = None,
     ) -> Animated:
-        """Both at once, for training."""
+        """Encode and animate, for training."""
         return self.animate(self.encode(picture), source, target, background, optical)
 
 
 def fast(sizes: FastSizes | None = None, reach: Tensor | None = None) -> Animator:
-    """The fast preset for the classical anchors, or for keypoints of another reach (K,)."""
+    """Build the fast preset, for the face's anchors or for keypoints of the given reach (K,)."""
     reach = torch.from_numpy(REACH_BOX) if reach is None else reach
     return Animator(sizes or FastSizes(), reach)
 
 
 def with_optical(net: Animator) -> Animator:
-    """The same networks, which also look at the driver's optical flow: at first half and half."""
+    """Extend the networks by the input of optical flow; its initial share of the flow is 0.5."""
     wide = fast(replace(net.sizes, optical=True), net.motion.log_reach.detach().exp())
     state, own = dict(net.state_dict()), wide.state_dict()
     for name in ("motion.stem.conv.weight", "motion.head.weight", "motion.head.bias"):
@@ -178,5 +177,5 @@ def with_optical(net: Animator) -> Animator:
 
 
 def detector(sizes: DetectorSizes = OBJECT_DETECTOR) -> KeypointDetector:
-    """A keypoint detector of these sizes, untrained."""
+    """Build an untrained keypoint detector of these sizes."""
     return KeypointDetector(sizes.count, sizes.widths, sizes.size, pool=sizes.pool, seen=sizes.seen)

@@ -1,8 +1,8 @@
-"""Picture -> how real each of its patches looks, and the activations on the way.
+"""Picture -> realism scores of its patches, and the activations of each block.
 
 Four strided convolutions without padding and instance norms, then a 1x1 convolution (Isola et al.
-2017); spectral norms (Miyato et al. 2018) when asked for. Module names are those of the published
-first-order model, so that its discriminator loads.
+2017); spectral norms (Miyato et al. 2018) are optional. Module names are those of the published
+first-order model, so that its weights can be loaded.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class _Down(nn.Module):
 
 
 class PatchDiscriminator(nn.Module):
-    """At one scale."""
+    """Patch discriminator at one scale."""
 
     def __init__(
         self, inputs: int = 3, widths: tuple[int, ...] = (64, 128, 256, 512), *, spectral: bool

@@ -1,9 +1,9 @@
-"""Encoded source and motion -> picture: the source's own pixels, painted over where that is wrong.
+"""Encoded source and motion -> picture: the warped source, blended with generated pixels.
 
 The source is encoded once. Per frame its features are warped, masked by the occlusion map, refined
 by a few residual blocks and decoded into colour and alpha; the result is alpha * paint +
 (1 - alpha) * the source warped at full resolution. The last doubling is a pixel shuffle (Shi et al.
-2016), so that nothing is convolved at full resolution. Siarohin et al. 2019, equation 8.
+2016), so that no convolution runs at full resolution. Siarohin et al. 2019, equation 8.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from . import blocks
-from .blocks import Residual, Same, Up
+from .blocks import ConvBlock, Residual, Up
 from .dense_motion import Motion
 
-_ALPHA_BIAS = -3.0  # paint starts at 5 % of the picture
+_ALPHA_BIAS = -3.0  # initial alpha: sigmoid(-3) = 0.05
 
 
 class Encoded(NamedTuple):
-    """What is kept of a source."""
+    """An encoded source."""
 
     picture: Tensor  # (B, 3, H, W) in [0, 1]
     small: Tensor  # (B, 3, H/4, W/4)
@@ -34,13 +34,13 @@ class Painted(NamedTuple):
     """One generated picture and its parts."""
 
     picture: Tensor  # (B, 3, H, W) in [0, 1]
-    warped: Tensor  # (B, 3, H, W), the source's own pixels moved
+    warped: Tensor  # (B, 3, H, W), the warped source
     paint: Tensor  # (B, 3, H, W)
-    alpha: Tensor  # (B, 1, H, W) in [0, 1], share of the paint
+    alpha: Tensor  # (B, 1, H, W) in [0, 1], weight of the paint
 
 
 class Generator(nn.Module):
-    """Source encoder and per-frame painter."""
+    """Source encoder and per-frame decoder."""
 
     def __init__(
         self,
@@ -54,21 +54,23 @@ class Generator(nn.Module):
         hints: int = 0,
         blend: bool = True,
     ) -> None:
-        """deep, fine: kept source channels; half: of the decoder; motion: features that come in.
+        """deep, fine, half: channels of the source's features at 1/4 and 1/2, and of the decoder.
 
-        hints: how many maps at twice the motion's resolution are folded into its last features.
-        blend: whether the source's own pixels are part of the result, or paint is all of it.
+        residuals, encoder_residuals: residual blocks per frame and per source. motion: channels of
+        the motion features. hints: number of maps at twice the motion's resolution, stored by pixel
+        unshuffle in the last 4 hints channels of these. blend: whether the result is blended with
+        the warped source or is the paint alone.
         """
         super().__init__()
         self._has_blend, self._hints = blend, hints
-        self.outer = Same(12, fine, 5)
-        self.inner = Same(fine, deep, 3, stride=2)
+        self.outer = ConvBlock(12, fine, 5)
+        self.inner = ConvBlock(fine, deep, 3, stride=2)
         self.encoder = nn.Sequential(*(Residual(deep) for _ in range(encoder_residuals)))
-        self.enter = Same(deep + motion + 1, deep)
+        self.enter = ConvBlock(deep + motion + 1, deep)
         self.bottleneck = nn.Sequential(*(Residual(deep) for _ in range(residuals)))
         self.up = Up(deep, half)
-        self.join = Same(half + fine + 12 + hints, half)
-        self.refine = Same(half, half)
+        self.join = ConvBlock(half + fine + 12 + hints, half)
+        self.refine = ConvBlock(half, half)
         self.last = nn.Conv2d(half, 16, 3, 1, 1)
         nn.init.normal_(self.last.weight, std=0.01)
         bias = torch.zeros(16)
@@ -82,7 +84,7 @@ class Generator(nn.Module):
         return Encoded(picture, functional.avg_pool2d(picture, 4), deep, fine)
 
     def forward(self, source: Encoded, motion: Motion) -> Painted:
-        """The source, moved and mended."""
+        """Render the source under the motion."""
         height, width = source.picture.shape[2:]
         half = blocks.resize_flow(motion.flow, height // 2, width // 2)
         full = blocks.resize_flow(motion.flow, height, width)

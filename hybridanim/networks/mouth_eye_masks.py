@@ -1,8 +1,8 @@
-"""Keypoints of lids and lips -> soft masks of the eyes and the mouth: where something opens.
+"""Keypoints of eyelids and lips -> soft masks of the open eyes and mouth.
 
-A network that has to find out from twelve small bells how far a mouth is open leaves it shut for
-long; told the region itself, it learns at once what belongs inside. Each opening is the space
-between two parabolas through its corners, in closed form, and costs nothing.
+From twelve small Gaussians a network learns only slowly how far a mouth is open; given the region
+itself, it learns early what belongs inside. Each opening is the area between two parabolas through
+its corners, in closed form, at negligible cost.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from . import blocks
 from .blocks import Points
 
 COUNT = 3  # mouth, left eye, right eye
-_SOFT_FACE = 0.012  # a border this wide, in face boxes, so that a shut mouth gives nothing
-_REACH = 0.92  # the lips' keypoints lie outside of the opening's own corners
+_SOFT_FACE = 0.012  # width of the soft border in face boxes; a shut mouth gives an empty mask
+_REACH = 0.92  # half length of the opening over that between the corners' keypoints
 _NAMES = (
     ("left_mouth_corner", "right_mouth_corner", "upper_lip_inside", "lower_lip_inside"),
     ("left_outer_eye", "left_inner_eye", "left_upper_lid", "left_lower_lid"),
@@ -26,15 +26,16 @@ _NAMES = (
 
 
 def rows() -> Tensor:
-    """(3, 4) int64 keypoints of each opening: left corner, right corner, above, below."""
+    """Keypoint indices (3, 4) int64 of each opening: left corner, right corner, above, below."""
     names = [anchor.name for anchor in ANCHORS]
     return torch.tensor([[names.index(name) for name in four] for four in _NAMES])
 
 
 def openings(points: Points, rows: Tensor, places: Tensor) -> Tensor:
-    """(B, 3, H, W) in [0, 1]: 1 where a place lies between the lids or the lips.
+    """Masks (B, 3, H, W) in [0, 1]: 1 at positions between the lips or eyelids.
 
-    places: (H, W, 2) or (B, H, W, 2) normalised, in the picture that the points are of.
+    rows: (3, 4) of ``rows``. places: (H, W, 2) or (B, H, W, 2), normalised, in the picture of the
+    points.
     """
     four = points.xy[:, rows]  # (B, 3, 4, 2)
     left, right = four[:, :, 0], four[:, :, 1]

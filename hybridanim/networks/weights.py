@@ -41,13 +41,13 @@ FORMAT = "weights-1"
 
 @dataclass(frozen=True)
 class Shipped:
-    """A weights file of this package, and what its bytes must be."""
+    """A weights file of this package, and the SHA-256 of its bytes."""
 
     path: Path
     sha256: str
 
     def checked(self) -> Path:
-        """The path; InputError when the file is there but is not what was shipped."""
+        """Return the path; InputError when the file exists with another SHA-256."""
         if self.path.is_file() and (found := files.sha256(self.path)) != self.sha256:
             raise InputError(
                 f"{self.path.name}: expected sha256 {self.sha256[:12]}, got {found[:12]}; fetch the"
@@ -70,12 +70,14 @@ _DETECTOR, _ANIMATOR = "detector.", "animator."
 
 @dataclass(frozen=True)
 class Header:
-    """What a weights file says of itself."""
+    """Metadata of a weights file."""
 
     kind: Kind
-    window: Window  # what the detector looks at: a square round the head, or the whole square frame
-    sizes: dict[str, Any] | None  # of the animator, as ``build.FastSizes``; None: there is none
-    detector: dict[str, Any] | None  # of the detector, as ``build.DetectorSizes``
+    window: Window  # input of the detector: a square around the head, or the whole square frame
+    sizes: dict[str, Any] | None  # of the animator, as ``build.FastSizes``; None: no animator
+    detector: (
+        dict[str, Any] | None
+    )  # of the detector, as ``build.DetectorSizes``; None: no detector
     format: str = FORMAT
 
 
@@ -88,7 +90,7 @@ class WeightsFile:
     detector: KeypointDetector | None
     animator: Animator | None
     detector_sizes: DetectorSizes | None
-    sizes: FastSizes | None  # of the animator, with the size of the picture that it sees
+    sizes: FastSizes | None  # of the animator, including its picture size
     sha256: str
 
     @property
@@ -100,7 +102,7 @@ class WeightsFile:
 
 
 def read_header(path: str | Path) -> Header:
-    """The header alone, without tensors or torch.
+    """Read the header alone, without tensors or torch.
 
     Raises InputError when the file is missing, damaged, or not one of this program's.
     """
@@ -158,7 +160,7 @@ def _header(table: dict[str, str], names: list[str]) -> Header:
 
 
 def read_weights(path: str | Path) -> WeightsFile:
-    """The networks that a file holds, strictly: every tensor has its place and every place one.
+    """Read the networks of a file; names and shapes of all tensors must match exactly.
 
     Raises InputError when the file is missing, damaged, or not one of this program's, or when a
     tensor has values that are not finite.
@@ -196,7 +198,7 @@ def read_weights(path: str | Path) -> WeightsFile:
 
 
 def read_animator(path: str | Path | None = None) -> Animator:
-    """Dense motion network and generator of a weights file, or the shipped ones, strictly.
+    """Read dense motion network and generator of a weights file, or the shipped ones.
 
     Raises InputError when the file is missing, damaged, or has none.
     """
@@ -221,8 +223,8 @@ def write_weights(
 ) -> str:
     """Write one network or both; returns the file's sha256.
 
-    detector_sizes: those that the detector was built with, needed with one. Raises InputError when
-    there is nothing to write.
+    detector_sizes: sizes that the detector was built with; required with a detector. Raises
+    InputError when there is nothing to write.
     """
     from safetensors.torch import save
 
@@ -245,7 +247,7 @@ def write_weights(
 
 
 def _named(net: nn.Module, prefix: str) -> dict[str, Tensor]:
-    """Half precision where it costs nothing: convolutions, not the norms' statistics."""
+    """State of a network with prefixed names; 4-D weights in half precision, others unchanged."""
     return {
         prefix + name: (value.half() if value.ndim == 4 else value).cpu().contiguous()
         for name, value in net.state_dict().items()
@@ -311,5 +313,5 @@ def _damaged(file: Path, error: Exception) -> InputError:
 
 def _first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    said = [line for line in lines if not line.endswith(":")]  # a heading says nothing by itself
-    return said[0][:120] if said else type(error).__name__
+    text = [line for line in lines if not line.endswith(":")]  # without headings
+    return text[0][:120] if text else type(error).__name__

@@ -1,8 +1,8 @@
 """Learned networks, Source and target Keypoints -> DenseMotion and picture, numpy in and out.
 
-The networks see a small square whatever the size of the source; their flow moves the source's own
-pixels at full resolution, and their paint and alpha, which are soft, are enlarged. Torch or
-OpenVINO is behind ``runtime.networks``; nothing here imports either.
+The networks work on a small square whatever the size of the source. Their flow warps the source at
+full resolution; paint and alpha, which are smooth, are upsampled. ``runtime.networks`` hides
+whether torch or OpenVINO runs; nothing here imports either.
 """
 
 from __future__ import annotations
@@ -21,21 +21,20 @@ from hybridanim.types import Array, DenseMotion, Keypoints, OpticalFlow, Source
 
 
 class LearnedRenderer:
-    """Stages 4 and 5 by the learned networks; ``paint`` needs nothing that ``move`` left behind.
+    """Stages 4 and 5 by the learned networks; ``paint`` uses no state of ``move``.
 
-    What depends on the source alone is prepared when a source first comes and kept until another
-    one does.
+    Data that depends on the source alone is computed for each new source and cached.
     """
 
     def __init__(self, nets: AnimatorNetworks) -> None:
-        """nets: of ``runtime.networks.animator``."""
+        """nets: as ``runtime.networks.animator`` returns them."""
         self._nets = nets
         self._encoded: tuple[Source, Mapping[str, Array]] | None = None
         self._compositor: tuple[Source, Compositor] | None = None
 
     @property
     def runtime_info(self) -> RuntimeInfo:
-        """What runs the networks, and why not something else."""
+        """Runtime and precision of the networks, with notes."""
         return self._nets.runtime_info
 
     @property
@@ -50,7 +49,7 @@ class LearnedRenderer:
         background: Array | None = None,
         optical: OpticalFlow | None = None,
     ) -> tuple[DenseMotion, Array]:
-        """One frame: the motion on a coarse grid and the picture, (S, S, 3) uint8 RGB.
+        """Animate one frame: the motion on a coarse grid, and the picture (S, S, 3) uint8 RGB.
 
         Arguments as ``move``.
         """
@@ -64,10 +63,10 @@ class LearnedRenderer:
         background: Array | None = None,
         optical: OpticalFlow | None = None,
     ) -> DenseMotion:
-        """Stage 4 of one frame: the motion, which also carries what ``paint`` needs of it.
+        """Stage 4 of one frame: the motion, with the features that ``paint`` reads.
 
-        target: where the source's keypoints go, in the source's crop. background: (2, 3) source <-
-        target of the background, None where it does not move. optical: the driver's, or None.
+        target: target keypoints in the source's crop. background: (2, 3) affine source <- target of
+        the background, normalised; None: still. optical: the driver's optical flow, or None.
         """
         if self._encoded is None or self._encoded[0] is not source:
             whole = geometry.whole(source.image)
@@ -80,11 +79,11 @@ class LearnedRenderer:
         )
 
     def paint(self, source: Source, motion: DenseMotion, pin_border: float = 0.0) -> Array:
-        """Stage 5 of one frame: (S, S, 3) uint8 RGB of a motion that ``move`` gave.
+        """Stage 5 of one frame: the picture (S, S, 3) uint8 RGB of a motion from ``move``.
 
-        pin_border: share of the side over which the result becomes the source at its border, so
-        that a crop can be pasted back. Raises InputError for a motion without features, which the
-        closed form gives.
+        pin_border: share of the side, 0 to 0.5, over which the result fades to the source at its
+        border, so that the crop can be pasted back. Raises InputError for a motion without
+        features, such as the closed form's.
         """
         if motion.features is None:
             raise InputError("renderer: expected a motion of its own, got another; call move first")
@@ -100,7 +99,7 @@ class LearnedRenderer:
 
 
 class Compositor:
-    """Blends paint over one moved picture; keeps the memory that every frame needs."""
+    """Blends paint with one warped picture; keeps buffers for reuse in each frame."""
 
     def __init__(self, image: Array) -> None:
         """image: (S, S, 3) uint8 RGB."""
@@ -109,7 +108,7 @@ class Compositor:
         self._places_px = np.empty_like(self._still_px)
 
     def __call__(self, flow: Array, paint: Array, alpha: Array) -> Array:
-        """Blend: alpha * paint + (1 - alpha) * the picture moved at its own size, (S, S, 3) uint8.
+        """Return alpha * paint + (1 - alpha) * warped picture, (S, S, 3) uint8 RGB.
 
         flow: (h, h, 2) absolute, normalised; paint: (P, P, 3) uint8 and alpha: (P, P) float32 in
         [0, 1].

@@ -1,7 +1,4 @@
-"""The animated square -> the picture that is written: cut, pasted back, marked, beside the driver.
-
-Holds what one source needs, once; calling it changes nothing.
-"""
+"""Animated square -> written picture: cropped or pasted back, marked, side by side with the driver."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from . import paste_back
 
 
 class Composer:
-    """The animated square -> the picture that is written: cut, pasted back, marked, beside."""
+    """Composes output frames of one source; has no state that a call changes."""
 
     def __init__(self, job: RenderJob, source: Source) -> None:
         self._job, self.source = job, source
@@ -28,7 +25,7 @@ class Composer:
         )
 
     def __call__(self, image: Array, driving: Array) -> Array:
-        """image: (S, S, 3) animated square; driving: (H, W, 3) as read; both uint8 RGB."""
+        """Compose a frame of image (S, S, 3) and driving frame (H, W, 3), all uint8 RGB."""
         if self._place is not None:
             image = paste_back.paste(self._place, image)
         elif self._job.pipeline.crop == "none":
@@ -39,6 +36,6 @@ class Composer:
 
 
 def _span(start: float, length: int, side: float, scale: float) -> slice:
-    """The rows (or columns) of an animated square that lie on the picture."""
+    """Rows (or columns) of the animated square that lie inside the source picture."""
     first, last = max(0.0, -start), min(side, length - start)
     return slice(round(first * scale), max(round(first * scale) + 1, round(last * scale)))

@@ -1,7 +1,7 @@
-"""Animated square + the picture it was cut from -> the whole picture, at the picture's resolution.
+"""Animated square and its source picture -> the whole picture, at the picture's resolution.
 
-The square is resampled to the crop's own pixels, sub-pixel exact, and fades out towards the crop's
-border; outside of the crop the picture stays bit for bit.
+The square is resampled to the crop's pixels with sub-pixel accuracy and fades out towards the
+crop's border; outside the crop the picture is unchanged bit for bit.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from hybridanim.types import Array, Crop
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """A strip at the border of a part, in which the square fades in."""
+    """A border strip of the pasted part, in which the square fades in."""
 
     rows: slice
     columns: slice
-    part: Array  # (h, w, 3) uint8 RGB, the picture there
-    weight: Array  # (h, w, 3) float32 in [0, 1], share of the animated square
+    part: Array  # (h, w, 3) uint8 RGB, the source picture in the strip
+    weight: Array  # (h, w, 3) float32 in [0, 1], weight of the animated square
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a crop lies in a picture, and how it fades; made once by ``place``."""
+    """Position and fading of a crop in a picture; made once by ``place``."""
 
     rows: slice
     columns: slice
     edges: tuple[Edge, ...]
     part_from_square: Array  # (2, 3) float64, pixels of the square -> pixels of the part
-    side_px: int  # of the crop where it lies on whole pixels, else 0
-    shrink_px: int  # the square is averaged to this side before it is moved
+    side_px: int  # side of the crop if it lies on whole pixels, else 0
+    shrink_px: int  # the square is area-averaged to this side before resampling
     picture: Array  # (H, W, 3) uint8 RGB
 
 
@@ -44,7 +44,7 @@ def place(picture: Array, crop: Crop, square_px: int, feather: float = 0.05) -> 
 
     picture: (H, W, 3) uint8 RGB. crop: may reach beyond the picture; that part is not pasted.
     feather: share of the crop's side over which the square fades in, 0 to 0.5; sides of the crop
-    that lie outside of the picture do not fade. Raises InputError if the two do not meet.
+    outside the picture do not fade. Raises InputError if crop and picture do not intersect.
     """
     height, width = picture.shape[:2]
     rows = _inside(crop.y_px, crop.side_px, height)
@@ -72,7 +72,7 @@ def place(picture: Array, crop: Crop, square_px: int, feather: float = 0.05) -> 
 
 
 def paste(where: Place, square: Array) -> Array:
-    """The picture with (S, S, 3) uint8 RGB ``square`` in its place: (H, W, 3) uint8 RGB."""
+    """Return the picture (H, W, 3) uint8 RGB with ``square``, (S, S, 3) uint8 RGB, pasted."""
     if square.shape[0] > where.shrink_px:
         side = (where.shrink_px, where.shrink_px)
         square = cv2.resize(square, side, interpolation=cv2.INTER_AREA)
@@ -87,9 +87,9 @@ def paste(where: Place, square: Array) -> Array:
 
 
 def _resampled(where: Place, square: Array) -> Array:
-    """The square at the picture's pixels, (h, w, 3) uint8, the caller's to change."""
+    """Resample the square to the picture's pixels: a new array (h, w, 3) uint8."""
     height, width = where.rows.stop - where.rows.start, where.columns.stop - where.columns.start
-    if where.side_px:  # whole pixels: four times as fast, and exact
+    if where.side_px:  # on whole pixels: four times faster, and exact
         side = where.side_px
         if len(square) != side:
             square = cv2.resize(square, (side, side), interpolation=cv2.INTER_CUBIC)
@@ -107,7 +107,7 @@ def _resampled(where: Place, square: Array) -> Array:
 
 
 def _edges(part: Array, vertical: Array, horizontal: Array) -> tuple[Edge, ...]:
-    """The strips in which a weight is below 1: above, below, and left and right between them."""
+    """Strips whose weight is below 1: top, bottom, and left and right between them."""
     (top, bottom), (left, right) = _ends(vertical), _ends(horizontal)
     rows, columns = slice(top, bottom), slice(0, part.shape[1])
     strips = [
@@ -126,25 +126,25 @@ def _edges(part: Array, vertical: Array, horizontal: Array) -> tuple[Edge, ...]:
 
 
 def _ends(weight: Array) -> tuple[int, int]:
-    """First and one past the last index of the full weight; both the length if there is none."""
+    """First index and one past the last index of weight 1; both the length if there is none."""
     full = np.flatnonzero(weight == 1)
     return (int(full[0]), int(full[-1]) + 1) if len(full) else (len(weight), len(weight))
 
 
 def paste_back(picture: Array, crop: Crop, animated: Array, feather: float = 0.05) -> Array:
-    """One square into one picture; for many squares keep ``place`` and call ``paste``."""
+    """Paste one square into a picture; for several squares call ``place`` once, then ``paste``."""
     return paste(place(picture, crop, animated.shape[0], feather), animated)
 
 
 def _inside(start_px: float, side_px: float, length: int) -> slice:
-    """Pixels of a row of ``length`` whose centres lie in the crop."""
+    """Slice of the pixels, in a row of ``length``, whose centres lie in the crop."""
     first = int(np.ceil(start_px - 0.5))
     last = int(np.ceil(start_px + side_px - 0.5))
     return slice(min(max(first, 0), length), max(min(last, length), 0))
 
 
 def _fade(span: slice, start_px: float, side_px: float, length: int, feather: float) -> Array:
-    """Weight of each pixel of the span: 0 at the crop's border, 1 inside; float32."""
+    """Weight (n,) float32 of each pixel of the span: 0 at the crop's border, 1 inside."""
     at = np.arange(span.start, span.stop) + 0.5  # edge coordinates of the pixel centres
     from_start = np.full(len(at), np.inf) if start_px < 0 else at - start_px
     to_end = start_px + side_px - at

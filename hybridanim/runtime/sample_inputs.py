@@ -102,7 +102,7 @@ def batch(picture: Array) -> Array:
 
 
 def _face(head: HeadBox) -> Keypoints:
-    return keypoints.rest(head, None, None, _PLACE)
+    return keypoints.place_anchors(head, None, None, _PLACE)
 
 
 def _open(face: Keypoints, share: float) -> Keypoints:

@@ -14,7 +14,7 @@ def test_from_anchors_finds_the_head_that_placed_the_anchors() -> None:
     turn = geometry.similarity(head.size_px, head.roll_deg)
     landmarks = aligner.MEAN_SHAPE @ turn.T + np.array(head.center_xy_px)
     window = Crop(20.0, 10.0, 260.0)
-    points = keypoints.rest(head, landmarks, aligner.MEAN_SHAPE, window)
+    points = keypoints.place_anchors(head, landmarks, aligner.MEAN_SHAPE, window)
     found = head_box.from_anchors(geometry.px_from_norm(points.xy_norm, window))
     np.testing.assert_allclose(found.center_xy_px, head.center_xy_px, atol=0.1)
     assert found.size_px == pytest.approx(90, abs=0.2)

@@ -8,9 +8,8 @@ import pytest
 
 from hybridanim import geometry
 from hybridanim.face.anchors import ANCHORS
-from hybridanim.motion import flow_transfer, optical_flow
-from hybridanim.motion import reference as references
-from hybridanim.motion.reference import Reference
+from hybridanim.motion import flow_transfer, keypoints, optical_flow
+from hybridanim.motion.reference import Reference, with_picture
 from hybridanim.types import Crop, Frame, HeadBox, Keypoints, Source, SparseMotion
 from stages.pipeline import Pipeline
 from tests import synthetic
@@ -23,9 +22,7 @@ STILL = geometry.grid_norm(64)
 
 def face(linear=None, shift=(0.0, 0.0)) -> Keypoints:
     """Keypoints of the head above, under an affine in normalised coordinates."""
-    from hybridanim.motion import keypoints
-
-    found = keypoints.rest(HEAD, None, None, CROP)
+    found = keypoints.place_anchors(HEAD, None, None, CROP)
     linear = np.eye(2) if linear is None else linear
     return Keypoints(
         (found.xy_norm @ np.transpose(linear) + shift).astype(np.float32),
@@ -51,13 +48,15 @@ def moved(linear, shift) -> np.ndarray:
     )
 
 
-def follow(image, driving, target, source, rest, *, has_behind=True):
-    """The flow of one frame whose driver was at rest in the unmoved photograph."""
-    reference = references.with_picture(Reference(rest, HEAD, CROP), synthetic.photograph(SIDE))
+def follow(image, driving, target, source, reference_points, *, moves_background=True):
+    """The flow of one frame whose reference frame is the unmoved photograph."""
+    reference = with_picture(Reference(reference_points, HEAD, CROP), synthetic.photograph(SIDE))
     assert reference is not None
-    follower = flow_transfer.Follower()
+    transfer = flow_transfer.FlowTransfer()
     motion = SparseMotion(driving, target, CROP)
-    found = follower(Frame(image), motion, reference, rest, source, has_behind=has_behind).optical
+    found = transfer(
+        Frame(image), motion, reference, reference_points, source, moves_background=moves_background
+    ).optical
     assert found is not None
     return found
 
@@ -99,8 +98,8 @@ def test_a_background_that_stands_is_not_moved() -> None:
     shift = np.array([0.05, 0.0])
     after, source = face(shift=shift), made_source(face(), subject=0.0)
     picture = moved(np.eye(2), shift)
-    assert follow(picture, after, after, source, face(), has_behind=False).trust.max() == 0
-    assert follow(picture, after, after, source, face(), has_behind=True).trust.max() > 0.9
+    assert follow(picture, after, after, source, face(), moves_background=False).trust.max() == 0
+    assert follow(picture, after, after, source, face(), moves_background=True).trust.max() > 0.9
 
 
 def test_what_was_hidden_is_not_trusted() -> None:
@@ -117,26 +116,26 @@ def test_without_a_head_or_its_picture_there_is_none() -> None:
     motion, source = SparseMotion(face(), face(), CROP), made_source(face())
     frame = Frame(synthetic.photograph(SIDE))
     reference = Reference(face(), HEAD, CROP)
-    follower = flow_transfer.Follower()
+    transfer = flow_transfer.FlowTransfer()
     arguments = face(), source
-    assert follower(frame, motion, reference, *arguments, has_behind=True).optical is None
-    reference = references.with_picture(reference, frame.image)
+    assert transfer(frame, motion, reference, *arguments, moves_background=True).optical is None
+    reference = with_picture(reference, frame.image)
     assert reference is not None
     held = replace(motion, is_frozen=True)
-    assert follower(frame, held, reference, *arguments, has_behind=True).optical is None
-    assert follower(frame, motion, reference, *arguments, has_behind=True).optical is not None
+    assert transfer(frame, held, reference, *arguments, moves_background=True).optical is None
+    assert transfer(frame, motion, reference, *arguments, moves_background=True).optical is not None
 
 
 def test_a_flow_fades_when_the_head_is_lost_and_comes_back_by_its_share() -> None:
     motion, source = SparseMotion(face(), face(), CROP), made_source(face())
-    reference = references.with_picture(Reference(face(), HEAD, CROP), synthetic.photograph(SIDE))
-    follower, held = flow_transfer.Follower(), replace(motion, is_frozen=True)
+    reference = with_picture(Reference(face(), HEAD, CROP), synthetic.photograph(SIDE))
+    transfer, held = flow_transfer.FlowTransfer(), replace(motion, is_frozen=True)
 
     def trust(time_s: float, motion: SparseMotion, share: float = 1.0) -> float:
         frame = Frame(synthetic.photograph(SIDE), 0, time_s)
         assert reference is not None
-        rest = reference, face(), source
-        found = follower(frame, motion, *rest, has_behind=True, share=share).optical
+        arguments = reference, face(), source
+        found = transfer(frame, motion, *arguments, moves_background=True, share=share).optical
         return 0.0 if found is None else float(found.trust.mean())
 
     full = trust(0, motion)
@@ -147,9 +146,9 @@ def test_a_flow_fades_when_the_head_is_lost_and_comes_back_by_its_share() -> Non
 
 def test_a_reference_in_another_square_is_cut_anew() -> None:
     wide = Crop(-20, -10, SIDE + 40)
-    reference = references.with_picture(Reference(face(), HEAD, wide), synthetic.photograph(SIDE))
+    reference = with_picture(Reference(face(), HEAD, wide), synthetic.photograph(SIDE))
     assert reference is not None and reference.picture is not None
-    cut = flow_transfer._moved_crop(reference.picture, wide, CROP)
+    cut = flow_transfer._in_crop(reference.picture, wide, CROP)
     straight = flow_transfer.grey_of(synthetic.photograph(SIDE), CROP)
     assert np.abs(cut.astype(int) - straight)[4:-4, 4:-4].mean() < 6
 

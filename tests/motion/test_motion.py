@@ -10,7 +10,7 @@ from hybridanim.face.anchors import ANCHORS, FOLLOW, FREE, PINNED, REACH_BOX
 from hybridanim.face.landmarks import POINTS
 from hybridanim.fitting import fit_global_affine, fit_local_affines
 from hybridanim.motion import dense, transfer
-from hybridanim.motion import keypoints as sparse_motion
+from hybridanim.motion.keypoints import carry_anchors, place_anchors
 from hybridanim.types import Crop, HeadBox, Keypoints, Tracks
 
 CROP = Crop(100.0, 50.0, 240.0)
@@ -21,7 +21,7 @@ RNG = np.random.default_rng(5)
 def keypoints(seed: int = 1, wobble: float = 0.1) -> Keypoints:
     rng = np.random.default_rng(seed)
     k = len(ANCHORS)
-    xy = sparse_motion.rest(HEAD, None, None, CROP).xy_norm
+    xy = place_anchors(HEAD, None, None, CROP).xy_norm
     jacobian = 0.87 * np.eye(2) + wobble * rng.normal(size=(k, 2, 2))
     return Keypoints(xy, jacobian.astype(np.float32), np.ones(k, np.float32))
 
@@ -104,12 +104,12 @@ def test_local_affine_without_rows_is_the_prior():
 
 
 def test_moved_recovers_a_known_affine():
-    reference = sparse_motion.rest(HEAD, None, None, CROP)
+    reference = place_anchors(HEAD, None, None, CROP)
     before = RNG.uniform([160, 100], [280, 240], (150, 2))
     linear, shift = np.array([[1.05, -0.1], [0.08, 0.97]]), np.array([4.0, -6.0])
     middle = np.array(HEAD.center_xy_px)
     now = (before - middle) @ linear.T + middle + shift
-    found = sparse_motion.moved(tracks(before, now), reference, HEAD, CROP)
+    found = carry_anchors(tracks(before, now), reference, HEAD, CROP)
     rigid = [k for k, anchor in enumerate(ANCHORS) if anchor.follow == 1]
     places = geometry.px_from_norm(reference.xy_norm, CROP)
     truth = (places - middle) @ linear.T + middle + shift
@@ -121,17 +121,17 @@ def test_moved_recovers_a_known_affine():
 
 
 def test_moved_is_still_when_nothing_moves():
-    reference = sparse_motion.rest(HEAD, None, None, CROP)
+    reference = place_anchors(HEAD, None, None, CROP)
     before = RNG.uniform([160, 100], [280, 240], (50, 2))
-    found = sparse_motion.moved(tracks(before, before), reference, HEAD, CROP)
+    found = carry_anchors(tracks(before, before), reference, HEAD, CROP)
     np.testing.assert_allclose(found.xy_norm, reference.xy_norm, atol=1e-5)
     np.testing.assert_allclose(found.jacobian, reference.jacobian, atol=1e-4)
 
 
 def test_moved_survives_no_tracks():
-    reference = sparse_motion.rest(HEAD, None, None, CROP)
+    reference = place_anchors(HEAD, None, None, CROP)
     none = np.zeros((0, 2))
-    found = sparse_motion.moved(tracks(none, none), reference, HEAD, CROP)
+    found = carry_anchors(tracks(none, none), reference, HEAD, CROP)
     assert np.isfinite(found.xy_norm).all()
 
 
@@ -139,7 +139,7 @@ def test_rest_on_landmarks_sits_on_them():
     from hybridanim.face.aligner import MEAN_SHAPE
 
     landmarks = (MEAN_SHAPE * HEAD.size_px + HEAD.center_xy_px).astype(np.float32)
-    found = sparse_motion.rest(HEAD, landmarks, MEAN_SHAPE, CROP)
+    found = place_anchors(HEAD, landmarks, MEAN_SHAPE, CROP)
     names = [anchor.name for anchor in ANCHORS]
     k = names.index("left_outer_eye")
     row = POINTS.index("left_eye_0")
@@ -190,7 +190,7 @@ def test_identity_keypoints_give_the_identity_grid():
 
 def test_one_affine_for_all_is_recovered_inside_the_head():
     """Median end-point error under 1 px at 256: the flow inside the face is the affine itself."""
-    source = sparse_motion.rest(HEAD, None, None, CROP)
+    source = place_anchors(HEAD, None, None, CROP)
     linear = np.array([[0.97, -0.12], [0.12, 1.02]], np.float32)
     shift = np.array([0.06, -0.04], np.float32)
     target = Keypoints(
@@ -208,7 +208,7 @@ def test_one_affine_for_all_is_recovered_inside_the_head():
 
 
 def test_background_stays_far_from_the_head():
-    source = sparse_motion.rest(HEAD, None, None, CROP)
+    source = place_anchors(HEAD, None, None, CROP)
     target = Keypoints(source.xy_norm + np.float32(0.1), source.jacobian, source.confidence)
     motion = dense.combine(source, target, REACH_BOX * 0.4, 64)
     corner = motion.grid_norm[:6, :6] - geometry.grid_norm(64)[:6, :6]
@@ -255,7 +255,7 @@ def test_one_euro_gain_is_the_papers():
 
 def test_pinned_keypoints_are_met_by_the_flow():
     """A closing eye: the upper lid comes down onto the lower one, its neighbours stay."""
-    source = sparse_motion.rest(HEAD, None, None, CROP)
+    source = place_anchors(HEAD, None, None, CROP)
     names = [anchor.name for anchor in ANCHORS]
     k = names.index("left_upper_lid")
     xy = source.xy_norm.copy()
@@ -272,7 +272,7 @@ def test_pinned_keypoints_are_met_by_the_flow():
 
 def test_stiff_keypoints_follow_the_head_and_free_ones_move():
     source = keypoints(3, wobble=0.0)
-    reference = sparse_motion.rest(HEAD, None, None, CROP)
+    reference = place_anchors(HEAD, None, None, CROP)
     names = [anchor.name for anchor in ANCHORS]
     jaw, lid = names.index("left_jaw"), names.index("left_upper_lid")
     xy = reference.xy_norm + np.float32([0.1, 0.05])

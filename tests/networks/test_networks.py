@@ -181,7 +181,7 @@ def test_combine_equals_the_sum_of_local_maps() -> None:
     rows = blocks.affines(points(2, 5), points(2, 5))
     masks = torch.randn(2, 6, 4, 4).softmax(1)
     grid = blocks.grid_norm(4, 4, masks)
-    each = blocks.spread(rows, grid)
+    each = blocks.apply_affines(rows, grid)
     torch.testing.assert_close(
         blocks.combine(rows, masks, grid), (masks[..., None] * each).sum(1), atol=1e-5, rtol=0
     )

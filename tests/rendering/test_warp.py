@@ -78,7 +78,7 @@ def test_layers_add_up_to_the_source_for_any_matte():
     for mask in (noise, cv2.GaussianBlur(noise, (0, 0), 4), _disc(128), 0 * noise, 0 * noise + 1):
         prepared = warp.prepare(_source(image, mask), RenderConfig())
         alpha = prepared.person[..., 3:]
-        total = prepared.person[..., :3] + (1 - alpha) * prepared.behind
+        total = prepared.person[..., :3] + (1 - alpha) * prepared.background
         assert np.abs(total - image).max() < 0.01
 
 
@@ -191,7 +191,7 @@ def _in_one_piece(prepared, motion, size):
     shown = warp._shown(prepared, motion, flow, size)
     moved = moved if shown is None else moved * shown[..., None]
     free = 1 - np.clip(moved[..., 3:], 0, 1)
-    return np.clip(moved[..., :3] + free * prepared.behind, 0, 255)
+    return np.clip(moved[..., :3] + free * prepared.background, 0, 255)
 
 
 @pytest.mark.parametrize("size", [100, 256, 300, 512])

@@ -13,7 +13,7 @@ from hybridanim.config import KeypointsConfig, pipeline_config
 from hybridanim.errors import InputError
 from hybridanim.motion import keypoints, sparse
 from hybridanim.prepare import driver_scan
-from hybridanim.prepare import view as views
+from hybridanim.prepare.view import View
 from hybridanim.tracking.detection import KeypointsPx, middle_square
 from hybridanim.types import Crop, Frame, Keypoints, Tracks
 from hybridanim.visualization.run_statistics import frame_row
@@ -134,7 +134,7 @@ def test_a_reference_is_seen_by_the_detector_and_in_the_views_pixels(clip):
     pipeline = pipeline_of(Oracle().tell([large], [doubled]), tracker="learned")
     seen = pipeline.detect(large, 0, 0.0)
     assert seen is not None and seen.is_clear
-    view = views.View(20, 8, 480, 500, 0.5)
+    view = View(20, 8, 480, 500, 0.5)
     reference = driver_scan.as_reference(seen, view)
     wanted = (doubled.xy_px + 0.5 - (20, 8)) * 0.5 - 0.5
     placed = geometry.px_from_norm(reference.keypoints.xy_norm, reference.crop)

@@ -11,10 +11,9 @@ import pytest
 from hybridanim import geometry
 from hybridanim.config import KeypointsConfig
 from hybridanim.face.anchors import FOLLOW
-from hybridanim.motion import body as surroundings
-from hybridanim.motion import keypoints as sparse_motion
-from hybridanim.motion import reference as references
-from hybridanim.motion import sparse
+from hybridanim.motion import body, sparse
+from hybridanim.motion.keypoints import place_anchors
+from hybridanim.motion.reference import Reference, reference_of
 from hybridanim.tracking import scene
 from hybridanim.types import Crop, Frame, HeadBox, Keypoints, SceneTracks, Source, Tracks
 
@@ -77,7 +76,7 @@ def follow(background: np.ndarray, body: np.ndarray, head: np.ndarray) -> SceneT
 
 
 def keypoints(affine: np.ndarray = STILL) -> Keypoints:
-    rest = sparse_motion.rest(HEAD, None, None, CROP)
+    rest = place_anchors(HEAD, None, None, CROP)
     places = geometry.px_from_norm(rest.xy_norm, CROP) @ affine[:, :2].T + affine[:, 2]
     jacobian = (affine[:, :2] @ rest.jacobian).astype(np.float32)
     return Keypoints(geometry.norm_from_px(places, CROP), jacobian, rest.confidence)
@@ -96,7 +95,7 @@ def nod():
 
 def test_shoulders_go_with_the_body_and_not_with_the_head(nod):
     (_, body, head), found = nod
-    now = surroundings.with_body(keypoints(head), keypoints(), HEAD, found, CROP)
+    now = body.with_body(keypoints(head), keypoints(), HEAD, found, CROP)
     truth = keypoints(body)
     shoulders = FOLLOW.min() == FOLLOW
     off_px = (now.xy_norm - truth.xy_norm)[shoulders] * CROP.side_px / 2
@@ -107,7 +106,7 @@ def test_shoulders_go_with_the_body_and_not_with_the_head(nod):
 
 def test_a_panning_camera_is_recovered(nod):
     (background, _, head), found = nod
-    got = surroundings.background(keypoints(head), keypoints(), HEAD, found, CROP)
+    got = body.background(keypoints(head), keypoints(), HEAD, found, CROP)
     assert got is not None
     corners = np.array([[-0.9, -0.9], [0.9, -0.9], [-0.9, 0.0], [0.9, 0.0]], np.float32)
     places = geometry.px_from_norm(corners, CROP)
@@ -119,7 +118,7 @@ def test_a_panning_camera_is_recovered(nod):
 def test_a_background_that_stands_is_exactly_still():
     head = about(160, 115, 5, 1.04, (14, 3))
     found = follow(STILL, about(160, 300, 2, 1, (4, 0)), head)
-    got = surroundings.background(keypoints(head), keypoints(), HEAD, found, CROP)
+    got = body.background(keypoints(head), keypoints(), HEAD, found, CROP)
     np.testing.assert_array_equal(got, STILL)
 
 
@@ -127,10 +126,10 @@ def test_few_corners_leave_the_body_to_the_head():
     none = np.zeros((0, 2), np.float32)
     nothing = SceneTracks(none, none, np.zeros(0, np.float32), np.zeros(0, bool))
     head = about(160, 120, 0, 1, (20, 0))
-    now = surroundings.with_body(keypoints(head), keypoints(), HEAD, nothing, CROP)
+    now = body.with_body(keypoints(head), keypoints(), HEAD, nothing, CROP)
     moved_px = (now.xy_norm - keypoints().xy_norm)[BODY, 0] * CROP.side_px / 2
     np.testing.assert_allclose(moved_px, 20 * FOLLOW[BODY], atol=0.2)
-    assert surroundings.background(now, keypoints(), HEAD, nothing, CROP) is None
+    assert body.background(now, keypoints(), HEAD, nothing, CROP) is None
 
 
 def test_lost_corners_come_back():
@@ -212,7 +211,7 @@ def test_a_later_reference_puts_the_body_at_rest_too(nod, source):
     state = sparse.SparseState(crop=CROP)
     state, _ = sparse.step(state, Frame(image), tracks_of(keypoints(), start), source, config, None)
     later = tracks_of(keypoints(head), found)
-    reference = references.reference_of(later, None)
+    reference = reference_of(later, None)
     state = dataclasses.replace(state, reference=reference)
     _, then = sparse.step(state, Frame(image, 1, 0.04), later, source, config, None)
     np.testing.assert_allclose(then.target.xy_norm, source.keypoints.xy_norm, atol=0.02)
@@ -230,7 +229,7 @@ def test_the_body_rests_as_in_the_reference_picture(source):
     moved_px = (resting.xy_px - resting.reference_xy_px)[resting.is_body]
     np.testing.assert_allclose(np.median(moved_px, 0), [24, 6], atol=0.3)
 
-    reference = references.Reference(keypoints(shift), there, CROP)
+    reference = Reference(keypoints(shift), there, CROP)
     follow_state = sparse.SparseState(crop=CROP, reference=reference)
     config, blank = KeypointsConfig(smooth=0), np.zeros((SIZE, SIZE, 3), np.uint8)
     tracks = dataclasses.replace(tracks_of(keypoints(), first), reference_scene=resting)

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from hybridanim import geometry
 from hybridanim.errors import InputError
-from hybridanim.motion import reference as references
+from hybridanim.motion.reference import with_picture
 from hybridanim.prepare import driver_scan
-from hybridanim.prepare import view as views
+from hybridanim.prepare.view import view_around_faces
 from hybridanim.types import Crop, Keypoints, Source
 from hybridanim.visualization import primitives, sheet, stages
 from stages.pipeline import Followed, Pipeline
@@ -86,7 +86,7 @@ def rows(
     observations, shape, end_s = _look_through(pipeline, driver)
     found = [view.face for view, _ in observations if isinstance(view, driver_scan.FaceObservation)]
     pipeline.reset()
-    pipeline.set_view(views.view_around_faces(found, *shape))
+    pipeline.set_view(view_around_faces(found, *shape))
     prepared = [_prepared(pipeline, picture) for picture in sources]
     followers = [_follower(renderers, observations, source) for source in prepared]
     wanted = [sorted(times or np.linspace(0.1, 0.95, 5) * end_s) for times in times_s]
@@ -147,7 +147,7 @@ def _follower(
     if chosen is not None and chosen.is_clear and pipeline.view is not None:
         image = next(image for observation, image in observations if observation is chosen)
         reference = driver_scan.as_reference(chosen, pipeline.view)
-        stage.set_reference(references.with_picture(reference, pipeline.view(image)))
+        stage.set_reference(with_picture(reference, pipeline.view(image)))
     return stage
 
 

@@ -134,4 +134,4 @@ def anchors_of(landmarks_xy_px: Array, side_px: int) -> Array:
         return np.full((len(ANCHORS), 7), np.nan, np.float32)
     crop = Crop(0.0, 0.0, float(side_px))
     head = landmark_head(landmarks_xy_px)
-    return packed(motion_keypoints.rest(head, landmarks_xy_px, MEAN_SHAPE, crop))
+    return packed(motion_keypoints.place_anchors(head, landmarks_xy_px, MEAN_SHAPE, crop))

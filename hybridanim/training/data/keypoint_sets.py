@@ -146,7 +146,7 @@ def classical(moving: Iterable[Array], aligner: Aligner) -> dict[str, Array]:
             first = rest, tracks.head
         moved = nothing
         if first is not None and tracks:
-            now = keypoints.moved(tracks, *first, crop)
+            now = keypoints.carry_anchors(tracks, *first, crop)
             if tracks.scene is not None:
                 now = body.with_body(now, *first, tracks.scene, crop)
                 found = body.background(now, *first, tracks.scene, crop)
@@ -186,4 +186,4 @@ def _rest(tracks: Tracks, crop: Crop) -> Keypoints | None:
         return None
     if tracks.landmarks_confidence < SURE:
         return None
-    return keypoints.rest(tracks.head, tracks.landmarks_xy_px, MEAN_SHAPE, crop)
+    return keypoints.place_anchors(tracks.head, tracks.landmarks_xy_px, MEAN_SHAPE, crop)

@@ -46,7 +46,7 @@ def drawn_face(head: HeadBox, open_mouth: float) -> tuple[Array, Array]:
     for i, (x, y) in enumerate(landmarks):
         cv2.circle(image, (round(float(x)), round(float(y))), 1, (20, 3 * i, 250 - 3 * i), -1)
     crop = Crop(0.0, 0.0, float(SIDE))
-    return image, data_cache.packed(keypoints.rest(head, landmarks, MEAN_SHAPE, crop))
+    return image, data_cache.packed(keypoints.place_anchors(head, landmarks, MEAN_SHAPE, crop))
 
 
 @pytest.fixture(scope="module")
