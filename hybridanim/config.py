@@ -1,4 +1,4 @@
-"""Every number a user may change, as one frozen dataclass per stage.
+"""All settings of a user, as one frozen dataclass per stage.
 
 The command line, a TOML file (``--config``) and ``Pipeline.load(...)`` build the same objects.
 The line below a field is its help text.
@@ -20,7 +20,7 @@ MOST_CROP_PX = 32768  # larger than any picture that can be read
 
 @dataclass(frozen=True)
 class SegmentConfig:
-    """Stage 1: skin in the U,V plane, blobs, growing."""
+    """Stage 1: skin colour model, blobs, region growing."""
 
     cloud: Literal["adaptive", "fixed"] = "adaptive"
     """adaptive learns the skin colour of the face in view; fixed uses the ranges below."""
@@ -29,7 +29,7 @@ class SegmentConfig:
     v_range: tuple[int, int] = (134, 183)
     """Fixed cloud: V between these counts as skin (0 to 255)."""
     coarse_px: int = 160
-    """Blobs are looked for at this longer side, in pixels."""
+    """Longer side of the picture in which blobs are searched for, in pixels."""
     learning_rate: float = 0.02
     """Share of each confident frame that the adaptive cloud takes in."""
 
@@ -49,17 +49,17 @@ class TrackConfig:
     """Stage 2: head box, corners, optical flow, head rotation."""
 
     corners: Literal["shi-tomasi", "harris", "moravec"] = "shi-tomasi"
-    """Which corner measure picks the features."""
+    """Corner measure that selects the features."""
     max_features: int = 160
-    """Most features followed at once."""
+    """Largest number of features tracked at once."""
     window_px: int = 15
     """Side of the optical-flow window, in pixels."""
     pyramid_levels: int = 3
     """Optical-flow pyramid levels above the full picture."""
     forward_backward_px: float = 1.0
-    """A feature that does not return to within this many pixels is dropped."""
+    """A feature with a larger forward-backward error than this, in pixels, is dropped."""
     least_likeness: float = 0.8
-    """A feature less like its first appearance than this (correlation, 0 to 1) is dropped."""
+    """A feature with a lower correlation to its first patch than this (0 to 1) is dropped."""
     anchor_every: int = 4
     """With --tracker hybrid: the detector runs at least every so many frames."""
 
@@ -84,7 +84,7 @@ class KeypointsConfig:
     """Smoothing of the motion, 0 = none to 1 = heavy (a One-Euro filter)."""
 
     background: Literal["auto", "still", "follow"] = "auto"
-    """follow moves what is behind the source as the driver's camera moves; auto does so with
+    """follow moves the source's background as the driver's camera moves; auto does so with
     --motion absolute, and keeps it still otherwise."""
 
     optical_flow: Literal["auto", "off"] = "auto"
@@ -97,7 +97,7 @@ class KeypointsConfig:
 
     @property
     def moves_background(self) -> bool:
-        """Whether what is behind the source moves as the driver's camera does."""
+        """Whether the source's background moves like the driver's."""
         if self.background == "auto":
             return self.motion == "absolute"
         return self.background == "follow"
@@ -116,16 +116,16 @@ class DenseConfig:
 
 @dataclass(frozen=True)
 class RenderConfig:
-    """Stage 5: warp the source, paint what it never showed, composite."""
+    """Stage 5: warp the source, paint occluded parts, composite."""
 
     renderer: str = "warp"
-    """warp moves the source's own pixels; learned also paints what the source never showed."""
+    """warp moves the source's own pixels; learned also paints what the source does not show."""
     weights: Path | None = None
     """Weights of one's own, a .safetensors file of the trainer: detector, renderer or both."""
     interpolation: Literal["linear", "cubic", "lanczos"] = "cubic"
     """How the full-resolution source is sampled."""
     composite: Literal["layers", "sheet"] = "layers"
-    """layers moves the person over a background that stands; sheet bends the whole picture."""
+    """layers moves the person over a separate background; sheet warps the whole picture."""
     paste_back: bool = False
     """Give the whole source picture with the animated part in its place."""
     pin_border: float = 0.06
@@ -155,7 +155,7 @@ class RuntimeConfig:
 
 @dataclass(frozen=True)
 class PipelineConfig:
-    """Everything that decides what the pipeline does to a source and a stream of frames."""
+    """All settings of the pipeline."""
 
     tracker: str = "classical"
     """classical: skin, corners, landmarks; learned: a network's keypoints; hybrid: both."""
@@ -181,7 +181,7 @@ class PipelineConfig:
 
 @dataclass(frozen=True)
 class RenderJob:
-    """One run over a source and a driving video."""
+    """Settings of one run over a source and a driving video."""
 
     output: Path = Path("out.mp4")
     """Where the result goes: .mp4, .mov, .mkv, .webm, .gif, or a folder for pictures."""

@@ -1,8 +1,8 @@
 """Pixel and normalised coordinates, grids, affine and similarity algebra.
 
-The only file that knows the sampling convention. Pixels: x right, y down, (0, 0) is the centre of
+The only file that defines the sampling convention. Pixels: x right, y down, (0, 0) is the centre of
 the first pixel. Normalised: [-1, 1] from the outer edge of the first pixel of a square to the outer
-edge of the last (grid_sample's align_corners=False), so a grid of any size means the same places.
+edge of the last (grid_sample's align_corners=False), so grids of any size cover the same square.
 Affines are 2x3, direction in the name: ``target_from_source``.
 """
 
@@ -29,26 +29,26 @@ def grid_px(size: int) -> Array:
 
 
 def norm_from_px(xy_px: Array, crop: Crop) -> Array:
-    """Picture pixels (..., 2) to the crop's normalised coordinates, float32."""
+    """Convert picture pixels (..., 2) to the crop's normalised coordinates, float32."""
     corner = np.array([crop.x_px, crop.y_px])
     return ((np.asarray(xy_px) + 0.5 - corner) * (2 / crop.side_px) - 1).astype(np.float32)
 
 
 def px_from_norm(xy_norm: Array, crop: Crop) -> Array:
-    """The crop's normalised coordinates (..., 2) to picture pixels, float32."""
+    """Convert the crop's normalised coordinates (..., 2) to picture pixels, float32."""
     corner = np.array([crop.x_px, crop.y_px])
     return ((np.asarray(xy_norm) + 1) * (crop.side_px / 2) - 0.5 + corner).astype(np.float32)
 
 
 def whole(image: Array) -> Crop:
-    """The crop that a square picture fills."""
+    """Return the crop that covers a whole square picture."""
     return Crop(0.0, 0.0, float(image.shape[1]))
 
 
 def crop_image(image: Array, crop: Crop, size: int) -> Array:
     """Resample the crop to (size, size, C); edge pixels repeat outside the picture.
 
-    Shrinking averages (no aliasing), growing is bicubic.
+    Area averaging for smaller sizes (no aliasing), bicubic for larger ones.
     """
     x0, y0 = int(np.floor(crop.x_px)), int(np.floor(crop.y_px))
     x1 = int(np.ceil(crop.x_px + crop.side_px))
@@ -59,7 +59,7 @@ def crop_image(image: Array, crop: Crop, size: int) -> Array:
         image = cv2.copyMakeBorder(image, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
     part = image[y0 + pad : y1 + pad, x0 + pad : x1 + pad]
     scale = size / crop.side_px
-    if scale < 0.99:  # average first, to the nearest size whose rest is a sub-pixel warp
+    if scale < 0.99:  # average to the nearest whole size first; the remainder is a sub-pixel warp
         shape = (max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale)))
         part = cv2.resize(part, shape, interpolation=cv2.INTER_AREA)
     step_x = part.shape[1] / (x1 - x0)
@@ -78,24 +78,24 @@ def crop_image(image: Array, crop: Crop, size: int) -> Array:
 
 
 def head_norm(head: HeadBox, crop: Crop) -> float:
-    """Side of the head box in that crop, normalised units."""
+    """Side of the head box in normalised units of the crop."""
     return 2 * head.size_px / crop.side_px
 
 
 def homogeneous(affine: Array) -> Array:
-    """(3, 3) float64 of a (2, 3) affine: products and inverses compose maps."""
+    """Return a (2, 3) affine as (3, 3) float64, for products and inverses."""
     return np.vstack([affine, [0.0, 0.0, 1.0]])
 
 
 def similarity(size: float, roll_deg: float = 0.0) -> Array:
-    """2x2 float32 that scales by ``size`` and turns clockwise on the screen by ``roll_deg``."""
+    """2x2 float32 matrix: scale ``size``, rotation by ``roll_deg`` clockwise on the screen."""
     a = np.deg2rad(roll_deg)
     turn = [[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]]
     return (size * np.array(turn)).astype(np.float32)
 
 
 def apply_affine(target_from_source: Array, xy: Array) -> Array:
-    """(..., 2) points under a 2x3 affine."""
+    """Map points (..., 2) by a 2x3 affine."""
     return xy @ target_from_source[:, :2].T + target_from_source[:, 2]
 
 

@@ -1,8 +1,8 @@
 """Measured profiles <-> small versioned TOML files: a person's skin, a camera, tracker settings.
 
-calibration/ measures and saves them, the command line's ``--profile`` loads them. A file says what
-kind it is, its schema version, when it was made and from what (name and SHA-256), and nothing in it
-is guessed: a key that is missing, unknown or out of range is refused.
+``calibration`` measures and saves them, ``--profile`` of the command line loads them. A file states
+its kind, schema version, date and origin (name and SHA-256). A key that is missing, unknown or out
+of range raises InputError.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Any, Literal
 import numpy as np
 
 from . import files
-from . import schema as tables
 from .errors import InputError
+from .schema import exactly
 
 SCHEMA = 1
 UpperTriangle = tuple[float, float, float, float, float, float]
@@ -27,7 +27,7 @@ UpperTriangle = tuple[float, float, float, float, float, float]
 
 @dataclass(frozen=True)
 class Origin:
-    """What a profile was measured on, and when."""
+    """Data that a profile was measured on, and the date."""
 
     source: str = ""  # file name, or a short text
     source_sha256: str = ""  # of the file's bytes; "" when there was no file
@@ -49,7 +49,10 @@ class SkinProfile:
     weights: tuple[float, ...]  # K shares, sum 1
     means_yuv: tuple[tuple[float, float, float], ...]  # K rows
     covariances_yuv: tuple[tuple[float, float, float, float, float, float], ...]  # upper triangle
-    white_uv: tuple[float, float] = (128.0, 128.0)  # mean U, V of the whole picture: its light
+    white_uv: tuple[float, float] = (
+        128.0,
+        128.0,
+    )  # mean U, V of the whole picture, for its illumination
     origin: Origin = Origin()
 
     def __post_init__(self) -> None:
@@ -75,7 +78,7 @@ class CameraProfile:
     fy_px: float
     cx_px: float  # principal point, pixel-centre coordinates
     cy_px: float
-    picture_size_px: tuple[int, int]  # width, height that the numbers above are for
+    picture_size_px: tuple[int, int]  # width, height that the values above refer to
     distortion: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0, 0.0)  # k1, k2, p1, p2, k3
     reprojection_error_px: float = 0.0  # root mean square; 0 = not measured
     origin: Origin = Origin()
@@ -99,7 +102,7 @@ class CameraProfile:
 
 @dataclass(frozen=True)
 class TrackerProfile:
-    """Tracker settings chosen for a clip, named as in TrackConfig, and what they measured."""
+    """Tracker settings chosen for a clip, named as in TrackConfig, and their measurements."""
 
     corners: Literal["shi-tomasi", "harris", "moravec"]
     max_features: int
@@ -107,8 +110,8 @@ class TrackerProfile:
     pyramid_levels: int
     forward_backward_px: float
     median_forward_backward_px: float = 0.0  # measured on the clip; 0 = not measured
-    median_life_frames: float = 0.0  # how long half of the tracks lived at least
-    step_ms: float = 0.0  # median time of one tracking step when it was measured
+    median_life_frames: float = 0.0  # median lifetime of the tracks
+    step_ms: float = 0.0  # median time of one tracking step
     origin: Origin = Origin()
 
     def __post_init__(self) -> None:
@@ -144,12 +147,12 @@ def symmetric_3x3(upper: Sequence[float]) -> np.ndarray:
 
 
 def kind_of(profile: Profile) -> str:
-    """The value of ``kind`` in the file of such a profile."""
+    """Value of ``kind`` in the profile's file."""
     return next(kind for kind, cls in _KINDS.items() if isinstance(profile, cls))
 
 
 def save_profile(profile: Profile, path: str | Path) -> Path:
-    """Write the profile as TOML; the file appears only when it is whole."""
+    """Write the profile as TOML, atomically."""
     path = Path(path)
     lines = [f'kind = "{kind_of(profile)}"', f"schema = {SCHEMA}"]
     values = {f.name: getattr(profile, f.name) for f in dataclasses.fields(profile)}
@@ -169,7 +172,7 @@ def save_profile(profile: Profile, path: str | Path) -> Path:
 
 
 def load_profile(path: str | Path) -> Profile:
-    """Read one profile file; InputError when it is not one, or not of this version."""
+    """Read one profile file; InputError for other files or another schema version."""
     path = Path(path)
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -189,7 +192,7 @@ def load_profile(path: str | Path) -> Profile:
             f"profile {path}: expected schema {SCHEMA}, got {schema!r};"
             f" make it anew with python -m calibration.{kind}"
         )
-    return tables.exactly(_KINDS[kind], table, f"profile {path}")
+    return exactly(_KINDS[kind], table, f"profile {path}")
 
 
 def load_profiles(paths: Sequence[str | Path]) -> Profiles:
@@ -216,7 +219,7 @@ def _require(kind: str, key: str, is_right: bool, got: object, want: str) -> Non
 
 
 def _toml(value: Any) -> str:
-    """One value as TOML text; floats with enough digits to read back the same."""
+    """Format a value as TOML; floats with enough digits to be read back exactly."""
     if isinstance(value, tuple):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
     if isinstance(value, str):

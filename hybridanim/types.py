@@ -1,8 +1,8 @@
-"""The values that pass between the stages, in flow order.
+"""Values that are passed between the stages, in flow order.
 
 Frame -> SkinMask -> Tracks -> SparseMotion (of Keypoints) -> DenseMotion -> Picture; Source is
-prepared once. All are frozen, checked when they are made, and plain numpy, so that a run without a
-learned network never imports torch; networks convert at their own border.
+prepared once. All are frozen, checked on construction, and plain numpy, so that a run without a
+learned network never imports torch; networks convert at their own interface.
 
 Coordinates: the name carries the system. ``_px`` is x right, y down, (0, 0) the centre of the first
 pixel of that value's own picture. ``_norm`` is x, y in [-1, 1] from the outer edge of the first
@@ -36,7 +36,7 @@ def _expect(name: str, value: object, shape: tuple[int | None, ...], dtype: type
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One picture of a video at the resolution that the trackers work at."""
+    """One picture of a video at the working resolution of the trackers."""
 
     image: Array  # (H, W, 3) uint8 RGB
     index: int = 0  # 0 is the first frame that is processed
@@ -54,11 +54,11 @@ class FaceBox:
     y_px: float
     width_px: float
     height_px: float
-    score: float = 1.0  # relative, higher is surer
+    score: float = 1.0  # relative; higher is more certain
 
     @property
     def center_xy_px(self) -> tuple[float, float]:
-        """Middle of the box."""
+        """Centre of the box."""
         return self.x_px + self.width_px / 2, self.y_px + self.height_px / 2
 
 
@@ -70,7 +70,9 @@ class Blob:
     box_px: tuple[float, float, float, float]  # x, y, width, height
     centroid_xy_px: tuple[float, float]
     area_px: float
-    is_predicted: bool = False  # not seen this frame (merged or hidden): the box is extrapolated
+    is_predicted: bool = (
+        False  # not detected in this frame (merged or hidden): the box is extrapolated
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +82,10 @@ class SkinMask:
     mask: Array  # (H, W) uint8, 0 or 255
     blobs: tuple[Blob, ...] = ()
     median_uv: tuple[float, float] | None = None  # of the head's skin, 0..255 each
-    is_frozen: bool = False  # the adaptive cloud was too unsure to learn from this frame
-    face: FaceBox | None = None  # cascade hit of this frame, if one was looked for and found
-    lost: str = ""  # why there is no skin, or ""
-    unused: str = ""  # why skin was not looked for at all, or ""
+    is_frozen: bool = False  # the adaptive model was too uncertain to learn from this frame
+    face: FaceBox | None = None  # cascade hit of this frame, if the cascade ran and found one
+    lost: str = ""  # reason why no skin was found, or ""
+    unused: str = ""  # reason why no skin was searched for, or ""
 
     def __post_init__(self) -> None:
         _expect("SkinMask.mask", self.mask, (None, None), np.uint8, "use 0 and 255")
@@ -98,7 +100,7 @@ class SkinMask:
 
 @dataclass(frozen=True, slots=True)
 class HeadBox:
-    """The head as a square that turns with it: brows to chin, like FaceBox."""
+    """The head as a square that rotates with it: brows to chin, like FaceBox."""
 
     center_xy_px: tuple[float, float]
     size_px: float  # side of the square
@@ -112,7 +114,7 @@ class SceneTracks:
     xy_px: Array  # (M, 2) float32, in this frame
     reference_xy_px: Array  # (M, 2) float32, in the first frame with a head
     confidence: Array  # (M,) float32 in [0, 1]
-    is_body: Array  # (M,) bool, of the chest and the shoulders; the others are behind the person
+    is_body: Array  # (M,) bool, on chest and shoulders; the others are on the background
 
     def __post_init__(self) -> None:
         _expect("SceneTracks.xy_px", self.xy_px, (None, 2), np.float32, "use float32 x, y rows")
@@ -124,10 +126,10 @@ class SceneTracks:
 
 @dataclass(frozen=True, slots=True)
 class Tracks:
-    """Stage 2: where features of the reference frame are now, and how the head is turned.
+    """Stage 2: features as correspondences reference frame -> this frame, and the head's pose.
 
-    A feature found later than the reference frame is registered back to it through the fit that
-    held when it was found, so every row is a correspondence reference -> now.
+    A feature found after the reference frame is mapped back to it by the fit of the frame in which
+    it was found, so every row is a correspondence.
     """
 
     xy_px: Array  # (N, 2) float32, in this frame
@@ -138,16 +140,20 @@ class Tracks:
     new: int = 0  # features found in this frame
     dropped: int = 0  # features lost in this frame
     head: HeadBox | None = None
-    landmarks_xy_px: Array | None = None  # (L, 2) float32, see alignment.POINTS
+    landmarks_xy_px: Array | None = None  # (L, 2) float32, see face.landmarks.POINTS
     reference_landmarks_xy_px: Array | None = None  # (L, 2) float32, in the reference frame
     landmarks_confidence: float = 0.0  # in [0, 1]
-    rotation_deg: tuple[float, float, float] = (0.0, 0.0, 0.0)  # yaw, pitch, roll; see pose.py
+    rotation_deg: tuple[float, float, float] = (
+        0.0,
+        0.0,
+        0.0,
+    )  # yaw, pitch, roll; see face.head_pose
     rotation_confidence: float = 0.0  # in [0, 1]
     confidence_overall: float = 0.0  # in [0, 1]
-    lost: str = ""  # why the head is not tracked, or ""
+    lost: str = ""  # reason why the head is not tracked, or ""
     keypoints: Keypoints | None = None  # of a learned tracker, in keypoints_crop
-    keypoints_crop: Crop | None = None  # the square of this frame that they are normalised to
-    scene: SceneTracks | None = None  # corners of body and background, where they are tracked
+    keypoints_crop: Crop | None = None  # square of this frame that they are normalised to
+    scene: SceneTracks | None = None  # corners of body and background, if tracked
     reference_scene: SceneTracks | None = None  # the same, in the reference frame's picture
 
     def __post_init__(self) -> None:
@@ -183,7 +189,7 @@ class Crop:
 
 @dataclass(frozen=True, slots=True)
 class Keypoints:
-    """K keypoints with local affines: what every tracker produces, classical or learned."""
+    """K keypoints with local affines, as every tracker produces them."""
 
     xy_norm: Array  # (K, 2) float32
     jacobian: Array  # (K, 2, 2) float32, canonical face -> this picture, near keypoint k
@@ -199,10 +205,10 @@ class Keypoints:
 
 @dataclass(frozen=True, slots=True)
 class OpticalFlow:
-    """How all of the driver has moved, seen in the source's place; see driver_flow."""
+    """The driver's optical flow, transferred to the source; see motion.flow_transfer."""
 
     grid_norm: Array  # (h, w, 2) float32, absolute source position of each cell (backward flow)
-    trust: Array  # (h, w) float32 in [0, 1]
+    trust: Array  # (h, w) float32 in [0, 1], confidence
 
     def __post_init__(self) -> None:
         _expect("OpticalFlow.grid_norm", self.grid_norm, (None, None, 2), np.float32, "x, y last")
@@ -212,17 +218,17 @@ class OpticalFlow:
 
 @dataclass(frozen=True, slots=True)
 class SparseMotion:
-    """Stage 3: the driver's keypoints, and where that puts the source's keypoints.
+    """Stage 3: the driver's keypoints, and the target keypoints of the source.
 
     The dense stage uses T_{S<-target}(z) ~ p_S,k + J_S,k J_target,k^-1 (z - p_target,k).
     """
 
-    driving: Keypoints  # as seen, in the driving crop
-    target: Keypoints  # after transfer, in the source crop: where the source's points go
+    driving: Keypoints  # as observed, in the driving crop
+    target: Keypoints  # after transfer, in the source crop
     driving_crop: Crop
-    is_frozen: bool = False  # the tracks were lost; this repeats or relaxes the last good motion
-    background: Array | None = None  # (2, 3) float32 source <- target, norm; None = it stands
-    optical: OpticalFlow | None = None  # beside the keypoints, where a renderer looks at it
+    is_frozen: bool = False  # tracks were lost; repeats or relaxes the last good motion
+    background: Array | None = None  # (2, 3) float32 source <- target, norm; None = still
+    optical: OpticalFlow | None = None  # computed if the renderer uses it
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +236,7 @@ class Source:
     """The picture to animate, prepared once."""
 
     picture: Array  # (H, W, 3) uint8 RGB, the whole source picture
-    crop: Crop  # the square of it that is animated
+    crop: Crop  # square of it that is animated
     image: Array  # (S, S, 3) uint8 RGB, that square at output size
     keypoints: Keypoints  # in the crop
     head: HeadBox  # in pixels of `picture`
@@ -254,9 +260,9 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class LearnedFeatures:
-    """Stage 4 of the learned renderer: all that its generator reads, of source and motion.
+    """Stage 4 of the learned renderer: all inputs of its generator, from source and motion.
 
-    Maps by the networks' own names, each (1, C, h, w) float32 but for the flow, (1, h, w, 2).
+    Maps by the networks' own names, each (1, C, h, w) float32 except the flow, (1, h, w, 2).
     """
 
     source: Mapping[str, Array]  # the encoded source
@@ -265,13 +271,13 @@ class LearnedFeatures:
 
 @dataclass(frozen=True, slots=True)
 class DenseMotion:
-    """Stage 4: for every cell of the output, where in the source it comes from."""
+    """Stage 4: backward flow and occlusion map on a grid of output cells."""
 
     grid_norm: Array  # (h, w, 2) float32, absolute source position of each cell (backward flow)
-    occlusion: Array  # (h, w) float32 in [0, 1], 1 = the source shows it, 0 = must be painted
+    occlusion: Array  # (h, w) float32 in [0, 1], 1 = visible in the source, 0 = to be painted
     weights: Array | None = None  # (K+1, h, w) float32, share of each local map; 0 = background
-    features: LearnedFeatures | None = None  # what a learned generator reads beside the flow
-    background: Array | None = None  # (2, 3) float32 source <- output, norm; None = it stands
+    features: LearnedFeatures | None = None  # further inputs of a learned generator
+    background: Array | None = None  # (2, 3) float32 source <- output, norm; None = still
 
     def __post_init__(self) -> None:
         _expect("DenseMotion.grid_norm", self.grid_norm, (None, None, 2), np.float32, "x, y last")
@@ -291,7 +297,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """What each stage said of one frame, and how long it took."""
+    """Output of each stage for one frame, and the stages' times."""
 
     frame: Frame
     mask: SkinMask

@@ -113,7 +113,7 @@ class DenseMotion(nn.Module):
         if not self._has_occlusion:
             occlusion = torch.ones_like(occlusion)
         features = self.features(body)
-        # the target's Gaussians for the generator: without them mouths stay shut for long in training
+        # the target's Gaussians: without them mouths stay shut for long in training
         features = torch.cat([features, near.to(features.dtype)], 1)
         if self.rows is not None:
             with torch.autocast(small.device.type, enabled=False):
@@ -144,7 +144,7 @@ class DenseMotion(nn.Module):
         return torch.cat([wanted, mouth_eye_masks.openings(source, rows, moved)], 1)
 
     def _prior(self, source: Points, target: Points, grid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Gaussians of target and source, (B, K, h, w) each, and closed-form logits (B, K+1, h, w)."""
+        """Gaussians of target and source, (B, K, h, w) each; closed-form logits (B, K+1, h, w)."""
         scale = blocks.face_scale(source)
         sigma = self.log_reach.exp() * scale[:, None]
         near, before = (blocks.distances(points.xy, grid) for points in (target, source))

@@ -1,4 +1,4 @@
-"""Animated square -> written picture: cropped or pasted back, marked, side by side with the driver."""
+"""Animated square -> written picture: cropped or pasted back, marked, next to the driver."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class Prepared:
     coverage: Array  # (64, 64) float32 in [0, 1], mean coverage per cell
     reach: Array  # (64, 64) float32, 1 in and next to cells with a part of the person's layer
     follow: Array  # (64, 64) float32 in [0, 1], factor of the flow per cell
-    pinned: tuple[bool, bool, bool, bool]  # left, top, right, bottom: no motion there
+    pinned: tuple[bool, bool, bool, bool]  # left, top, right, bottom: motion fades out there
     config: RenderConfig
 
 

@@ -1,7 +1,8 @@
-"""What every runtime of the learned networks offers: numpy in and out, whoever computes.
+"""Interfaces of the learned networks, with numpy arrays in and out, for every runtime.
 
-``AnimatorNetworks`` encode a source once and give motion and paint per frame; ``DetectorNetwork``
-gives keypoints. ``torch_backend`` and ``openvino_backend`` implement both, ``networks`` loads them.
+``AnimatorNetworks`` encode a source once and compute motion and paint per frame;
+``DetectorNetwork`` computes keypoints. ``torch_backend`` and ``openvino_backend`` implement both,
+``networks`` loads them.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from hybridanim.types import Array, Keypoints, LearnedFeatures, OpticalFlow
 
 @dataclass(frozen=True, slots=True)
 class RuntimeInfo:
-    """Where networks run, and what was tried before."""
+    """Runtime and precision of the networks, and why others were not used."""
 
     runtime: str  # "openvino" or "torch"
     precision: str  # "int8", "bf16" or "f32"
@@ -35,17 +36,17 @@ class RuntimeInfo:
 class Moved:
     """Output of the dense motion network for one target."""
 
-    flow: Array  # (h, w, 2) float32 absolute source places, normalised
+    flow: Array  # (h, w, 2) float32 absolute source positions, normalised
     occlusion: Array  # (h, w) float32 in [0, 1], 1 = the source shows it
     masks: Array  # (K+1, h, w) float32, sum to one; row 0 is the background
-    features: LearnedFeatures  # for ``paint`` of the same networks
+    features: LearnedFeatures  # input of ``paint`` of the same networks
 
 
 class AnimatorNetworks(Protocol):
     """Dense motion network and generator of one weights file."""
 
     runtime_info: RuntimeInfo
-    side_px: int  # of the square picture that the networks see and paint
+    side_px: int  # side of the networks' square input and output pictures
     uses_optical_flow: bool  # whether they take the driver's optical flow as an input
 
     def encode(self, picture: Array) -> Mapping[str, Array]:
@@ -62,13 +63,13 @@ class AnimatorNetworks(Protocol):
     ) -> Moved:
         """Compute one frame's motion; source and target are in the source's crop.
 
-        encoded: of ``encode``. background: (2, 3) source <- target of the background, None where it
-        does not move. optical: of any grid size, or None.
+        encoded: result of ``encode``. background: (2, 3) affine source <- target of the background,
+        normalised; None: still. optical: of any grid size, or None.
         """
         ...
 
     def paint(self, features: LearnedFeatures) -> tuple[Array, Array]:
-        """Paint one frame: (side, side, 3) uint8 RGB, and its alpha (side, side) in [0, 1]."""
+        """Paint one frame: (side, side, 3) uint8 RGB, and alpha (side, side) in [0, 1]."""
         ...
 
 
@@ -83,7 +84,7 @@ class DetectorNetwork(Protocol):
 
 
 def optical_input(optical: OpticalFlow, side_px: int) -> Array:
-    """(1, 3, h, w) float32: places and trust as networks of that side read them, h = side / 4."""
+    """Network input (1, 3, h, w) float32: x, y of the source position and trust; h = side / 4."""
     cells, places, trust = side_px // 4, optical.grid_norm, optical.trust
     if len(trust) != cells:
         places = geometry.resize_grid(places, cells)

@@ -1,8 +1,8 @@
-"""Compiled graphs <-> one file in the user's cache folder, whole or not at all.
+"""Compiled graphs <-> one file in the user's cache folder, written atomically.
 
-A file holds the graphs of one network as its runtime wrote them, under a name that says everything
-they depend on; a checksum finds damage. Nothing here raises: a cache that cannot be read or
-written is only slower.
+A file holds the graphs of one network as its runtime wrote them. Its name is a hash of everything
+that they depend on; a checksum detects damage. Nothing here raises: without a readable or writable
+cache a start is only slower.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from hybridanim import files
 
 _MAGIC = b"hybridanim networks 1\n"
 _SUFFIX = ".networks"
-_KEPT = 32  # files; an older one belongs to weights or versions that are gone
+_KEPT = 32  # files; older ones probably belong to outdated weights or versions
 
 
 def file_for(folder: Path, network: str, depends_on: Sequence[str]) -> Path:
-    """The file of a network whose graphs depend on those texts, in order."""
+    """Path of a network's file; ``depends_on``: texts that the graphs depend on, in order."""
     key = hashlib.sha256("\0".join(depends_on).encode()).hexdigest()[:24]
     return folder / f"{network}-{key}{_SUFFIX}"
 
 
 def read(file: Path) -> dict[str, bytes] | None:
-    """Graph name -> its bytes; None where there is no whole file."""
+    """Read graph name -> bytes; None when the file is missing or damaged."""
     try:
         data = memoryview(file.read_bytes())
     except OSError:
@@ -46,12 +46,12 @@ def read(file: Path) -> dict[str, bytes] | None:
         graphs[name] = bytes(data[at : at + length])
         at += length
     with contextlib.suppress(OSError):
-        os.utime(file)  # in use: not the first to go
+        os.utime(file)  # mark as used, so that it is kept
     return graphs
 
 
 def write(file: Path, graphs: Mapping[str, bytes]) -> bool:
-    """Keep the graphs; whether that worked."""
+    """Write the graphs; return whether that succeeded."""
     header = json.dumps({name: len(value) for name, value in graphs.items()}).encode()
     body = b"".join([len(header).to_bytes(8, "little"), header, *graphs.values()])
     try:
@@ -65,13 +65,13 @@ def write(file: Path, graphs: Mapping[str, bytes]) -> bool:
 
 
 def state(folder: Path) -> tuple[int, int]:
-    """Number of files in a folder that can be read, and their bytes."""
+    """Number of cache files in a readable folder, and their total size in bytes."""
     sizes = [file.stat().st_size for file in folder.glob("*" + _SUFFIX)]
     return len(sizes), sum(sizes)
 
 
 def _prune(folder: Path) -> None:
-    """Leave the files used last."""
+    """Delete all but the most recently used files."""
     with contextlib.suppress(OSError):
         kept = sorted(folder.glob("*" + _SUFFIX), key=lambda file: file.stat().st_mtime)
         for file in kept[:-_KEPT]:

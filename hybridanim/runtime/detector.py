@@ -1,9 +1,9 @@
 """Picture and window -> Keypoints, numpy in and out, by the learned keypoint detector.
 
-The window is a square of the picture: 2.5 heads round a head for faces (``crop_around``), the whole
-frame for objects. Keypoints are in the window's normalised coordinates, Jacobians map the canonical
-face to it, exactly as those of ``motion.keypoints.rest``. Any callable that runs the network will
-do; ``networks.detector`` loads one.
+The window is a square of the picture: for faces 2.5 heads around a head (``crop_around``), for
+objects the whole frame. Keypoints are in the window's normalised coordinates; Jacobians map the
+canonical face to it, as those of ``motion.keypoints.place_anchors``. Any callable that runs the
+network is accepted; ``networks.detector`` loads one.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
     from .base import RuntimeInfo
 
-CELLS_BASE = 0.8  # a heatmap's width where the place is certain, in cells
-_DOUBT = 0.04  # an expected error of this share of the canonical face halves the confidence
+CELLS_BASE = 0.8  # standard deviation of a heatmap at a certain position, in cells
+_DOUBT = 0.04  # an expected error of this share of the face halves the confidence
 
 Network = Callable[[Array], tuple[Array, Array, Array]]
 """(1, 3, S, S) float32 in [0, 1] -> xy (1, K, 2), Jacobians (1, K, 2, 2), spread (1, K)."""
 
 
 class LearnedDetector:
-    """The network behind a window; keeps no state between pictures."""
+    """Runs the network on a window of a picture; keeps no state between pictures."""
 
     def __init__(self, network: Network, *, count: int, size: int, window: Window) -> None:
-        """count: K; size: pixels of a side that the network sees; window: "head" or "frame"."""
+        """count: K; size: side of the network's input, in pixels; window: "head" or "frame"."""
         self._network = network
         self.runtime_info: RuntimeInfo | None = getattr(network, "runtime_info", None)
         self.count, self.size, self.window = count, size, window
@@ -56,10 +56,10 @@ class LearnedDetector:
 
 
 def confidence(spread: Array, jacobian: Array, cells: int) -> Array:
-    """(K,) float32 in [0, 1]: 1 where the heatmaps are as narrow as they get, 0.5 where the error
-    to be expected is 4% of the face.
+    """Confidence (K,) float32 in [0, 1] from the width of the heatmaps.
 
-    spread: (K,) normalised; jacobian: (K, 2, 2); cells: of a heatmap's side.
+    1 for the narrowest heatmaps, 0.5 where the expected error is 4% of the face. spread: (K,)
+    normalised; jacobian: (K, 2, 2); cells: side of a heatmap.
     """
     face = np.sqrt(np.abs(np.linalg.det(jacobian)).mean())
     error = np.maximum(spread - CELLS_BASE * 2 / cells, 0) / max(float(face), 1e-3)
@@ -67,7 +67,7 @@ def confidence(spread: Array, jacobian: Array, cells: int) -> Array:
 
 
 def window_image(image: Array, window: Crop, size: int) -> Array:
-    """The window at (size, size, 3) uint8, without aliasing; edge pixels repeat outside."""
+    """Resample the window to (size, size, 3) uint8 without aliasing; edge pixels repeat outside."""
     x0, y0, x1, y1 = _inside(image, window)
     part, scale = resampling.halved(image[y0:y1, x0:x1], size / window.side_px)
     if scale < 0.95:

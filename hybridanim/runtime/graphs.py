@@ -1,8 +1,8 @@
-"""Networks -> graphs of standard two-dimensional operations, in OpenVINO's form.
+"""Networks -> graphs of standard two-dimensional operations, as OpenVINO models.
 
-A graph takes and gives plain float32 arrays of fixed size, batch 1, norms folded in: ``encode``
-once per source, ``move`` and ``paint`` per frame, ``detect`` per driving frame. ``export_check``
-compares a compiled graph with the network.
+Inputs and outputs of a graph are float32 arrays of fixed size, batch 1; norms are folded.
+``encode`` runs once per source, ``move`` and ``paint`` per frame, ``detect`` per driving frame.
+``verify`` compares a compiled graph with the network.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ OUTPUTS = {
 
 @dataclass(frozen=True)
 class Graph:
-    """A network's part with the names and an example of its inputs."""
+    """Part of a network, with names and examples of its inputs."""
 
     name: str  # a key of OUTPUTS
     module: nn.Module
@@ -41,11 +41,11 @@ class Graph:
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Names of what it gives, in order."""
+        """Names of the outputs, in order."""
         return OUTPUTS[self.name]
 
     def run(self, inputs: dict[str, Array]) -> dict[str, Array]:
-        """What the network itself says, eagerly, in float32."""
+        """Run the network itself, eagerly, in float32: name -> output."""
         with torch.inference_mode():
             found = self.module(*(torch.from_numpy(inputs[name]) for name in self.inputs))
         return dict(zip(self.outputs, (value.numpy() for value in found), strict=True))
@@ -85,7 +85,7 @@ class _Paint(_Encode):
         occlusion: Tensor,
         features: Tensor,
     ) -> tuple[Tensor, ...]:
-        encoded = Encoded(picture, picture, deep, fine)  # small is not looked at here
+        encoded = Encoded(picture, picture, deep, fine)  # small is not used here
         painted = self.net.generator(encoded, Motion(flow, occlusion, occlusion, features))
         return painted.paint, painted.alpha
 
@@ -101,7 +101,7 @@ class _Detect(nn.Module):
 
 
 def animator_graphs(net: Animator) -> list[Graph]:
-    """``encode``, ``move`` and ``paint`` of an animator."""
+    """Graphs ``encode``, ``move`` and ``paint`` of an animator."""
     net = folded(net.eval()).requires_grad_(False)
     side, count = net.sizes.picture_px, len(net.motion.log_reach)
     encode = Graph("encode", _Encode(net), {"picture": np.zeros((1, 3, side, side), np.float32)})
@@ -128,14 +128,14 @@ def animator_graphs(net: Animator) -> list[Graph]:
 
 
 def detector_graphs(net: KeypointDetector) -> list[Graph]:
-    """``detect`` alone."""
+    """Graph ``detect`` of a detector."""
     net = folded(net.eval()).requires_grad_(False)
     picture = np.zeros((1, 3, net.size, net.size), np.float32)
     return [Graph("detect", _Detect(net), {"picture": picture})]
 
 
 def to_openvino(graph: Graph) -> Any:
-    """An ``openvino.Model`` of fixed sizes with the graph's names on its inputs and outputs."""
+    """Convert to an ``openvino.Model`` of fixed sizes, with the graph's input and output names."""
     # not openvino.convert_model, which takes five times as long
     decoders = quiet.openvino("openvino.frontend.pytorch.ts_decoder")
     example = tuple(torch.from_numpy(value.copy()) for value in graph.inputs.values())

@@ -1,7 +1,7 @@
-"""What runs the learned networks on this machine, and why: lines of text for ``doctor``.
+"""Runtime of the learned networks on this machine, as lines of text for ``doctor``.
 
-Loads the repository's networks as a run would, so the first call exports them; says what to do
-about each thing that is missing.
+Loads the package's networks as a run does, so the first call exports them. For each missing part
+the text says what to do.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from hybridanim.networks.weights import DETECTOR, RENDERER
 
 from . import cache, networks
 
-_FEATURES = {  # of /proc/cpuinfo: what it is good for
+_FEATURES = {  # flag of /proc/cpuinfo: its use
     "avx2": "eight floats at once",
     "avx512f": "sixteen floats at once",
     "avx_vnni": "eight-bit networks",
@@ -36,9 +36,9 @@ def report(config: RuntimeConfig | None = None) -> list[str]:
 
 def _features() -> str:
     listed = Path("/proc/cpuinfo")
-    words = set(listed.read_text().split()) if listed.is_file() else set()
-    found = [name for name in _FEATURES if name in words]
-    if not words:
+    flags = set(listed.read_text().split()) if listed.is_file() else set()
+    found = [name for name in _FEATURES if name in flags]
+    if not flags:
         return "Processor features for networks: not listed by this system; OpenVINO looks itself"
     return f"Processor features for networks: {', '.join(found) or 'none beyond the least'}"
 

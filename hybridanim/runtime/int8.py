@@ -1,9 +1,9 @@
-"""Convolutions of an OpenVINO model in eight bits, by ranges measured on sample inputs.
+"""Eight-bit convolutions of an OpenVINO model, by ranges measured on sample inputs.
 
-Post-training quantisation with ``FakeQuantize``: weights symmetric per output channel, what goes in
-per input channel, so that channels of unlike size share a convolution. Half of the unlikeness is
-moved into the weights (Xiao et al., SmoothQuant, ICML 2023). All else, the geometry of the flow
-above all, stays in float32: in bfloat16 a place of the picture is known to half a pixel only.
+Post-training quantisation with ``FakeQuantize``: weights symmetric per output channel, inputs per
+input channel, so that channels of different ranges share a convolution. Half of the difference
+(as a logarithm) is moved into the weights (Xiao et al., SmoothQuant, ICML 2023). Everything else,
+especially the geometry of the flow, stays in float32: bfloat16 resolves positions to half a pixel.
 """
 
 from __future__ import annotations
@@ -17,31 +17,31 @@ import numpy as np
 from hybridanim import quiet
 from hybridanim.types import Array
 
-_MARGIN = 1.5  # ranges are this much wider than what was seen: an unheard-of motion is not clipped
-_LEAST = 1e-3  # a channel's range against the largest one
+_MARGIN = 1.5  # factor on the measured ranges, so that larger motion is not clipped
+_LEAST = 1e-3  # least range of a channel relative to the largest one
 _LEVELS = 256
-_EXACT = (".heat/", ".affine/")  # a detector's places and Jacobians stay in float32
+_EXACT = (".heat/", ".affine/")  # positions and Jacobians of a detector stay in float32
 
 
 @dataclass(frozen=True)
 class Range:
-    """What goes into one convolution, by channel."""
+    """Range of one convolution's input, per channel."""
 
     low: Array  # (C,) float32
     high: Array  # (C,) float32
 
 
 def convolutions(model: Any) -> list[Any]:
-    """In the model's own order, which a clone shares."""
+    """Convolutions in the model's order, which is the same in a clone."""
     return [node for node in model.get_ordered_ops() if node.get_type_name() == "Convolution"]
 
 
 def measure(
     core: Any, model: Any, samples: Iterable[dict[str, Array]]
 ) -> tuple[list[Range], list[dict[str, Array]]]:
-    """Range of each convolution's input over the samples, and what the model said of each.
+    """Range of each convolution's input over the samples, and the model's outputs for each.
 
-    core: ``openvino.Core``; samples: by the names of the model's inputs.
+    core: ``openvino.Core``; samples: input name -> array.
     """
     opset13 = quiet.openvino().opset13
 
@@ -53,7 +53,7 @@ def measure(
     request = core.compile_model(watched, "CPU", exact).create_infer_request()
     lows: list[list[Array]] = [[] for _ in nodes]
     highs: list[list[Array]] = [[] for _ in nodes]
-    said = []
+    outputs = []
     for sample in samples:
         request.infer(sample)
         found = [request.get_output_tensor(i).data for i in range(len(names) + len(nodes))]
@@ -61,13 +61,13 @@ def measure(
             low.append(value.min((0, 2, 3)))
             high.append(value.max((0, 2, 3)))
         own = zip(names, found[: len(names)], strict=True)
-        said.append({name: value.copy() for name, value in own})
+        outputs.append({name: value.copy() for name, value in own})
     pairs = zip(lows, highs, strict=True)
-    return [Range(np.min(low, 0), np.max(high, 0)) for low, high in pairs], said
+    return [Range(np.min(low, 0), np.max(high, 0)) for low, high in pairs], outputs
 
 
 def quantised(model: Any, ranges: list[Range]) -> Any:
-    """A copy of the model with eight-bit convolutions."""
+    """Return a copy of the model with eight-bit convolutions."""
     copy = model.clone()
     for node, found in zip(convolutions(copy), ranges, strict=True):
         if not any(part in node.get_friendly_name() for part in _EXACT):
@@ -87,7 +87,7 @@ def _quantise(node: Any, found: Range) -> None:
     scale = np.sqrt(reach / strength)  # inputs are divided by it, weights multiplied
     top = float((reach / scale).max())
     reach = (top * scale)[None, :, None, None]
-    below = 128 / 127 if is_signed else 0.0  # so that zero is one of the levels
+    below = 128 / 127 if is_signed else 0.0  # zero has to be one of the levels
     low, lowest = -below * reach, -below * top
     inputs = opset13.fake_quantize(
         node.input_value(0), *map(_constant, (low, reach, lowest, top)), _LEVELS
@@ -102,7 +102,7 @@ def _quantise(node: Any, found: Range) -> None:
 
 
 def _weights(node: Any) -> Array:
-    """(out, in, h, w) float32; a constant, perhaps behind a conversion."""
+    """Weights (out, in, h, w) float32: a constant, possibly followed by a conversion."""
     value = node.input_value(1).get_node()
     while value.get_type_name() != "Constant":
         value = value.input_value(0).get_node()

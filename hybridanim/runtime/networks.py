@@ -1,7 +1,7 @@
-"""Weights file, RuntimeConfig -> networks to call: by OpenVINO where it is installed, else torch.
+"""Weights file, RuntimeConfig -> callable networks, by OpenVINO if installed, otherwise torch.
 
-OpenVINO runs graphs that were exported and checked once and are kept compiled on disk, so that a
-start with a warm cache imports no torch (docs/guide/runtime.md).
+OpenVINO runs graphs that are exported and checked once and cached on disk in compiled form, so that
+a start with a warm cache does not import torch (docs/guide/runtime.md).
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def animator(
 ) -> AnimatorNetworks:
     """Load dense motion network and generator of a weights file, or the shipped ones.
 
-    header: the file's, where it has been read already. Raises InputError when the file does not
-    serve, or the runtime asked for is not there.
+    header: the file's header if it has been read already. Raises InputError when the file has no
+    animator, or the chosen runtime is not available.
     """
     file = RENDERER.checked() if path is None else Path(path)
     return _load("animator", file, config or RuntimeConfig(), header or read_header(file))
@@ -37,7 +37,7 @@ def detector(
     config: RuntimeConfig | None = None,
     header: Header | None = None,
 ) -> LearnedDetector:
-    """Load the keypoint detector of a weights file, or the shipped one; as ``animator``."""
+    """Load the keypoint detector of a weights file, or the shipped one; see ``animator``."""
     file = DETECTOR.checked() if path is None else Path(path)
     header = header or read_header(file)
     network = _load("detector", file, config or RuntimeConfig(), header)
@@ -46,7 +46,7 @@ def detector(
 
 
 def _load(part: str, path: Path, config: RuntimeConfig, header: Header) -> Any:
-    """One of the two, on the first runtime that serves."""
+    """Load "animator" or "detector" on the first runtime that works."""
     if (header.sizes if part == "animator" else header.detector) is None:
         raise InputError(
             f"weights: expected a file with {_article(part)}, got {path}, which has none; give"

@@ -1,7 +1,7 @@
-"""Graphs -> ONNX files that any runtime can read, with a text that says what goes in and out.
+"""Graphs -> ONNX files for any runtime, with a text that describes inputs and outputs.
 
-One file a graph (``export``), opset 16, float32, fixed sizes, batch norms folded in. Each file is
-read back and run by OpenVINO, and must say what the network says.
+One file per graph, opset 16, float32, fixed sizes, batch norms folded. Each file is read back and
+run by OpenVINO, and has to agree with the network.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _WHEN = {
 
 
 def expect_packages() -> None:
-    """InputError unless what writing and reading back ONNX takes is installed."""
+    """Raise InputError unless the packages to write and read ONNX are installed."""
     for name, least in (("onnx", "1.16"), ("openvino", "2025.2")):
         if importlib.util.find_spec(name) is None:
             raise InputError(
@@ -62,7 +62,7 @@ def expect_packages() -> None:
 
 
 def write(graphs: list[Graph], folder: Path) -> list[Path]:
-    """Write one file a graph into a folder that exists, each whole or not at all; their paths."""
+    """Write one file per graph into an existing folder, atomically; return their paths."""
     expect_packages()
     paths = []
     for graph in graphs:
@@ -92,7 +92,7 @@ def onnx_bytes(graph: Graph) -> bytes:
 
 
 def failure(graphs: list[Graph], folder: Path) -> str:
-    """What the files say otherwise than the network, read back by OpenVINO; "" when nothing."""
+    """Difference between files, run by OpenVINO, and network beyond the tolerance; "" if none."""
     exact = {"INFERENCE_PRECISION_HINT": "f32"}
     core = quiet.openvino().Core()
     models = {g.name: core.compile_model(folder / f"{g.name}.onnx", "CPU", exact) for g in graphs}
@@ -106,7 +106,7 @@ def failure(graphs: list[Graph], folder: Path) -> str:
 
 
 def readme(graphs: list[Graph], origin: dict[str, Any]) -> str:
-    """What lies beside the files: inputs, outputs, conventions, and where they come from."""
+    """Text that is written next to the files: inputs, outputs, conventions and origin."""
     lines = [
         "Networks of hybridanim as ONNX files",
         "",
@@ -116,8 +116,7 @@ def readme(graphs: list[Graph], origin: dict[str, Any]) -> str:
     ]
     for graph in graphs:
         lines += ["", f"{graph.name}.onnx  ({_WHEN[graph.name]})"]
-        said = graph.run(graph.inputs)
-        shapes = {"in ": graph.inputs, "out": said}
+        shapes = {"in ": graph.inputs, "out": graph.run(graph.inputs)}
         for which, arrays in shapes.items():
             lines += [
                 f"  {which} {name:<16} {list(value.shape)!s:<18} {_MEANING[name]}"

@@ -1,8 +1,8 @@
-"""The learned networks run by OpenVINO, from graphs that are exported once and kept compiled.
+"""The learned networks run by OpenVINO, from graphs that are exported once and cached.
 
 Weights file -> ``OpenVinoAnimator`` or ``OpenVinoDetector``, numpy in and out (``base``).
 Only an export imports torch; every export is checked against the network in float32, and a
-precision that fails the check gives way to the next one.
+precision that fails the check is replaced by the next one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from . import cache
 from .base import Moved, RuntimeInfo, optical_input
 
 _STILL = np.eye(2, 3, dtype=np.float32)
-MOST_THREADS = 8  # more only wait for each other on graphs as small as these
+MOST_THREADS = 8  # more threads only wait for each other on such small graphs
 _GRAPH_CODE = (
     *(f"networks/{name}" for name in ("blocks", "build", "dense_motion", "generator")),
     *("networks/keypoint_detector", "networks/mouth_eye_masks"),
@@ -32,7 +32,7 @@ _GRAPH_CODE = (
 
 
 def load(part: str, path: Path, config: RuntimeConfig, notes: list[str]) -> Any | None:
-    """``animator`` or ``detector`` of a weights file; None, with a note, where that fails."""
+    """Load ``animator`` or ``detector`` of a weights file; None, with a note, on failure."""
     try:
         openvino = quiet.openvino()
     except ImportError as error:
@@ -48,10 +48,10 @@ def load(part: str, path: Path, config: RuntimeConfig, notes: list[str]) -> Any 
 
 
 def precisions(core: Any, part: str, wanted: str) -> list[str]:
-    """What to try, best first: the one that is asked for, or those that are fast here.
+    """Precisions to try, best first: the chosen one, or those that are fast on this processor.
 
-    The animator's flow is lost in bfloat16, the detector's places tremble in eight bits; both take
-    the other one rather than float32 (docs/guide/runtime.md).
+    bfloat16 is too coarse for the animator's flow, eight bits make the detector's positions jitter;
+    each still prefers the other of the two to float32 (docs/guide/runtime.md).
     """
     if wanted != "auto":
         return [wanted]
@@ -63,7 +63,7 @@ def precisions(core: Any, part: str, wanted: str) -> list[str]:
 def cache_file(
     core: Any, part: str, path: Path, precision: str, config: RuntimeConfig
 ) -> Path | None:
-    """The file of the compiled graphs: its name covers weights, code, precision, version, machine.
+    """Cache file of the compiled graphs; named by weights, code, precision, version, machine.
 
     None where there is no folder for it.
     """
@@ -76,7 +76,7 @@ def cache_file(
         precision,
         files.sha256(path),
         *code,
-        *sorted(str(item) for item in _settings(precision, 1).items()),  # fits any number of them
+        *sorted(str(item) for item in _settings(precision, 1).items()),  # any number of threads
         quiet.openvino().get_version(),
         core.get_property("CPU", "FULL_DEVICE_NAME"),
         " ".join(sorted(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))),
@@ -86,11 +86,11 @@ def cache_file(
 
 def _settings(precision: str, threads: int) -> dict[str, Any]:
     return {
-        # int8 concerns the convolutions; what is between them stays exact
+        # int8 concerns the convolutions; all other operations stay in float32
         "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": threads or min(os.cpu_count() or 1, MOST_THREADS),
-        # the stages before and the encoder run beside it: 39 ms against 53 with a busy neighbour
+        # other stages and the encoder run at the same time: 39 ms instead of 53 with another load
         "ENABLE_CPU_PINNING": False,
     }
 
@@ -98,14 +98,14 @@ def _settings(precision: str, threads: int) -> dict[str, Any]:
 def _compiled(
     core: Any, part: str, path: Path, precision: str, config: RuntimeConfig, notes: list[str]
 ) -> tuple[dict[str, Any] | None, bool]:
-    """Graph name -> compiled model, and whether that came out of the cache."""
+    """Graph name -> compiled model, and whether these came from the cache."""
     file = cache_file(core, part, path, precision, config)
     settings = _settings(precision, config.threads)
     kept = None if file is None else cache.read(file)
     if kept is not None:
         try:
             found = {k: core.import_model(v, "CPU", settings) for k, v in kept.items()}
-        except RuntimeError:  # whole, but not what this OpenVINO reads: made anew below
+        except RuntimeError:  # intact, but unreadable for this OpenVINO: exported again below
             pass
         else:
             return found, True
@@ -121,17 +121,16 @@ def _exported(
     """Export, compile and check; None, with a note, when the check fails."""
     from hybridanim.networks.weights import read_weights
 
-    from . import graphs as export  # import torch
-    from . import verify
+    from . import graphs, verify  # import torch
 
     weights = read_weights(path)
     if part == "animator" and weights.animator is not None:
-        graphs = export.animator_graphs(weights.animator)
+        exported = graphs.animator_graphs(weights.animator)
     else:
         assert weights.detector is not None  # networks._load has looked
-        graphs = export.detector_graphs(weights.detector)
+        exported = graphs.detector_graphs(weights.detector)
     try:
-        models = {graph.name: export.to_openvino(graph) for graph in graphs}
+        models = {graph.name: graphs.to_openvino(graph) for graph in exported}
         if precision == "int8":
             models = _in_int8(core, models)
         settings = _settings(precision, threads)
@@ -140,7 +139,7 @@ def _exported(
         notes.append(f"OpenVINO cannot compile {path.name}: {str(error).splitlines()[0]}")
         return None
     requests = {name: Request(model) for name, model in compiled.items()}
-    wrong = verify.failure(graphs, lambda name, inputs: requests[name](inputs), precision)
+    wrong = verify.failure(exported, lambda name, inputs: requests[name](inputs), precision)
     if wrong:
         notes.append(f"OpenVINO's {part} in {precision} is not used: {wrong}")
         return None
@@ -148,7 +147,7 @@ def _exported(
 
 
 def _in_int8(core: Any, models: dict[str, Any]) -> dict[str, Any]:
-    """The models with eight-bit convolutions, but for ``encode``, which runs once per source."""
+    """Quantise the models, except ``encode``, which runs once per source."""
     from . import int8, sample_inputs
 
     sizes = {k: list(v.shape) for m in models.values() for k, v in _ports(m.inputs).items()}
@@ -158,8 +157,8 @@ def _in_int8(core: Any, models: dict[str, Any]) -> dict[str, Any]:
     for name, model in models.items():
         wanted = _ports(model.inputs)
         inputs = [{k: sample[k] for k in wanted} for sample in known]
-        ranges, said = int8.measure(core, model, inputs)
-        known = [sample | more for sample, more in zip(known, said, strict=True)]
+        ranges, outputs = int8.measure(core, model, inputs)
+        known = [sample | more for sample, more in zip(known, outputs, strict=True)]
         out[name] = model if name == "encode" else int8.quantised(model, ranges)
     return out
 
@@ -169,7 +168,7 @@ def _bytes(exported: Any) -> bytes:
 
 
 class Request:
-    """One graph ready to run; the arrays that it gives are valid until it runs again."""
+    """One graph ready to run; its output arrays are valid until the next call."""
 
     def __init__(self, model: Any) -> None:
         self._request = model.create_infer_request()
@@ -177,13 +176,13 @@ class Request:
         self.inputs = {name: tuple(port.shape) for name, port in _ports(model.inputs).items()}
 
     def __call__(self, inputs: dict[str, Array]) -> dict[str, Array]:
-        """Name -> array, in and out."""
+        """Run the graph: input name -> array to output name -> array."""
         self._request.infer(inputs, share_inputs=True)
         return {name: self._request.get_tensor(name).data for name in self._names}
 
 
 def _ports(ports: Any) -> dict[str, Any]:
-    """By the graph's own names; compiling adds numbers as further names."""
+    """Ports by the graph's own names; compiling adds numbers as further names."""
     return {min(n for n in port.get_names() if not n.isdecimal()): port for port in ports}
 
 
@@ -227,7 +226,9 @@ class OpenVinoAnimator:
                 "background": (_STILL if background is None else background)[None],
             }
         )
-        found = {name: value.copy() for name, value in found.items()}  # a later frame comes
+        found = {
+            name: value.copy() for name, value in found.items()
+        }  # the next call overwrites these
         flow, occlusion, masks = found["flow"][0], found["occlusion"][0, 0], found["masks"][0]
         return Moved(flow, occlusion, masks, LearnedFeatures(encoded, found))
 

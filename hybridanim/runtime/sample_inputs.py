@@ -1,8 +1,8 @@
-"""Fixed pictures and keypoints: those that ranges are measured on, and those that the check uses.
+"""Fixed pictures and keypoints, to measure ranges for quantisation and to check an export.
 
-A photograph that scikit-image brings, its mirror image, smooth noise; face keypoints as a head box
-places them, turned, shifted and with the mouth open, or random ones where there is no face. The
-check's own are not among those of ``calibration``.
+Pictures: a photograph of scikit-image and smooth noise. Keypoints: of a head box, rotated, shifted
+and with an open mouth, or random ones for objects. ``checks`` and ``calibration`` do not share
+samples.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from hybridanim.face.anchors import ANCHORS
 from hybridanim.motion import dense, keypoints
 from hybridanim.types import Array, Crop, HeadBox, Keypoints
 
-_PLACE = Crop(85, 0, 280)  # of scikit-image's astronaut, and the head in it
+_PLACE = Crop(85, 0, 280)  # in scikit-image's astronaut; the head in it below
 _HEAD = HeadBox((224.7, 113.2), 112.4, 3.2)
 _CALIBRATION = 16
 _STILL = np.eye(2, 3, dtype=np.float32)
@@ -26,7 +26,7 @@ _STILL = np.eye(2, 3, dtype=np.float32)
 
 @dataclass(frozen=True)
 class Sample:
-    """One source and where it is to go."""
+    """A source with its keypoints, and target keypoints."""
 
     name: str
     picture: Array  # (side, side, 3) uint8 RGB
@@ -35,7 +35,7 @@ class Sample:
     background: Array  # (2, 3) float32, source <- target
 
     def inputs(self) -> dict[str, Array]:
-        """By the graphs' names."""
+        """Inputs by the graphs' names."""
         named = {"picture": batch(self.picture)}
         for which, points in (("source", self.source), ("target", self.target)):
             named[f"{which}_xy"] = points.xy_norm[None]
@@ -44,7 +44,7 @@ class Sample:
         return {**named, "optical": self._optical()}
 
     def _optical(self) -> Array:
-        """(1, 3, h, w): near the closed form, trusted here more and there less."""
+        """Optical flow (1, 3, h, w) near the closed form, with a varying confidence."""
         side = len(self.picture) // 4
         reach = np.full(len(self.source.xy_norm), 0.2, np.float32)
         moved = dense.combine(self.source, self.target, reach, side).grid_norm
@@ -55,7 +55,7 @@ class Sample:
 
 
 def checks(side: int, count: int) -> list[Sample]:
-    """Noise, and a photograph with a head that turns; count: of keypoints."""
+    """Noise, and a photograph with a rotated head; count: number of keypoints."""
     scattered = _scattered(count, np.random.default_rng(1))
     face = _face(_HEAD) if count == len(ANCHORS) else scattered
     turned = HeadBox((228.0, 117.0), 116.0, -6.0)
@@ -69,31 +69,31 @@ def checks(side: int, count: int) -> list[Sample]:
 
 
 def calibration(side: int, count: int) -> Iterator[Sample]:
-    """Sources and motions such as drivers bring, every other one far beyond: what was never seen
-    would be clipped.
-    """
+    """Typical sources and motions, every other one far larger, so that ranges are wide enough."""
     rng = np.random.default_rng(2)
     for index in range(_CALIBRATION):
         reach = 1.0 if index % 2 else 3.0
         size, roll_deg = float(np.exp(0.12 * reach * rng.uniform(-1, 1))), 12 * reach
         roll_deg *= rng.uniform(-1, 1)
-        picture, behind = _photograph(side), _STILL
+        picture, background = _photograph(side), _STILL
         if index % 4 in (1, 2):
-            behind = _pan(0.05 * reach * rng.uniform(-1, 1), 4.0 * reach)
+            background = _pan(0.05 * reach * rng.uniform(-1, 1), 4.0 * reach)
         if index % 3 == 1:  # paler than faces usually are, or darker
             picture = cv2.convertScaleAbs(picture, alpha=0.6, beta=60.0 * (index % 2))
         if index % 3 == 2:
             picture = _noise(side, index)
         if count != len(ANCHORS) or index % 4 == 3:
             source = _scattered(count, rng)
-            yield Sample("", picture, source, _moved(source, size, roll_deg, 0.06 * reach), behind)
+            yield Sample(
+                "", picture, source, _moved(source, size, roll_deg, 0.06 * reach), background
+            )
             continue
         center = np.array(_HEAD.center_xy_px) + 18 * reach * rng.uniform(-1, 1, 2)
         box = HeadBox((float(center[0]), float(center[1])), size * _HEAD.size_px, roll_deg)
         target = _open(_face(box), rng.uniform(0, 1))
         bent = 0.05 * rng.standard_normal(target.jacobian.shape)
         jacobian = target.jacobian @ (np.eye(2) + bent).astype(np.float32)
-        yield Sample("", picture, _face(_HEAD), replace(target, jacobian=jacobian), behind)
+        yield Sample("", picture, _face(_HEAD), replace(target, jacobian=jacobian), background)
 
 
 def batch(picture: Array) -> Array:
@@ -106,7 +106,7 @@ def _face(head: HeadBox) -> Keypoints:
 
 
 def _open(face: Keypoints, share: float) -> Keypoints:
-    """The lower lip and chin let down by that share of a wide-open mouth, the lids half shut."""
+    """Open the mouth by that share of a wide-open one, and half close the eyelids."""
     xy = face.xy_norm.copy()
     down = face.jacobian[:, :, 1]  # of the canonical face, in the picture
     for row, anchor in enumerate(ANCHORS):
@@ -118,7 +118,7 @@ def _open(face: Keypoints, share: float) -> Keypoints:
 
 
 def _pan(shift_norm: float, roll_deg: float) -> Array:
-    """A background that a camera moves."""
+    """Affine (2, 3) of a background under camera motion."""
     shift = np.full(2, shift_norm)
     return np.column_stack([geometry.similarity(1.0, roll_deg), shift]).astype(np.float32)
 

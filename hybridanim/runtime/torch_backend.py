@@ -1,6 +1,6 @@
-"""The learned networks run by torch: the fallback, and the reference of every other runtime.
+"""The learned networks run by torch: the fallback, and the reference for every other runtime.
 
-bfloat16 where the processor has it; numpy in and out, as ``base`` says. Imports torch.
+Uses bfloat16 if the processor supports it; numpy in and out (``base``). Imports torch.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ def load(
 ) -> TorchAnimator | TorchDetector:
     """Load ``animator`` or ``detector`` of a weights file that has it.
 
-    config: its precision is f32, or else what is fast here; int8 is not offered. A precision in
-    which the check's input has no finite result gives way to float32. Raises InputError when
-    float32 has none either.
+    config: precision f32 is used as given, any other choice means the fastest; there is no int8. A
+    precision that gives non-finite results on the check's input is replaced by float32. Raises
+    InputError when float32 gives such results as well.
     """
     found, wrong = read_weights(path), ""
     fast = config.precision != "f32" and has_bf16()
@@ -57,7 +57,7 @@ def load(
 
 class _Torch:
     def __init__(self, bf16: bool | None, notes: tuple[str, ...]) -> None:
-        """bf16: None uses it where the processor has it."""
+        """bf16: None = if the processor supports it."""
         self._bf16 = has_bf16() if bf16 is None else bf16
         self.runtime_info = RuntimeInfo("torch", "bf16" if self._bf16 else "f32", notes=notes)
 
@@ -89,12 +89,12 @@ class TorchAnimator(_Torch):
         optical: OpticalFlow | None = None,
     ) -> Moved:
         """Compute one frame's motion; see ``base.AnimatorNetworks``."""
-        behind = None if background is None else torch.from_numpy(background)[None]
+        affine = None if background is None else torch.from_numpy(background)[None]
         flow = None if optical is None else _flow(optical, self.side_px)
         with torch.inference_mode(), self._precision():
             points = _points(source), _points(target)
             small = torch.from_numpy(encoded["small"])
-            found = _arrays(self._net.motion(small, *points, behind, flow))
+            found = _arrays(self._net.motion(small, *points, affine, flow))
         flow_norm, occlusion, masks = found["flow"][0], found["occlusion"][0, 0], found["masks"][0]
         return Moved(flow_norm, occlusion, masks, LearnedFeatures(encoded, found))
 
@@ -112,7 +112,7 @@ class TorchAnimator(_Torch):
             return self._net.generator(encoded, motion)
 
     def not_finite(self) -> str:
-        """What is not finite of the check's first input, in words; "" when all is."""
+        """Text about non-finite results on the check's first sample; "" if all are finite."""
         sample = sample_inputs.checks(self.side_px, len(self._net.motion.log_reach))[0]
         encoded = self.encode(sample.picture)
         moved = self.move(encoded, sample.source, sample.target, sample.background)
@@ -138,19 +138,19 @@ class TorchDetector(_Torch):
         return xy, jacobian, spread
 
     def not_finite(self) -> str:
-        """What is not finite of the check's first input, in words; "" when all is."""
+        """Text about non-finite results on the check's first sample; "" if all are finite."""
         sample = sample_inputs.checks(self._net.size, 1)[0]
-        said = self(sample_inputs.batch(sample.picture))
-        return _not_finite(dict(zip(("xy", "jacobian", "spread"), said, strict=True)))
+        output = self(sample_inputs.batch(sample.picture))
+        return _not_finite(dict(zip(("xy", "jacobian", "spread"), output, strict=True)))
 
 
-def _not_finite(said: Mapping[str, Array | Tensor]) -> str:
-    wrong = [name for name, value in said.items() if not np.isfinite(np.asarray(value)).all()]
+def _not_finite(output: Mapping[str, Array | Tensor]) -> str:
+    wrong = [name for name, value in output.items() if not np.isfinite(np.asarray(value)).all()]
     return f"inf or not-a-number in {', '.join(wrong)}" if wrong else ""
 
 
 def _arrays(named: Encoded | Motion) -> dict[str, Array]:
-    """The tensors of a named tuple as float32 arrays, which holds bfloat16 exactly."""
+    """Tensors of a named tuple as float32 arrays; exact for bfloat16."""
     return {name: value.float().numpy() for name, value in named._asdict().items()}
 
 
@@ -180,7 +180,7 @@ def _points(keypoints: Keypoints) -> Points:
 
 @cache
 def has_bf16() -> bool:
-    """Whether bfloat16 is fast here, not only emulated."""
+    """Whether the processor supports bfloat16, so that it is fast."""
     found = torch.backends.cpu.get_cpu_capability()
     is_known = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
     return bool(is_known) and "AVX512" in found

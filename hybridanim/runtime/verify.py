@@ -1,8 +1,8 @@
-"""Does a compiled graph say what the network says? Always asked after an export.
+"""Comparison of a compiled graph with its network, run after every export.
 
-Fixed inputs (``export_inputs.checks``) go through the network in float32 and through the compiled
-graphs; compared are pictures, in levels of 255, because these are what counts: the paint over the
-moved source; or, of a detector, the keypoints' places.
+Fixed inputs (``sample_inputs.checks``) are processed by the network in float32 and by the compiled
+graphs. For an animator the blended pictures are compared, in levels of 0 to 255; for a detector the
+keypoints.
 """
 
 from __future__ import annotations
@@ -21,15 +21,18 @@ from .graphs import Graph
 Run = Callable[[str, dict[str, Array]], dict[str, Array]]  # graph name, inputs -> outputs
 
 MEAN_LEVELS = {"f32": 0.02, "int8": 0.5, "bf16": 1.0}
-"""Largest mean difference of a picture, in levels of 255, by precision."""
+"""Largest mean difference of a picture, in levels of 0 to 255, by precision."""
 TAIL_LEVELS = {"f32": 0.5, "int8": 8.0, "bf16": 16.0}
-"""Largest difference of all but one value in a thousand."""
+"""Largest 99.9th percentile of the difference, in levels of 0 to 255, by precision."""
 PLACE_NORM = {"f32": 5e-4, "int8": 0.02, "bf16": 0.02}
-"""Largest difference of a keypoint's place, or of its Jacobian's terms; 2 is the window's side."""
+"""Largest difference of a keypoint's position or Jacobian entry, normalised, by precision."""
 
 
 def differences(graphs: list[Graph], run: Run) -> Iterator[tuple[str, float, float]]:
-    """Name of the input, mean and tail (or, for a detector, twice the largest) difference."""
+    """Yield name of the sample, mean and 99.9th percentile of the difference.
+
+    For a detector both numbers are the largest difference.
+    """
     eager = {graph.name: graph.run for graph in graphs}
     picture = graphs[0].inputs["picture"]
     if graphs[0].name == "detect":
@@ -48,7 +51,7 @@ def differences(graphs: list[Graph], run: Run) -> Iterator[tuple[str, float, flo
 
 
 def failure(graphs: list[Graph], run: Run, precision: str) -> str:
-    """What is beyond the tolerance, in words; "" when all is well."""
+    """Text about the first difference beyond the tolerance; "" if there is none."""
     is_detector = graphs[0].name == "detect"
     limits = PLACE_NORM if is_detector else MEAN_LEVELS
     mean_limit, tail_limit = limits[precision], (limits if is_detector else TAIL_LEVELS)[precision]
@@ -63,7 +66,7 @@ def failure(graphs: list[Graph], run: Run, precision: str) -> str:
 
 
 def chained(run: Run, graphs: list[Graph], inputs: dict[str, Array]) -> dict[str, Array]:
-    """Everything that the graphs say one after the other, by name; copies."""
+    """Run the graphs in order; inputs and all outputs by name, copied."""
     known = dict(inputs)
     for graph in graphs:
         found = run(graph.name, {name: known[name] for name in graph.inputs})
@@ -71,9 +74,9 @@ def chained(run: Run, graphs: list[Graph], inputs: dict[str, Array]) -> dict[str
     return known
 
 
-def blended(picture: Array, said: dict[str, Array]) -> Array:
-    """The paint over the moved source, (side, side, 3) float32 in 0 to 255."""
-    grid = geometry.resize_grid(said["flow"][0], len(picture))
+def blended(picture: Array, output: dict[str, Array]) -> Array:
+    """Blend paint and warped source, (side, side, 3) in 0 to 255; output: of ``chained``."""
+    grid = geometry.resize_grid(output["flow"][0], len(picture))
     moved = geometry.warp(picture, grid, cv2.INTER_LINEAR).astype(np.float32)
-    alpha = said["alpha"][0, 0, ..., None]
-    return alpha * 255 * said["paint"][0].transpose(1, 2, 0) + (1 - alpha) * moved
+    alpha = output["alpha"][0, 0, ..., None]
+    return alpha * 255 * output["paint"][0].transpose(1, 2, 0) + (1 - alpha) * moved

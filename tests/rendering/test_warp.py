@@ -182,7 +182,7 @@ def test_up_sampled_flow_is_scipys_spline_and_has_no_creases():
 
 def _in_one_piece(prepared, motion, size):
     """The formula of docs/guide/rendering.md over the whole picture in floating point."""
-    flow = warp._calmed_flow(motion, prepared)
+    flow = warp._pinned_flow(motion, prepared)
     across, down = warp._upsampled(flow * (size / 2), size)
     y, x = np.mgrid[:size, :size].astype(np.float32)
     moved = cv2.remap(

@@ -112,10 +112,10 @@ def test_eight_bits_keep_a_convolution():
         node = opset13.convolution(given, opset13.constant(kernel), [1, 1], [1, 1], [1, 1], [1, 1])
         node.output(0).get_tensor().set_names({"got"})
         model, core = openvino.Model([node], [given], "one"), openvino.Core()
-        ranges, said = int8.measure(core, model, [{"given": value}])
+        ranges, outputs = int8.measure(core, model, [{"given": value}])
         np.testing.assert_allclose(ranges[0].high, value.max((0, 2, 3)))
         eight = core.compile_model(int8.quantised(model, ranges), "CPU")
-        got, wanted = eight([value])[0], said[0]["got"]
+        got, wanted = eight([value])[0], outputs[0]["got"]
         assert 0 < np.abs(got - wanted).max() < 0.03 * np.abs(wanted).max()
         nothing = eight([0 * value])[0]
         np.testing.assert_allclose(nothing, 0, atol=1e-4 * np.abs(wanted).max())
