@@ -1,10 +1,9 @@
-"""Steps that work on different items at the same time, each in a thread, in the items' order.
+"""Steps that process different items at the same time, each in a thread; order is preserved.
 
-``overlapped(frames, [follow], [draw])`` gives ``draw(follow(frame))`` for one frame after another,
-as a plain loop would, while the next frames are already being followed. A step with one function
-sees the items in order and one at a time, so it may keep state; the functions of a step with
-several take turns, each in a thread of its own. At most ``in_flight`` items are between coming in
-and going out, however slow the taker is.
+``overlapped(frames, [follow], [draw])`` yields ``draw(follow(frame))`` for each frame, like a plain
+loop, while the next frames are already being followed. A step with one function gets the items in
+order, one at a time, so it may keep state; the functions of a step with several alternate, each in
+a thread of its own. At most ``in_flight`` items are processed at a time, however slow the consumer.
 """
 
 from __future__ import annotations
@@ -16,15 +15,15 @@ from contextlib import ExitStack
 from itertools import count
 from typing import Any
 
-IN_FLIGHT = 5  # items: one a thread, one that is taken, one to even out slow frames
+IN_FLIGHT = 5  # items: one per thread, one at the consumer, one to even out slow frames
 Step = Sequence[Callable[[Any], Any]]
 
 
 def overlapped(items: Iterable[Any], *steps: Step, in_flight: int = IN_FLIGHT) -> Generator[Any]:
-    """The results of all steps on each item, in order; ``items`` is read in the taker's thread.
+    """Yield the result of all steps for each item; ``items`` is read in the consumer's thread.
 
-    What a step or ``items`` raises is raised here, after the results of the items before. Closing
-    the iterator (contextlib.closing) ends the threads once they are through with what they are at.
+    An exception of a step or of ``items`` is raised here, after the results of the items before it.
+    Closing the iterator (contextlib.closing) ends the threads after their current items.
     """
     with ExitStack() as stack:
         threads = [[_thread(stack) for _ in step] for step in steps]
@@ -36,7 +35,7 @@ def overlapped(items: Iterable[Any], *steps: Step, in_flight: int = IN_FLIGHT) -
                 item = next(coming)
             except StopIteration:
                 break
-            except Exception as raised:  # the results of the items before come first
+            except Exception as raised:  # raised after the results of earlier items
                 error = raised
                 break
             waiting.append(_through(item, turn, steps, threads))
@@ -57,7 +56,7 @@ def _thread(stack: ExitStack) -> ThreadPoolExecutor:
 def _through(
     item: Any, turn: int, steps: tuple[Step, ...], threads: list[list[ThreadPoolExecutor]]
 ) -> Future[Any]:
-    """Queue one item in every step; each step waits for the result of the one before it."""
+    """Queue one item in every step; each step waits for the result of the previous one."""
     before: Future[Any] = Future()
     before.set_result(item)
     for step, pools in zip(steps, threads, strict=True):

@@ -1,8 +1,8 @@
 """RenderJob, a source and a driving file -> a video: reading, the pipeline, writing.
 
-The run is streamed: reading, stages 1 to 3, stages 4 and 5, and writing each work on another frame
-at the same time, and a few frames are in memory however long the video is. Outputs appear when they
-are whole; an interruption keeps what was done.
+The run is streamed: reading, stages 1 to 3, stages 4 and 5, and writing process different frames at
+the same time, with only a few frames in memory. Outputs appear when they are complete; an
+interruption keeps the frames that are done.
 """
 
 from __future__ import annotations
@@ -31,31 +31,31 @@ from stages.pipeline import Pipeline, build
 from .guards import DebugOutputs, refuse_clashes, undisturbed
 from .streaming import animated, shared_processors, sharing
 
-SCAN_S = 60.0  # how much of the driving video is looked through before the run
-_SCAN_EVERY_S = 0.4  # and how often
-Progress = Callable[[int, int | None, str], None]  # frames done, frames in all, what is done
+SCAN_S = 60.0  # length of the driving video's preview scan before the run
+_SCAN_EVERY_S = 0.4  # interval of the scan
+Progress = Callable[[int, int | None, str], None]  # frames done, total, name of the step
 
 
 @dataclass
 class Summary:
-    """How a run went."""
+    """Result of a run."""
 
     output: Path
     frames: int = 0
-    held: int = 0  # frames in which no head was tracked
+    frozen: int = 0  # frames without a tracked head
     is_interrupted: bool = False
-    has_debug: bool = False  # whether the debug outputs are there
-    notes: list[str] = field(default_factory=list)  # sentences that the user should read
+    has_debug: bool = False  # whether debug outputs were written
+    notes: list[str] = field(default_factory=list)  # sentences for the user
 
 
 def render(
     job: RenderJob, source_path: Path, driving_path: Path, progress: Progress | None = None
 ) -> Summary:
-    """Animate the source file by the driving file and write everything the job asks for.
+    """Animate the source file by the driving file and write all outputs of the job.
 
-    Raises InputError for whatever the user gave that cannot be used.
+    Raises InputError for unusable files or options.
     """
-    report = progress or (lambda done, total, what: None)
+    report = progress or (lambda done, total, step: None)
     refuse_clashes(job, source_path, driving_path)
     pipeline = build(sharing(job.pipeline), load_profiles(job.profile))
     source = pipeline.set_source(_source_picture(source_path, job.source_time))
@@ -79,7 +79,7 @@ def render(
                 sink.write(composer(results.picture.image, frame.image), frame.time_s)
                 debug.write(results)
                 summary.frames += 1
-                summary.held += results.points.is_frozen
+                summary.frozen += results.points.is_frozen
                 report(summary.frames, total, "animating")
         except KeyboardInterrupt:
             if not sink.count:
@@ -107,7 +107,7 @@ def render(
 
 
 def _name_of_part(job: RenderJob, summary: Summary) -> Path | None:
-    """Where half a result goes: not in the place of a whole one. Says so in the notes."""
+    """Path for a partial result, such that it does not replace a complete one; adds a note."""
     kept = job.output
     if not (any(kept.iterdir()) if kept.is_dir() else kept.exists()):
         return None
@@ -120,7 +120,7 @@ def _source_picture(path: Path, time_s: float) -> Array:
     """The picture to animate: the file itself, or a video's frame at that time."""
     try:
         return io.read_source_picture(path, time_s)
-    except InputError as error:  # with the names of the options that were given
+    except InputError as error:  # name the options of the command line
         text = str(error).replace("driving video:", "source:")
         text = text.replace("start:", "--source-time:").replace("earlier start", "earlier time")
         raise InputError(text) from error
@@ -129,9 +129,9 @@ def _source_picture(path: Path, time_s: float) -> Array:
 def _scan(
     path: Path, job: RenderJob, pipeline: Pipeline
 ) -> tuple[list[Observation], tuple[Observation, Array] | None]:
-    """Observations of the driver every now and then, over the first minute of the cut.
+    """Preview scan: observations of the driver at intervals over the first minute of the cut.
 
-    Also the one that means "no motion", with its picture; None for the first frame.
+    Also returns the reference observation and its picture; None for the first frame.
     """
     end = min(job.start + SCAN_S, job.end or float("inf"))
     wanted = int(job.reference) if job.reference.isdecimal() else -1
@@ -162,7 +162,7 @@ def _faces(observations: list[Observation]) -> list[FaceBox]:
 def _is_reference(
     seen: Observation, best: Observation | None, job: RenderJob, pipeline: Pipeline
 ) -> bool:
-    """Whether this observation, rather than the best before it, means "no motion"."""
+    """Whether this observation is a better reference frame than the best before it."""
     if job.reference == "first" or pipeline.source is None:
         return False
     if job.reference == "auto":
@@ -174,7 +174,7 @@ def _is_reference(
 def _set_reference(
     pipeline: Pipeline, job: RenderJob, chosen: tuple[Observation, Array] | None, summary: Summary
 ) -> None:
-    """Tell the pipeline which frame of the driver means "no motion"."""
+    """Set the pipeline's reference frame; adds a note."""
     observation, picture = chosen or (None, None)
     if job.reference.isdecimal() and (observation is None or not observation.is_clear):
         raise InputError(
@@ -224,7 +224,7 @@ def _open_debug(
 
 
 def _expected_frames(job: RenderJob, reader: io.VideoReader) -> int | None:
-    """How many frames the cut holds, as far as the file says."""
+    """Number of frames in the cut by the file's metadata; None if unknown."""
     if reader.frame_count is None:
         return None
     end_s = job.end if job.end is not None else float("inf")
@@ -235,16 +235,16 @@ def _expected_frames(job: RenderJob, reader: io.VideoReader) -> int | None:
 
 
 def _note_losses(summary: Summary) -> None:
-    if summary.held > 0.05 * summary.frames:
+    if summary.frozen > 0.05 * summary.frames:
         summary.notes.append(
-            f"The head was not seen in {summary.held} of {summary.frames} frames; there the motion"
+            f"The head was not seen in {summary.frozen} of {summary.frames} frames; there the motion"
             " rests. --debug DIR shows where."
         )
 
 
 def _refuse_no_head(summary: Summary, has_face: bool) -> None:
-    """InputError when the result would be a still picture."""
-    if summary.held >= summary.frames and not has_face and not summary.is_interrupted:
+    """Raise InputError when the result would be a still picture."""
+    if summary.frozen >= summary.frames and not has_face and not summary.is_interrupted:
         raise InputError(
             "driving video: expected a face, found none in any frame; try one that shows it from"
             " the front, or cut it with --start and --end"

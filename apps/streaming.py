@@ -1,8 +1,8 @@
-"""A pipeline over a stream of frames: following and rendering overlap, and share the processors.
+"""A pipeline over a stream of frames: tracking and rendering overlap and share the processors.
 
-What the networks of the learned renderer need of a frame does not depend on other frames, so two of
-them take turns with half of the processors each. On two processors that gives 32 frames a second at
-256x256 where one renderer with both gives 25, as small networks use a second thread badly.
+The learned renderer keeps no state between frames, so two instances alternate, with half of the
+processors each. On two processors that gives 32 frames per second at 256x256 instead of 25 by one
+instance with both, since small networks use a second thread badly.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from stages.pipeline import Followed, Pipeline
 
 from .overlap import overlapped
 
-Seen = tuple[Frame, Followed]  # the frame as it was read, and what stages 1 to 3 say of it
+Seen = tuple[Frame, Followed]  # the frame as read, and the results of stages 1 to 3
 
 
 def sharing(config: PipelineConfig) -> PipelineConfig:
-    """The config with networks that leave room for another one at the same time."""
+    """Return the config with half of the processors per network, for two at the same time."""
     if config.networks.threads or not uses_networks(config):
         return config
     threads = max(1, (os.cpu_count() or 1) // 2)
@@ -34,7 +34,7 @@ def sharing(config: PipelineConfig) -> PipelineConfig:
 
 
 def animated(pipeline: Pipeline, frames: Iterable[Frame]) -> Generator[tuple[Frame, Results]]:
-    """Each frame as it was read, and what the five stages say of it."""
+    """Yield each frame as read, and the results of the five stages."""
 
     def follow(frame: Frame) -> Seen:
         return frame, pipeline.follow(pipeline.frame(frame.image, frame.time_s))
@@ -49,7 +49,7 @@ def animated(pipeline: Pipeline, frames: Iterable[Frame]) -> Generator[tuple[Fra
 
 
 def _second_renderer(pipeline: Pipeline) -> Callable[[Seen], tuple[Frame, Results]]:
-    """Loaded in its own thread with its first frame, so that no other frame waits for it."""
+    """Rendering by a second instance, which its own thread loads with its first frame."""
 
     @cache
     def own() -> Renderer:
@@ -63,10 +63,10 @@ def _second_renderer(pipeline: Pipeline) -> Callable[[Seen], tuple[Frame, Result
 
 @contextmanager
 def shared_processors() -> Iterator[None]:
-    """OpenCV at half its threads, as two steps need processors at the same time.
+    """Run OpenCV with half of its threads, since two steps use the processors at the same time.
 
-    Its idle threads wait by spinning: on two processors, a frame at 256x256 costs 21 ms of their
-    time like this and 27 ms otherwise, at 512x512 33 and 39 ms.
+    Its idle threads spin: on two processors, a frame costs 21 ms of processor time instead of 27 at
+    256x256, and 33 ms instead of 39 at 512x512.
     """
     before = cv2.getNumThreads()
     cv2.setNumThreads(max(1, before // 2))

@@ -1,4 +1,4 @@
-"""What every stage owes (Stage), and how a run times them (Run)."""
+"""Interface of the stages (Stage), and their timing in a run (Run)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from hybridanim.types import Array
 
 
 class Stage:
-    """One numbered step: typed values in, exactly one typed value out.
+    """One step of the pipeline: typed values in, exactly one typed value out.
 
-    A subclass sets ``name`` and implements ``__call__`` and ``draw``; state lives in its fields
-    and ``reset`` makes it as new. What it can do is told by its constructor's arguments.
+    A subclass sets ``name`` and implements ``__call__`` and ``draw``. State is kept in its fields,
+    and ``reset`` restores the initial one. Capabilities are arguments of its constructor.
     """
 
     name: str = ""
@@ -27,23 +27,23 @@ class Stage:
 
     @property
     def runtime_info(self) -> RuntimeInfo | None:
-        """Where its networks run; None for a stage without one."""
+        """Runtime of its networks; None for a stage without one."""
         return None
 
     def draw(self, canvas: Array, output: Any) -> Array:
-        """Show ``output`` on a copy of ``canvas``, (H, W, 3) uint8 RGB; never on the fast path."""
+        """Draw ``output`` on a copy of ``canvas``, (H, W, 3) uint8 RGB; for debug outputs only."""
         raise TypeError(f"{type(self).__name__} must implement draw")
 
     def reset(self) -> None:
-        """Forget everything learned from earlier frames."""
+        """Discard all state of earlier frames."""
 
     def adjust(self, **settings: Any) -> None:
-        """Change settings of this stage's config between two frames; what is learned stays."""
+        """Change settings of this stage's config between two frames; state is kept."""
         self._config = dataclasses.replace(self._config, **settings)
 
 
 class Run:
-    """Calls stages, timing each; ``times_ms`` maps stage name to the last call's milliseconds."""
+    """Calls stages and times them; ``times_ms``: stage name -> milliseconds of the last call."""
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock
@@ -57,5 +57,5 @@ class Run:
         return output
 
     def times_of(self, *stages: Stage) -> dict[str, float]:
-        """The last times of these stages, in milliseconds by name."""
+        """Times of the last calls of these stages: name -> milliseconds."""
         return {stage.name: self.times_ms[stage.name] for stage in stages}

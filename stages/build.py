@@ -1,8 +1,8 @@
-"""PipelineConfig -> the stages that its options choose; the registry of renderers.
+"""PipelineConfig -> stages; the registry of renderers.
 
-``--weights`` names one file that may hold a keypoint detector, a renderer, or both; what it does
-not hold comes from the package's own weights. Its header is read once; networks are loaded only
-where they run.
+``--weights`` names one file with a keypoint detector, a renderer, or both; a part that is missing
+comes from the package's own weights. The file's header is read once; only networks that run are
+loaded.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _T = TypeVar("_T")
 
 
 class Renderer(NamedTuple):
-    """Stages 4 and 5, which belong together."""
+    """Stages 4 and 5 of one renderer."""
 
     dense: Dense
     generate: Generate
@@ -41,10 +41,10 @@ class Renderer(NamedTuple):
 
 @dataclass(frozen=True)
 class RendererEntry:
-    """How a renderer is built, and what it needs."""
+    """Constructor and properties of a renderer."""
 
-    build: Callable[[PipelineConfig, Header | None], Renderer]  # header: of ``--weights``
-    uses_networks: bool = False  # two of them at a time pay on several processors
+    build: Callable[[PipelineConfig, Header | None], Renderer]  # header of ``--weights``
+    uses_networks: bool = False  # then two instances in parallel are faster on several processors
 
 
 def warp_renderer(config: PipelineConfig, header: Header | None) -> Renderer:
@@ -54,7 +54,7 @@ def warp_renderer(config: PipelineConfig, header: Header | None) -> Renderer:
 
 def learned_renderer(config: PipelineConfig, header: Header | None) -> Renderer:
     """Stages 4 and 5 by the dense motion network and the generator of a weights file."""
-    from hybridanim.rendering.learned import LearnedRenderer  # with the runtime: OpenVINO or torch
+    from hybridanim.rendering.learned import LearnedRenderer  # loads OpenVINO or torch
     from hybridanim.runtime import networks
 
     own: Path | None = None
@@ -80,14 +80,14 @@ class Builder:
     """Builds the stages of one config; reads the header of ``--weights`` once."""
 
     def __init__(self, config: PipelineConfig) -> None:
-        """Raise InputError for an unknown tracker or renderer, or weights without a use."""
+        """Raise InputError for an unknown tracker or renderer, or weights that no option uses."""
         self.config = config
         self.tracker = _chosen("--tracker", config.tracker, TRACKERS)
         self._renderer = _chosen("--renderer", config.render.renderer, RENDERERS)
         self._header = self._read_header()
 
     def detector(self) -> Detector | None:
-        """The keypoint detector, None for a tracker without one; InputError for unfit weights."""
+        """Build the keypoint detector; None for a tracker without; InputError for unfit weights."""
         if not self.tracker.uses_detector:
             return None
         from hybridanim.runtime import networks  # OpenVINO or torch
@@ -99,7 +99,7 @@ class Builder:
     def front(
         self, profiles: Profiles, aligner: Aligner, detector: Detector | None
     ) -> tuple[Stage, Track]:
-        """Stages 1 and 2."""
+        """Build stages 1 and 2."""
         config, tracker = self.config, self.tracker
         parts = TrackerParts(config.track, profiles, aligner, detector)
         segment: Stage = NoSkin(config.segment, config.tracker)
@@ -109,18 +109,18 @@ class Builder:
         return segment, Track(tracker.build(parts), track_background=moves)
 
     def keypoints(self, dense: Dense) -> Keypoints:
-        """Stage 3: with the driver's optical flow where stage 4 uses it."""
+        """Build stage 3; it computes the driver's optical flow if stage 4 uses it."""
         config = self.config.keypoints
         if not dense.uses_optical_flow:
             config = replace(config, optical_flow="off")
         return Keypoints(config)
 
     def renderer(self) -> Renderer:
-        """Stages 4 and 5, new ones at each call."""
+        """Build new stages 4 and 5."""
         return self._renderer.build(self.config, self._header)
 
     def _read_header(self) -> Header | None:
-        """What ``--weights`` holds; InputError when the other options leave it no use."""
+        """Header of ``--weights``; InputError when no other option uses the file."""
         path = self.config.render.weights
         if path is None:
             return None
@@ -157,12 +157,12 @@ class Builder:
 
 
 def uses_networks(config: PipelineConfig) -> bool:
-    """Whether the config's renderer runs networks, so that two of them at a time pay."""
+    """Whether the config's renderer runs networks, so that two instances in parallel are faster."""
     return _chosen("--renderer", config.render.renderer, RENDERERS).uses_networks
 
 
 def _chosen(option: str, name: str, registry: Mapping[str, _T]) -> _T:
-    """The registry's entry; InputError that lists the names."""
+    """Entry of the registry; InputError with all names for an unknown one."""
     if name not in registry:
         raise InputError(
             f"{option}: expected one of {', '.join(registry)}, got {name!r}; correct the name"

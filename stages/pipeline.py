@@ -2,7 +2,7 @@
 
 pipeline = Pipeline.load(tracker="classical")
 pipeline.set_source(picture)           # (H, W, 3) uint8 RGB, once
-picture = pipeline.animate(frame)      # (H, W, 3) uint8 RGB, as often as you like
+picture = pipeline.animate(frame)      # (H, W, 3) uint8 RGB, for each driving frame
 pipeline.last                          # the typed result of each stage for the last frame
 """
 
@@ -45,15 +45,15 @@ __all__ = ["Followed", "Pipeline", "build"]
 def build(
     config: PipelineConfig, profiles: Profiles | None = None, detector: Detector | None = None
 ) -> Pipeline:
-    """The pipeline for a config; profiles are those made by calibration.
+    """Build the pipeline of a config; profiles: from calibration.
 
-    detector: a keypoint detector of one's own, in place of the one that the config names.
+    detector: replaces the keypoint detector that the config chooses.
     """
     return Pipeline(config, profiles or Profiles(), detector)
 
 
 class Followed(NamedTuple):
-    """Results of stages 1 to 3 for one frame, for ``Pipeline.render`` to go on from."""
+    """Results of stages 1 to 3 for one frame, the input of ``Pipeline.render``."""
 
     source: Source
     frame: Frame
@@ -64,10 +64,10 @@ class Followed(NamedTuple):
 
 
 class Pipeline:
-    """Five stages in a row.
+    """The five stages in order.
 
-    Not safe for use from several threads at once, but for one: while one thread is in ``render``,
-    another may ``follow`` the next frame.
+    Not thread-safe, with one exception: while one thread is in ``render``, another may ``follow``
+    the next frame.
     """
 
     def __init__(
@@ -83,14 +83,14 @@ class Pipeline:
         self.keypoints = builder.keypoints(self._renderer.dense)
         self.last: Results | None = None
         self._source: Source | None = None
-        self._view: view.View | None = None  # None: chosen from the first frame
+        self._view: view.View | None = None  # None: to be chosen from the first frame
         self._reference: tuple[Observation, Array] | None = None  # until the view is known
         self._run, self._index = Run(), 0
         self._shape: tuple[int, ...] = ()  # of the first frame; () before it
 
     @classmethod
     def load(cls, profiles: Profiles | None = None, **options: Any) -> Pipeline:
-        """A pipeline with the command line's options as keywords.
+        """Build a pipeline with the command line's options as keywords.
 
         For example ``Pipeline.load(motion="absolute", size=256)``. Unknown ones raise InputError.
         """
@@ -103,7 +103,7 @@ class Pipeline:
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """All five, in order."""
+        """All five stages, in order."""
         return self.segment, self.track, self.keypoints, *self._renderer
 
     @property
@@ -113,17 +113,17 @@ class Pipeline:
 
     @property
     def source(self) -> Source | None:
-        """The picture to animate, prepared; None before ``set_source``."""
+        """The prepared source; None before ``set_source``."""
         return self._source
 
     @property
     def view(self) -> view.View | None:
-        """The part of the driving frames that stages 1 to 3 work on; None before the first."""
+        """Part of the driving frames that stages 1 to 3 process; None before the first frame."""
         return self._view
 
     @property
     def runtime_info(self) -> list[RuntimeInfo]:
-        """Where the learned networks run, and why not elsewhere; one for each network."""
+        """Runtime of each learned network, with notes."""
         detector = self.detector
         found = [detector.runtime_info] if isinstance(detector, LearnedDetector) else []
         found.append(self._renderer.generate.runtime_info)
@@ -132,7 +132,7 @@ class Pipeline:
     def set_source(self, picture: Array, *, crop: str | None = None) -> Source:
         """Prepare the picture to animate, (H, W, 3) uint8 RGB; InputError when it has no face.
 
-        crop: as the option of that name, in its place.
+        crop: replaces the option of that name.
         """
         _expect_picture("source", picture)
         config = self.config if crop is None else replace(self.config, crop=crop)
@@ -140,48 +140,49 @@ class Pipeline:
         return self._source
 
     def use_source(self, prepared: Source) -> None:
-        """Animate a source that ``set_source`` has prepared, here or in another pipeline."""
+        """Use a source that ``set_source`` of this or another pipeline has prepared."""
         self._source = prepared
 
     def set_view(self, chosen: view.View | None) -> None:
-        """Work on this part of the driving frames; before the first frame. None = all of it."""
+        """Process only this part of the driving frames; call before the first. None = all."""
         self._view = chosen
         self._apply_reference()
 
     def set_driving_crop(self, crop: Crop) -> None:
-        """Fix the square of normalised driving coordinates, in pixels of the view; before the
-        first frame. Without it, the square lies round the first frame's head.
+        """Fix the driving crop, in pixels of the view; call before the first frame.
+
+        Without it, the crop lies around the head of the first frame.
         """
         self.keypoints.set_crop(crop)
 
     def use_renderer(self, renderer: Renderer) -> None:
-        """Render later frames by other stages 4 and 5: of ``new_renderer``, or ones kept."""
+        """Render later frames by these stages 4 and 5, as from ``new_renderer``."""
         self._renderer = renderer
         self.follow_optical_flow(renderer.dense.uses_optical_flow)
 
     def follow_optical_flow(self, is_used: bool) -> None:
-        """Compute the driver's optical flow from now on, for whatever renderer; or no more.
+        """Switch the driver's optical flow on or off for later frames.
 
-        Without effect where the config's ``optical_flow`` is off.
+        No effect if the config's ``optical_flow`` is off.
         """
         if self.config.keypoints.optical_flow == "auto":
             self.keypoints.adjust(optical_flow="auto" if is_used else "off")
 
     def new_renderer(self) -> Renderer:
-        """Stages 4 and 5 of this pipeline's config once more, for another thread."""
+        """Build further stages 4 and 5 of this pipeline's config, for another thread."""
         return self._builder.renderer()
 
     def animate(self, image: Array, time_s: float | None = None) -> Array:
-        """The source moved like this driving frame, (S, S, 3) uint8 RGB.
+        """Animate the source by this driving frame: (S, S, 3) uint8 RGB.
 
-        image: (H, W, 3) uint8 RGB, all of one size. time_s: its time in the video; without it
-        frames count as 1/30 s apart. The first frame with a head is the reference, unless
+        image: (H, W, 3) uint8 RGB, all of one size. time_s: its time in the video; None: frames
+        are 1/30 s apart. The first frame with a head is the reference, unless
         ``set_reference`` gave another.
         """
         return self.step(self.frame(image, time_s)).image
 
     def frame(self, image: Array, time_s: float | None = None) -> Frame:
-        """The next driving picture at the size that the trackers work on; InputError if unfit."""
+        """Next driving frame at the trackers' working resolution; InputError for unfit pictures."""
         _expect_picture("frame", image)
         if self._shape not in ((), image.shape):
             raise InputError(
@@ -203,7 +204,7 @@ class Pipeline:
         return self.last.picture
 
     def follow(self, frame: Frame) -> Followed:
-        """Stages 1 to 3: what the driver does, and where that puts the source's keypoints."""
+        """Run stages 1 to 3: track the driver and compute the source's target keypoints."""
         source, go = self._ready(), self._run
         mask = go(self.segment, frame)
         tracks = go(self.track, frame, mask)
@@ -211,7 +212,7 @@ class Pipeline:
         return Followed(source, frame, mask, tracks, points, go.times_of(*self.stages[:3]))
 
     def render(self, followed: Followed, renderer: Renderer | None = None) -> Results:
-        """Stages 4 and 5 of a followed frame; renderer: those of another thread."""
+        """Run stages 4 and 5 of a followed frame; renderer: those of another thread or None."""
         source, frame, mask, tracks, points, times_ms = followed
         dense, generate = renderer or self._renderer
         go = self._run if renderer is None else Run()
@@ -221,14 +222,14 @@ class Pipeline:
         return Results(frame, mask, tracks, points, motion, picture, times_ms)
 
     def observe(self, image: Array, time_s: float | None = None) -> Tracks:
-        """Stages 1 and 2 alone: what the driver does, without animating anything."""
+        """Run stages 1 and 2 alone: track the driver without animating."""
         frame = self.frame(image, time_s)
         return self.track(frame, self.segment(frame))
 
     def detect(self, image: Array, index: int = 0, time_s: float = 0.0) -> Observation | None:
         """Detect the face, or object, of one driving picture; None when there is none.
 
-        Independent of the frames that the pipeline has followed.
+        Independent of the frames that the pipeline has processed.
         """
         if self.detector is not None and self.detector.window != "head":
             return driver_scan.detect_object(image, index, time_s, self.detector)
@@ -237,13 +238,12 @@ class Pipeline:
     def set_reference(
         self, image: Array | None, seen: Observation | Reference | None = None
     ) -> bool:
-        """Choose the driving pose that means "no motion"; whether it could be taken.
+        """Choose the reference frame, whose pose means "no motion"; return whether that worked.
 
-        image: the driving picture of that pose, (H, W, 3) uint8 RGB of the frames' size; it may
-        come at any time before or between frames. seen: what ``detect`` found in it, where that is
-        known already; or, without an image, a Reference of this pipeline's own tracks. Both None:
-        the first frame is the reference again. False, and nothing changes, when the picture shows
-        no clear face.
+        Call at any time before or between frames. image: the driving picture, (H, W, 3) uint8 RGB
+        of the frames' size. seen: result of ``detect`` for it, if known; or, without an image, a
+        Reference from this pipeline's tracks. Both None: the first frame is the reference again.
+        Returns False, and changes nothing, when the picture shows no clear face.
         """
         if isinstance(seen, Reference) or image is None:
             assert seen is None or isinstance(seen, Reference)
@@ -259,14 +259,14 @@ class Pipeline:
         return True
 
     def reset(self) -> None:
-        """Forget the driver; the source stays."""
+        """Discard all state of the driver; the source is kept."""
         for stage in self.stages:
             stage.reset()
         self._index, self.last, self._view, self._shape = 0, None, None, ()
         self._reference = None
 
     def _apply_reference(self) -> None:
-        """Hand a chosen reference to the stages, in pixels of the view, once that is known."""
+        """Pass a chosen reference to the stages, in pixels of the view, once the view is known."""
         if self._reference is None or self._view is None:
             return
         (seen, image), self._reference = self._reference, None
@@ -285,7 +285,7 @@ class Pipeline:
 
 
 def _expect_picture(what: str, picture: Any) -> None:
-    """InputError unless it is (H, W, 3) uint8 RGB with something in it."""
+    """Raise InputError unless it is a non-empty array (H, W, 3) uint8."""
     is_array = isinstance(picture, np.ndarray)
     if is_array and picture.dtype == np.uint8 and picture.shape[2:] == (3,) and picture.size:
         return

@@ -1,4 +1,4 @@
-"""Frame -> SkinMask.  Finds the skin and labels head and hands (docs/guide/skin.md)."""
+"""Frame -> SkinMask.  Segments skin and labels head and hands (docs/guide/skin.md)."""
 
 import numpy as np
 
@@ -27,11 +27,11 @@ class Segment(Stage):
         return mask
 
     def draw(self, canvas: Array, output: SkinMask) -> Array:
-        """Tinted skin with labelled blobs, on the driving frame."""
+        """Draw tinted skin and labelled blobs on the driving frame."""
         return stages.skin(canvas, output)
 
     def reset(self) -> None:
-        """Forget the person's colours and places."""
+        """Discard the person's skin colour and positions."""
         self._state = video.initial_state()
 
 
@@ -41,7 +41,7 @@ class NoSkin(Stage):
     name = "skin"
 
     def __init__(self, config: SegmentConfig, tracker: str) -> None:
-        """tracker: the name that is given as the reason."""
+        """tracker: its name, given as the reason."""
         super().__init__(config)
         self._reason = f"{tracker} tracker"
 
@@ -50,5 +50,5 @@ class NoSkin(Stage):
         return SkinMask(np.zeros(frame.image.shape[:2], np.uint8), unused=self._reason)
 
     def draw(self, canvas: Array, output: SkinMask) -> Array:
-        """The driving frame, with the reason."""
+        """Draw the reason on the driving frame."""
         return stages.skin(canvas, output)

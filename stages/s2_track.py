@@ -12,12 +12,12 @@ from .base import Stage
 
 
 class Track(Stage):
-    """Stage 2: any tracker of the registry, and body and background beside the head."""
+    """Stage 2: any tracker of the registry, plus tracks of body and background."""
 
     name = "tracks"
 
     def __init__(self, tracker: Tracker, *, track_background: bool = True) -> None:
-        """track_background: follow the background's corners too, not the body's alone."""
+        """track_background: track corners of the background in addition to the body's."""
         self._tracker, self._track_background = tracker, track_background
         self.reset()
 
@@ -27,26 +27,28 @@ class Track(Stage):
         return self._with_scene(frame, tracks)
 
     def draw(self, canvas: Array, output: Tracks) -> Array:
-        """Head box, axes, landmarks and features with trails, on the driving frame."""
+        """Draw head box, axes, landmarks and features with trails on the driving frame."""
         self._trails = stages.extend_trails(self._trails, output)
         return stages.tracks(canvas, output, self._trails)
 
     def reset(self) -> None:
-        """Forget the head; the next frame is the reference."""
+        """Discard all tracks; the next frame is the reference."""
         self._state = self._tracker.initial_state()
         self._scene = scene.SceneState()
-        self._reference_image: tuple[Array, HeadBox] | None = None  # until the scene is seen in it
+        self._reference_image: tuple[Array, HeadBox] | None = (
+            None  # until its scene corners are found
+        )
         self._reference_scene: SceneTracks | None = None
         self._trails: dict = {}
 
     def adjust(self, **settings: Any) -> None:
-        """Change settings of the tracker between two frames; what it follows stays."""
+        """Change settings of the tracker between two frames; its tracks are kept."""
         self._tracker = self._tracker.adjusted(**settings)
 
     def set_reference_image(self, image: Array, head: HeadBox) -> None:
-        """Tell where the driver has no motion: body and background are looked for in that picture.
+        """Set the reference picture, in which body and background corners are located.
 
-        image: (H, W, 3) uint8 RGB, of the size of the frames; head: in its pixels.
+        image: (H, W, 3) uint8 RGB, of the size of the frames; head: head box in its pixels.
         """
         self._reference_image = image, head
 

@@ -40,11 +40,11 @@ class Keypoints(Stage):
         )
 
     def draw(self, canvas: Array, output: SparseMotion) -> Array:
-        """The driver's keypoints with their local affines, on the driving frame."""
+        """Draw the driver's keypoints with their local affines on the driving frame."""
         return stages.keypoints(canvas, output.driving, output.driving_crop)
 
     def reset(self) -> None:
-        """Forget the driver; the next frame with a head is the reference."""
+        """Discard all state of the driver; the next frame with a head is the reference."""
         self._state, self._flow = sparse.SparseState(), flow_transfer.FlowTransfer()
 
     def set_crop(self, crop: Crop) -> None:

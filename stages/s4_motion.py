@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hybridanim.runtime.base import RuntimeInfo
 
 
-_REACH_OBJECT = 0.2  # one sigma of an object's keypoint, in halves of the square
+_REACH_OBJECT = 0.2  # sigma of an object's keypoint, normalised units
 
 
 class Dense(Stage):
@@ -33,31 +33,31 @@ class Dense(Stage):
 
     @property
     def uses_optical_flow(self) -> bool:
-        """Whether it reads ``SparseMotion.optical``."""
+        """Whether this stage reads ``SparseMotion.optical``."""
         return False
 
     def __call__(self, source: Source, points: SparseMotion) -> DenseMotion:
-        """The backward flow and the occlusion map for this frame."""
+        """Compute the backward flow and the occlusion map of this frame."""
         head_norm = geometry.head_norm(source.head, source.crop)
-        reach_norm, pinned = REACH_BOX * head_norm, PINNED
-        if (count := len(source.keypoints.xy_norm)) != len(REACH_BOX):  # those of an object
-            reach_norm, pinned = np.full(count, _REACH_OBJECT, np.float32), None
+        reach_norm, constrained = REACH_BOX * head_norm, PINNED
+        if (count := len(source.keypoints.xy_norm)) != len(REACH_BOX):  # an object
+            reach_norm, constrained = np.full(count, _REACH_OBJECT, np.float32), None
         return dense.combine(
             source.keypoints,
             points.target,
             reach_norm,
             self._config.grid,
-            pinned,
+            constrained,
             points.background,
         )
 
     def draw(self, canvas: Array, output: DenseMotion) -> Array:
-        """The flow in colour, on the source."""
+        """Draw the flow in colour on the source."""
         return flow.flow(canvas, output)
 
 
 class LearnedDense(Dense):
-    """Stage 4 by the dense motion network, which starts from the same closed form."""
+    """Stage 4 by the dense motion network, which refines the same closed form."""
 
     def __init__(self, config: DenseConfig, renderer: LearnedRenderer) -> None:
         super().__init__(config)
@@ -70,9 +70,9 @@ class LearnedDense(Dense):
 
     @property
     def runtime_info(self) -> RuntimeInfo:
-        """Where the networks run."""
+        """Runtime of the networks."""
         return self._renderer.runtime_info
 
     def __call__(self, source: Source, points: SparseMotion) -> DenseMotion:
-        """The network's flow and occlusion map, and what its generator reads beside them."""
+        """Compute flow, occlusion map and the generator's further inputs by the network."""
         return self._renderer.move(source, points.target, points.background, points.optical)

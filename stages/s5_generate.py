@@ -1,4 +1,4 @@
-"""Source, DenseMotion -> Picture.  Moves the source's own pixels (docs/guide/rendering.md)."""
+"""Source, DenseMotion -> Picture.  Warps the source's pixels (docs/guide/rendering.md)."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ class Generate(Stage):
         self._source: Source | None = None
 
     def __call__(self, source: Source, motion: DenseMotion) -> Picture:
-        """Render one frame; a new source is prepared when it first comes."""
+        """Render one frame; each new source is prepared once."""
         if source is not self._source:
             self._source, self._prepared = source, warp.prepare(source, self._config)
         return Picture(warp.render(self._prepared, motion))
 
     def draw(self, canvas: Array, output: Picture) -> Array:
-        """The result itself."""
+        """Return the result itself."""
         return stages.picture(canvas, output)
 
     def adjust(self, **settings: object) -> None:
-        """Change settings between two frames; the source is prepared anew."""
+        """Change settings between two frames; the source is prepared again."""
         super().adjust(**settings)
         self._source = None
 
 
 class LearnedGenerate(Generate):
-    """Stage 5 by the generator: it paints mouth, lids and hidden places over the moved source."""
+    """Stage 5 by the generator: paints mouth, eyelids and occluded parts over the warped source."""
 
     def __init__(self, config: RenderConfig, renderer: LearnedRenderer) -> None:
         super().__init__(config)
@@ -50,10 +50,10 @@ class LearnedGenerate(Generate):
 
     @property
     def runtime_info(self) -> RuntimeInfo:
-        """Where the networks run."""
+        """Runtime of the networks."""
         return self._renderer.runtime_info
 
     def __call__(self, source: Source, motion: DenseMotion) -> Picture:
-        """Render one frame of a motion that a learned stage 4 gave."""
+        """Render one frame from the motion of a learned stage 4."""
         pin_border = self._config.pin_border if self._config.paste_back else 0.0
         return Picture(self._renderer.paint(source, motion, pin_border))

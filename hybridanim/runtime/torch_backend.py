@@ -117,8 +117,10 @@ class TorchAnimator(_Torch):
         encoded = self.encode(sample.picture)
         moved = self.move(encoded, sample.source, sample.target, sample.background)
         painted = self._painted(moved.features)
-        said = encoded | dict(moved.features.motion)
-        return _not_finite(said | {"paint": painted.paint.float(), "alpha": painted.alpha.float()})
+        output = encoded | dict(moved.features.motion)
+        return _not_finite(
+            output | {"paint": painted.paint.float(), "alpha": painted.alpha.float()}
+        )
 
 
 class TorchDetector(_Torch):
