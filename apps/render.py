@@ -144,11 +144,11 @@ def _scan(
             first_s = frame.time_s if first_s is None else first_s
             passed = frame.time_s - first_s
             if passed >= due or frame.index == wanted:
-                seen = pipeline.detect(frame.image, frame.index, frame.time_s)
-                if seen is not None:
-                    found.append(seen)
-                    if _is_reference(seen, chosen and chosen[0], job, pipeline):
-                        chosen = seen, frame.image
+                observation = pipeline.detect(frame.image, frame.index, frame.time_s)
+                if observation is not None:
+                    found.append(observation)
+                    if _is_reference(observation, chosen and chosen[0], job, pipeline):
+                        chosen = observation, frame.image
                 due = max(due, passed + _SCAN_EVERY_S) if passed >= due else due
             if passed > SCAN_S and frame.index >= wanted:
                 break
@@ -160,15 +160,15 @@ def _faces(observations: list[Observation]) -> list[FaceBox]:
 
 
 def _is_reference(
-    seen: Observation, best: Observation | None, job: RenderJob, pipeline: Pipeline
+    observation: Observation, best: Observation | None, job: RenderJob, pipeline: Pipeline
 ) -> bool:
     """Whether this observation is a better reference frame than the best before it."""
     if job.reference == "first" or pipeline.source is None:
         return False
     if job.reference == "auto":
-        both = [seen] if best is None else [best, seen]
-        return driver_scan.nearest(both, pipeline.source) is seen
-    return seen.index == int(job.reference)
+        both = [observation] if best is None else [best, observation]
+        return driver_scan.nearest(both, pipeline.source) is observation
+    return observation.index == int(job.reference)
 
 
 def _set_reference(
@@ -237,8 +237,8 @@ def _expected_frames(job: RenderJob, reader: io.VideoReader) -> int | None:
 def _note_losses(summary: Summary) -> None:
     if summary.frozen > 0.05 * summary.frames:
         summary.notes.append(
-            f"The head was not seen in {summary.frozen} of {summary.frames} frames; there the motion"
-            " rests. --debug DIR shows where."
+            f"The head was not seen in {summary.frozen} of {summary.frames} frames; there the"
+            " motion rests. --debug DIR shows where."
         )
 
 

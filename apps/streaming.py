@@ -22,7 +22,7 @@ from stages.pipeline import Followed, Pipeline
 
 from .overlap import overlapped
 
-Seen = tuple[Frame, Followed]  # the frame as read, and the results of stages 1 to 3
+Tracked = tuple[Frame, Followed]  # the frame as read, and the results of stages 1 to 3
 
 
 def sharing(config: PipelineConfig) -> PipelineConfig:
@@ -36,27 +36,27 @@ def sharing(config: PipelineConfig) -> PipelineConfig:
 def animated(pipeline: Pipeline, frames: Iterable[Frame]) -> Generator[tuple[Frame, Results]]:
     """Yield each frame as read, and the results of the five stages."""
 
-    def follow(frame: Frame) -> Seen:
+    def follow(frame: Frame) -> Tracked:
         return frame, pipeline.follow(pipeline.frame(frame.image, frame.time_s))
 
-    def render(seen: Seen) -> tuple[Frame, Results]:
-        return seen[0], pipeline.render(seen[1])
+    def render(tracked: Tracked) -> tuple[Frame, Results]:
+        return tracked[0], pipeline.render(tracked[1])
 
-    renderers: list[Callable[[Seen], tuple[Frame, Results]]] = [render]
+    renderers: list[Callable[[Tracked], tuple[Frame, Results]]] = [render]
     if uses_networks(pipeline.config):
         renderers.append(_second_renderer(pipeline))
     return overlapped(frames, [follow], renderers)
 
 
-def _second_renderer(pipeline: Pipeline) -> Callable[[Seen], tuple[Frame, Results]]:
+def _second_renderer(pipeline: Pipeline) -> Callable[[Tracked], tuple[Frame, Results]]:
     """Rendering by a second instance, which its own thread loads with its first frame."""
 
     @cache
     def own() -> Renderer:
         return pipeline.new_renderer()
 
-    def render(seen: Seen) -> tuple[Frame, Results]:
-        return seen[0], pipeline.render(seen[1], own())
+    def render(tracked: Tracked) -> tuple[Frame, Results]:
+        return tracked[0], pipeline.render(tracked[1], own())
 
     return render
 

@@ -236,25 +236,25 @@ class Pipeline:
         return driver_scan.detect(image, index, time_s, self.aligner, self.detector)
 
     def set_reference(
-        self, image: Array | None, seen: Observation | Reference | None = None
+        self, image: Array | None, observation: Observation | Reference | None = None
     ) -> bool:
         """Choose the reference frame, whose pose means "no motion"; return whether that worked.
 
         Call at any time before or between frames. image: the driving picture, (H, W, 3) uint8 RGB
-        of the frames' size. seen: result of ``detect`` for it, if known; or, without an image, a
-        Reference from this pipeline's tracks. Both None: the first frame is the reference again.
-        Returns False, and changes nothing, when the picture shows no clear face.
+        of the frames' size. observation: result of ``detect`` for it, if known; or, without an
+        image, a Reference from this pipeline's tracks. Both None: the first frame is the reference
+        again. Returns False, and changes nothing, when the picture shows no clear face.
         """
-        if isinstance(seen, Reference) or image is None:
-            assert seen is None or isinstance(seen, Reference)
+        if isinstance(observation, Reference) or image is None:
+            assert observation is None or isinstance(observation, Reference)
             self._reference = None
-            self.keypoints.set_reference(seen)
+            self.keypoints.set_reference(observation)
             return True
         _expect_picture("reference", image)
-        seen = seen or self.detect(image)
-        if seen is None or not seen.is_clear:
+        observation = observation or self.detect(image)
+        if observation is None or not observation.is_clear:
             return False
-        self._reference = seen, image
+        self._reference = observation, image
         self._apply_reference()
         return True
 
@@ -269,9 +269,9 @@ class Pipeline:
         """Pass a chosen reference to the stages, in pixels of the view, once the view is known."""
         if self._reference is None or self._view is None:
             return
-        (seen, image), self._reference = self._reference, None
+        (observation, image), self._reference = self._reference, None
         small = self._view(image)
-        reference = driver_scan.as_reference(seen, self._view)
+        reference = driver_scan.as_reference(observation, self._view)
         self.keypoints.set_reference(with_picture(reference, small))
         if reference.head is not None:
             self.track.set_reference_image(small, reference.head)

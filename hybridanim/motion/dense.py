@@ -125,8 +125,8 @@ def _weight_boost(target: Keypoints, reach_norm: Array) -> Array:
 
     Without it, wide Gaussians dominate at the eyelids.
     """
-    sure = np.maximum(target.confidence, _LEAST_CONFIDENCE)
-    return (reach_norm.max() / reach_norm) ** 0.5 * sure
+    confidence = np.maximum(target.confidence, _LEAST_CONFIDENCE)
+    return (reach_norm.max() / reach_norm) ** 0.5 * confidence
 
 
 def _normalised(weights: Array) -> Array:

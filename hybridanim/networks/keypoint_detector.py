@@ -101,20 +101,20 @@ class KeypointDetector(nn.Module):
         small = functional.avg_pool2d(picture, step) if step > 1 else picture
         body = self.body(self.stem(functional.pixel_unshuffle(small, 2)))
         heat = shares(self.heat(body).float())
-        seen, spread = moments(heat)
+        mean, spread = moments(heat)
         if self.seen:
-            return self._shaped(seen, spread)
+            return self._shaped(mean, spread)
         coarse = functional.avg_pool2d(body, self._pool) if self._pool > 1 else body
         jacobian = mean_jacobian(self._pooled(heat), self.affine(self.turn(coarse)).float())
-        return Detection(Points(seen, jacobian), spread)
+        return Detection(Points(mean, jacobian), spread)
 
-    def _shaped(self, seen: Tensor, spread: Tensor) -> Detection:
+    def _shaped(self, mean: Tensor, spread: Tensor) -> Detection:
         """All keypoints from the M positions with heatmaps, (B, M, 2), by the linear shape model.
 
         spread: (B, M); a keypoint's width is the weighted mean of those it depends on.
         """
-        middle = seen.mean(1, keepdim=True)
-        offsets = seen - middle
+        middle = mean.mean(1, keepdim=True)
+        offsets = mean - middle
         columns = _combined(self.affines.flatten(0, 1), offsets)  # (B, 2 K, 2): of the Jacobians
         jacobian = columns.unflatten(1, (-1, 2)).transpose(2, 3)
         weight = self.places.detach().abs()

@@ -16,7 +16,7 @@ import numpy as np
 
 from hybridanim.face import cascade
 from hybridanim.face.aligner import MEAN_SHAPE, Aligner
-from hybridanim.motion.keypoints import crop_around, rest
+from hybridanim.motion.keypoints import crop_around, place_anchors
 from hybridanim.motion.reference import Reference, pose_distance
 from hybridanim.tracking import detection
 from hybridanim.tracking.detection import Detector
@@ -144,4 +144,4 @@ def as_reference(one: Observation, view: View) -> Reference:
     assert isinstance(one, FaceObservation) and head is not None
     landmarks = None if one.landmarks_xy_px is None else moved(one.landmarks_xy_px)
     crop = crop_around(head)
-    return Reference(rest(head, landmarks, MEAN_SHAPE, crop), head, crop)
+    return Reference(place_anchors(head, landmarks, MEAN_SHAPE, crop), head, crop)

@@ -15,7 +15,7 @@ from hybridanim.errors import InputError
 from hybridanim.face import cascade, head_pose
 from hybridanim.face.aligner import MEAN_SHAPE, Aligner, box_from_landmarks
 from hybridanim.geometry import crop_image
-from hybridanim.motion.keypoints import CROP_HEADS, crop_around, rest
+from hybridanim.motion.keypoints import CROP_HEADS, crop_around, place_anchors
 from hybridanim.profiles import Profiles
 from hybridanim.segmentation.still import segment_still
 from hybridanim.tracking import detection
@@ -58,7 +58,7 @@ def prepare(
     box = _scaled_face(head, scale, corner)
     points = None if landmarks is None else (landmarks + 0.5 - corner) * scale - 0.5
     subject = matting.subject_mask(image, box, points)
-    keypoints = rest(head, landmarks, MEAN_SHAPE if aligner else None, crop)
+    keypoints = place_anchors(head, landmarks, MEAN_SHAPE if aligner else None, crop)
     rotation = rotation_deg(picture, head, landmarks)
     if detector is not None:
         seen = detection.detect_near(picture, head, detector)

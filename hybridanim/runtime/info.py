@@ -39,7 +39,7 @@ def _features() -> str:
     flags = set(listed.read_text().split()) if listed.is_file() else set()
     found = [name for name in _FEATURES if name in flags]
     if not flags:
-        return "Processor features for networks: not listed by this system; OpenVINO looks itself"
+        return "Processor features for networks: not listed by the system, OpenVINO detects them"
     return f"Processor features for networks: {', '.join(found) or 'none beyond the least'}"
 
 

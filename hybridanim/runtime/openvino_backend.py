@@ -127,7 +127,7 @@ def _exported(
     if part == "animator" and weights.animator is not None:
         exported = graphs.animator_graphs(weights.animator)
     else:
-        assert weights.detector is not None  # networks._load has looked
+        assert weights.detector is not None  # checked by networks._load
         exported = graphs.detector_graphs(weights.detector)
     try:
         models = {graph.name: graphs.to_openvino(graph) for graph in exported}

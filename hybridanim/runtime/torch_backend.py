@@ -43,7 +43,7 @@ def load(
         if part == "animator" and found.animator is not None:
             network = TorchAnimator(found.animator, bf16=bf16, notes=tuple(notes))
         else:
-            assert found.detector is not None  # networks._load has looked
+            assert found.detector is not None  # checked by networks._load
             network = TorchDetector(found.detector, bf16=bf16, notes=tuple(notes))
         wrong = network.not_finite()
         if not wrong:
