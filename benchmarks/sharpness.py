@@ -92,7 +92,7 @@ def animated(picture: Array, renderer: str, size: int) -> tuple[Pipeline, list, 
 
 
 def flow_px(prepared: warp.Prepared, motion: DenseMotion) -> list[Array]:
-    flow = warp._calmed_flow(motion, prepared)
+    flow = warp._pinned_flow(motion, prepared)
     return warp._upsampled(flow * (LARGE / 2), LARGE)
 
 
