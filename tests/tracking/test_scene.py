@@ -1,4 +1,4 @@
-"""Body and background beside the head: made scenes whose every part moves in a known way."""
+"""Tracks of body and background: synthetic scenes whose parts move in a known way."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pytest
 from hybridanim import geometry
 from hybridanim.config import KeypointsConfig
 from hybridanim.face.anchors import FOLLOW
-from hybridanim.motion import body, sparse
+from hybridanim.motion import body as motion_body
+from hybridanim.motion import sparse
 from hybridanim.motion.keypoints import place_anchors
 from hybridanim.motion.reference import Reference, reference_of
 from hybridanim.tracking import scene
@@ -95,7 +96,7 @@ def nod():
 
 def test_shoulders_go_with_the_body_and_not_with_the_head(nod):
     (_, body, head), found = nod
-    now = body.with_body(keypoints(head), keypoints(), HEAD, found, CROP)
+    now = motion_body.with_body(keypoints(head), keypoints(), HEAD, found, CROP)
     truth = keypoints(body)
     shoulders = FOLLOW.min() == FOLLOW
     off_px = (now.xy_norm - truth.xy_norm)[shoulders] * CROP.side_px / 2
@@ -106,7 +107,7 @@ def test_shoulders_go_with_the_body_and_not_with_the_head(nod):
 
 def test_a_panning_camera_is_recovered(nod):
     (background, _, head), found = nod
-    got = body.background(keypoints(head), keypoints(), HEAD, found, CROP)
+    got = motion_body.background(keypoints(head), keypoints(), HEAD, found, CROP)
     assert got is not None
     corners = np.array([[-0.9, -0.9], [0.9, -0.9], [-0.9, 0.0], [0.9, 0.0]], np.float32)
     places = geometry.px_from_norm(corners, CROP)
@@ -118,7 +119,7 @@ def test_a_panning_camera_is_recovered(nod):
 def test_a_background_that_stands_is_exactly_still():
     head = about(160, 115, 5, 1.04, (14, 3))
     found = follow(STILL, about(160, 300, 2, 1, (4, 0)), head)
-    got = body.background(keypoints(head), keypoints(), HEAD, found, CROP)
+    got = motion_body.background(keypoints(head), keypoints(), HEAD, found, CROP)
     np.testing.assert_array_equal(got, STILL)
 
 
@@ -126,10 +127,10 @@ def test_few_corners_leave_the_body_to_the_head():
     none = np.zeros((0, 2), np.float32)
     nothing = SceneTracks(none, none, np.zeros(0, np.float32), np.zeros(0, bool))
     head = about(160, 120, 0, 1, (20, 0))
-    now = body.with_body(keypoints(head), keypoints(), HEAD, nothing, CROP)
+    now = motion_body.with_body(keypoints(head), keypoints(), HEAD, nothing, CROP)
     moved_px = (now.xy_norm - keypoints().xy_norm)[BODY, 0] * CROP.side_px / 2
     np.testing.assert_allclose(moved_px, 20 * FOLLOW[BODY], atol=0.2)
-    assert body.background(now, keypoints(), HEAD, nothing, CROP) is None
+    assert motion_body.background(now, keypoints(), HEAD, nothing, CROP) is None
 
 
 def test_lost_corners_come_back():
