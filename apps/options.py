@@ -21,6 +21,8 @@ from typing import Annotated, Any, TypeVar
 import tyro
 
 from hybridanim import config
+from hybridanim.tracking.registry import TRACKERS
+from stages.build import RENDERERS
 
 Job = TypeVar("Job")
 Given = TypeVar("Given")
@@ -119,10 +121,16 @@ def _group(options: list[_Option], job: Any) -> type:
     owners = [option.owner for option in options]
     owner = type(job) if type(job) in owners else owners[0]
     fields = [
-        (o.name, Annotated[o.hint, tyro.conf.arg(help=o.text)], dataclasses.field(default=o.value))
-        for o in options
+        (o.name, Annotated[o.hint, _shown(o)], dataclasses.field(default=o.value)) for o in options
     ]
     return dataclasses.make_dataclass("Group", fields, namespace={"__doc__": owner.__doc__})
+
+
+def _shown(option: _Option) -> Any:
+    """How ``--help`` shows an option; those that name an entry of a registry list the entries."""
+    entries = {"tracker": TRACKERS, "renderer": RENDERERS}.get(option.name)
+    metavar = "{" + ",".join(entries) + "}" if entries else None
+    return tyro.conf.arg(help=option.text, metavar=metavar)
 
 
 def _filled(settings: Any, values: dict[str, Any]) -> Any:

@@ -32,7 +32,8 @@ from hybridanim.config import RenderJob, pipeline_config
 from hybridanim.files import EXAMPLE_DRIVING
 from hybridanim.io import provenance
 from hybridanim.types import Array
-from stages.pipeline import Pipeline, Run, Stage
+from stages.base import Run, Stage
+from stages.pipeline import build
 
 ROOT = Path(__file__).parent.parent
 SIZES = (256, 512, 1024)
@@ -124,9 +125,10 @@ class CpuRun(Run):
 
 def stages(tracker: str, renderer: str, size: int, frames: int) -> dict[str, Any]:
     """Milliseconds of each stage, one after the other, without reading or writing."""
-    pipeline = Pipeline.load(tracker=tracker, renderer=renderer, size=size)
+    options = {"tracker": tracker, "renderer": renderer, "size": size}
+    run = CpuRun()
+    pipeline = build(pipeline_config(options), run=run)
     pipeline.set_source(io.read_picture(example_source()))
-    run = pipeline._run = CpuRun()
     wall: dict[str, list[float]] = {stage.name: [] for stage in pipeline.stages}
     cpu: dict[str, list[float]] = {stage.name: [] for stage in pipeline.stages}
     for index, image in enumerate(clip(frames)):

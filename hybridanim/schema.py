@@ -42,6 +42,18 @@ def from_flat(cls: type[T], options: Mapping[str, Any], where: str) -> T:
     return cls(**parts)
 
 
+def replaced(config: T, settings: Mapping[str, Any], where: str) -> T:
+    """The dataclass with other values of its fields, checked as ``from_flat`` does."""
+    hints = typing.get_type_hints(type(config))
+    for name in settings:
+        if name not in hints:
+            refuse_unknown(name, list(hints), where)
+    checked = {
+        name: fit(value, hints[name], f"{where}: {name}") for name, value in settings.items()
+    }
+    return dataclasses.replace(config, **checked)  # type: ignore[type-var]
+
+
 def exactly(cls: type[T], table: Mapping[str, Any], where: str) -> T:
     """Build a dataclass from a table with just its keys; those with a default may be left out.
 

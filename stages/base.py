@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable
 from typing import Any
 
+from hybridanim import schema
 from hybridanim.runtime.base import RuntimeInfo
 from hybridanim.types import Array
 
@@ -38,8 +38,11 @@ class Stage:
         """Discard all state of earlier frames."""
 
     def adjust(self, **settings: Any) -> None:
-        """Change settings of this stage's config between two frames; state is kept."""
-        self._config = dataclasses.replace(self._config, **settings)
+        """Change settings of this stage's config between two frames; state is kept.
+
+        Raises InputError for unknown names and unfit values.
+        """
+        self._config = schema.replaced(self._config, settings, f"adjust of {self.name}")
 
 
 class Run:

@@ -8,12 +8,11 @@ pipeline.last                          # the typed result of each stage for the 
 
 from __future__ import annotations
 
-from dataclasses import replace
-from math import isfinite
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
+from hybridanim import schema
 from hybridanim.config import PipelineConfig, pipeline_config
 from hybridanim.errors import InputError
 from hybridanim.face import aligner
@@ -43,13 +42,16 @@ __all__ = ["Followed", "Pipeline", "build"]
 
 
 def build(
-    config: PipelineConfig, profiles: Profiles | None = None, detector: Detector | None = None
+    config: PipelineConfig,
+    profiles: Profiles | None = None,
+    detector: Detector | None = None,
+    run: Run | None = None,
 ) -> Pipeline:
     """Build the pipeline of a config; profiles: from calibration.
 
     detector: replaces the keypoint detector that the config chooses.
     """
-    return Pipeline(config, profiles or Profiles(), detector)
+    return Pipeline(config, profiles or Profiles(), detector, run)
 
 
 class Followed(NamedTuple):
@@ -71,7 +73,11 @@ class Pipeline:
     """
 
     def __init__(
-        self, config: PipelineConfig, profiles: Profiles, detector: Detector | None = None
+        self,
+        config: PipelineConfig,
+        profiles: Profiles,
+        detector: Detector | None = None,
+        run: Run | None = None,
     ) -> None:
         """See ``build``."""
         builder = Builder(config)
@@ -85,7 +91,7 @@ class Pipeline:
         self._source: Source | None = None
         self._view: view.View | None = None  # None: to be chosen from the first frame
         self._reference: tuple[Observation, Array] | None = None  # until the view is known
-        self._run, self._index = Run(), 0
+        self._run, self._index = run or Run(), 0
         self._shape: tuple[int, ...] = ()  # of the first frame; () before it
 
     @classmethod
@@ -135,18 +141,23 @@ class Pipeline:
         crop: replaces the option of that name.
         """
         _expect_picture("source", picture)
-        config = self.config if crop is None else replace(self.config, crop=crop)
+        config = self.config
+        if crop is not None:
+            config = schema.replaced(config, {"crop": crop}, "set_source")
         self._source = source.prepare(picture, config, self.profiles, self.aligner, self.detector)
         return self._source
 
     def use_source(self, prepared: Source) -> None:
         """Use a source that ``set_source`` of this or another pipeline has prepared."""
+        _expect_type("use_source", prepared, Source, "set_source() prepares one")
         self._source = prepared
 
     def set_view(self, chosen: view.View | None) -> None:
         """Process only this part of the driving frames; call before the first. None = all."""
+        if chosen is not None:
+            makers = "prepare.view.whole_view and view_around_faces make one"
+            _expect_type("set_view", chosen, view.View, makers)
         self._view = chosen
-        self._apply_reference()
 
     def set_driving_crop(self, crop: Crop) -> None:
         """Fix the driving crop, in pixels of the view; call before the first frame.
@@ -157,6 +168,7 @@ class Pipeline:
 
     def use_renderer(self, renderer: Renderer) -> None:
         """Render later frames by these stages 4 and 5, as from ``new_renderer``."""
+        _expect_type("use_renderer", renderer, Renderer, "new_renderer() builds one")
         self._renderer = renderer
         self.follow_optical_flow(renderer.dense.uses_optical_flow)
 
@@ -179,22 +191,19 @@ class Pipeline:
         are 1/30 s apart. The first frame with a head is the reference, unless
         ``set_reference`` gave another.
         """
+        self._ready()
         return self.step(self.frame(image, time_s)).image
 
     def frame(self, image: Array, time_s: float | None = None) -> Frame:
         """Next driving frame at the trackers' working resolution; InputError for unfit pictures."""
         _expect_picture("frame", image)
-        if self._shape not in ((), image.shape):
-            raise InputError(
-                f"frame: expected the first one's size {self._shape}, got {image.shape};"
-                " call reset() before another video"
-            )
-        if time_s is not None and not isfinite(time_s):
-            raise InputError(f"time_s: expected seconds, got {time_s}; leave it out if unknown")
+        self._expect_size("frame", image)
+        if time_s is not None and not schema.is_number(time_s):
+            raise InputError(f"time_s: expected seconds, got {time_s!r}; leave it out if unknown")
         self._shape = image.shape
         if self._view is None:
-            self.set_view(view.whole_view(*image.shape[:2]))
-        assert self._view is not None
+            self._view = view.whole_view(*image.shape[:2])
+        self._apply_reference()
         index, self._index = self._index, self._index + 1
         return Frame(self._view(image), index, index / 30 if time_s is None else time_s)
 
@@ -231,6 +240,7 @@ class Pipeline:
 
         Independent of the frames that the pipeline has processed.
         """
+        _expect_picture("detect", image)
         if self.detector is not None and self.detector.window != "head":
             return driver_scan.detect_object(image, index, time_s, self.detector)
         return driver_scan.detect(image, index, time_s, self.aligner, self.detector)
@@ -245,13 +255,18 @@ class Pipeline:
         image, a Reference from this pipeline's tracks. Both None: the first frame is the reference
         again. Returns False, and changes nothing, when the picture shows no clear face.
         """
-        if isinstance(observation, Reference) or image is None:
-            assert observation is None or isinstance(observation, Reference)
+        if image is None and isinstance(observation, Reference | None):
             self._reference = None
             self.keypoints.set_reference(observation)
             return True
         _expect_picture("reference", image)
-        observation = observation or self.detect(image)
+        assert image is not None
+        self._expect_size("reference", image)
+        if observation is None:
+            observation = self.detect(image)
+        else:
+            _expect_type("set_reference", observation, Observation, "detect() of it gives one")
+        assert not isinstance(observation, Reference)
         if observation is None or not observation.is_clear:
             return False
         self._reference = observation, image
@@ -267,14 +282,22 @@ class Pipeline:
 
     def _apply_reference(self) -> None:
         """Pass a chosen reference to the stages, in pixels of the view, once the view is known."""
-        if self._reference is None or self._view is None:
+        if self._reference is None or self._view is None or not self._shape:
             return
         (observation, image), self._reference = self._reference, None
+        self._expect_size("reference", image)
         small = self._view(image)
         reference = driver_scan.as_reference(observation, self._view)
         self.keypoints.set_reference(with_picture(reference, small))
         if reference.head is not None:
             self.track.set_reference_image(small, reference.head)
+
+    def _expect_size(self, what: str, image: Array) -> None:
+        if self._shape not in ((), image.shape):
+            raise InputError(
+                f"{what}: expected the first frame's size {self._shape}, got {image.shape};"
+                " call reset() before another video"
+            )
 
     def _ready(self) -> Source:
         if self._source is None:
@@ -282,6 +305,13 @@ class Pipeline:
                 "animate: expected a source first, got none; call set_source(picture) before"
             )
         return self._source
+
+
+def _expect_type(what: str, value: Any, wanted: Any, fix: str) -> None:
+    """Raise InputError unless the value is of that type, or of one of a union."""
+    if not isinstance(value, wanted):
+        names = " or ".join(one.__name__ for one in get_args(wanted) or (wanted,))
+        raise InputError(f"{what}: expected a {names}, got a {type(value).__name__}; {fix}")
 
 
 def _expect_picture(what: str, picture: Any) -> None:

@@ -19,6 +19,7 @@ import tyro
 from apps.terminal import COMMAND, PROGRAM, listen, progress
 from hybridanim import files
 from hybridanim.errors import InputError
+from hybridanim.tracking.registry import TRACKERS
 from hybridanim.training import gather, plan
 from hybridanim.training.data.dataset_index import TEST, TRAIN, VALIDATION
 from hybridanim.training.gather import PreparedData
@@ -132,12 +133,12 @@ def _config(job: TrainJob, data: PreparedData, *, distils: bool) -> TrainConfig:
 
 def trains_detector(job: TrainJob, data: PreparedData) -> bool:
     """Whether a detector of faces is trained before the renderer."""
-    return data.kind == "face" and data.tracker != "classical" and job.teacher is not None
+    return data.kind == "face" and TRACKERS[data.tracker].uses_detector and job.teacher is not None
 
 
 def find_detector(job: TrainJob, data: PreparedData, log: Report) -> Path | None:
     """Weights of the detector of faces: distilled or shipped; None where none is needed."""
-    if data.kind != "face" or data.tracker == "classical":
+    if data.kind != "face" or not TRACKERS[data.tracker].uses_detector:
         return None
     from hybridanim.networks.weights import DETECTOR
 

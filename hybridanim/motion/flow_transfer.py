@@ -14,7 +14,6 @@ used unchanged.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -24,12 +23,9 @@ from hybridanim.face.anchors import PINNED, REACH_BOX, WATCHED
 from hybridanim.types import Array, Crop, Frame, Keypoints, OpticalFlow, Source, SparseMotion
 
 from . import dense, optical_flow, transfer
+from .reference import PICTURE_PX, Reference, grey_of
 
-if TYPE_CHECKING:
-    from .reference import Reference
-
-_SIDE_PX = 256  # side of the driving crop that the flow is computed in
-_CELLS = _SIDE_PX // optical_flow.CELL_PX
+_CELLS = PICTURE_PX // optical_flow.CELL_PX
 _MARKED = 1.6  # sigmas around eyelids and lips within which keypoints replace the flow
 _FADE_S = 0.3  # time constant by which the last flow fades after the head is lost
 _SAME_NORM = 2e-3  # keypoints that differ by less than this belong to the same face
@@ -104,12 +100,7 @@ def _in_crop(grey: Array, crop: Crop, wanted: Crop) -> Array:
         return grey
     scale = len(grey) / crop.side_px
     x_px, y_px = (wanted.x_px - crop.x_px) * scale, (wanted.y_px - crop.y_px) * scale
-    return geometry.crop_image(grey, Crop(x_px, y_px, wanted.side_px * scale), _SIDE_PX)
-
-
-def grey_of(image: Array, crop: Crop) -> Array:
-    """Return the crop of an RGB picture (H, W, 3) uint8 as (S, S) uint8 grey, S = 256."""
-    return geometry.crop_image(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), crop, _SIDE_PX)
+    return geometry.crop_image(grey, Crop(x_px, y_px, wanted.side_px * scale), PICTURE_PX)
 
 
 def prepare(grey: Array, keypoints: Keypoints, source: Source) -> ReferenceFlow:

@@ -8,18 +8,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 
+from hybridanim import geometry
 from hybridanim.face.anchors import FREE, PINNED
 from hybridanim.face.landmarks import eye_opening, mouth_opening
 from hybridanim.types import Array, Crop, HeadBox, Keypoints, SceneTracks, Source, Tracks
 
-from . import body, flow_transfer, keypoints, transfer
+from . import body, keypoints, transfer
 
 _STRETCH, _STRETCH_SURE = (
     1.2,
     0.5,
 )  # largest anisotropy of a head; added at confidence 1
+
+
+PICTURE_PX = 256  # side of a reference's picture, which the optical flow starts from
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,12 @@ def with_picture(reference: Reference | None, image: Array) -> Reference | None:
     """
     if reference is None or reference.head is None:
         return reference
-    return replace(reference, picture=flow_transfer.grey_of(image, reference.crop))
+    return replace(reference, picture=grey_of(image, reference.crop))
+
+
+def grey_of(image: Array, crop: Crop) -> Array:
+    """Return the crop of an RGB picture (H, W, 3) uint8 as (S, S) uint8 grey, S = 256."""
+    return geometry.crop_image(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), crop, PICTURE_PX)
 
 
 def is_tracked(tracks: Tracks) -> bool:

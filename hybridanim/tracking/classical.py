@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Self
 import cv2
 import numpy as np
 
+from hybridanim import schema
 from hybridanim.config import TrackConfig
 from hybridanim.face import head_box, head_pose
 from hybridanim.fitting import fit_robust_similarity
@@ -221,4 +222,4 @@ class ClassicalTracker:
 
     def adjusted(self, **settings: Any) -> Self:
         """See ``base.Tracker``."""
-        return replace(self, config=replace(self.config, **settings))
+        return replace(self, config=schema.replaced(self.config, settings, "adjust of tracks"))

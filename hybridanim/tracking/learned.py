@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from hybridanim import schema
 from hybridanim.config import TrackConfig
 from hybridanim.face import head_pose
 from hybridanim.face.head_pose import Pose
@@ -176,4 +177,4 @@ class LearnedTracker:
 
     def adjusted(self, **settings: Any) -> Self:
         """See ``base.Tracker``."""
-        return replace(self, config=replace(self.config, **settings))
+        return replace(self, config=schema.replaced(self.config, settings, "adjust of tracks"))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from hybridanim.errors import InputError
+from hybridanim.tracking.registry import TRACKERS
 
 _UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _LEAST_SIZE, _MOST_SIZE = 32, 1024
@@ -27,7 +28,7 @@ class TrainJob:
     named train, val and test are the splits."""
     out: Path = Path("runs/train")
     """Folder for weights, checkpoints, curves and strips. A run that it holds goes on."""
-    tracker: Literal["auto", "classical", "learned", "hybrid"] = "auto"
+    tracker: str = "auto"
     """Tracker whose keypoints the renderer is trained on. learned and hybrid also train the
     keypoint detector when there is a teacher. auto: classical for faces, learned for all else."""
     kind: Literal["auto", "face", "object"] = "auto"
@@ -94,7 +95,12 @@ class TrainJob:
         ):
             if value < least:
                 raise InputError(f"{flag}: expected {least} or more, got {value}; raise it")
-        if self.kind == "object" and self.tracker in ("classical", "hybrid"):
+        if self.tracker not in ("auto", *TRACKERS):
+            raise InputError(
+                f"--tracker: expected auto or one of {', '.join(TRACKERS)}, got {self.tracker!r};"
+                " correct the name"
+            )
+        if self.kind == "object" and self.tracker not in ("auto", "learned"):
             raise InputError(
                 f"--tracker {self.tracker}: expected learned for --kind object, got a tracker that"
                 " follows faces; leave --tracker out"

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from hybridanim import schema
 from hybridanim.errors import InputError
 from hybridanim.face.mesh_network import MESH_FILE
+from hybridanim.tracking.registry import TRACKERS
 
 from .data.cache import DETECTED, PER_FRAME, TEACHER, TRACKED
 from .job import TrainJob, seconds
@@ -35,16 +36,16 @@ _OWN_OPTIONS = ("out", "cache", "validation", "seed", "threads", "start_from", "
 def renderer_sets(tracker: str, *, has_teacher: bool) -> tuple[str, ...]:
     """The keypoint sets that a face's renderer is trained with."""
     exact = TEACHER if has_teacher else PER_FRAME
-    if tracker == "learned":
-        return (DETECTED, exact)
-    if tracker == "hybrid":
+    if TRACKERS[tracker].uses_anchors:
         return (DETECTED, TRACKED, exact)
+    if TRACKERS[tracker].uses_detector:
+        return (DETECTED, exact)
     return (PER_FRAME, TRACKED, TEACHER) if has_teacher else (PER_FRAME, TRACKED)
 
 
 def validation_sets(tracker: str) -> tuple[str, ...]:
     """The sets that the tracker gives at run time; the first decides which weights are best."""
-    return (TRACKED, PER_FRAME) if tracker == "classical" else (DETECTED,)
+    return (DETECTED,) if TRACKERS[tracker].uses_detector else (TRACKED, PER_FRAME)
 
 
 def distilled_set(*, has_teacher: bool) -> str:

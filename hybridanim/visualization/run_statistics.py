@@ -31,7 +31,7 @@ NUMBERS = (
     "roll_deg",
     "is_hand_before_face",
     "is_cloud_frozen",
-    "is_frozen",
+    "is_held",
     "occluded_share",
 )
 
@@ -65,7 +65,7 @@ def frame_row(results: Results, stage_names: Sequence[str]) -> Row:
         "roll_deg": round(roll, 2),
         "is_hand_before_face": int(is_hand_before_face(mask)),
         "is_cloud_frozen": int(mask.is_frozen),
-        "is_frozen": int(points.is_frozen),
+        "is_held": int(points.is_frozen),
         "occluded_share": round(float(np.nanmean(occluded)) if occluded.size else 0.0, 5),
         "lost": mask.lost or tracks.lost,
     }

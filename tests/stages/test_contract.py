@@ -140,8 +140,10 @@ def test_adjusts_its_settings_between_frames(variant, index, stage, calls):
     stage(*inputs)
     stage.adjust(**SETTINGS[stage.name])
     assert isinstance(stage(*inputs), OUTPUTS[stage.name])
-    with pytest.raises(TypeError, match="nothing_like_it"):
+    with pytest.raises(InputError, match="nothing_like_it"):
         stage.adjust(nothing_like_it=1)
+    with pytest.raises(InputError, match=rf"adjust of {stage.name}"):
+        stage.adjust(**dict.fromkeys(SETTINGS[stage.name], "zzz"))
 
 
 def test_an_adjusted_setting_counts(calls):

@@ -81,3 +81,16 @@ def test_a_picture_without_a_face_changes_nothing(clip):
 def test_what_is_no_picture_is_refused_in_words(picture):
     with pytest.raises(InputError, match=r"reference.*uint8 RGB"):
         Pipeline.load().set_reference(picture)
+
+
+def test_a_picture_of_another_size_is_refused(clip):
+    pipeline = Pipeline.load(size=96)
+    pipeline.set_source(synthetic.photograph(256))
+    larger = np.repeat(np.repeat(clip[5], 2, 0), 2, 1)
+    assert pipeline.set_reference(larger)  # the frames' size is not known yet
+    with pytest.raises(InputError, match=r"reference.*first frame's size"):
+        pipeline.animate(clip[0])
+    pipeline.reset()
+    pipeline.animate(clip[0])
+    with pytest.raises(InputError, match=r"reference.*first frame's size"):
+        pipeline.set_reference(larger)

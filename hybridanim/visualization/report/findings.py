@@ -122,7 +122,7 @@ def _checks(summary: Summary):
     axis, angle, time_s = summary.largest_turn
     text = f"The head turns far: {axis} {angle:+.0f}° at {clock(time_s, fine=True)}."
     yield "turn", text if abs(angle) > 35 else ""
-    held = mean.get("is_frozen", 0.0)
+    held = mean.get("is_held", 0.0)
     text = f"The motion was held in {percent(held)} of the frames."
     yield "held", text if held > max(0.05, 1.5 * lost) else ""
     hand = mean.get("is_hand_before_face", 0.0)

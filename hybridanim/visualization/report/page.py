@@ -175,7 +175,7 @@ def _plots(summary: Summary, series: Series, time: Timeline) -> tuple[str, list[
     times = {name: series[f"{name}_ms"] for name in summary.stages}
     lanes = {
         "head lost": series["is_lost"],
-        "motion held": series["is_frozen"],
+        "motion held": series["is_held"],
         "hand before face": series["is_hand_before_face"],
         "learning paused": series["is_cloud_frozen"],
     }
