@@ -14,6 +14,7 @@ import tyro
 from hybridanim.config import RenderJob, read_job
 from hybridanim.errors import InputError
 from hybridanim.files import EXAMPLE_DRIVING
+from hybridanim.io import provenance
 
 from . import options
 from .terminal import COMMAND, PROGRAM, example_source, listen, make_folder, progress
@@ -93,13 +94,15 @@ def parse(argv: list[str]) -> tuple[Files, RenderJob]:
 
 
 def _render(files: Files, job: RenderJob) -> int:
+    from .guards import refuse_clashes
     from .render import render  # with the whole pipeline, which --help does without
 
     listen()
     if files.source is None:
         source, driving = example_source(), EXAMPLE_DRIVING
         if job.output == RenderJob().output:
-            job = replace(job, output=EXAMPLE_OUTPUT, overwrite=True)
+            is_own = provenance.is_record(EXAMPLE_OUTPUT.with_suffix(".json"), EXAMPLE_OUTPUT.name)
+            job = replace(job, output=EXAMPLE_OUTPUT, overwrite=job.overwrite or is_own)
             make_folder(EXAMPLE_OUTPUT.parent)
         print(f"No source given: animating {source.name} by {driving.name} of this package.")
     elif files.driving is None:
@@ -108,6 +111,8 @@ def _render(files: Files, job: RenderJob) -> int:
         )
     else:
         source, driving = files.source, files.driving
+    if files.config is not None:
+        refuse_clashes(job, files.config)
     with progress(" frames") as show:
         summary = render(job, source, driving, show)
     for note in summary.notes:

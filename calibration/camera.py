@@ -18,6 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from hybridanim import paths
 from hybridanim.errors import InputError
 from hybridanim.io import list_pictures, read_picture, write_picture
 from hybridanim.profiles import CameraProfile, Origin, save_profile
@@ -144,26 +145,32 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--size", default="640x480", help="picture size for --field-of-view")
     parser.add_argument("--output", type=Path, default=Path("camera.toml"))
     parser.add_argument("--picture", type=Path, help="where to write a before/after picture")
+    parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
     return parser
 
 
 def _run(options: argparse.Namespace) -> int:
-    paths = [p for given in options.pictures for p in _expand(given)]
+    pictures = [p for given in options.pictures for p in _expand(given)]
+    shown = options.picture or options.output.with_suffix(".png")
+    written = [("--output", options.output)]
+    if options.field_of_view is None:
+        written.append(("--picture", shown))
+    paths.refuse_replacing(written, pictures, overwrite=options.overwrite)
     used: list[Path] = []
     if options.field_of_view is not None:
         profile = from_field_of_view(options.field_of_view, _pair("--size", options.size))
     else:
-        profile, used = from_pictures(paths, _pair("--board", options.board))
-        print(f"board found in {len(used)} of {len(paths)} pictures")
+        profile, used = from_pictures(pictures, _pair("--board", options.board))
+        print(f"board found in {len(used)} of {len(pictures)} pictures")
         print(f"reprojection error {profile.reprojection_error_px:.3f} px")
-    save_profile(profile, options.output)
+    save_profile(profile, options.output, overwrite=options.overwrite)
     print(f"focal length {profile.fx_px:.1f}, {profile.fy_px:.1f} px;"
           f" centre {profile.cx_px:.1f}, {profile.cy_px:.1f} px")  # fmt: skip
     print(f"saved {options.output}")
     if used:
-        picture = options.picture or options.output.with_suffix(".png")
-        write_picture(picture, before_and_after(read_picture(used[0]), profile))
-        print(f"before and after: {picture}")
+        both = before_and_after(read_picture(used[0]), profile)
+        write_picture(shown, both, overwrite=options.overwrite)
+        print(f"before and after: {shown}")
     return 0
 
 

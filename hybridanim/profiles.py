@@ -151,8 +151,11 @@ def kind_of(profile: Profile) -> str:
     return next(kind for kind, cls in _KINDS.items() if isinstance(profile, cls))
 
 
-def save_profile(profile: Profile, path: str | Path) -> Path:
-    """Write the profile as TOML, atomically."""
+def save_profile(profile: Profile, path: str | Path, *, overwrite: bool = True) -> Path:
+    """Write the profile as TOML, atomically.
+
+    Raises InputError where it cannot be written, or exists and ``overwrite`` is off.
+    """
     path = Path(path)
     lines = [f'kind = "{kind_of(profile)}"', f"schema = {SCHEMA}"]
     values = {f.name: getattr(profile, f.name) for f in dataclasses.fields(profile)}
@@ -161,7 +164,7 @@ def save_profile(profile: Profile, path: str | Path) -> Path:
     lines += ["", "[origin]"]
     lines += [f"{name} = {_toml(value)}" for name, value in dataclasses.asdict(origin).items()]
     try:
-        with files.atomic_write(path) as file:
+        with files.atomic_write(path, overwrite=overwrite) as file:
             file.write(("\n".join(lines) + "\n").encode())
     except OSError as error:
         raise InputError(

@@ -28,6 +28,8 @@ class EvaluateJob:
     """Write the results here as JSON: settings, versions, means, and values of each clip."""
     strip: Path | None = None
     """Write a picture here: frames that differ most from the source, with each method's result."""
+    overwrite: bool = False
+    """Replace the files of --json and --strip if they exist."""
     worst: int = 0
     """Show this many frames with the worst metric values in the strip instead."""
     markdown: bool = False

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import tyro
 
 from apps.terminal import COMMAND, PROGRAM, listen, progress
-from hybridanim import files
+from hybridanim import files, paths
 from hybridanim.errors import InputError
 from hybridanim.training import gather, plan
 from hybridanim.training.data.dataset_index import TEST, TRAIN, VALIDATION
@@ -98,6 +98,7 @@ def _leave(is_complete: bool) -> None:
 
 def _prepare_data(job: TrainJob, log: Report) -> tuple[PreparedData, Path | None]:
     """The prepared data, and the weights of the detector that found keypoints in it."""
+    _refuse_to_remove(job)
     prepare_folder(job.out, overwrite=job.overwrite)
     with progress(" clips") as show_progress:
         data = gather.gather(job, log, show_progress)
@@ -179,6 +180,25 @@ def join_weights(animator: Path, detector: Path, file: Path) -> Path:
     return file
 
 
+def _refuse_to_remove(job: TrainJob) -> None:
+    """Raise InputError when starting anew would remove something that is read."""
+    if not job.overwrite or not paths.is_folder(job.out):
+        return
+    files = [job.data, job.teacher, job.validation, job.table, job.portraits, job.config]
+    files += [Path(text) for text in (job.start_from, job.perceptual) if paths.is_file(text)]
+    removed = [*_files_of_run(job.out), *(job.out / _DETECTOR).glob("*")]
+    paths.refuse_replacing(
+        [("--out", path) for path in removed],
+        [path for path in files if path is not None],
+        overwrite=True,
+        is_deep=True,
+    )
+
+
+def _files_of_run(out: Path) -> list[Path]:
+    return [*(out / name for name in _RUN_FILES), *out.glob("strip_*.png")]
+
+
 def prepare_folder(out: Path, *, overwrite: bool) -> None:
     """Make the folder of the run; with ``overwrite`` remove an earlier run from it."""
     try:
@@ -190,7 +210,7 @@ def prepare_folder(out: Path, *, overwrite: bool) -> None:
             " choose another place"
         ) from error
     if overwrite:
-        for path in (*(out / name for name in _RUN_FILES), *out.glob("strip_*.png")):
+        for path in _files_of_run(out):
             path.unlink(missing_ok=True)
         shutil.rmtree(out / _DETECTOR, ignore_errors=True)
 

@@ -202,19 +202,24 @@ def _read_with_opencv(path: Path) -> Array:
 
 
 def write_picture(
-    path: str | Path, image: Array, *, metadata: dict[str, str] | None = None
+    path: str | Path,
+    image: Array,
+    *,
+    metadata: dict[str, str] | None = None,
+    overwrite: bool = True,
 ) -> None:
     """Write (H, W, 3) uint8 RGB to a PNG, JPEG, WebP, BMP or TIFF file, whole or not at all.
 
     ``metadata`` goes into PNG text chunks, or the EXIF description of JPEG and WebP. An existing
-    file is replaced. Raises InputError for an unknown ending or an unwritable place.
+    file is replaced, or refused without ``overwrite``. Raises InputError for an unknown ending or
+    an unwritable place.
     """
     path = Path(path)
     if path.suffix.lower() not in WRITE_SUFFIXES:
         known = " ".join(sorted(WRITE_SUFFIXES))
         raise InputError(f"picture: expected one of {known}, got {path.name}; change the ending")
     try:
-        with files.atomic_write(path) as file:
+        with files.atomic_write(path, overwrite=overwrite) as file:
             save_picture(file, image, path.suffix.lower(), metadata or {})
     except OSError as error:
         raise InputError(

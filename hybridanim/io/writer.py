@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from av.error import FFmpegError
 
-from hybridanim import files
+from hybridanim import files, paths
 from hybridanim.errors import InputError
 from hybridanim.types import Array
 
@@ -271,6 +271,7 @@ def _move(part: Path, target: Path, overwrite: bool) -> None:
     """
     if not overwrite and not _claim(part, target):
         kept = target.with_name(f"{target.stem}.{os.getpid()}{target.suffix}")
+        kept = paths.free_name(kept)
         os.replace(part, kept)
         raise InputError(
             f"output: expected {target} to stay free, got it from another program meanwhile, and it"
@@ -280,10 +281,15 @@ def _move(part: Path, target: Path, overwrite: bool) -> None:
         os.replace(part, target)
         return
     target.mkdir(exist_ok=True)
-    for old in target.glob("frame_" + "[0-9]" * 6 + ".png"):
+    for old in frames_in(target):
         old.unlink()
     for new in sorted(part.iterdir()):
         os.replace(new, target / new.name)
+
+
+def frames_in(folder: Path) -> list[Path]:
+    """The pictures of an earlier run in an output folder, which the next run replaces."""
+    return sorted(folder.glob("frame_" + "[0-9]" * 6 + ".png"))
 
 
 def _claim(part: Path, target: Path) -> bool:
