@@ -31,10 +31,7 @@ def refuse_clashes(job: RenderJob, *inputs: Path) -> None:
     if job.pipeline.render.weights is not None:
         files.append(job.pipeline.render.weights)
     for path in files:
-        if paths.look(path) is not None and not (paths.is_file(path) or paths.is_folder(path)):
-            raise InputError(
-                f"{path}: expected a file or a folder, got a pipe or device; save it to a file"
-            )
+        paths.expect_readable("input", path)
     if job.debug is not None and os.path.realpath(job.output) == os.path.realpath(job.debug):
         raise InputError(
             f"--output {job.output}: expected another folder than that of --debug, got the same;"

@@ -176,9 +176,9 @@ def _run(options: argparse.Namespace) -> int:
 
 def _expand(path: Path) -> list[Path]:
     """A folder's pictures, or the file itself."""
-    if path.is_dir():
+    if paths.is_folder(path):
         return list_pictures(path)
-    if not path.is_file():
+    if not paths.is_file(path):
         raise InputError(f"{path}: expected a picture or a folder, got nothing; check the path")
     return [path]
 

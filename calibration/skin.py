@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def read(path: Path) -> list[Array]:
     """The picture, or up to 24 frames spread over the clip's first minute, each (H, W, 3) RGB."""
-    if path.is_file() and is_picture(path):
+    if paths.is_file(path) and is_picture(path):
         return [read_picture(path)]
     kept: list[Array] = []
     every = 1

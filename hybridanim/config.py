@@ -6,13 +6,12 @@ The line below a field is its help text.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from . import schema
+from . import paths, schema
 from .errors import InputError
 
 MOST_CROP_PX = 32768  # larger than any picture that can be read
@@ -239,13 +238,9 @@ def read_job(path: Path) -> RenderJob:
 
 def read_options(path: Path) -> dict[str, Any]:
     """The options of a TOML file, by their names with ``_``, unchecked."""
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(
-            f"--config {path}: expected a TOML file of options, got {error}; see"
-            " docs/guide/config.md"
-        ) from error
+    table = paths.read_toml(
+        f"--config {path}", path, "a TOML file of options", "see docs/guide/config.md"
+    )
     return {name.replace("-", "_"): value for name, value in table.items()}
 
 

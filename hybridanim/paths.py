@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import os
 import stat
+import tomllib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from .errors import InputError
+
+MOST_TEXT_BYTES = 128 << 10  # of a file of settings; the largest have a few kB
 
 
 def look(path: str | Path) -> os.stat_result | None:
@@ -47,6 +51,47 @@ def is_folder(path: str | Path) -> bool:
     """Whether a folder lies there; raises InputError as ``look`` does."""
     found = look(path)
     return found is not None and stat.S_ISDIR(found.st_mode)
+
+
+def expect_readable(what: str, path: str | Path) -> None:
+    """Raise InputError for what would be waited for or never ends: a pipe, a device, a socket.
+
+    what: the input's name in the message. Files, folders and nothing at all pass.
+    """
+    found = look(path)
+    if found is not None and not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
+        raise InputError(
+            f"{what}: expected a file or a folder, got {path}, a pipe or device; save it to a file"
+        )
+
+
+def read_text(path: str | Path) -> str:
+    """The text of a file of settings, UTF-8.
+
+    Raises OSError, UnicodeDecodeError, and InputError for no regular file, or more than 128 kB.
+    """
+    expect_readable("settings", path)
+    with open(path, "rb") as file:
+        data = file.read(MOST_TEXT_BYTES + 1)
+    if len(data) > MOST_TEXT_BYTES:
+        raise InputError(
+            f"{path}: expected at most {MOST_TEXT_BYTES >> 10} kB of text, got more; check the name"
+        )
+    return data.decode("utf-8")
+
+
+def read_toml(where: str, path: str | Path, want: str, hint: str) -> dict[str, Any]:
+    """The table of a TOML file.
+
+    where, want, hint: how the message of an InputError begins, what it says is expected, and what
+    it says to do.
+    """
+    try:
+        return tomllib.loads(read_text(path))
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{where}: expected {want}, got {error}; {hint}") from error
 
 
 def refuse_replacing(

@@ -1,11 +1,18 @@
-"""Nothing that exists is replaced without being asked, and never an input."""
+"""Paths that a user names: no file is lost, nothing is waited for, errors are one clear line."""
 
 import os
+from pathlib import Path
 
 import pytest
 
-from hybridanim import files, paths
+from hybridanim import config, files, io, paths, profiles
 from hybridanim.errors import InputError
+from hybridanim.io import provenance
+from hybridanim.live.camera import make_camera
+from hybridanim.live.config import read_live_job
+from hybridanim.networks import weights
+from hybridanim.training import plan
+from hybridanim.training.data import dataset_index
 
 
 def test_an_input_is_never_replaced_however_it_is_named(tmp_path):
@@ -56,3 +63,73 @@ def test_paths_that_cannot_be_used_are_one_clear_line(tmp_path):
     for path in ("x" * 300, "a\0b", tmp_path / "circle"):
         with pytest.raises(InputError, match=r"expected .*got .*; check"):
             paths.look(path)
+
+
+@pytest.fixture
+def pipe(tmp_path):
+    """A pipe that nobody writes to: whoever opens it waits for ever."""
+    path = tmp_path / "pipe.png"
+    os.mkfifo(path)
+    return path
+
+
+READERS = {
+    "picture": io.read_picture,
+    "source": io.read_source_picture,
+    "driving": io.open_source,
+    "config": config.read_job,
+    "live config": read_live_job,
+    "training config": plan.read_settings,
+    "profile": profiles.load_profile,
+    "weights": weights.read_header,
+    "table": dataset_index.read_table,
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_pipes_and_devices_are_refused_before_they_are_opened(name, pipe):
+    for path in (pipe, Path("/dev/zero")):
+        with pytest.raises(InputError, match=r"expected .*pipe or device; save"):
+            READERS[name](path)
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_links_in_a_circle_and_long_names_are_refused(name, tmp_path):
+    (tmp_path / "circle.png").symlink_to("circle.png")
+    for path in (tmp_path / "circle.png", tmp_path / ("x" * 300)):
+        with pytest.raises(InputError, match=r"expected .*got"):
+            READERS[name](path)
+
+
+def test_a_pipe_in_place_of_a_record_does_not_block(tmp_path):
+    os.mkfifo(tmp_path / "o.json")
+    assert provenance.sidecar_path(tmp_path / "o.mp4").name == "o.mp4.json"
+
+
+@pytest.mark.parametrize("read", [config.read_job, plan.read_settings, profiles.load_profile])
+def test_settings_are_bounded_in_size_and_depth(read, tmp_path):
+    for text in (
+        "a = 1 #" + "x" * (1 << 20),
+        "a = " + "[" * 100_000,
+        "a" + ".a" * 200_000 + " = 1",
+    ):
+        path = tmp_path / "settings.toml"
+        path.write_text(text)
+        with pytest.raises(InputError, match="expected"):
+            read(path)
+
+
+def test_values_of_settings_that_cannot_be_paths_or_kinds(tmp_path):
+    path = tmp_path / "settings.toml"
+    path.write_text('output = "a\\u0000.mp4"\n')
+    with pytest.raises(InputError, match=r"output: expected"):
+        config.read_job(path)
+    for kind in ("[1]", "{a = 1}", "1", '"none"'):
+        path.write_text(f"kind = {kind}\nschema = 1\n")
+        with pytest.raises(InputError, match="kind"):
+            profiles.load_profile(path)
+
+
+def test_a_huge_camera_number_is_refused():
+    with pytest.raises(InputError, match="--camera"):
+        make_camera("9" * 5000)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
-from hybridanim import files
+from hybridanim import files, paths
 from hybridanim.errors import InputError
 
 Array = NDArray[Any]
@@ -130,9 +130,10 @@ def read_picture(path: str | Path) -> Array:
 
 def _check_file(path: Path) -> None:
     """Raise InputError unless ``path`` is a file with something in it that may be read."""
-    if path.is_dir():
+    paths.expect_readable("picture", path)
+    if paths.is_folder(path):
         raise InputError(f"picture: expected a file, got the folder {path}; name a picture in it")
-    if not path.exists():
+    if not paths.is_file(path):
         raise InputError(f"picture: expected a file, found no {path}; check the name")
     if not os.access(path, os.R_OK):
         raise InputError(f"picture: expected a readable file, got {path}; check its permissions")

@@ -220,8 +220,8 @@ def _version(package: str) -> str:
 def is_record(path: Path, output_name: str) -> bool:
     """True for a JSON file that ``write_sidecar`` wrote for that output."""
     try:
-        loaded = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        loaded = json.loads(paths.read_text(path))
+    except (OSError, ValueError, RecursionError):  # InputError is a ValueError
         return False
     is_ours = isinstance(loaded, dict) and loaded.get("is_generated") is True
     return is_ours and loaded.get("output", output_name) == output_name

@@ -15,6 +15,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from hybridanim import paths
 from hybridanim.errors import InputError
 from hybridanim.types import Array, Frame
 
@@ -131,7 +132,7 @@ def open_source(
     path = Path(path)
     start = _checked_cut(start_s, end_s)
     pictures: Any = {"max_side_px": max_side_px, "rate": picture_rate}
-    if path.is_dir():
+    if paths.is_folder(path):
         return _open_pictures(path, list_pictures(path), start, end_s, **pictures)
     _check_file(path)
     if is_picture(path):
@@ -147,7 +148,7 @@ def read_source_picture(path: str | Path, time_s: float = 0.0) -> Array:
     has no frame there; for a video, the messages are those of ``open_source``.
     """
     path = Path(path)
-    if is_picture(path) or not path.is_file():
+    if is_picture(path) or not paths.is_file(path):
         return read_picture(path)
     with open_source(path, time_s or None) as reader:
         frame = next(reader, None)
@@ -172,7 +173,8 @@ def _checked_cut(start_s: float | None, end_s: float | None) -> float:
 
 def _check_file(path: Path) -> None:
     """Raise InputError unless ``path`` is a file with something in it."""
-    if not path.exists():
+    paths.expect_readable("driving video", path)
+    if paths.look(path) is None:
         raise InputError(f"driving video: expected a file, found no {path}; check the name")
     if not path.is_file():
         raise InputError(f"driving video: expected a file, got {path} which is none; {ANSWER}")
