@@ -25,6 +25,7 @@ from hybridanim.profiles import CameraProfile, Origin, save_profile
 from hybridanim.types import Array
 
 LEAST_VIEWS = 4
+_LEAST_PX = 32  # side of a picture
 _STOP = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 60, 1e-4)
 
 
@@ -104,6 +105,11 @@ def from_pictures(
     for path in paths:
         grey = cv2.cvtColor(read_picture(path), cv2.COLOR_RGB2GRAY)
         here = (grey.shape[1], grey.shape[0])
+        if min(here) < _LEAST_PX:
+            raise InputError(
+                f"{path}: expected {_LEAST_PX} pixels or more on each side, got"
+                f" {here[0]}x{here[1]}; use pictures that show the board"
+            )
         if size not in (None, here):
             raise InputError(
                 f"{path}: expected {size[0]}x{size[1]} pixels like the first picture, got"

@@ -23,6 +23,7 @@ from .convert import Converter, Deinterlacer
 from .timing import OPEN_OPTIONS, Timing, scan, video_stream
 
 NOT_VIDEOS = frozenset({"tty", "image2", "image2pipe", "concat", "hls", "dash", "lavfi"})
+MOST_PIXELS = 200_000_000  # of a frame
 ANSWER = "give an mp4, mov, avi, mkv, webm or gif file, or a folder of pictures"
 
 
@@ -56,6 +57,13 @@ def open_container(path: Path) -> Any:
         sound = "sound only" if container.streams.audio else "no video in it"
         container.close()
         raise InputError(f"driving video: expected a video, got {path.name} with {sound}; {ANSWER}")
+    width, height = video_stream(container).width, video_stream(container).height
+    if width * height > MOST_PIXELS:
+        container.close()
+        raise InputError(
+            f"driving video: expected at most {MOST_PIXELS // 10**6} million pixels, got"
+            f" {width}x{height} in {path.name}; make it smaller first"
+        )
     return container
 
 
