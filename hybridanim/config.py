@@ -14,6 +14,7 @@ from typing import Any, Literal
 from . import paths, schema
 from .errors import InputError
 
+_LATEST_START_S = 1e7  # as hybridanim.io takes it
 MOST_CROP_PX = 32768  # larger than any picture that can be read
 
 
@@ -217,8 +218,8 @@ class RenderJob:
                 f"--output: expected a file or a new folder, got {str(self.output)!r}; add a name,"
                 " for example out.mp4"
             )
-        _within("--start", self.start, 0, float("inf"))
-        _within("--source-time", self.source_time, 0, float("inf"))
+        _within("--start", self.start, 0, _LATEST_START_S)
+        _within("--source-time", self.source_time, 0, _LATEST_START_S)
         if self.end is not None and self.end <= self.start:
             raise InputError(
                 f"--end: expected more than --start {self.start:g}, got {self.end:g};"

@@ -24,6 +24,7 @@ from .images import fit, is_picture, list_pictures, read_picture
 from .timing import time_base_of
 
 FRAMES_AHEAD = 4  # a frame of 1080p is 6 MB
+LATEST_START_S = 1e7  # 115 days; time stamps count up to so much
 PICTURE_RATE = Fraction(25)
 
 
@@ -162,8 +163,10 @@ def read_source_picture(path: str | Path, time_s: float = 0.0) -> Array:
 def _checked_cut(start_s: float | None, end_s: float | None) -> float:
     """The start in seconds, after refusing cuts that leave nothing."""
     start = 0.0 if start_s is None else float(start_s)
-    if not 0 <= start < float("inf"):
-        raise InputError(f"start: expected seconds from 0 on, got {start_s}; choose 0 or more")
+    if not 0 <= start <= LATEST_START_S:
+        raise InputError(
+            f"start: expected seconds from 0 to {LATEST_START_S:g}, got {start_s}; choose within"
+        )
     if end_s is not None and not end_s > start:
         raise InputError(
             f"end: expected a time after the start ({start:g} s), got {end_s} s; choose a later end"
