@@ -181,18 +181,20 @@ def join_weights(animator: Path, detector: Path, file: Path) -> Path:
 
 
 def _refuse_to_remove(job: TrainJob) -> None:
-    """Raise InputError when starting anew would remove something that is read."""
-    if not job.overwrite or not paths.is_folder(job.out):
+    """Raise InputError when the run would remove something that is read, or weights of no run."""
+    if not paths.is_folder(job.out):
         return
-    files = [job.data, job.teacher, job.validation, job.table, job.portraits, job.config]
-    files += [Path(text) for text in (job.start_from, job.perceptual) if paths.is_file(text)]
+    inputs = [job.table, job.config]
+    inputs += [Path(text) for text in (job.start_from, job.perceptual) if paths.is_file(text)]
+    if job.overwrite:  # else a run that lies in one of these goes on
+        inputs += [job.data, job.teacher, job.validation, job.portraits]
     removed = [*_files_of_run(job.out), *(job.out / _DETECTOR).glob("*")]
-    paths.refuse_replacing(
-        [("--out", path) for path in removed],
-        [path for path in files if path is not None],
-        overwrite=True,
-        is_deep=True,
-    )
+    given = [path for path in inputs if path is not None]
+    outputs = [("--out", path) for path in removed]
+    paths.refuse_replacing(outputs, given, overwrite=True, is_deep=True)
+    if not paths.is_file(job.out / _RUN_FILES[0]):
+        weights = [("--out", job.out / name) for name in (BEST, FACE)]
+        paths.refuse_replacing(weights, (), overwrite=job.overwrite)
 
 
 def _files_of_run(out: Path) -> list[Path]:

@@ -5,14 +5,18 @@ import json
 import numpy as np
 import pytest
 
+from apps.evaluate.command import evaluate
+from apps.evaluate.job import EvaluateJob
 from apps.guards import refuse_clashes
 from apps.live.outputs import refuse_to_replace
+from apps.train.command import _refuse_to_remove
 from calibration import camera
 from hybridanim import io
 from hybridanim.config import RenderJob
 from hybridanim.errors import InputError
 from hybridanim.io import provenance
 from hybridanim.live.config import LiveJob
+from hybridanim.training.job import TrainJob
 
 
 def picture(path):
@@ -76,3 +80,34 @@ def test_calibration_replaces_nothing_unasked(tmp_path, capsys):
     assert "--overwrite" in capsys.readouterr().err
     assert taken.read_text() == "mine"
     assert camera.main([*words, "--overwrite"]) == 0
+
+
+def test_evaluation_replaces_nothing_unasked(tmp_path):
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    clip, taken = clips / "a.mp4", tmp_path / "taken.json"
+    clip.write_text("mine")
+    taken.write_text("mine")
+    for options, said in (
+        ({"json": taken}, "--json .*--overwrite"),
+        ({"strip": taken}, "--strip .*--overwrite"),
+        ({"json": clip, "overwrite": True}, "--json .*same file|--json .*input folder"),
+        ({"json": tmp_path / "x", "strip": tmp_path / "x"}, "--strip .*that of --json"),
+    ):
+        with pytest.raises(InputError, match=said):
+            evaluate(EvaluateJob(clips, methods=("copy",), **options))
+    assert clip.read_text() == taken.read_text() == "mine"
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_training_removes_no_weights_that_it_starts_from(overwrite, tmp_path):
+    weights = tmp_path / "run" / "best.safetensors"
+    weights.parent.mkdir()
+    weights.write_text("mine")
+    job = TrainJob(tmp_path, out=weights.parent, start_from=str(weights), overwrite=overwrite)
+    with pytest.raises(InputError, match="same file"):
+        _refuse_to_remove(job)
+    if not overwrite:  # weights without a run that could go on
+        with pytest.raises(InputError, match="--overwrite"):
+            _refuse_to_remove(TrainJob(tmp_path / "clips", out=weights.parent))
+    _refuse_to_remove(TrainJob(tmp_path / "clips", out=weights.parent, overwrite=True))
