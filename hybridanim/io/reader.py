@@ -25,6 +25,7 @@ from .timing import time_base_of
 
 FRAMES_AHEAD = 4  # a frame of 1080p is 6 MB
 LATEST_START_S = 1e7  # 115 days; time stamps count up to so much
+MOST_AHEAD_BYTES = 256 << 20  # and fewer frames ahead where they are larger
 PICTURE_RATE = Fraction(25)
 
 
@@ -45,7 +46,8 @@ class VideoReader:
     ) -> None:
         self.info = info
         self._frames, self._warning, self._close_source = frames, warning, close
-        self._queue: queue.Queue[Any] = queue.Queue(FRAMES_AHEAD)
+        most = MOST_AHEAD_BYTES // max(1, 3 * info.width * info.height)
+        self._queue: queue.Queue[Any] = queue.Queue(max(1, min(FRAMES_AHEAD, most)))
         self._stop = threading.Event()
         self._is_done = False
         self._thread = threading.Thread(target=self._read, name="read video", daemon=True)

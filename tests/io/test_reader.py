@@ -472,3 +472,12 @@ def test_a_source_is_a_picture_or_a_frame_of_a_video(tmp_path):
         io.read_source_picture(tmp_path)
     with pytest.raises(InputError, match="found no"):
         io.read_source_picture(tmp_path / "b.mp4")
+
+
+@pytest.mark.parametrize(("side_px", "frames"), [(640, 4), (4096, 4), (6000, 2), (12000, 1)])
+def test_frames_ahead_take_bounded_memory(side_px, frames):
+    info = io.SourceInfo(
+        Path("a.mp4"), side_px, side_px, Fraction(25), False, Fraction(1, 25), None, None
+    )
+    with io.VideoReader(info, iter(()), lambda: "", lambda: None) as reader:
+        assert reader._queue.maxsize == frames
