@@ -7,7 +7,7 @@ from pathlib import Path
 
 import tyro
 
-from hybridanim import __version__
+from hybridanim import __version__, files, paths
 from hybridanim.errors import InputError
 from hybridanim.io import provenance
 from hybridanim.networks.weights import DETECTOR, RENDERER, read_header
@@ -46,7 +46,8 @@ def export(job: ExportJob) -> list[Path]:
 
     onnx.expect_packages()
     graphs, origin = [], []
-    for path in _weights_files(job.weights):
+    sources = _weights_files(job.weights)
+    for path in sources:
         found = read_weights(path)
         origin.append({"file": path.name, "sha256": found.sha256, "kind": found.kind})
         if found.animator is not None:
@@ -55,8 +56,8 @@ def export(job: ExportJob) -> list[Path]:
             graphs.append(networks.detector_graphs(found.detector))
     make_folder(job.out)
     together = [graph for part in graphs for graph in part]
-    _refuse_to_replace(job, [job.out / f"{graph.name}.onnx" for graph in together])
-    paths = onnx.write(together, job.out)
+    _refuse_to_replace(job, [job.out / f"{graph.name}.onnx" for graph in together], sources)
+    written = onnx.write(together, job.out)
     for part in graphs:
         if wrong := onnx.failure(part, job.out):
             raise InputError(
@@ -65,8 +66,9 @@ def export(job: ExportJob) -> list[Path]:
             )
     about = {"tool": f"{provenance.TOOL} {__version__}", "weights": origin}
     readme = job.out / README
-    readme.write_text(onnx.readme(together, about), encoding="utf-8")
-    return [*paths, readme]
+    with files.atomic_write(readme) as file:
+        file.write(onnx.readme(together, about).encode("utf-8"))
+    return [*written, readme]
 
 
 def _weights_files(given: Path | None) -> list[Path]:
@@ -77,10 +79,6 @@ def _weights_files(given: Path | None) -> list[Path]:
     return [path for path in (RENDERER.path, DETECTOR.path) if path.is_file()]
 
 
-def _refuse_to_replace(job: ExportJob, paths: list[Path]) -> None:
-    there = [path for path in [*paths, job.out / README] if path.exists()]
-    if there and not job.overwrite:
-        raise InputError(
-            f"export: expected a folder without them, got {there[0]}; add --overwrite, or choose"
-            " another --out"
-        )
+def _refuse_to_replace(job: ExportJob, written: list[Path], weights: list[Path]) -> None:
+    outputs = [("--out", path) for path in (*written, job.out / README)]
+    paths.refuse_replacing(outputs, weights, overwrite=job.overwrite)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -12,38 +13,49 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from hybridanim import paths
 from hybridanim.config import RenderJob
 from hybridanim.errors import InputError
 from hybridanim.io import provenance
+from hybridanim.io.writer import frames_in
 from hybridanim.types import Results
 from hybridanim.visualization.debug_writer import FILES, DebugWriter
 
 
 def refuse_clashes(job: RenderJob, *inputs: Path) -> None:
-    """InputError when an output would replace an input or another output, or an input is a pipe."""
-    output, sidecar = job.output.resolve(), provenance.sidecar_path(job.output).resolve()
-    shown = set() if job.debug is None else {job.debug.resolve() / name for name in FILES}
-    for path in inputs:
-        if path.exists() and not (path.is_file() or path.is_dir()):
-            raise InputError(
-                f"{path}: expected a file or a folder, got a pipe or device; save it to a file"
-            )
-        is_linked = output.exists() and path.exists() and output.samefile(path)
-        if is_linked or path.resolve() == output:
-            raise InputError(
-                f"--output {output}: expected another place than the input {path.name}, got the"
-                " same file; choose another name"
-            )
-        if path.resolve() in shown:
-            raise InputError(
-                f"--debug {job.debug}: expected another folder than that of the input {path.name},"
-                " which it would replace; choose another folder"
-            )
-    if job.debug is not None and ({output, sidecar} & shown or output == job.debug.resolve()):
+    """Raise InputError when an output would replace an input, another output, or an older file.
+
+    inputs: what is read besides the files that the job names itself.
+    """
+    files = [*inputs, *job.profile]
+    if job.pipeline.render.weights is not None:
+        files.append(job.pipeline.render.weights)
+    for path in files:
+        paths.expect_readable("input", path)
+    if job.debug is not None and os.path.realpath(job.output) == os.path.realpath(job.debug):
         raise InputError(
-            f"--output {job.output}: expected another name than those of the debug outputs, got one"
-            f" of them; put it outside {job.debug}"
+            f"--output {job.output}: expected another folder than that of --debug, got the same;"
+            " choose another one"
         )
+    shown = [] if job.debug is None else [(f"--debug {job.debug}:", job.debug / n) for n in FILES]
+    paths.refuse_replacing(
+        [*shown, *outputs_of(job.output)],
+        files,
+        overwrite=job.overwrite,
+        records=[record_of(job.output)],
+    )
+
+
+def outputs_of(output: Path) -> list[tuple[str, Path]]:
+    """The option and the files that an --output replaces: itself, or the pictures in its folder."""
+    if not paths.is_folder(output):
+        return [("--output", output)]
+    return [("--output", path) for path in (output, *frames_in(output))]
+
+
+def record_of(output: Path) -> tuple[str, Path]:
+    """What the record of an --output is called in messages, and its file."""
+    return "--output (its record)", provenance.sidecar_path(output)
 
 
 @contextmanager

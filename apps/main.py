@@ -14,9 +14,18 @@ import tyro
 from hybridanim.config import RenderJob, read_job
 from hybridanim.errors import InputError
 from hybridanim.files import EXAMPLE_DRIVING
+from hybridanim.io import provenance
 
 from . import options
-from .terminal import COMMAND, PROGRAM, example_source, listen, make_folder, progress
+from .terminal import (
+    COMMAND,
+    PROGRAM,
+    example_source,
+    listen,
+    make_folder,
+    progress,
+    standard_output,
+)
 
 EXAMPLE_OUTPUT = Path("out") / "example.mp4"
 SUBCOMMANDS = {  # name -> module with ``command``, and help
@@ -58,10 +67,10 @@ def main(argv: list[str] | None = None) -> int:
     """Run these arguments, or those of this process; returns the exit code."""
     argv = sys.argv[1:] if argv is None else argv
     try:
-        try:
-            return _run(argv)
-        finally:
+        with standard_output() as output:
+            code = _run(argv)
             sys.stdout.flush()
+        return code or int(output.is_lost)
     except BrokenPipeError:  # as in --help | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -74,6 +83,16 @@ def _run(argv: list[str]) -> int:
         return _render(*parse(argv))
     except InputError as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # of a path that nothing above has looked at
+        place = "" if error.filename is None else f" for {error.filename}"
+        print(
+            f"{PROGRAM}: expected files and folders that can be used, got"
+            f" '{error.strerror or error}'{place}; check names, permissions and free space",
+            file=sys.stderr,
+        )
         return 2
     except KeyboardInterrupt:
         print(f"{PROGRAM}: stopped; nothing was written", file=sys.stderr)
@@ -93,13 +112,15 @@ def parse(argv: list[str]) -> tuple[Files, RenderJob]:
 
 
 def _render(files: Files, job: RenderJob) -> int:
+    from .guards import refuse_clashes
     from .render import render  # with the whole pipeline, which --help does without
 
     listen()
     if files.source is None:
         source, driving = example_source(), EXAMPLE_DRIVING
         if job.output == RenderJob().output:
-            job = replace(job, output=EXAMPLE_OUTPUT, overwrite=True)
+            is_own = provenance.is_record(EXAMPLE_OUTPUT.with_suffix(".json"), EXAMPLE_OUTPUT.name)
+            job = replace(job, output=EXAMPLE_OUTPUT, overwrite=job.overwrite or is_own)
             make_folder(EXAMPLE_OUTPUT.parent)
         print(f"No source given: animating {source.name} by {driving.name} of this package.")
     elif files.driving is None:
@@ -108,6 +129,8 @@ def _render(files: Files, job: RenderJob) -> int:
         )
     else:
         source, driving = files.source, files.driving
+    if files.config is not None:
+        refuse_clashes(job, files.config)
     with progress(" frames") as show:
         summary = render(job, source, driving, show)
     for note in summary.notes:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from hybridanim import io
+from hybridanim import io, paths
 from hybridanim.config import RenderJob
 from hybridanim.errors import InputError
 from hybridanim.io import provenance
@@ -111,7 +111,7 @@ def _name_of_part(job: RenderJob, summary: Summary) -> Path | None:
     kept = job.output
     if not (any(kept.iterdir()) if kept.is_dir() else kept.exists()):
         return None
-    summary.output = kept.with_name(f"{kept.stem}.partial{kept.suffix}")
+    summary.output = paths.free_name(kept.with_name(f"{kept.stem}.partial{kept.suffix}"))
     summary.notes.append(f"{kept} is the earlier result; this one is beside it.")
     return summary.output
 

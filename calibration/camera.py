@@ -18,12 +18,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from hybridanim import paths
 from hybridanim.errors import InputError
 from hybridanim.io import list_pictures, read_picture, write_picture
 from hybridanim.profiles import CameraProfile, Origin, save_profile
 from hybridanim.types import Array
 
 LEAST_VIEWS = 4
+_LEAST_PX = 32  # side of a picture
 _STOP = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 60, 1e-4)
 
 
@@ -103,6 +105,11 @@ def from_pictures(
     for path in paths:
         grey = cv2.cvtColor(read_picture(path), cv2.COLOR_RGB2GRAY)
         here = (grey.shape[1], grey.shape[0])
+        if min(here) < _LEAST_PX:
+            raise InputError(
+                f"{path}: expected {_LEAST_PX} pixels or more on each side, got"
+                f" {here[0]}x{here[1]}; use pictures that show the board"
+            )
         if size not in (None, here):
             raise InputError(
                 f"{path}: expected {size[0]}x{size[1]} pixels like the first picture, got"
@@ -144,34 +151,40 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--size", default="640x480", help="picture size for --field-of-view")
     parser.add_argument("--output", type=Path, default=Path("camera.toml"))
     parser.add_argument("--picture", type=Path, help="where to write a before/after picture")
+    parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
     return parser
 
 
 def _run(options: argparse.Namespace) -> int:
-    paths = [p for given in options.pictures for p in _expand(given)]
+    pictures = [p for given in options.pictures for p in _expand(given)]
+    shown = options.picture or options.output.with_suffix(".png")
+    written = [("--output", options.output)]
+    if options.field_of_view is None:
+        written.append(("--picture", shown))
+    paths.refuse_replacing(written, pictures, overwrite=options.overwrite)
     used: list[Path] = []
     if options.field_of_view is not None:
         profile = from_field_of_view(options.field_of_view, _pair("--size", options.size))
     else:
-        profile, used = from_pictures(paths, _pair("--board", options.board))
-        print(f"board found in {len(used)} of {len(paths)} pictures")
+        profile, used = from_pictures(pictures, _pair("--board", options.board))
+        print(f"board found in {len(used)} of {len(pictures)} pictures")
         print(f"reprojection error {profile.reprojection_error_px:.3f} px")
-    save_profile(profile, options.output)
+    save_profile(profile, options.output, overwrite=options.overwrite)
     print(f"focal length {profile.fx_px:.1f}, {profile.fy_px:.1f} px;"
           f" centre {profile.cx_px:.1f}, {profile.cy_px:.1f} px")  # fmt: skip
     print(f"saved {options.output}")
     if used:
-        picture = options.picture or options.output.with_suffix(".png")
-        write_picture(picture, before_and_after(read_picture(used[0]), profile))
-        print(f"before and after: {picture}")
+        both = before_and_after(read_picture(used[0]), profile)
+        write_picture(shown, both, overwrite=options.overwrite)
+        print(f"before and after: {shown}")
     return 0
 
 
 def _expand(path: Path) -> list[Path]:
     """A folder's pictures, or the file itself."""
-    if path.is_dir():
+    if paths.is_folder(path):
         return list_pictures(path)
-    if not path.is_file():
+    if not paths.is_file(path):
         raise InputError(f"{path}: expected a picture or a folder, got nothing; check the path")
     return [path]
 

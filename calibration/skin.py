@@ -17,6 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from hybridanim import paths
 from hybridanim.errors import InputError
 from hybridanim.io import is_picture, open_source, read_picture, write_picture
 from hybridanim.profiles import Origin, SkinProfile, save_profile
@@ -34,13 +35,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("input", type=Path, help="picture or short clip that shows the face")
     parser.add_argument("--output", type=Path, required=True, help="profile to write, .toml")
     parser.add_argument("--preview", type=Path, help="before/after picture to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
     given = parser.parse_args(arguments)
+    written = [("--output", given.output), ("--preview", given.preview)]
     try:
+        paths.refuse_replacing(
+            [(option, path) for option, path in written if path is not None],
+            [given.input],
+            overwrite=given.overwrite,
+        )
         pictures = read(given.input)
         profile = replace(learn(pictures), origin=Origin.of(given.input))
-        save_profile(profile, given.output)
+        save_profile(profile, given.output, overwrite=given.overwrite)
         if given.preview:
-            write_picture(given.preview, preview(pictures[len(pictures) // 2], profile))
+            shown = preview(pictures[len(pictures) // 2], profile)
+            write_picture(given.preview, shown, overwrite=given.overwrite)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -50,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def read(path: Path) -> list[Array]:
     """The picture, or up to 24 frames spread over the clip's first minute, each (H, W, 3) RGB."""
-    if path.is_file() and is_picture(path):
+    if paths.is_file(path) and is_picture(path):
         return [read_picture(path)]
     kept: list[Array] = []
     every = 1

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hybridanim import paths
 from hybridanim.config import SegmentConfig, TrackConfig
 from hybridanim.errors import InputError
 from hybridanim.io import open_source
@@ -170,6 +171,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("clip", type=Path, help="a video of the person, as it will be used")
     parser.add_argument("--output", type=Path, default=Path("tracker.toml"))
     parser.add_argument("--frames", type=int, default=90, help="how many frames to measure on")
+    parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
     options = parser.parse_args(arguments)
     try:
         return _run(options)
@@ -181,13 +183,17 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     if options.frames < 2:
         raise InputError(f"--frames: expected 2 or more, got {options.frames}; leave it out")
+    paths.refuse_replacing(
+        [("--output", options.output)], [options.clip], overwrite=options.overwrite
+    )
     with open_source(options.clip, max_side_px=WORKING_PX) as source:
         frames = [frame for frame, _ in zip(source, range(options.frames), strict=False)]
     pairs = segmented(frames)
     measured = [measure(pairs, config) for config in CANDIDATES]
     best = choose(measured)
     print(table(measured, best))
-    save_profile(profile_of(best, Origin.of(options.clip)), options.output)
+    found = profile_of(best, Origin.of(options.clip))
+    save_profile(found, options.output, overwrite=options.overwrite)
     print(f"saved {options.output}")
     return 0
 

@@ -6,15 +6,15 @@ The line below a field is its help text.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from . import schema
+from . import paths, schema
 from .errors import InputError
 
+_LATEST_START_S = 1e7  # as hybridanim.io takes it
 MOST_CROP_PX = 32768  # larger than any picture that can be read
 
 
@@ -218,8 +218,8 @@ class RenderJob:
                 f"--output: expected a file or a new folder, got {str(self.output)!r}; add a name,"
                 " for example out.mp4"
             )
-        _within("--start", self.start, 0, float("inf"))
-        _within("--source-time", self.source_time, 0, float("inf"))
+        _within("--start", self.start, 0, _LATEST_START_S)
+        _within("--source-time", self.source_time, 0, _LATEST_START_S)
         if self.end is not None and self.end <= self.start:
             raise InputError(
                 f"--end: expected more than --start {self.start:g}, got {self.end:g};"
@@ -239,13 +239,9 @@ def read_job(path: Path) -> RenderJob:
 
 def read_options(path: Path) -> dict[str, Any]:
     """The options of a TOML file, by their names with ``_``, unchecked."""
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(
-            f"--config {path}: expected a TOML file of options, got {error}; see"
-            " docs/guide/config.md"
-        ) from error
+    table = paths.read_toml(
+        f"--config {path}", path, "a TOML file of options", "see docs/guide/config.md"
+    )
     return {name.replace("-", "_"): value for name, value in table.items()}
 
 

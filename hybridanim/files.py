@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import sys
@@ -19,17 +20,21 @@ _MOST_NAME = 32  # characters of the target's name in that of its part, so that 
 
 
 @contextmanager
-def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
+def atomic_write(path: str | Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
     """An open binary file that takes the place of ``path`` when the block ends without an error.
 
     Until then it lies in the same folder under a random name that no other file has; after an error
-    it is removed and ``path`` is unchanged. Raises OSError where the folder cannot be written.
+    it is removed and ``path`` is unchanged. Raises OSError where the folder cannot be written, and
+    FileExistsError when something is at ``path`` at the end and ``overwrite`` is off.
     """
     part = part_file(path)
     try:
         with open(part, "wb") as file:
             yield file
-        os.replace(part, path)
+        if overwrite:
+            os.replace(part, path)
+        else:
+            _link(part, Path(path))
     finally:
         part.unlink(missing_ok=True)
 
@@ -76,6 +81,18 @@ def cache_folder() -> Path | None:
     except RuntimeError:  # neither HOME nor an entry in the list of users
         return None
     return base / "hybridanim"
+
+
+def _link(part: Path, path: Path) -> None:
+    """Give the part a second name, which nothing may have; its first one goes with the block."""
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        os.replace(part, path)
 
 
 def _beside(path: str | Path) -> tuple[Path, str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from . import files
+from . import files, paths
 from .errors import InputError
 from .schema import exactly
 
@@ -151,8 +150,11 @@ def kind_of(profile: Profile) -> str:
     return next(kind for kind, cls in _KINDS.items() if isinstance(profile, cls))
 
 
-def save_profile(profile: Profile, path: str | Path) -> Path:
-    """Write the profile as TOML, atomically."""
+def save_profile(profile: Profile, path: str | Path, *, overwrite: bool = True) -> Path:
+    """Write the profile as TOML, atomically.
+
+    Raises InputError where it cannot be written, or exists and ``overwrite`` is off.
+    """
     path = Path(path)
     lines = [f'kind = "{kind_of(profile)}"', f"schema = {SCHEMA}"]
     values = {f.name: getattr(profile, f.name) for f in dataclasses.fields(profile)}
@@ -161,7 +163,7 @@ def save_profile(profile: Profile, path: str | Path) -> Path:
     lines += ["", "[origin]"]
     lines += [f"{name} = {_toml(value)}" for name, value in dataclasses.asdict(origin).items()]
     try:
-        with files.atomic_write(path) as file:
+        with files.atomic_write(path, overwrite=overwrite) as file:
             file.write(("\n".join(lines) + "\n").encode())
     except OSError as error:
         raise InputError(
@@ -174,15 +176,14 @@ def save_profile(profile: Profile, path: str | Path) -> Path:
 def load_profile(path: str | Path) -> Profile:
     """Read one profile file; InputError for other files or another schema version."""
     path = Path(path)
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(
-            f"profile {path}: expected a TOML file made by calibration, got {error};"
-            " check the path or make it anew"
-        ) from error
+    table = paths.read_toml(
+        f"profile {path}",
+        path,
+        "a TOML file made by calibration",
+        "check the path or make it anew",
+    )
     kind, schema = table.pop("kind", None), table.pop("schema", None)
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
         raise InputError(
             f"profile {path}: expected kind to be one of {', '.join(_KINDS)}, got {kind!r};"
             " give a file made by calibration"

@@ -106,7 +106,7 @@ def fit(value: Any, hint: Any, where: str) -> Any:
         return value
     if hint is float and is_number(value):
         return float(value)
-    if hint is Path and isinstance(value, str | Path):
+    if hint is Path and isinstance(value, str | Path) and "\0" not in str(value):
         return Path(value)
     if hint is type(None) and value is None:
         return None

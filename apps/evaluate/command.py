@@ -14,7 +14,7 @@ import tyro
 
 from apps.guards import undisturbed
 from apps.terminal import PROGRAM, listen, progress
-from hybridanim import io
+from hybridanim import io, paths
 from hybridanim.errors import InputError
 from hybridanim.evaluation import cross_identity, perceptual, strip, table
 
@@ -46,6 +46,7 @@ def evaluate(job: EvaluateJob, report: Progress | None = None) -> dict[str, Any]
     """Run all methods over all clips or pairs; InputError when there is nothing to run on."""
     methods = chosen_methods(job)
     tasks = _tasks(job)
+    _refuse_to_replace(job, methods, tasks)
     notes = missing(job, methods)
     results, is_interrupted = run(tasks, job, methods, report or (lambda done, total, what: None))
     with undisturbed():
@@ -53,12 +54,25 @@ def evaluate(job: EvaluateJob, report: Progress | None = None) -> dict[str, Any]
             raise KeyboardInterrupt
         result = to_json(job, methods, results, is_interrupted, notes)
         if job.json is not None:
-            write_json(job.json, result)
+            write_json(job.json, result, overwrite=job.overwrite)
         candidates = [r.candidates for r in results if not r.failure]
         if job.strip is not None and candidates:
             picture = strip.draw(candidates, job.worst)
-            io.write_picture(job.strip, picture)
+            io.write_picture(job.strip, picture, overwrite=job.overwrite)
     return result
+
+
+def _refuse_to_replace(job: EvaluateJob, methods: tuple[Method, ...], tasks: list[Task]) -> None:
+    """Raise InputError when --json or --strip would replace an input or another file."""
+    written = [("--json", job.json), ("--strip", job.strip)]
+    folders = [job.folder, job.sources, job.drivers, job.networks, job.backbones, job.weights]
+    folders += [method.weights for method in methods]
+    clips = [path for task in tasks for path in (task.source, task.driver) if path is not None]
+    paths.refuse_replacing(
+        [(option, path) for option, path in written if path is not None],
+        [*clips, *(path for path in folders if path is not None)],
+        overwrite=job.overwrite,
+    )
 
 
 def missing(job: EvaluateJob, methods: tuple[Method, ...]) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from hybridanim import paths
 from hybridanim.config import KeypointsConfig, RuntimeConfig
 from hybridanim.errors import InputError
 from hybridanim.tracking.registry import TRACKERS
@@ -28,6 +29,8 @@ class EvaluateJob:
     """Write the results here as JSON: settings, versions, means, and values of each clip."""
     strip: Path | None = None
     """Write a picture here: frames that differ most from the source, with each method's result."""
+    overwrite: bool = False
+    """Replace the files of --json and --strip if they exist."""
     worst: int = 0
     """Show this many frames with the worst metric values in the strip instead."""
     markdown: bool = False
@@ -88,7 +91,7 @@ class EvaluateJob:
             )
         for name in ("folder", "sources", "drivers", "networks", "backbones"):
             path = getattr(self, name)
-            if path is not None and not path.is_dir():
+            if path is not None and not paths.is_folder(path):
                 raise InputError(f"evaluate: expected a folder, got {path}; check the path")
         for name in self.methods:
             split_method(name)  # raises InputError for an unknown one

@@ -124,11 +124,11 @@ def _faceless(methods: tuple[Method, ...], results: list[ClipResult]) -> list[st
     return [f"face metrics not measured, no face found: {', '.join(names)}"] if names else []
 
 
-def write_json(path: Path, result: dict[str, Any]) -> None:
+def write_json(path: Path, result: dict[str, Any], *, overwrite: bool = False) -> None:
     """Write the JSON file completely or not at all; InputError where it cannot be written."""
     text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
     try:
-        with files.atomic_write(path) as file:
+        with files.atomic_write(path, overwrite=overwrite) as file:
             file.write(text.encode("utf-8"))
     except OSError as error:
         raise InputError(

@@ -60,7 +60,10 @@ def command(argv: list[str]) -> int:
     if job.list_cameras:
         print("\n".join(devices.lines(devices.list_cameras())))
         return 0
-    live(job, given.sources or (example_source(),))
+    sources = given.sources or (example_source(),)
+    if given.config is not None:
+        refuse_to_replace(job, sources, given.config)
+    live(job, sources)
     return 0
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import cv2
 
-from apps.guards import refuse_clashes
+from apps.guards import outputs_of, record_of
+from hybridanim import files, paths
 from hybridanim.errors import InputError
 from hybridanim.io import provenance
 from hybridanim.live.config import LiveJob
@@ -80,13 +81,28 @@ def build_record(job: LiveJob, source: Path, camera: str) -> dict[str, Any]:
     return provenance.describe(source, driving, replace(job, camera=driving.name))
 
 
-def refuse_to_replace(job: LiveJob, sources: tuple[Path, ...]) -> None:
-    """Raise InputError when the output or the report would replace an input."""
-    inputs = [*sources, Path(job.camera)] if "://" not in job.camera else [*sources]
-    files = [path for path in inputs if path.is_file()]
-    for output in (job.output, job.report):
-        if output is not None:
-            refuse_clashes(replace(job.composing, output=output), *files)
+def refuse_to_replace(job: LiveJob, sources: tuple[Path, ...], *more: Path) -> None:
+    """Raise InputError when the output or the report would replace an input or another file.
+
+    more: further files that are read. A report needs a folder that exists.
+    """
+    inputs = [*sources, *more, *job.profile]
+    if "://" not in job.camera:
+        inputs.append(Path(job.camera))
+    if job.pipeline.render.weights is not None:
+        inputs.append(job.pipeline.render.weights)
+    written, records = [], []
+    if job.output is not None:
+        written += outputs_of(job.output)
+        records.append(record_of(job.output))
+    if job.report is not None:
+        written.append(("--report", job.report))
+        if not paths.is_folder(job.report.absolute().parent) or paths.is_folder(job.report):
+            raise InputError(
+                f"--report: expected a file in a folder that exists, got {job.report}; create the"
+                " folder, or choose another name"
+            )
+    paths.refuse_replacing(written, inputs, overwrite=job.overwrite, records=records)
 
 
 def finish(job: LiveJob, report: dict[str, Any], outputs: Outputs, record: dict[str, Any]) -> None:
@@ -95,7 +111,7 @@ def finish(job: LiveJob, report: dict[str, Any], outputs: Outputs, record: dict[
         provenance.write_sidecar(job.output, record)
         print(f"{report['outputs']['file']['pictures']} pictures in {job.output}")
     if job.report is not None:
-        job.report.write_text(json.dumps(provenance.to_json(report), indent=2) + "\n")
+        _write_report(job.report, report, overwrite=job.overwrite)
     latency = report["latency_ms"]
     print(
         f"{report['pictures']} pictures, {report.get('pictures_per_s', 0):.1f} a second, camera to"
@@ -103,3 +119,15 @@ def finish(job: LiveJob, report: dict[str, Any], outputs: Outputs, record: dict[
     )
     if outputs.failures:
         raise InputError(outputs.failures[0])
+
+
+def _write_report(path: Path, report: dict[str, Any], *, overwrite: bool) -> None:
+    text = json.dumps(provenance.to_json(report), indent=2) + "\n"
+    try:
+        with files.atomic_write(path, overwrite=overwrite) as file:
+            file.write(text.encode())
+    except OSError as error:
+        raise InputError(
+            f"--report: expected to write {path}, got '{error.strerror or error}'; choose another"
+            " place"
+        ) from error

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import tyro
 
 from apps.terminal import COMMAND, PROGRAM, listen, progress
-from hybridanim import files
+from hybridanim import files, paths
 from hybridanim.errors import InputError
 from hybridanim.tracking.registry import TRACKERS
 from hybridanim.training import gather, plan
@@ -99,6 +99,7 @@ def _leave(is_complete: bool) -> None:
 
 def _prepare_data(job: TrainJob, log: Report) -> tuple[PreparedData, Path | None]:
     """The prepared data, and the weights of the detector that found keypoints in it."""
+    _refuse_to_remove(job)
     prepare_folder(job.out, overwrite=job.overwrite)
     with progress(" clips") as show_progress:
         data = gather.gather(job, log, show_progress)
@@ -180,6 +181,27 @@ def join_weights(animator: Path, detector: Path, file: Path) -> Path:
     return file
 
 
+def _refuse_to_remove(job: TrainJob) -> None:
+    """Raise InputError when the run would remove something that is read, or weights of no run."""
+    if not paths.is_folder(job.out):
+        return
+    inputs = [job.table, job.config]
+    inputs += [Path(text) for text in (job.start_from, job.perceptual) if paths.is_file(text)]
+    if job.overwrite:  # else a run that lies in one of these goes on
+        inputs += [job.data, job.teacher, job.validation, job.portraits]
+    removed = [*_files_of_run(job.out), *(job.out / _DETECTOR).glob("*")]
+    given = [path for path in inputs if path is not None]
+    outputs = [("--out", path) for path in removed]
+    paths.refuse_replacing(outputs, given, overwrite=True, is_deep=True)
+    if not paths.is_file(job.out / _RUN_FILES[0]):
+        weights = [("--out", job.out / name) for name in (BEST, FACE)]
+        paths.refuse_replacing(weights, (), overwrite=job.overwrite)
+
+
+def _files_of_run(out: Path) -> list[Path]:
+    return [*(out / name for name in _RUN_FILES), *out.glob("strip_*.png")]
+
+
 def prepare_folder(out: Path, *, overwrite: bool) -> None:
     """Make the folder of the run; with ``overwrite`` remove an earlier run from it."""
     try:
@@ -191,7 +213,7 @@ def prepare_folder(out: Path, *, overwrite: bool) -> None:
             " choose another place"
         ) from error
     if overwrite:
-        for path in (*(out / name for name in _RUN_FILES), *out.glob("strip_*.png")):
+        for path in _files_of_run(out):
             path.unlink(missing_ok=True)
         shutil.rmtree(out / _DETECTOR, ignore_errors=True)
 

@@ -18,11 +18,13 @@ from typing import Any
 
 import numpy as np
 
+from hybridanim import files
 from hybridanim.errors import InputError
 from hybridanim.types import Array
 
 ALEXNET_FILE = "alexnet-owt-7be5be79.pth"
 INCEPTION_FILE = "pt_inception-2015-12-05-6726825d.pth"
+_INCEPTION_SHA256 = "6726825d"  # its beginning: what reads this file may run code that is in it
 _PACKAGES = {"LPIPS": ("lpips", "torchvision"), "FID": ("torchmetrics", "torch_fidelity")}
 _FEATURES = 2048  # of the Inception layer that FID compares
 
@@ -125,6 +127,11 @@ def _load_lpips(alexnet: Path) -> Any:
 
 def _load_inception(file: Path) -> Any:
     """A (1, 3, H, W) uint8 tensor -> (1, 2048) features."""
+    if file.name == INCEPTION_FILE and not files.sha256(file).startswith(_INCEPTION_SHA256):
+        raise InputError(
+            f"--backbones: expected the published {file.name}, whose name holds its checksum, got"
+            " another file; fetch it again"
+        )
     with _loading("FID", file):
         from torchmetrics.image.fid import (  # pyright: ignore[reportMissingImports]
             FrechetInceptionDistance,

@@ -15,6 +15,8 @@ from skimage import data
 
 from hybridanim.types import Array, FaceBox
 
+_WINDOW_PX = 24  # the smallest face that the cascade knows
+
 
 @cache
 def _cascade() -> cv2.CascadeClassifier:
@@ -41,9 +43,11 @@ def detect_faces(
     """
     grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     scale = min(1.0, max_side_px / max(grey.shape))
+    if min(grey.shape) * scale < _WINDOW_PX:
+        return []
     if scale < 1:
         grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    least = max(24, round(min_frac * min(grey.shape)))
+    least = max(_WINDOW_PX, round(min_frac * min(grey.shape)))
     boxes, _, weights = _cascade().detectMultiScale3(
         grey, 1.1, neighbours, minSize=(least, least), outputRejectLevels=True
     )

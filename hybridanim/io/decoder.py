@@ -23,6 +23,8 @@ from .convert import Converter, Deinterlacer
 from .timing import OPEN_OPTIONS, Timing, scan, video_stream
 
 NOT_VIDEOS = frozenset({"tty", "image2", "image2pipe", "concat", "hls", "dash", "lavfi"})
+MOST_PIXELS = 200_000_000  # of a frame
+LONGEST_GAP_S = 3600.0  # between two frames; a longer one is a damaged time stamp
 ANSWER = "give an mp4, mov, avi, mkv, webm or gif file, or a folder of pictures"
 
 
@@ -56,6 +58,13 @@ def open_container(path: Path) -> Any:
         sound = "sound only" if container.streams.audio else "no video in it"
         container.close()
         raise InputError(f"driving video: expected a video, got {path.name} with {sound}; {ANSWER}")
+    width, height = video_stream(container).width, video_stream(container).height
+    if width * height > MOST_PIXELS:
+        container.close()
+        raise InputError(
+            f"driving video: expected at most {MOST_PIXELS // 10**6} million pixels, got"
+            f" {width}x{height} in {path.name}; make it smaller first"
+        )
     return container
 
 
@@ -78,6 +87,7 @@ class Decoder:
         self._timing = self._scan()
         self._pictures = self._decode()
         self._damaged = self._packets = 0
+        self._shown = self._pictures_out = 0  # packets that hold a picture, and decoded pictures
         self._read_end_s = 0.0
         first = self._first()
         self._convert = Converter(self._stream, first, max_side_px)
@@ -123,7 +133,7 @@ class Decoder:
         target = self._timing.first_pts + int(self._start_s / tick_s)
         try:
             self._container.seek(target, stream=self._stream)
-        except (FFmpegError, OSError):
+        except (FFmpegError, OSError, OverflowError):
             self._container.seek(0)
 
     def _info(self) -> SourceInfo:
@@ -150,6 +160,9 @@ class Decoder:
             time_s = self._time_s(picture, fallback_s=last_s + step_s if index else 0.0)
             if time_s <= last_s:  # clocks that jump back, as in glued files
                 time_s = last_s + step_s
+            if time_s > max(last_s, 0.0) + LONGEST_GAP_S:  # no container keeps such a time
+                self._damaged += 1
+                time_s = last_s + step_s if index else 0.0
             if self._end_s is not None and time_s >= self._end_s - 1e-6:
                 return
             yield Frame(self._convert(picture), index, time_s)
@@ -194,6 +207,7 @@ class Decoder:
                 continue
             whole = [raw for raw in decoded if not getattr(raw, "is_corrupt", False)]
             self._damaged += len(decoded) - len(whole)
+            self._pictures_out += len(whole)
             yield from whole
         yield None
 
@@ -213,17 +227,26 @@ class Decoder:
                 self._read_end_s = max(self._read_end_s, float(end * packet.stream.time_base))
             if packet.stream is self._stream or packet.stream.index == self._stream.index:
                 self._packets += packet.size > 0
+                self._shown += packet.size > 0 and not getattr(packet, "is_discard", False)
                 yield packet
 
     def _note_the_end(self, end_s: float, count: int) -> None:
         """Say so when the file promised more than could be read."""
         missing_s = self._promised_end_s() - self._read_end_s
         kept = f"the {count} frames up to {end_s:.2f} s were used"
-        has_index = self._container.format.name.startswith(("mov", "avi"))
-        is_short = has_index and self._start_s <= 0 and self._packets < self._stream.frames
-        if is_short or missing_s > max(0.1, 3 / float(self._timing.fps)):
+        kind = self._container.format.name
+        is_whole_read = self._start_s <= 0
+        has_index = kind.startswith(("mov", "avi"))
+        is_short = has_index and is_whole_read and self._packets < self._stream.frames
+        is_cut = kind == "gif" and not _has_gif_trailer(self._path)
+        if is_short or is_cut or missing_s > max(0.1, 3 / float(self._timing.fps)):
             self.warning = f"{self._path.name} breaks off before its end; {kept}"
-        elif self._damaged:
+            return
+        # decoders with several threads drop pictures after an error, without saying so
+        lost = self._shown - self._pictures_out
+        if is_whole_read and kind.startswith(("mov", "gif")) and lost > self._damaged:
+            self._damaged = lost
+        if self._damaged:
             self.warning = f"{self._path.name} is damaged in {self._damaged} places; {kept}"
 
     def _promised_end_s(self) -> float:
@@ -232,3 +255,10 @@ class Decoder:
         if container.duration and "matroska" in name:
             return (container.duration + max(0, container.start_time or 0)) / av.time_base
         return 0.0
+
+
+def _has_gif_trailer(path: Path) -> bool:
+    """Whether a GIF file ends with its trailer, zeros after it left out."""
+    with open(path, "rb") as file:
+        file.seek(max(0, path.stat().st_size - 1024))
+        return file.read().rstrip(b"\0").endswith(b";")

@@ -74,6 +74,8 @@ class FilmEncoder:
             # with the usual 1 ms, the edit list would cut a piece off the last frame
             options["movie_timescale"] = str(plan.time_base.denominator)
             options["movflags"] = "+faststart"
+            if self._suffix == ".mov":  # QuickTime's own tags have none for a description
+                options["movflags"] += "+use_metadata_tags"
         self._container: Any = av.open(
             str(part), "w", format=FORMATS[self._suffix], options=options
         )

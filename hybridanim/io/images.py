@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
-from hybridanim import files
+from hybridanim import files, paths
 from hybridanim.errors import InputError
 
 Array = NDArray[Any]
@@ -130,9 +130,10 @@ def read_picture(path: str | Path) -> Array:
 
 def _check_file(path: Path) -> None:
     """Raise InputError unless ``path`` is a file with something in it that may be read."""
-    if path.is_dir():
+    paths.expect_readable("picture", path)
+    if paths.is_folder(path):
         raise InputError(f"picture: expected a file, got the folder {path}; name a picture in it")
-    if not path.exists():
+    if not paths.is_file(path):
         raise InputError(f"picture: expected a file, found no {path}; check the name")
     if not os.access(path, os.R_OK):
         raise InputError(f"picture: expected a readable file, got {path}; check its permissions")
@@ -202,19 +203,24 @@ def _read_with_opencv(path: Path) -> Array:
 
 
 def write_picture(
-    path: str | Path, image: Array, *, metadata: dict[str, str] | None = None
+    path: str | Path,
+    image: Array,
+    *,
+    metadata: dict[str, str] | None = None,
+    overwrite: bool = True,
 ) -> None:
     """Write (H, W, 3) uint8 RGB to a PNG, JPEG, WebP, BMP or TIFF file, whole or not at all.
 
     ``metadata`` goes into PNG text chunks, or the EXIF description of JPEG and WebP. An existing
-    file is replaced. Raises InputError for an unknown ending or an unwritable place.
+    file is replaced, or refused without ``overwrite``. Raises InputError for an unknown ending or
+    an unwritable place.
     """
     path = Path(path)
     if path.suffix.lower() not in WRITE_SUFFIXES:
         known = " ".join(sorted(WRITE_SUFFIXES))
         raise InputError(f"picture: expected one of {known}, got {path.name}; change the ending")
     try:
-        with files.atomic_write(path) as file:
+        with files.atomic_write(path, overwrite=overwrite) as file:
             save_picture(file, image, path.suffix.lower(), metadata or {})
     except OSError as error:
         raise InputError(

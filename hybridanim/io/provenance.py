@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from hybridanim import __version__, files
+from hybridanim import __version__, files, paths
 from hybridanim.errors import InputError
 
 TOOL = "hybridanim"
@@ -90,13 +90,15 @@ def sidecar_path(output: str | Path) -> Path:
     """Where the record of an output lies: OUT.json, in the folder of OUT.mp4 or of OUT.
 
     When that name is taken by a file of another kind, or by the record of another output
-    (OUT.webm), OUT.mp4.json instead.
+    (OUT.webm), OUT.mp4.json instead, and so on with OUT.mp4.2.json until a name is free. Raises
+    InputError where the folder cannot be read, or the name is too long.
     """
     output = Path(output)
-    plain = output.with_suffix(".json")
-    if plain.exists() and not _is_record(plain, output.name):
-        return output.with_name(output.name + ".json" if output.suffix else output.name + ".1.json")
-    return plain
+    longer = output.name + (".json" if output.suffix else ".1.json")
+    for path in (output.with_suffix(".json"), output.with_name(longer)):
+        if paths.look(path) is None or is_record(path, output.name):
+            return path
+    return paths.free_name(output.with_name(longer))
 
 
 def write_sidecar(output: str | Path, record: Mapping[str, Any]) -> Path:
@@ -215,11 +217,11 @@ def _version(package: str) -> str:
     return ""
 
 
-def _is_record(path: Path, output_name: str) -> bool:
+def is_record(path: Path, output_name: str) -> bool:
     """True for a JSON file that ``write_sidecar`` wrote for that output."""
     try:
-        loaded = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        loaded = json.loads(paths.read_text(path))
+    except (OSError, ValueError, RecursionError):  # InputError is a ValueError
         return False
     is_ours = isinstance(loaded, dict) and loaded.get("is_generated") is True
     return is_ours and loaded.get("output", output_name) == output_name

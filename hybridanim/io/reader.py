@@ -15,6 +15,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from hybridanim import paths
 from hybridanim.errors import InputError
 from hybridanim.types import Array, Frame
 
@@ -23,6 +24,8 @@ from .images import fit, is_picture, list_pictures, read_picture
 from .timing import time_base_of
 
 FRAMES_AHEAD = 4  # a frame of 1080p is 6 MB
+LATEST_START_S = 1e7  # 115 days; time stamps count up to so much
+MOST_AHEAD_BYTES = 256 << 20  # and fewer frames ahead where they are larger
 PICTURE_RATE = Fraction(25)
 
 
@@ -43,7 +46,8 @@ class VideoReader:
     ) -> None:
         self.info = info
         self._frames, self._warning, self._close_source = frames, warning, close
-        self._queue: queue.Queue[Any] = queue.Queue(FRAMES_AHEAD)
+        most = MOST_AHEAD_BYTES // max(1, 3 * info.width * info.height)
+        self._queue: queue.Queue[Any] = queue.Queue(max(1, min(FRAMES_AHEAD, most)))
         self._stop = threading.Event()
         self._is_done = False
         self._thread = threading.Thread(target=self._read, name="read video", daemon=True)
@@ -131,7 +135,7 @@ def open_source(
     path = Path(path)
     start = _checked_cut(start_s, end_s)
     pictures: Any = {"max_side_px": max_side_px, "rate": picture_rate}
-    if path.is_dir():
+    if paths.is_folder(path):
         return _open_pictures(path, list_pictures(path), start, end_s, **pictures)
     _check_file(path)
     if is_picture(path):
@@ -147,7 +151,7 @@ def read_source_picture(path: str | Path, time_s: float = 0.0) -> Array:
     has no frame there; for a video, the messages are those of ``open_source``.
     """
     path = Path(path)
-    if is_picture(path) or not path.is_file():
+    if is_picture(path) or not paths.is_file(path):
         return read_picture(path)
     with open_source(path, time_s or None) as reader:
         frame = next(reader, None)
@@ -161,8 +165,10 @@ def read_source_picture(path: str | Path, time_s: float = 0.0) -> Array:
 def _checked_cut(start_s: float | None, end_s: float | None) -> float:
     """The start in seconds, after refusing cuts that leave nothing."""
     start = 0.0 if start_s is None else float(start_s)
-    if not 0 <= start < float("inf"):
-        raise InputError(f"start: expected seconds from 0 on, got {start_s}; choose 0 or more")
+    if not 0 <= start <= LATEST_START_S:
+        raise InputError(
+            f"start: expected seconds from 0 to {LATEST_START_S:g}, got {start_s}; choose within"
+        )
     if end_s is not None and not end_s > start:
         raise InputError(
             f"end: expected a time after the start ({start:g} s), got {end_s} s; choose a later end"
@@ -172,7 +178,8 @@ def _checked_cut(start_s: float | None, end_s: float | None) -> float:
 
 def _check_file(path: Path) -> None:
     """Raise InputError unless ``path`` is a file with something in it."""
-    if not path.exists():
+    paths.expect_readable("driving video", path)
+    if paths.look(path) is None:
         raise InputError(f"driving video: expected a file, found no {path}; check the name")
     if not path.is_file():
         raise InputError(f"driving video: expected a file, got {path} which is none; {ANSWER}")

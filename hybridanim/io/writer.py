@@ -8,6 +8,7 @@ user keeps what was done as a playable file; any other error removes it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import queue
 import shutil
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 from av.error import FFmpegError
 
-from hybridanim import files
+from hybridanim import files, paths
 from hybridanim.errors import InputError
 from hybridanim.types import Array
 
@@ -158,7 +159,9 @@ class VideoWriter:
         """Run one step; remember its error for the caller's thread."""
         try:
             action(*arguments)
-        except (OSError, FFmpegError) as error:
+        except InputError as error:
+            self._error = error
+        except (OSError, FFmpegError, OverflowError) as error:
             self._error = _write_error(self.path, error)
         except Exception as error:
             self._error = error
@@ -210,6 +213,11 @@ def _check_kind(target: Path) -> None:
             f"output: expected a name, got the folder {target}; add a name, for example out.mp4"
         )
     known = {"", ".gif", *FORMATS, *WRITE_SUFFIXES}
+    if target.name.lower() in known:
+        raise InputError(
+            f"output: expected a name, got the ending {target.name} alone; add a name, for example"
+            f" out{target.name.lower()}"
+        )
     if target.suffix.lower() not in known:
         listed = " ".join(sorted(known - {""}))
         raise InputError(
@@ -258,10 +266,13 @@ def encoder_for(target: Path) -> Callable[[SinkPlan, Path], Encoder]:
 def _write_error(target: Path, error: Exception) -> InputError:
     """One line for a full disk, missing rights and the like."""
     reason = getattr(error, "strerror", None) or str(error)
-    return InputError(
-        f"output: expected to write {target}, got '{reason}'; free some space, "
-        "check the permissions, or choose another folder"
-    )
+    number = getattr(error, "errno", None)
+    hint = "check the permissions, or choose another folder"
+    if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+        hint = f"free some space, {hint}"
+    elif isinstance(error, OverflowError | ValueError) or number in (errno.EINVAL, errno.ERANGE):
+        hint = "this kind of file does not take these times or this size; choose another ending"
+    return InputError(f"output: expected to write {target}, got '{reason}'; {hint}")
 
 
 def _move(part: Path, target: Path, overwrite: bool) -> None:
@@ -271,6 +282,7 @@ def _move(part: Path, target: Path, overwrite: bool) -> None:
     """
     if not overwrite and not _claim(part, target):
         kept = target.with_name(f"{target.stem}.{os.getpid()}{target.suffix}")
+        kept = paths.free_name(kept)
         os.replace(part, kept)
         raise InputError(
             f"output: expected {target} to stay free, got it from another program meanwhile, and it"
@@ -280,10 +292,15 @@ def _move(part: Path, target: Path, overwrite: bool) -> None:
         os.replace(part, target)
         return
     target.mkdir(exist_ok=True)
-    for old in target.glob("frame_" + "[0-9]" * 6 + ".png"):
+    for old in frames_in(target):
         old.unlink()
     for new in sorted(part.iterdir()):
         os.replace(new, target / new.name)
+
+
+def frames_in(folder: Path) -> list[Path]:
+    """The pictures of an earlier run in an output folder, which the next run replaces."""
+    return sorted(folder.glob("frame_" + "[0-9]" * 6 + ".png"))
 
 
 def _claim(part: Path, target: Path) -> bool:

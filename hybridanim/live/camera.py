@@ -17,12 +17,13 @@ from typing import Any, Protocol
 
 import cv2
 
-from hybridanim import io
+from hybridanim import io, paths
 from hybridanim.errors import InputError
 from hybridanim.types import Array, Frame
 
 _OPEN_MS, _READ_MS = 8000, 8000  # time-outs of a stream
 _LONGEST_PX = 1280  # longest side of a file's frames: that of a good webcam
+_MOST_DIGITS = 4  # of a camera's number
 _LATE_S = 0.5  # a file this far behind its own rate resets its clock
 
 
@@ -67,13 +68,18 @@ def make_camera(
     size_px: (width, height) that a device is asked for. is_loop: files restart at their end.
     Raises InputError for a file that does not exist.
     """
+    if text.isdecimal() and len(text) > _MOST_DIGITS:
+        raise InputError(
+            f"--camera: expected a camera's number, got {text[:20]}...;"
+            " run_pipeline.py live --list-cameras shows what there is"
+        )
     if text.isdecimal():
         return Device(int(text), size_px, rate_hz)
     if "://" in text:
         return Stream(text)
     if text.startswith("/dev/"):
         return Device(text, size_px, rate_hz)
-    if not Path(text).exists():
+    if paths.look(text) is None:
         raise InputError(
             f"--camera: expected a camera's number, a file or a URL, got {text!r} which is not"
             " there; run_pipeline.py live --list-cameras shows what there is"

@@ -32,7 +32,7 @@ class LiveJob:
     output: Path | None = None
     """Write the result into this file, with the times at which the pictures were taken."""
     overwrite: bool = False
-    """Replace the output if it exists."""
+    """Replace the output and the report if they exist."""
     seconds: float = 0.0
     """End after this many seconds; 0 = run until you quit."""
     report: Path | None = None

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from safetensors import SafetensorError, safe_open
 
-from hybridanim import files
+from hybridanim import files, paths
 from hybridanim.errors import InputError
 from hybridanim.face.anchors import ANCHORS
 from hybridanim.types import Array
@@ -107,7 +107,8 @@ def read_header(path: str | Path) -> Header:
     Raises InputError when the file is missing, damaged, or not one of this program's.
     """
     file = Path(path)
-    if not file.is_file():
+    paths.expect_readable("weights", file)
+    if not paths.is_file(file):
         raise InputError(
             f"weights: expected a file at {file}, found nothing; give the path of a weights file,"
             " or train one (docs/guide/training.md)"

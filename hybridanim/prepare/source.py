@@ -25,6 +25,8 @@ from hybridanim.types import Array, Crop, FaceBox, HeadBox, Source
 from . import background, matting
 
 _LARGEST_PX = 2048  # side of the animated square when --size is not given
+_LEAST_PX = 16  # shorter side of a picture
+_SKIN_SEARCH_PX = 4096  # longer side at which skin is looked for, at most
 _MOST_CROP = 3.0  # largest crop in sides of the picture; the rest is margin
 _LIKE_A_FACE = 0.65  # landmark confidence: nearly all faces above 0.9, cloth and walls up to 0.53
 SURE = 0.3  # landmark confidence above which landmarks replace the box
@@ -46,6 +48,12 @@ def prepare(
         raise InputError(
             f"source: expected (H, W, 3) uint8 RGB, got {picture.shape} {picture.dtype};"
             " convert with hybridanim.io.to_rgb8"
+        )
+    if min(picture.shape[:2]) < _LEAST_PX:
+        height, width = picture.shape[:2]
+        raise InputError(
+            f"source: expected a picture of {_LEAST_PX} pixels or more on each side, got"
+            f" {width}x{height}; give a larger one"
         )
     _refuse_far_crop(picture, config.crop)
     if detector is not None and detector.window != "head":
@@ -231,11 +239,14 @@ def _chosen(found: list[FaceBox], index: int) -> FaceBox | None:
 
 def _skin_face(picture: Array, config: PipelineConfig, profiles: Profiles) -> FaceBox | None:
     """The upper part of the head's skin blob as a face, or None."""
+    scale = min(1.0, _SKIN_SEARCH_PX / max(picture.shape[:2]))
+    if scale < 1:  # else the search takes gigabytes
+        picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     mask = segment_still(picture, config.segment, profiles.skin)
     blob = mask.blob("head")
     if not mask or blob is None or blob.area_px < 0.005 * mask.mask.size:
         return None
-    x, y, width, height = blob.box_px
+    x, y, width, height = (value / scale for value in blob.box_px)
     if not 0.6 < height / width < 2.5:
         return None
     return FaceBox(x, y + 0.15 * min(height, 1.4 * width), width, width)

@@ -42,9 +42,12 @@ def read(file: Path) -> dict[str, bytes] | None:
     size = int.from_bytes(data[start : start + 8], "little")
     at = start + 8 + size
     graphs = {}
-    for name, length in json.loads(bytes(data[start + 8 : at])).items():
-        graphs[name] = bytes(data[at : at + length])
-        at += length
+    try:
+        for name, length in json.loads(bytes(data[start + 8 : at])).items():
+            graphs[name] = bytes(data[at : at + length])
+            at += length
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+        return None
     with contextlib.suppress(OSError):
         os.utime(file)  # mark as used, so that it is kept
     return graphs

@@ -123,6 +123,8 @@ def _small_faces(image: Array, yuv: Array, likely: Array, sure: list[FaceBox]) -
 
 def _search_enlarged(image: Array) -> list[FaceBox]:
     scale = min(_LARGEST_SCALE, _SEARCH_PX / max(image.shape[:2]))
+    if min(image.shape[:2]) * scale < _LEAST_PX:
+        return []
     how = cv2.INTER_LINEAR if scale > 1 else cv2.INTER_AREA
     big = cv2.resize(image, None, fx=scale, fy=scale, interpolation=how)
     least = _LEAST_PX / min(big.shape[:2])

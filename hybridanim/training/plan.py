@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-import tomllib
 import typing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hybridanim import schema
+from hybridanim import paths, schema
 from hybridanim.errors import InputError
 from hybridanim.face.mesh_network import MESH_FILE
 from hybridanim.tracking.registry import TRACKERS
@@ -119,13 +118,9 @@ def read_settings(path: Path | None) -> dict[str, Any]:
     """The table of a TOML file; InputError if it is none or sets what has an option of its own."""
     if path is None:
         return {}
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(
-            f"--config {path}: expected a TOML file of training settings, got {error}; see"
-            " docs/guide/training.md"
-        ) from error
+    table = paths.read_toml(
+        f"--config {path}", path, "a TOML file of training settings", "see docs/guide/training.md"
+    )
     table = {name.replace("-", "_"): value for name, value in table.items()}
     clash = next((name for name in _OWN_OPTIONS if name in table), None)
     if clash is not None:
@@ -140,11 +135,11 @@ def perceptual(job: TrainJob) -> Path | None:
     """The network of the perceptual loss, or None."""
     if job.perceptual == "auto":
         file = None if job.teacher is None else job.teacher / SQUEEZENET
-        return file if file is not None and file.is_file() else None
+        return file if file is not None and paths.is_file(file) else None
     if job.perceptual == "none":
         return None
     file = Path(job.perceptual)
-    if job.perceptual != "vgg19" and not file.is_file():
+    if job.perceptual != "vgg19" and not paths.is_file(file):
         raise InputError(
             f"--perceptual: expected a file, vgg19, none or auto, got {job.perceptual}; check the"
             " path"
@@ -161,7 +156,7 @@ def start(job: TrainJob, kind: str | None) -> Path | None:
     file = Path(job.start_from)
     if job.start_from == "fast":
         file = RENDERER.path
-    if not file.is_file():
+    if not paths.is_file(file):
         raise InputError(
             f"--start-from: expected none, fast or a weights file, got {job.start_from}; check the"
             " path"
@@ -179,7 +174,7 @@ def check_teacher(folder: Path | None) -> None:
     """InputError when there is no landmark network in the folder, or nothing to run it."""
     if folder is None:
         return
-    if not (folder / MESH_FILE).is_file():
+    if not paths.is_file(folder / MESH_FILE):
         raise InputError(
             f"--teacher {folder}: expected a folder with {MESH_FILE}, found none; give the folder"
             " of the landmark networks"

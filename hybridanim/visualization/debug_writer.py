@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from hybridanim import paths
 from hybridanim.errors import InputError
 from hybridanim.io import open_sink
 from hybridanim.resampling import side_by_side
@@ -229,8 +230,8 @@ def make_partial(folder: Path, overwrite: bool) -> Path:
 def _is_settings(path: Path) -> bool:
     """Whether this is a CONFIG that DebugWriter wrote."""
     try:
-        saved = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        saved = json.loads(paths.read_text(path))
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(saved, dict) and set(saved) == {"settings", "versions"}
 

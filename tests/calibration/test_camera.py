@@ -119,6 +119,12 @@ def test_wrong_input_is_one_clear_line_and_exit_code_two(arguments, tmp_path, ca
     assert not output.exists()
 
 
+def test_a_picture_of_one_pixel_is_refused(tmp_path):
+    write_picture(tmp_path / "a.png", np.zeros((1, 1, 3), np.uint8))
+    with pytest.raises(InputError, match="got 1x1"):
+        camera.from_pictures([tmp_path / "a.png"], (9, 6))
+
+
 def test_pictures_without_a_board_are_refused(tmp_path):
     for i in range(4):
         write_picture(tmp_path / f"{i}.png", np.full((120, 160, 3), 128, np.uint8))

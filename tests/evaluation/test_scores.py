@@ -184,6 +184,13 @@ def test_features_come_from_the_given_weights(tmp_path, monkeypatch):
     assert torch
 
 
+def test_another_file_in_place_of_the_inception_network_is_not_loaded(tmp_path):
+    file = tmp_path / perceptual.INCEPTION_FILE
+    file.write_bytes(b"a program")
+    with pytest.raises(InputError, match="checksum"):
+        perceptual.Perceptual(inception=file)
+
+
 @pytest.mark.slow
 def test_the_judge_knows_the_same_face_and_its_turns():
     if not NETWORKS.is_dir():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import cv2
 import numpy as np
 import pytest
@@ -196,3 +198,19 @@ def test_write_picture_refuses(tmp_path):
         io.write_picture(tmp_path / "a.gif", corners())
     with pytest.raises(InputError, match="missing"):
         io.write_picture(tmp_path / "missing" / "a.png", corners())
+
+
+def test_pictures_with_absurd_sizes_are_refused_by_their_headers(tmp_path):
+    header = b"P6\n20000 20000\n255\n"
+    for name in ("a.ppm", "a.png"):
+        path = tmp_path / name
+        if name == "a.png":
+            io.write_picture(path, np.zeros((2, 2, 3), np.uint8))
+            data = bytearray(path.read_bytes())
+            data[16:24] = (20000).to_bytes(4, "big") * 2
+            data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+            path.write_bytes(data)
+        else:
+            path.write_bytes(header + bytes(1000))
+        with pytest.raises(InputError, match=r"picture: expected at most 178 million pixels"):
+            io.read_picture(path)

@@ -269,8 +269,46 @@ def test_a_file_that_breaks_off_gives_what_is_there(tmp_path, ending):
     assert len(frames) >= ffmpeg_count(cut) - 4 and 50 < len(frames) < 160
     numbers = [number_of(f.image) for f in frames]
     assert numbers[:-3] == list(range(len(frames) - 3))
-    if ending != ".gif":  # a GIF does not say how long it should be
-        assert "cut" in reader.warning and str(len(frames)) in reader.warning
+    assert "cut" in reader.warning and str(len(frames)) in reader.warning
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".gif"])
+def test_a_file_cut_in_or_after_a_frame_says_how_many_were_lost(tmp_path, ending):
+    path = tmp_path / f"whole{ending}"
+    if ending == ".gif":
+        first, *rest = [Image.fromarray(numbered(i)) for i in range(30)]
+        first.save(path, save_all=True, append_images=rest, duration=40)
+    else:
+        write_clip(path, map(numbered, range(30)), container={"movflags": "+faststart"})
+    assert read(path)[1].warning == ""
+    data = path.read_bytes()
+    cut = tmp_path / f"cut{ending}"
+    for missing in (1, 3):
+        cut.write_bytes(data[:-missing])
+        frames, reader = read(cut)
+        if ending == ".gif":
+            assert "breaks off" in reader.warning
+        else:
+            assert f"damaged in {30 - len(frames)} places" in reader.warning
+    (tmp_path / "zeros.gif").write_bytes(data + bytes(50))
+    if ending == ".gif":
+        assert read(tmp_path / "zeros.gif")[1].warning == ""
+
+
+def test_a_huge_time_stamp_is_damage(tmp_path):
+    path, tick_s = tmp_path / "huge.mkv", Fraction(1, 1000)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.time_base = tick_s
+        for index, tick in enumerate((0, 40, 80, 2**52)):
+            picture = av.VideoFrame.from_ndarray(numbered(index), format="rgb24")
+            picture.pts, picture.time_base = tick, tick_s
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    frames, reader = read(path)
+    assert [frame.time_s for frame in frames] == pytest.approx([0, 0.04, 0.08, 0.12])
+    assert "damaged in 1 places" in reader.warning
 
 
 @pytest.mark.parametrize("ending", [".mp4", ".mkv"])
@@ -320,7 +358,7 @@ def test_cuts_that_leave_nothing_are_refused(tmp_path):
     path = write_clip(tmp_path / "a.mp4", map(numbered, range(25)))
     with pytest.raises(InputError, match=r"start: expected.* before the end.*1\.00 s, got 3 s"):
         io.open_source(path, 3.0)
-    for cut in ((-1.0, None), (float("nan"), None), (0.5, 0.5), (0.5, 0.1)):
+    for cut in ((-1.0, None), (float("nan"), None), (0.5, 0.5), (0.5, 0.1), (1e15, None)):
         with pytest.raises(InputError, match="expected"):
             io.open_source(path, *cut)
 
@@ -434,3 +472,12 @@ def test_a_source_is_a_picture_or_a_frame_of_a_video(tmp_path):
         io.read_source_picture(tmp_path)
     with pytest.raises(InputError, match="found no"):
         io.read_source_picture(tmp_path / "b.mp4")
+
+
+@pytest.mark.parametrize(("side_px", "frames"), [(640, 4), (4096, 4), (6000, 2), (12000, 1)])
+def test_frames_ahead_take_bounded_memory(side_px, frames):
+    info = io.SourceInfo(
+        Path("a.mp4"), side_px, side_px, Fraction(25), False, Fraction(1, 25), None, None
+    )
+    with io.VideoReader(info, iter(()), lambda: "", lambda: None) as reader:
+        assert reader._queue.maxsize == frames

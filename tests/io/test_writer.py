@@ -459,3 +459,30 @@ def test_gif_of_many_pictures_keeps_still_places_still_and_moving_ones_true(tmp_
     assert all(np.array_equal(one[60:], theirs[0][60:]) for one in theirs)
     for ours, one in zip(images, theirs, strict=True):
         assert np.abs(ours.astype(int) - one).mean() < 8
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".mov", ".mkv"])
+def test_every_film_carries_the_tags_of_its_record(tmp_path, ending):
+    tags = {"title": "T", "comment": "C", "description": "D"}
+    with io.open_sink(tmp_path / f"o{ending}", Fraction(25), (64, 48), metadata=tags) as sink:
+        sink.write(numbered(0))
+    with av.open(str(tmp_path / f"o{ending}")) as container:
+        found = {name.lower(): value for name, value in container.metadata.items()}
+    assert found | tags == found
+
+
+@pytest.mark.parametrize("name", [".mp4", ".GIF", ".png"])
+def test_an_ending_alone_is_no_name(tmp_path, name):
+    with pytest.raises(InputError, match="output: expected a name"):
+        io.open_sink(tmp_path / name, Fraction(25), (64, 48))
+    assert not list(tmp_path.iterdir())
+
+
+def test_times_that_no_file_holds_are_not_blamed_on_the_disk(tmp_path):
+    with (
+        pytest.raises(InputError) as caught,
+        io.open_sink(tmp_path / "o.mp4", Fraction(25), (64, 48)) as sink,
+    ):
+        sink.write(numbered(0), 0.0)
+        sink.write(numbered(1), 1e15)
+    assert "times" in str(caught.value) and "space" not in str(caught.value)

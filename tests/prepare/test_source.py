@@ -7,6 +7,7 @@ from hybridanim.config import PipelineConfig
 from hybridanim.errors import InputError
 from hybridanim.prepare import source
 from hybridanim.profiles import Profiles
+from hybridanim.types import Blob, SkinMask
 
 PICTURE = np.full((48, 64, 3), 128, np.uint8)
 
@@ -29,3 +30,27 @@ def test_a_crop_that_is_no_part_of_the_picture_is_refused_before_anything_is_mad
 @pytest.mark.parametrize("crop", ["-60,-40,192,192", "63,47,20,20", "0,0,64,48"])
 def test_a_crop_with_some_room_round_it_is_taken(crop):
     source._refuse_far_crop(PICTURE, crop)
+
+
+def test_skin_is_searched_at_a_bounded_size(monkeypatch):
+    seen = []
+
+    def segment(picture, config, profile):
+        seen.append(picture.shape)
+        mask = np.full(picture.shape[:2], 255, np.uint8)
+        blob = Blob("head", (100, 200, 300, 300), (250, 350), 1e6)
+        return SkinMask(mask, (blob,))
+
+    monkeypatch.setattr(source, "segment_still", segment)
+    config = PipelineConfig()
+    face = source._skin_face(np.zeros((6144, 8192, 3), np.uint8), config, Profiles())
+    assert face is not None and face.x_px == 200 and face.width_px == 600
+    face = source._skin_face(np.zeros((3072, 4096, 3), np.uint8), config, Profiles())
+    assert face is not None and face.x_px == 100 and face.width_px == 300
+    assert seen == [(3072, 4096, 3)] * 2
+
+
+@pytest.mark.parametrize("size", [(1, 5000), (5000, 1), (1, 1)])
+def test_a_picture_of_a_few_rows_is_refused(size):
+    with pytest.raises(InputError, match="source: expected a picture of 16 pixels"):
+        source.prepare(np.zeros((*size, 3), np.uint8), PipelineConfig(), Profiles(), None)

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hybridanim import io
+from hybridanim import io, paths
 from hybridanim.errors import InputError
 
 VIDEOS = (".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".gif")
@@ -43,7 +43,7 @@ def find(folder: Path, table: Path | None = None) -> tuple[list[DatasetEntry], d
     table: CSV with a column file (or clip) and any of identity, label and split. Raises InputError
     when the folder holds no clip, or the table contradicts itself.
     """
-    if not folder.is_dir():
+    if not paths.is_folder(folder):
         raise InputError(
             f"--data {folder}: expected a folder of clips, found none there; check the path"
         )
@@ -70,12 +70,12 @@ def find(folder: Path, table: Path | None = None) -> tuple[list[DatasetEntry], d
 
 def portraits(folder: Path) -> list[DatasetEntry]:
     """Every picture of a folder, each an identity of its own; InputError when there is none."""
-    paths = io.list_pictures(folder) if folder.is_dir() else []
-    if not paths:
+    pictures = io.list_pictures(folder) if paths.is_folder(folder) else []
+    if not pictures:
         raise InputError(
             f"--portraits {folder}: expected a folder of pictures, found none; check the path"
         )
-    named = [(path, re.sub(r"[^\w.~-]+", "_", path.stem)) for path in paths]
+    named = [(path, re.sub(r"[^\w.~-]+", "_", path.stem)) for path in pictures]
     found = [
         DatasetEntry(path, f"portrait-{name}", f"portrait {name}", split=TRAIN, is_portrait=True)
         for path, name in named
@@ -110,6 +110,7 @@ def split_by_identity(
 def read_table(path: Path) -> dict[str, dict[str, str]]:
     """File -> its row, by column, of a CSV; InputError when it is none or a value is unknown."""
     where = f"--table {path}"
+    paths.expect_readable(where, path)
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))

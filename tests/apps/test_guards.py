@@ -1,0 +1,113 @@
+"""No run loses a file of the user's, whatever its options."""
+
+import json
+
+import numpy as np
+import pytest
+
+from apps.evaluate.command import evaluate
+from apps.evaluate.job import EvaluateJob
+from apps.guards import refuse_clashes
+from apps.live.outputs import refuse_to_replace
+from apps.train.command import _refuse_to_remove
+from calibration import camera
+from hybridanim import io
+from hybridanim.config import RenderJob
+from hybridanim.errors import InputError
+from hybridanim.io import provenance
+from hybridanim.live.config import LiveJob
+from hybridanim.training.job import TrainJob
+
+
+def picture(path):
+    io.write_picture(path, np.full((64, 64, 3), 128, np.uint8))
+    return path
+
+
+def test_records_of_the_users_are_kept(tmp_path):
+    names = ("o.json", "o.mp4.json", "o.mp4.2.json")
+    for name in names:
+        (tmp_path / name).write_text('{"mine": 1}')
+    record = provenance.describe(tmp_path, tmp_path)
+    assert provenance.write_sidecar(tmp_path / "o.mp4", record).name == "o.mp4.3.json"
+    assert all(json.loads((tmp_path / name).read_text()) == {"mine": 1} for name in names)
+
+
+@pytest.mark.parametrize("name", ["frame_000000.png", "frame_000123.png"])
+def test_pictures_in_an_output_folder_that_are_inputs_are_kept(name, tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    source, driving = picture(folder / name), tmp_path / "driving.mp4"
+    job = RenderJob(output=folder, overwrite=True)
+    with pytest.raises(InputError, match=name):
+        refuse_clashes(job, source, driving)
+    with pytest.raises(InputError, match=name):
+        refuse_clashes(job, driving, source)
+    refuse_clashes(job, picture(tmp_path / "other.png"), driving)
+
+
+def test_profiles_weights_and_other_outputs_are_kept(tmp_path):
+    profile = tmp_path / "skin.mp4"
+    profile.write_text("")
+    with pytest.raises(InputError, match="same file"):
+        refuse_clashes(RenderJob(output=profile, profile=(profile,), overwrite=True))
+    with pytest.raises(InputError, match="record"):
+        refuse_clashes(RenderJob(output=tmp_path / "d/config.mp4", debug=tmp_path / "d"))
+
+
+def test_a_report_replaces_neither_files_nor_the_recording(tmp_path):
+    source, taken = picture(tmp_path / "source.png"), tmp_path / "taken.json"
+    taken.write_text("mine")
+    out = tmp_path / "o.mp4"
+    cases = [
+        (LiveJob(report=taken), "--overwrite"),
+        (LiveJob(report=source, overwrite=True), "same file"),
+        (LiveJob(output=out, report=out, overwrite=True), "--report .*same file"),
+        (LiveJob(output=out, report=tmp_path / "o.json", overwrite=True), "record"),
+        (LiveJob(report=tmp_path / "missing" / "r.json"), "--report: .*folder"),
+    ]
+    for job, said in cases:
+        with pytest.raises(InputError, match=said):
+            refuse_to_replace(job, (source,))
+    refuse_to_replace(LiveJob(report=taken, overwrite=True), (source,))
+
+
+def test_calibration_replaces_nothing_unasked(tmp_path, capsys):
+    taken = tmp_path / "camera.toml"
+    taken.write_text("mine")
+    words = ["--field-of-view", "60", "--output", str(taken)]
+    assert camera.main(words) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert taken.read_text() == "mine"
+    assert camera.main([*words, "--overwrite"]) == 0
+
+
+def test_evaluation_replaces_nothing_unasked(tmp_path):
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    clip, taken = clips / "a.mp4", tmp_path / "taken.json"
+    clip.write_text("mine")
+    taken.write_text("mine")
+    for options, said in (
+        ({"json": taken}, "--json .*--overwrite"),
+        ({"strip": taken}, "--strip .*--overwrite"),
+        ({"json": clip, "overwrite": True}, "--json .*same file|--json .*input folder"),
+        ({"json": tmp_path / "x", "strip": tmp_path / "x"}, "--strip .*that of --json"),
+    ):
+        with pytest.raises(InputError, match=said):
+            evaluate(EvaluateJob(clips, methods=("copy",), **options))
+    assert clip.read_text() == taken.read_text() == "mine"
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_training_removes_no_weights_that_it_starts_from(overwrite, tmp_path):
+    weights = tmp_path / "run" / "best.safetensors"
+    weights.parent.mkdir()
+    weights.write_text("mine")
+    job = TrainJob(tmp_path, out=weights.parent, start_from=str(weights), overwrite=overwrite)
+    with pytest.raises(InputError, match="same file"):
+        _refuse_to_remove(job)
+    if not overwrite:  # weights without a run that could go on
+        with pytest.raises(InputError, match="--overwrite"):
+            _refuse_to_remove(TrainJob(tmp_path / "clips", out=weights.parent))
+    _refuse_to_remove(TrainJob(tmp_path / "clips", out=weights.parent, overwrite=True))
