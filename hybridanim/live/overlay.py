@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 
 from hybridanim.types import Array, Results
-from hybridanim.visualization import primitives, sheet, drawing
+from hybridanim.visualization import drawing, primitives, sheet
 from hybridanim.visualization.primitives import Line
 
 from .keys import HELP

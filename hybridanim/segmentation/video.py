@@ -229,7 +229,7 @@ def _is_hand_at_face(state: SegmentState, face: FaceBox) -> bool:
 
 
 def _people(grown: Array, head: Array, rest: Array, state: SegmentState) -> Array:
-    """The grown regions that contain the head or a hand."""
+    """The regions after region growing that contain the head or a hand."""
     labels = np.asarray(cv2.connectedComponents(grown, connectivity=4)[1], np.int32)
     keep = np.zeros(int(labels.max()) + 1, np.uint8)
     keep[labels[head > 0]] = 255

@@ -22,7 +22,7 @@ from hybridanim.io import open_sink
 from hybridanim.resampling import side_by_side
 from hybridanim.types import Array, Results, Source
 
-from . import flow, drawing
+from . import drawing, flow
 from .overview import Overview, moment, panels
 from .report.page import OPTICAL, write_report
 from .run_statistics import RunStatistics, columns, frame_row

@@ -16,7 +16,7 @@ from hybridanim.geometry import crop_image, px_from_norm, whole
 from hybridanim.resampling import resized
 from hybridanim.types import Array, Crop, Keypoints, Results, Source, SparseMotion
 
-from . import flow, primitives, sheet, drawing
+from . import drawing, flow, primitives, sheet
 
 DRIVER_PX, SQUARE_PX = 640, 448
 WIDTH_PX, MOST_PX = 1920, 470
@@ -74,7 +74,9 @@ def driver_keypoints(image: Array, points: SparseMotion) -> Array:
     inside = Crop(crop.x_px - view.x_px, crop.y_px - view.y_px, crop.side_px)
     canvas = crop_image(image, view, SQUARE_PX)
     scale = SQUARE_PX / view.side_px
-    return drawing.keypoints(canvas, points.driving, inside, scale=scale, is_frozen=points.is_frozen)
+    return drawing.keypoints(
+        canvas, points.driving, inside, scale=scale, is_frozen=points.is_frozen
+    )
 
 
 def moment(results: Results) -> Array:

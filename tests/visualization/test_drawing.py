@@ -11,7 +11,7 @@ import pytest
 from hybridanim.geometry import grid_norm, whole
 from hybridanim.resampling import side_by_side
 from hybridanim.types import Blob, Crop, DenseMotion, HeadBox, Keypoints, Picture, SkinMask, Tracks
-from hybridanim.visualization import flow, primitives, sheet, drawing
+from hybridanim.visualization import drawing, flow, primitives, sheet
 from hybridanim.visualization.overview import (
     LABELS,
     STAGE_COLOURS,

@@ -20,7 +20,7 @@ from hybridanim.motion.reference import with_picture
 from hybridanim.prepare import driver_scan
 from hybridanim.prepare.view import view_around_faces
 from hybridanim.types import Crop, Keypoints, Source
-from hybridanim.visualization import primitives, sheet, drawing
+from hybridanim.visualization import drawing, primitives, sheet
 from stages.pipeline import Followed, Pipeline
 from stages.s3_keypoints import Keypoints as KeypointsStage
 
