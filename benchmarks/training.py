@@ -66,8 +66,8 @@ class Ours(nn.Module):
         """The source, moved."""
         batch = Batch(source, driving)
         if self._count:
-            points = [given_points(self._count, len(source)) for _ in range(2)]
-            batch = Batch(source, driving, *points)
+            points, moved = (given_points(self._count, len(source)) for _ in range(2))
+            batch = Batch(source, driving, points, moved)
         return self.learner(batch).result.painted.picture
 
 

@@ -52,9 +52,8 @@ def learn_detected(
         return None
     explained = cv2.mean(skin_model.probability(patch, cloud.table()), mask)[0] / 255
     other = cloud.other
-    if (
-        not cloud.person_weight or explained < 0.5
-    ):  # no person learned yet, other light or another person
+    if not cloud.person_weight or explained < 0.5:
+        # no person learned yet, other light or another person
         rate, other = 1.0, skin_model.generic_cloud().other
     skin = _mix(cloud.skin, skin_model.shaded_histogram(patch, mask), rate)
     cloud = Cloud(skin, other, 1.0)
