@@ -1,6 +1,6 @@
 """Stage 1: Frame -> SkinMask: skin by colour, head and hand blobs, regions at full resolution.
 
-The skin colour model is either a fixed box in U, V or a YUV histogram model learned from the face in
+The skin colour model is either a fixed box in U, V or YUV histograms learned from the face in
 view. Skin regions are grown by hysteresis on a downscaled picture, where head and hands are
 located, then refined at full resolution. After Schreer et al. 2005 (cloud, blobs, growing) and
 Jones and Rehg 2002 (histogram model). still.py segments single pictures.
