@@ -1,4 +1,4 @@
-"""What keeps a run from doing harm: outputs that clash, interruptions, failing debug outputs.
+"""Checks of output paths, and handling of signals and of failing debug outputs.
 
 ``render`` uses them around its loop over the frames.
 """

@@ -53,7 +53,7 @@ _USAGE = """Animate a picture with a driving video, from the command line.
 
 @dataclass(frozen=True)
 class Files:
-    """What goes in."""
+    """Positional arguments."""
 
     source: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="SOURCE")] = None
     """Picture (or video) to animate. Without it the example is run."""

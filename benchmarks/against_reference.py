@@ -80,7 +80,7 @@ class MethodsWithPublished(MethodRunner):
         return source
 
     def track(self, image: Array, time_s: float) -> dict[str, Followed]:
-        """What each tracker says of the next frame; the published model looks when it renders."""
+        """Tracks of the next frame by each tracker; the published model detects when it renders."""
         self._image, start_s = image, time.process_time()
         found = super().track(image, time_s)
         self.follow_s.append(time.process_time() - start_s)

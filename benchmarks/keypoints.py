@@ -61,8 +61,8 @@ def clip_scores(rows: Array, truth: Array, is_used: Array) -> dict[str, float]:
     scores = {
         "place_px": float((place / 100 * eyes).mean() * side_px),
         "place": float(place.mean()),
-        "settled": float(measure.unbiased_error(found, here).mean()),
-        "settled, on the face": float(
+        "aligned": float(measure.unbiased_error(found, here).mean()),
+        "aligned, on the face": float(
             measure.unbiased_error(found, here)[:, measure.ON_FACE].mean()
         ),
         "jacobian": float(measure.affine_error(found, here).mean()),

@@ -95,12 +95,12 @@ def end_to_end(tracker: str, renderer: str, size: int, frames: int) -> dict[str,
         cpu, start = time.process_time(), time.perf_counter()
         render(job, example_source(), EXAMPLE_DRIVING, progress)
         whole_s, cpu = time.perf_counter() - start, time.process_time() - cpu
-    settled = np.array(times[WARM_UP:])
-    rates = WINDOW / (settled[WINDOW:] - settled[:-WINDOW])
+    steady = np.array(times[WARM_UP:])
+    rates = WINDOW / (steady[WINDOW:] - steady[:-WINDOW])
     return {
         **options,
         "frames": len(times),
-        "fps": round((len(settled) - 1) / float(settled[-1] - settled[0]), 1),
+        "fps": round((len(steady) - 1) / float(steady[-1] - steady[0]), 1),
         "fps_of_windows": summary(rates, 1),
         "seconds_to_first_frame": round(times[0] - start, 2),
         "seconds_in_all": round(whole_s, 2),

@@ -18,8 +18,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from hybridanim.networks.blocks import Points
-from hybridanim.networks.weights import read_animator, read_weights
-from hybridanim.runtime import detector as detectors
+from hybridanim.networks.weights import DETECTOR, read_animator, read_weights
 
 from . import first_order_model as published
 
@@ -65,7 +64,7 @@ def gflop() -> dict[str, float]:
             "render": counted(lambda: net.generator(encoded, motion)),
             "reference": _reference_gflop(),
         }
-        weights = read_weights(detectors.WEIGHTS)
+        weights = read_weights(DETECTOR.path)
         if weights.detector is not None and weights.detector_sizes is not None:
             find, size = weights.detector, weights.detector_sizes.size
             found["keypoint detector"] = counted(lambda: find(torch.rand(1, 3, size, size)))

@@ -6,7 +6,7 @@ DIR holds clips. The anchors that a landmark network's points give are the refer
 has jitter too). Errors and jitter (mean second difference) are in pixels of the 2.5-head window at
 256x256, before stage 3 smooths; cost is the processor time of stages 1 and 2, over all threads, in
 the median and in the mean frame (benchmarks/speed measures wall-clock time).
-"settled" leaves out each keypoint's constant offset; "late" is the error of a clip's last quarter,
+"aligned" leaves out each keypoint's constant offset; "late" is the error of a clip's last quarter,
 larger than the whole one's if a tracker drifted; the slopes are 1 where lids and lips open as far
 as the reference's, 0 where they stay closed. Needs openvino and the networks for the reference.
 """
@@ -26,7 +26,7 @@ import numpy as np
 
 from hybridanim.config import RuntimeConfig, SegmentConfig, TrackConfig
 from hybridanim.errors import InputError
-from hybridanim.face import aligner as alignment
+from hybridanim.face import aligner
 from hybridanim.face.anchors import ANCHORS, HAS_LANDMARKS
 from hybridanim.face.mesh_network import Teacher, points_from_mesh
 from hybridanim.io import open_source
@@ -49,15 +49,15 @@ Found = tuple[list[Array], list[float]]  # (K, 2) pixels per frame, and ms
 
 
 class Counted:
-    """A detector that counts its looks."""
+    """A detector that counts its calls."""
 
     def __init__(self, detector: Detector) -> None:
-        self._detector, self.looks = detector, 0
+        self._detector, self.detections = detector, 0
         self.count, self.window = detector.count, detector.window
 
     def __call__(self, image: Array, window: Crop) -> Keypoints:
-        """Look, and count it."""
-        self.looks += 1
+        """Detect, and count the call."""
+        self.detections += 1
         return self._detector(image, window)
 
 
@@ -73,7 +73,7 @@ def reference(frames: list[Frame], teacher: Teacher) -> tuple[Array, float]:
             continue
         head = landmark_head(found)
         crop = keypoints.crop_around(head)
-        points = keypoints.place_anchors(head, found, alignment.MEAN_SHAPE, crop)
+        points = keypoints.place_anchors(head, found, aligner.MEAN_SHAPE, crop)
         rows.append(to_pixels(points, crop).xy_px)
         sizes.append(head.size_px)
     return np.array(rows), float(np.median(sizes)) if sizes else float("nan")
@@ -81,14 +81,14 @@ def reference(frames: list[Frame], teacher: Teacher) -> tuple[Array, float]:
 
 def by_classical(frames: list[Frame]) -> Found:
     """Anchors placed in the first frame with a head and carried by stages 1 and 2."""
-    aligner = alignment.load()
+    landmark_aligner = aligner.load()
     skin, state, first = video.initial_state(), classical.initial_state(), None
     places, times = [], []
     for frame in frames:
         start = time.process_time()
         skin, mask = video.step(skin, frame, SegmentConfig(), None)
-        state, tracks = classical.step(state, frame, mask, TrackConfig(), aligner=aligner)
-        first = first or reference_of(tracks, alignment.MEAN_SHAPE)
+        state, tracks = classical.step(state, frame, mask, TrackConfig(), aligner=landmark_aligner)
+        first = first or reference_of(tracks, aligner.MEAN_SHAPE)
         points = None
         if first is not None and first.head is not None and tracks:
             points = keypoints.carry_anchors(tracks, first.keypoints, first.head, first.crop)
@@ -129,7 +129,7 @@ def measured(places: Array, truth: Array, head_px: float) -> dict[str, float]:
     """Errors (mean of |dx| and |dy|) and jitter of one clip, in pixels of the window at 256."""
     scale = 256 / (keypoints.CROP_HEADS * head_px)
     apart = (places - truth) * scale
-    settled = apart - np.nanmedian(apart, axis=0)
+    aligned = apart - np.nanmedian(apart, axis=0)
     last = apart[3 * len(apart) // 4 :]
     left = [NAMES["left_upper_lid"], NAMES["left_lower_lid"]]
     right = [NAMES["right_upper_lid"], NAMES["right_lower_lid"]]
@@ -137,10 +137,10 @@ def measured(places: Array, truth: Array, head_px: float) -> dict[str, float]:
     slopes = [_slope(places, truth, pair, head_px) for pair in (left, right)]
     return {
         "error_px": _mean(np.abs(apart[:, HAS_LANDMARKS])),
-        "settled_px": _mean(np.abs(settled[:, HAS_LANDMARKS])),
+        "aligned_px": _mean(np.abs(aligned[:, HAS_LANDMARKS])),
         "late_px": _mean(np.abs(last[:, HAS_LANDMARKS])),
-        "lids_px": _mean(np.abs(settled[:, LIDS])),
-        "lips_px": _mean(np.abs(settled[:, LIPS])),
+        "lids_px": _mean(np.abs(aligned[:, LIDS])),
+        "lips_px": _mean(np.abs(aligned[:, LIPS])),
         "lids_slope": _mean(np.array(slopes)),
         "lips_slope": _slope(places, truth, lips, head_px),
         "jitter_px": jitter_px(places, scale),
@@ -185,12 +185,12 @@ def measure_clip(
     }
     row: dict[str, dict[str, float]] = {"reference": {"jitter_px": jitter_px(truth, scale)}}
     for name, way in ways.items():
-        before = detector.looks
+        before = detector.detections
         places, times = way()
         row[name] = measured(np.array(places), truth, head_px) | {
             "cpu_ms": float(np.median(times)),
             "cpu_mean_ms": float(np.mean(times[2:])),  # the first frames search the picture
-            "looks_share": (detector.looks - before) / len(frames),
+            "detections_share": (detector.detections - before) / len(frames),
             "lost_share": float(np.mean([np.isnan(p).any() for p in places])),
         }
     return row

@@ -6,7 +6,7 @@ DIR holds clips. Per clip the network's 74 points are the reference (not truth: 
 Compared: the tracked landmarks; the landmark fit of every frame alone; the points of the first
 frame carried by the sparse features; the same carried by dense optical flow (DIS, Kroeger et al.
 2016), which uses every pixel. Errors are in pixels of a face crop of 256x256; jitter is
-the mean second difference. "settled" leaves out each point's constant offset, which is a matter of
+the mean second difference. "aligned" leaves out each point's constant offset, which is a matter of
 definition. Needs openvino and the networks; the product has neither.
 """
 
@@ -25,7 +25,8 @@ import numpy as np
 
 from hybridanim.config import SegmentConfig, TrackConfig
 from hybridanim.errors import InputError
-from hybridanim.face import aligner as alignment
+from hybridanim.face.aligner import POINTS, Aligner
+from hybridanim.face.aligner import load as load_aligner
 from hybridanim.face.head_box import from_landmarks
 from hybridanim.face.mesh_network import Teacher, points_from_mesh
 from hybridanim.io import open_source
@@ -37,7 +38,7 @@ CLIPS = (".mp4", ".mkv", ".mov", ".webm", ".avi")
 CROP_HEADS = 2.0  # a face crop of 256 pixels holds this many head boxes
 WORKING_PX = 640
 WAYS = ("tracked", "fit alone", "features", "dis")
-MEASURES = ("error_px", "settled_px", "jitter_px")
+MEASURES = ("error_px", "aligned_px", "jitter_px")
 
 
 def reference(frames: list[Frame], teacher: Teacher) -> Array:
@@ -47,11 +48,11 @@ def reference(frames: list[Frame], teacher: Teacher) -> Array:
     for frame in frames:
         mesh = teacher(frame.image)
         found = mesh and points_from_mesh(mesh.xyz_px, mesh.lids_xy_px, mesh.iris_xy_px)
-        points.append(np.full((len(alignment.POINTS), 2), np.nan) if found is None else found)
+        points.append(np.full((len(POINTS), 2), np.nan) if found is None else found)
     return np.array(points, np.float64)
 
 
-def track(frames: list[Frame], aligner: alignment.Aligner) -> tuple[list[Tracks], list[float]]:
+def track(frames: list[Frame], aligner: Aligner) -> tuple[list[Tracks], list[float]]:
     """Tracks of every frame, and the time of each tracking step in ms."""
     masks, state = video.initial_state(), classical.initial_state()
     found, times = [], []
@@ -71,7 +72,7 @@ def tracked(all_tracks: list[Tracks], like: Array) -> Array:
 
 
 def fitted_alone(
-    frames: list[Frame], all_tracks: list[Tracks], aligner: alignment.Aligner, like: Array
+    frames: list[Frame], all_tracks: list[Tracks], aligner: Aligner, like: Array
 ) -> Array:
     """(T, L, 2) landmarks fitted from where the last frame's fit was, without any flow."""
     points, last = [], None
@@ -110,7 +111,7 @@ def by_dense_flow(frames: list[Frame], start: Array) -> tuple[Array, list[float]
     for frame in frames[1:]:
         grey = cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY)
         begin = time.perf_counter()
-        field = flow.calc(last, grey, None)
+        field = flow.calc(last, grey, None)  # pyright: ignore
         times.append(1000 * (time.perf_counter() - begin))
         x, y = points[-1].T.astype(np.float32)
         step = cv2.remap(field, x[None], y[None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -122,10 +123,10 @@ def by_dense_flow(frames: list[Frame], start: Array) -> tuple[Array, list[float]
 def measured(points: Array, truth: Array, per_px: float) -> dict[str, float]:
     """Errors and jitter in pixels of the face crop."""
     apart = (points - truth) * per_px
-    settled = apart - np.nanmedian(apart, axis=0)
+    aligned = apart - np.nanmedian(apart, axis=0)
     return {
         "error_px": _mean_length(apart),
-        "settled_px": _mean_length(settled),
+        "aligned_px": _mean_length(aligned),
         "jitter_px": _mean_length(np.diff(points, 2, axis=0) * per_px),
     }
 
@@ -135,7 +136,7 @@ def _mean_length(vectors: Array) -> float:
 
 
 def measure_clip(
-    path: Path, teacher: Teacher, aligner: alignment.Aligner, most: int
+    path: Path, teacher: Teacher, aligner: Aligner, most: int
 ) -> dict[str, object] | None:
     """All measures of one clip, or None when the network sees no face in its first frame."""
     with open_source(path, max_side_px=WORKING_PX) as source:
@@ -177,12 +178,12 @@ def pooled(rows: list[dict]) -> dict[str, object]:
 
 
 def table(rows: list[dict], total: dict) -> str:
-    """One line a clip: settled error / jitter for each way."""
+    """One line a clip: aligned error / jitter for each way."""
     head = f"{'clip':<34}" + "".join(f"{way:>16}" for way in WAYS) + f"{'network':>9}"
-    lines = ["settled error / jitter, pixels at 256x256", head]
+    lines = ["aligned error / jitter, pixels at 256x256", head]
     for row in [*rows, {"clip": "mean", **total}]:
         cells = "".join(
-            f"{row[way]['settled_px']:>9.2f} /{row[way]['jitter_px']:>5.2f}" for way in WAYS
+            f"{row[way]['aligned_px']:>9.2f} /{row[way]['jitter_px']:>5.2f}" for way in WAYS
         )
         lines.append(f"{row['clip'][:33]:<34}{cells}{row['network_jitter_px']:>9.2f}")
     lines.append(
@@ -201,7 +202,7 @@ def run(
         raise InputError(f"--data: expected a folder of clips, got {data}; check the path")
     if 0 < clips < len(paths):
         paths = [paths[i] for i in np.linspace(0, len(paths) - 1, clips).round().astype(int)]
-    teacher, aligner = Teacher(networks), alignment.load()
+    teacher, aligner = Teacher(networks), load_aligner()
     rows = []
     for number, path in enumerate(paths, 1):
         say(f"{number}/{len(paths)} {path.name}")

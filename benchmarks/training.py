@@ -64,8 +64,11 @@ class Ours(nn.Module):
 
     def forward(self, source: Tensor, driving: Tensor) -> Tensor:
         """The source, moved."""
-        points = [given_points(self._count, len(source)) for _ in range(2)] if self._count else []
-        return self.learner(Batch(source, driving, *points)).result.painted.picture
+        batch = Batch(source, driving)
+        if self._count:
+            points, moved = (given_points(self._count, len(source)) for _ in range(2))
+            batch = Batch(source, driving, points, moved)
+        return self.learner(batch).result.painted.picture
 
 
 def objects() -> Ours:

@@ -85,12 +85,12 @@ def _start() -> None:
     cv2.setNumThreads(1)
 
 
-def _print_shape(taught: list[Path]) -> None:
+def _print_shape(teacher_files: list[Path]) -> None:
     """The source of ``hybridanim/face/mean_shape.py``'s two constants."""
     flat = [(s.truth - s.box[:2]) / s.box[2] for s in _samples]
     mean = alignment_mean.mean_shape(flat)
     solid = []
-    for path in taught:
+    for path in teacher_files:
         with np.load(path) as data:
             xy = points_from_mesh(data["xyz_px"], data["lids_xy_px"], data["iris_xy_px"])
             depth = data["xyz_px"][:, MESH, 2].astype(np.float32)
@@ -107,16 +107,18 @@ def main() -> None:
     options = _arguments()
     options.teacher.mkdir(parents=True, exist_ok=True)
     clips = sorted(options.clips.glob("*.mp4"))
-    taught = [options.teacher / f"{clip.stem}.npz" for clip in clips]
+    teacher_files = [options.teacher / f"{clip.stem}.npz" for clip in clips]
     with multiprocessing.get_context("fork").Pool(options.workers, _start) as pool:
-        pool.map(_teach, [(c, options.networks, t) for c, t in zip(clips, taught, strict=True)], 1)
-        jobs = [(c, t, options.every) for c, t in zip(clips, taught, strict=True)]
+        pool.map(
+            _teach, [(c, options.networks, t) for c, t in zip(clips, teacher_files, strict=True)], 1
+        )
+        jobs = [(c, t, options.every) for c, t in zip(clips, teacher_files, strict=True)]
         for part in pool.imap(_collect, jobs, 1):
             _samples.extend(part)
         stills = sorted(options.portraits.glob("*.[jp][pn]g")) if options.portraits else []
         looks = pool.map(_still, [(path, options.networks) for path in stills], 8)
     if options.shape:
-        _print_shape(taught)
+        _print_shape(teacher_files)
         return
     people = _identities(options.clips)
     found = [sample for sample in looks if sample]

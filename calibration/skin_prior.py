@@ -1,4 +1,4 @@
-"""Make the generic skin cloud, weights/skin_prior.safetensors, from a folder of face clips.
+"""Make the generic skin colour model, hybridanim/weights/skin_prior.safetensors, from face clips.
 
     python -m calibration.skin_prior CLIPS --output skin_prior.safetensors
 

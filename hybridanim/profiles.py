@@ -43,7 +43,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class SkinProfile:
-    """A person's skin-colour cloud: a Gaussian mixture over Y, U, V (0 to 255 each)."""
+    """A person's skin colour model: a Gaussian mixture over Y, U, V (0 to 255 each)."""
 
     weights: tuple[float, ...]  # K shares, sum 1
     means_yuv: tuple[tuple[float, float, float], ...]  # K rows

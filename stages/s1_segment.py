@@ -6,7 +6,7 @@ from hybridanim.config import SegmentConfig
 from hybridanim.profiles import SkinProfile
 from hybridanim.segmentation import video
 from hybridanim.types import Array, Frame, SkinMask
-from hybridanim.visualization import stages
+from hybridanim.visualization import drawing
 
 from .base import Stage
 
@@ -28,7 +28,7 @@ class Segment(Stage):
 
     def draw(self, canvas: Array, output: SkinMask) -> Array:
         """Draw tinted skin and labelled blobs on the driving frame."""
-        return stages.skin(canvas, output)
+        return drawing.skin(canvas, output)
 
     def reset(self) -> None:
         """Discard the person's skin colour and positions."""
@@ -51,4 +51,4 @@ class NoSkin(Stage):
 
     def draw(self, canvas: Array, output: SkinMask) -> Array:
         """Draw the reason on the driving frame."""
-        return stages.skin(canvas, output)
+        return drawing.skin(canvas, output)

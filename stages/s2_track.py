@@ -6,7 +6,7 @@ from typing import Any
 from hybridanim.tracking import scene
 from hybridanim.tracking.base import Tracker
 from hybridanim.types import Array, Frame, HeadBox, SceneTracks, SkinMask, Tracks
-from hybridanim.visualization import stages
+from hybridanim.visualization import drawing
 
 from .base import Stage
 
@@ -28,8 +28,8 @@ class Track(Stage):
 
     def draw(self, canvas: Array, output: Tracks) -> Array:
         """Draw head box, axes, landmarks and features with trails on the driving frame."""
-        self._trails = stages.extend_trails(self._trails, output)
-        return stages.tracks(canvas, output, self._trails)
+        self._trails = drawing.extend_trails(self._trails, output)
+        return drawing.tracks(canvas, output, self._trails)
 
     def reset(self) -> None:
         """Discard all tracks; the next frame is the reference."""

@@ -7,7 +7,7 @@ from hybridanim.face.aligner import MEAN_SHAPE
 from hybridanim.motion import flow_transfer, sparse
 from hybridanim.motion.reference import Reference
 from hybridanim.types import Array, Crop, Frame, Source, SparseMotion, Tracks
-from hybridanim.visualization import stages
+from hybridanim.visualization import drawing
 
 from .base import Stage
 
@@ -41,7 +41,7 @@ class Keypoints(Stage):
 
     def draw(self, canvas: Array, output: SparseMotion) -> Array:
         """Draw the driver's keypoints with their local affines on the driving frame."""
-        return stages.keypoints(canvas, output.driving, output.driving_crop)
+        return drawing.keypoints(canvas, output.driving, output.driving_crop)
 
     def reset(self) -> None:
         """Discard all state of the driver; the next frame with a head is the reference."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from hybridanim.config import RenderConfig
 from hybridanim.rendering import warp
 from hybridanim.types import Array, DenseMotion, Picture, Source
-from hybridanim.visualization import stages
+from hybridanim.visualization import drawing
 
 from .base import Stage
 
@@ -33,7 +33,7 @@ class Generate(Stage):
 
     def draw(self, canvas: Array, output: Picture) -> Array:
         """Return the result itself."""
-        return stages.picture(canvas, output)
+        return drawing.picture(canvas, output)
 
     def adjust(self, **settings: object) -> None:
         """Change settings between two frames; the source is prepared again."""

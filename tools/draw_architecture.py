@@ -180,7 +180,8 @@ def _cost(places: Mapping[str, Point], shown: Sequence[tuple[str, str]]) -> floa
     curves = np.array([_curve(places[a], places[b]) for a, b in shown])  # (arrows, points, 2)
     middles = np.add(list(places.values()), (0, _HEIGHT / 2))
     off = np.abs(curves[:, :, None] - middles)  # (arrows, points, boxes, 2)
-    is_behind = (off < (_BOX / 2 + 8, _HEIGHT / 2 + 4)).all(-1).any(1)  # (arrows, boxes)
+    is_within = np.all(off < (_BOX / 2 + 8, _HEIGHT / 2 + 4), axis=-1)
+    is_behind = np.any(is_within, axis=1)  # (arrows, boxes)
     is_own = np.array([[name in pair for name in places] for pair in shown])
     behind = int((is_behind & ~is_own).sum())
     pairs = [(p, q) for i, p in enumerate(shown) for q in shown[:i] if not {*p} & {*q}]

@@ -45,23 +45,23 @@ class Worker:
 
     def __init__(self, job: EvaluateJob, methods: tuple[Method, ...]) -> None:
         self._job = job
-        self._ways = MethodRunner(job, methods, "relative" if job.cross else "absolute")
+        self._runner = MethodRunner(job, methods, "relative" if job.cross else "absolute")
         alexnet, inception, _ = perceptual.find(job.backbones)
         face = None
         if job.networks and not any(method.is_object for method in methods):
             face = FaceEvaluator(job.networks)
-        self._judges = Evaluators(face, perceptual.Perceptual(alexnet, inception))
+        self._evaluators = Evaluators(face, perceptual.Perceptual(alexnet, inception))
         self._drivers: dict[Path, Driver] = {}
 
     def __call__(self, task: Task) -> ClipResult:
         """Measure one clip; the result of an unusable one holds the reason."""
         try:
             if task.driver is None:
-                return reconstruct(task.source, self._job, self._ways, self._judges)
+                return reconstruct(task.source, self._job, self._runner, self._evaluators)
             if task.driver not in self._drivers:
                 self._drivers[task.driver] = scan_driver(task.driver, self._job)
             driver = self._drivers[task.driver]
-            return animate(task.source, driver, self._job, self._ways, self._judges)
+            return animate(task.source, driver, self._job, self._runner, self._evaluators)
         except InputError as error:
             return ClipResult(task.name, failure=str(error))
 

@@ -42,7 +42,7 @@ MAIN = (  # shown first by --help
 
 @dataclass(frozen=True)
 class Files:
-    """What goes in."""
+    """Positional arguments."""
 
     sources: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="SOURCE")] = ()
     """Pictures (or videos, whose first frame counts); keys n and 1 to 9 change between them."""

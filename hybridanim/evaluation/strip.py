@@ -1,4 +1,4 @@
-"""Measured frames -> a picture of the most telling ones, each with its source and driver.
+"""Measured frames -> a picture of the frames with the largest differences, with source and driver.
 
 These are the frames where mouth, eyes or pose differ most from the source or, on request, those
 with the worst metric values.

@@ -1,4 +1,4 @@
-"""Pictures and videos in and out: the public face of the media modules.
+"""Reading and writing of pictures and videos.
 
 ``open_source`` gives frames with exact times, ``open_sink`` takes them; ``read_picture`` and
 ``write_picture`` do the same for stills, and ``read_source_picture`` reads one picture of either

@@ -2,7 +2,7 @@
 
 A picture file or any array -> (H, W, 3) uint8 RGB, the way a person sees it: turned as its EXIF
 data says, colours in sRGB, transparency laid over white, 16 bits brought down to 8. Files are
-written whole or not at all. ``io`` is the public face of this module.
+written whole or not at all. ``io`` exports the public names.
 """
 
 from __future__ import annotations

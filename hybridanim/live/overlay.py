@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 
 from hybridanim.types import Array, Results
-from hybridanim.visualization import primitives, sheet, stages
+from hybridanim.visualization import drawing, primitives, sheet
 from hybridanim.visualization.primitives import Line
 
 from .keys import HELP
@@ -72,7 +72,7 @@ def _put_help(out: Array) -> None:
 
 def draw_inset(results: Results) -> Array:
     """The driving frame with skin, head and features, and each stage's time; (H, W, 3)."""
-    image = stages.tracks(results.frame.image, results.tracks)
+    image = drawing.tracks(results.frame.image, results.tracks)
     times = [Line(f"{name} {value:.1f} ms") for name, value in results.times_ms.items()]
     primitives.put_note(image, times, top=True)
     return image

@@ -21,7 +21,7 @@ SURE = 150  # of 255: probability above which a pixel is skin whatever its neigh
 
 
 def first_cloud(profile: SkinProfile | None) -> Cloud:
-    """The cloud before a face was seen: of the profile's person, or the generic one."""
+    """Skin colour model before any face was seen: of the profile's person, or the generic one."""
     generic = skin_model.generic_cloud()
     if profile is None:
         return generic
@@ -41,7 +41,7 @@ def is_skin_coloured(image: Array, hit: FaceBox) -> bool:
 def learn_detected(
     cloud: Cloud, image: Array, yuv: Array, *, hit: FaceBox, face: FaceBox, rate: float
 ) -> Cloud | None:
-    """Learn from a face that the cascade confirms; from scratch where the cloud does not fit it.
+    """Learn from a face that the cascade confirms; from scratch where the model does not fit it.
 
     image: (H, W, 3) uint8 RGB; hit: in its pixels. yuv: the coarse picture; face: in its pixels.
     rate: weight of this frame in [0, 1]. None when the face has too few skin pixels.
@@ -52,7 +52,8 @@ def learn_detected(
         return None
     explained = cv2.mean(skin_model.probability(patch, cloud.table()), mask)[0] / 255
     other = cloud.other
-    if not cloud.person_weight or explained < 0.5:  # nobody yet, other light or another person
+    if not cloud.person_weight or explained < 0.5:
+        # no person learned yet, other light or another person
         rate, other = 1.0, skin_model.generic_cloud().other
     skin = _mix(cloud.skin, skin_model.shaded_histogram(patch, mask), rate)
     cloud = Cloud(skin, other, 1.0)

@@ -1,8 +1,8 @@
-"""The skin-colour model ("cloud") in YUV, and the probability that a colour is skin.
+"""Skin colour model: histograms in YUV, and the probability that a colour is skin.
 
 YUV pixels -> Cloud (two 3-D histograms, of skin and of everything else) -> table of
 P(skin | colour) by Bayes' rule (Jones and Rehg 2002) -> probability map. The Y bins are coarse and
-heavily blurred; they only separate hair and shade from skin of the same chroma. A generic cloud,
+heavily blurred; they only separate hair and shade from skin of the same chroma. A generic model,
 learned from many people under many lights with all skin tones weighted alike, is used where no
 person was seen.
 """
@@ -36,7 +36,7 @@ class Cloud:
     person_weight: float = 0.0  # 0 = generic only, 1 = learned from many pixels of the person
 
     def table(self, skin_share: float = _SKIN_SHARE) -> Array:
-        """P(skin | colour), BINS float32 in [0, 1]; the generic cloud fills unobserved colours.
+        """P(skin | colour), BINS float32 in [0, 1]; the generic model fills unobserved colours.
 
         skin_share: prior P(skin).
         """
@@ -49,7 +49,7 @@ class Cloud:
 
 @cache
 def generic_cloud() -> Cloud:
-    """The cloud of people in general, from the weights folder; read once."""
+    """Generic skin colour model, packaged; read once."""
     from safetensors.numpy import load_file
 
     stored = load_file(GENERIC_PATH)

@@ -1,6 +1,6 @@
 """Stage 1: Frame -> SkinMask: skin by colour, head and hand blobs, regions at full resolution.
 
-The colour cloud is either a fixed box in U, V or a YUV histogram model learned from the face in
+The skin colour model is either a fixed box in U, V or YUV histograms learned from the face in
 view. Skin regions are grown by hysteresis on a downscaled picture, where head and hands are
 located, then refined at full resolution. After Schreer et al. 2005 (cloud, blobs, growing) and
 Jones and Rehg 2002 (histogram model). still.py segments single pictures.
@@ -229,7 +229,7 @@ def _is_hand_at_face(state: SegmentState, face: FaceBox) -> bool:
 
 
 def _people(grown: Array, head: Array, rest: Array, state: SegmentState) -> Array:
-    """The grown regions that contain the head or a hand."""
+    """The regions after region growing that contain the head or a hand."""
     labels = np.asarray(cv2.connectedComponents(grown, connectivity=4)[1], np.int32)
     keep = np.zeros(int(labels.max()) + 1, np.uint8)
     keep[labels[head > 0]] = 255

@@ -1,8 +1,8 @@
-"""Features of the head: followed, checked, dropped, revived, replaced.
+"""Features of the head: tracked, validated, removed, recovered, replaced.
 
-A dropped feature is kept with its template and its position in the reference frame. When the motion
+A removed feature is kept with its template and its position in the reference frame. When the motion
 of the other features predicts that it is visible, it is searched there and, if its template
-matches, revived with its old id: correspondences to the reference frame survive blinks, hands and
+matches, recovered with its old id: correspondences to the reference frame survive blinks, hands and
 cuts without drift. Only then are new features detected, and mapped back into the reference frame.
 """
 
@@ -128,7 +128,10 @@ def _moves_differently(found: Features, limit_px: float) -> Array:
 
 
 def keep_lost(lost: Features, leaving: Features) -> Features:
-    """Append the features that leave to the lost ones, without very young ones; drop the oldest."""
+    """Append removed features to the lost ones, except those younger than 4 frames.
+
+    Only the newest ``_KEPT_LOST`` are kept.
+    """
     grown = leaving.pick((leaving.age >= 4) & (leaving.doubt < 3))
     if not len(grown):
         return lost

@@ -111,10 +111,13 @@ def _all_ends(state: TrackState, seen: _Flow) -> Array:
 
 
 def _inliers(found: Features, least: float) -> Array:
-    """(N,) bool: features for the head's motion, without young ones, which may be on a hand."""
+    """(N,) bool: features for the head's motion; those of at most ``_YOUNG`` frames only if needed.
+
+    A new feature may lie on a hand in front of the face.
+    """
     matches = found.score > least
-    grown = matches & (found.age > _YOUNG)
-    return grown if grown.sum() >= 2 * FEW else matches
+    mature = matches & (found.age > _YOUNG)
+    return mature if mature.sum() >= 2 * FEW else matches
 
 
 def _head_motion(start: Array, found: Features, sure: Array, head: HeadBox) -> Array:

@@ -23,7 +23,7 @@ from hybridanim.io import open_sink
 from hybridanim.resampling import side_by_side
 from hybridanim.types import Array, Results, Source
 
-from . import flow, stages
+from . import drawing, flow
 from .overview import Overview, moment, panels
 from .report.page import OPTICAL, write_report
 from .run_statistics import RunStatistics, columns, frame_row
@@ -91,7 +91,7 @@ class DebugWriter:
 
     def _write(self, results: Results) -> None:
         if results.tracks:
-            self._trails = stages.extend_trails(self._trails, results.tracks)
+            self._trails = drawing.extend_trails(self._trails, results.tracks)
         row = frame_row(results, self._stages)
         self._table.writerow(row)
         self._statistics.add(row)

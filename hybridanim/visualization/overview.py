@@ -16,7 +16,7 @@ from hybridanim.geometry import crop_image, px_from_norm, whole
 from hybridanim.resampling import resized
 from hybridanim.types import Array, Crop, Keypoints, Results, Source, SparseMotion
 
-from . import flow, primitives, sheet, stages
+from . import drawing, flow, primitives, sheet
 
 DRIVER_PX, SQUARE_PX = 640, 448
 WIDTH_PX, MOST_PX = 1920, 470
@@ -43,7 +43,7 @@ STAGE_COLOURS = (
 
 
 def panels(
-    results: Results, source: Source, trails: stages.Trails | None = None
+    results: Results, source: Source, trails: drawing.Trails | None = None
 ) -> dict[str, Array]:
     """Every panel of ``LABELS``, by name, in that order."""
     frame, points = results.frame.image, results.points
@@ -54,10 +54,10 @@ def panels(
     return {
         "source": still,
         "driving": driving,
-        "skin": stages.skin(driving, results.mask),
-        "tracks": stages.tracks(driving, results.tracks, trails, scale=scale),
+        "skin": drawing.skin(driving, results.mask),
+        "tracks": drawing.tracks(driving, results.tracks, trails, scale=scale),
         "keypoints_driving": driver_keypoints(frame, points),
-        "keypoints_source": stages.keypoints(
+        "keypoints_source": drawing.keypoints(
             still, points.target, whole(still), before=source.keypoints
         ),
         "flow": flow.flow(still, results.motion),
@@ -74,7 +74,9 @@ def driver_keypoints(image: Array, points: SparseMotion) -> Array:
     inside = Crop(crop.x_px - view.x_px, crop.y_px - view.y_px, crop.side_px)
     canvas = crop_image(image, view, SQUARE_PX)
     scale = SQUARE_PX / view.side_px
-    return stages.keypoints(canvas, points.driving, inside, scale=scale, is_frozen=points.is_frozen)
+    return drawing.keypoints(
+        canvas, points.driving, inside, scale=scale, is_frozen=points.is_frozen
+    )
 
 
 def moment(results: Results) -> Array:

@@ -1,7 +1,7 @@
 """Drawing primitives: anti-aliased text with a halo, lines, dashes, dots, panels; and colours.
 
-Every function here draws into the given canvas, (H, W, 3) uint8 RGB, contiguous; those of stages.py
-and flow.py copy it first. Sizes come from ``unit``, so pictures of any size look alike.
+Every function here draws into the given canvas, (H, W, 3) uint8 RGB, contiguous; those of
+drawing.py and flow.py copy it first. Sizes come from ``unit``, so pictures of any size look alike.
 Colours: Okabe and Ito 2008, which people with any colour vision can tell apart, on a dark neutral.
 Text: Pillow's built-in typeface, so that nothing has to be installed.
 """

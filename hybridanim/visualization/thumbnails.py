@@ -76,7 +76,7 @@ class Thumbnails:
 
     @property
     def pictures(self) -> list[Thumbnail]:
-        """In time order; a moment stands for the spaced picture of the same frame."""
+        """Thumbnails in order of time; a moment replaces the spaced one of the same frame."""
         moments = [thumbnail for _, thumbnail in self._moments.values()]
         taken = {thumbnail.index for thumbnail in moments}
         rest = [thumbnail for thumbnail in self._spaced if thumbnail.index not in taken]

@@ -20,7 +20,7 @@ from hybridanim.motion.reference import with_picture
 from hybridanim.prepare import driver_scan
 from hybridanim.prepare.view import view_around_faces
 from hybridanim.types import Crop, Keypoints, Source
-from hybridanim.visualization import primitives, sheet, stages
+from hybridanim.visualization import drawing, primitives, sheet
 from stages.pipeline import Followed, Pipeline
 from stages.s3_keypoints import Keypoints as KeypointsStage
 
@@ -157,7 +157,7 @@ def _driver_cell(points: Keypoints, crop: Crop, image: Array | None, side_px: in
         return geometry.crop_image(image, crop, side_px)
     side_px //= 2  # so that lines can still be seen in a small cell
     ground = primitives.solid(side_px + side_px // 4, side_px, GROUND)
-    drawn = stages.keypoints(ground, points, Crop(0, 0, side_px), radius=0.1)
+    drawn = drawing.keypoints(ground, points, Crop(0, 0, side_px), radius=0.1)
     return drawn[:side_px]  # without the words at the bottom
 
 

@@ -83,5 +83,7 @@ def small(image: Array, side_px: int = 150) -> Array:
     _, stored = cv2.imencode(
         ".jpg", cv2.cvtColor(less, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 45]
     )
-    less = cv2.cvtColor(cv2.imdecode(stored, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    decoded = cv2.imdecode(stored, cv2.IMREAD_COLOR)
+    assert decoded is not None  # encoded just above
+    less = cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
     return cv2.resize(less, (width, height), interpolation=cv2.INTER_CUBIC)

@@ -18,10 +18,13 @@ _NOISE = 0.01  # sigma of a detected place on each axis, in units of the canonic
 
 
 class Shape(NamedTuple):
-    """Keypoints = middle + places @ offsets; Jacobian columns = affines @ offsets."""
+    """Keypoints = mean + position basis @ coefficients; Jacobian columns = Jacobian basis @ them.
 
-    places: Array  # (K, M) float32
-    affines: Array  # (K, 2, M) float32
+    The coefficients are the visible keypoints' offsets from their mean, (M, 2).
+    """
+
+    places: Array  # (K, M) float32, position basis
+    affines: Array  # (K, 2, M) float32, Jacobian basis
 
 
 def fit_shape(rows: Array, seen: int) -> Shape:

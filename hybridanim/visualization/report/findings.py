@@ -94,7 +94,7 @@ def _slowest(summary: Summary) -> str:
 
 
 def findings(summary: Summary, advice: Mapping[str, str] | None = None) -> list[Finding]:
-    """What stood out, worst first; ``advice`` replaces texts of ``ADVICE`` by key."""
+    """Findings, most severe first; ``advice`` replaces texts of ``ADVICE`` by key."""
     texts = {**ADVICE, **(advice or {})}
     found = {key: text for key, text in _checks(summary) if text}
     return [Finding(key, text, texts.get(key, "")) for key, text in found.items()]

@@ -126,7 +126,7 @@ def stack_figure(
 
 
 def event_figure(lanes: Mapping[str, Array], time: Timeline) -> Figure:
-    """One lane a kind of event, filled while it lasts; the share of time stands beside its name."""
+    """One row per event type, filled while it lasts; the label gives the share of time."""
     size = {"height_pt": 22 * len(lanes) + 38, "left_pt": 140}
     figure, axes = _empty("", time, len(lanes) - 0.5, -0.5, **size)
     names = [f"{name}   {share_in_words(flags)}" for name, flags in lanes.items()]

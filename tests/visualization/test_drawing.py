@@ -11,7 +11,7 @@ import pytest
 from hybridanim.geometry import grid_norm, whole
 from hybridanim.resampling import side_by_side
 from hybridanim.types import Blob, Crop, DenseMotion, HeadBox, Keypoints, Picture, SkinMask, Tracks
-from hybridanim.visualization import flow, primitives, sheet, stages
+from hybridanim.visualization import drawing, flow, primitives, sheet
 from hybridanim.visualization.overview import (
     LABELS,
     STAGE_COLOURS,
@@ -58,12 +58,12 @@ def tracks_at(xy, age: int = 5) -> Tracks:
 
 
 DRAWINGS = {
-    "skin": lambda canvas, r: stages.skin(canvas, r.mask),
-    "tracks": lambda canvas, r: stages.tracks(canvas, r.tracks),
-    "keypoints": lambda canvas, r: stages.keypoints(
+    "skin": lambda canvas, r: drawing.skin(canvas, r.mask),
+    "tracks": lambda canvas, r: drawing.tracks(canvas, r.tracks),
+    "keypoints": lambda canvas, r: drawing.keypoints(
         canvas, r.points.driving, r.points.driving_crop
     ),
-    "before": lambda canvas, r: stages.keypoints(
+    "before": lambda canvas, r: drawing.keypoints(
         canvas, r.points.target, whole(canvas), before=SOURCE.keypoints, is_frozen=True
     ),
     "flow": lambda canvas, r: flow.flow(canvas, r.motion),
@@ -71,7 +71,7 @@ DRAWINGS = {
     "occlusion": lambda canvas, r: flow.occlusion(canvas, r.motion),
     "weights": lambda canvas, r: flow.weights(canvas, r.motion),
     "motion": lambda canvas, r: flow.motion(canvas, r.motion),
-    "picture": lambda canvas, r: stages.picture(canvas, r.picture),
+    "picture": lambda canvas, r: drawing.picture(canvas, r.picture),
 }
 
 
@@ -96,11 +96,11 @@ def test_a_read_only_canvas_with_strides_is_accepted():
 def test_empty_and_lost_values_are_drawn():
     canvas = plain(120, 160)
     empty = SkinMask(np.zeros((120, 160), np.uint8), lost="too dark")
-    assert not np.array_equal(stages.skin(canvas, empty), canvas)
-    lost = stages.tracks(canvas, no_tracks(lost="out of the picture"))
+    assert not np.array_equal(drawing.skin(canvas, empty), canvas)
+    lost = drawing.tracks(canvas, no_tracks(lost="out of the picture"))
     banner = lost[2, :40].astype(int)
     assert (banner[:, 0] > banner[:, 2] + 60).all(), "a red strip at the top"
-    stages.keypoints(canvas, keypoints(np.empty((0, 2)), np.eye(2)), Crop(0, 0, 10))
+    drawing.keypoints(canvas, keypoints(np.empty((0, 2)), np.eye(2)), Crop(0, 0, 10))
     flow.weights(canvas, dense())
 
 
@@ -117,7 +117,7 @@ def test_empty_and_lost_values_are_drawn():
 )
 @pytest.mark.parametrize("xy", [(0, 0), (np.nan, 0), (1e30, -1e30), (np.inf, 0)])
 def test_degenerate_keypoints_do_not_fail(jacobian, xy):
-    stages.keypoints(plain(60, 80), keypoints(xy, jacobian), Crop(0, 0, 60))
+    drawing.keypoints(plain(60, 80), keypoints(xy, jacobian), Crop(0, 0, 60))
 
 
 def test_wild_numbers_do_not_fail():
@@ -129,9 +129,9 @@ def test_wild_numbers_do_not_fail():
         landmarks_xy_px=np.full((3, 2), np.inf, np.float32),
     )
     trails = {0: np.full((3, 2), np.nan, np.float32), 2: np.zeros((1, 2), np.float32)}
-    stages.tracks(canvas, wild, trails, scale=2)
+    drawing.tracks(canvas, wild, trails, scale=2)
     blob = Blob("head", (np.nan, 0.0, 1e12, 3.0), (np.nan, np.inf), 0.0, True)
-    stages.skin(canvas, SkinMask(np.zeros((60, 80), np.uint8), (blob,), (np.inf, -5.0)))
+    drawing.skin(canvas, SkinMask(np.zeros((60, 80), np.uint8), (blob,), (np.inf, -5.0)))
     broken = DenseMotion(
         np.full((4, 4, 2), np.nan, np.float32), np.full((4, 4), np.nan, np.float32)
     )
@@ -142,7 +142,7 @@ def test_wild_numbers_do_not_fail():
 def test_ellipse_is_the_image_of_the_circle():
     canvas = plain(401, 401, 0)
     points = keypoints((0, 0), [[1.0, 0.0], [0.0, 0.4]])
-    out = stages.keypoints(canvas, points, whole(canvas), radius=0.5)
+    out = drawing.keypoints(canvas, points, whole(canvas), radius=0.5)
     inner = np.s_[60:330, 60:340]  # away from the crop's edge and the note
     rows, columns = np.nonzero(out[inner].max(-1) > 60)
     half = 0.5 * 401 / 2
@@ -153,7 +153,7 @@ def test_ellipse_is_the_image_of_the_circle():
 def test_mirrored_local_affine_is_red():
     def reddest(jacobian):
         canvas = plain(200, 200, 0)
-        out = stages.keypoints(canvas, keypoints((0, 0), jacobian), whole(canvas), radius=0.5)
+        out = drawing.keypoints(canvas, keypoints((0, 0), jacobian), whole(canvas), radius=0.5)
         part = out[40:160, 40:160].reshape(-1, 3)
         return (np.abs(part.astype(int) - primitives.RED).max(-1) < 12).sum()
 
@@ -163,7 +163,7 @@ def test_mirrored_local_affine_is_red():
 @pytest.mark.parametrize("scale", [0.5, 1.0, 2.5])
 def test_features_lie_at_their_scaled_pixel(scale):
     canvas = plain(round(240 * scale), round(320 * scale), 0)
-    out = stages.tracks(canvas, tracks_at((200, 80), age=200), scale=scale)
+    out = drawing.tracks(canvas, tracks_at((200, 80), age=200), scale=scale)
     rows, columns = np.nonzero(out[: round(120 * scale)].max(-1) > 100)
     expected = (np.array([200, 80]) + 0.5) * scale - 0.5
     assert np.abs([columns.mean(), rows.mean()] - expected).max() < 0.6
@@ -172,7 +172,7 @@ def test_features_lie_at_their_scaled_pixel(scale):
 def test_head_box_turns_clockwise():
     canvas = plain(300, 300, 0)
     head = HeadBox((150, 150), 100, 30)
-    out = stages.tracks(canvas, dataclasses.replace(no_tracks(lost="x"), head=head))
+    out = drawing.tracks(canvas, dataclasses.replace(no_tracks(lost="x"), head=head))
     angle = np.deg2rad(30)
     right_edge = np.array([150, 150]) + 50 * np.array([np.cos(angle), np.sin(angle)])  # y is down
     x, y = np.round(right_edge).astype(int)
@@ -182,12 +182,12 @@ def test_head_box_turns_clockwise():
 
 def test_axes_point_where_the_head_looks():
     crown, side, nose = range(3)
-    still = stages.axes_on_screen(0, 0, 0)
+    still = drawing.axes_on_screen(0, 0, 0)
     np.testing.assert_allclose(still, [[0, -1, 0], [1, 0, 0], [0, 0, -1]], atol=1e-12)
-    assert stages.axes_on_screen(30, 0, 0)[nose, 0] == pytest.approx(0.5)  # to the right
-    assert stages.axes_on_screen(0, 30, 0)[nose, 1] == pytest.approx(-0.5)  # up
-    assert stages.axes_on_screen(0, 0, 30)[crown, 0] == pytest.approx(0.5)  # clockwise
-    turn = stages.axes_on_screen(25, -10, 40)
+    assert drawing.axes_on_screen(30, 0, 0)[nose, 0] == pytest.approx(0.5)  # to the right
+    assert drawing.axes_on_screen(0, 30, 0)[nose, 1] == pytest.approx(-0.5)  # up
+    assert drawing.axes_on_screen(0, 0, 30)[crown, 0] == pytest.approx(0.5)  # clockwise
+    turn = drawing.axes_on_screen(25, -10, 40)
     np.testing.assert_allclose(turn @ turn.T, np.eye(3), atol=1e-12)
     assert turn[side] @ turn[crown] == pytest.approx(0, abs=1e-12)
 
@@ -195,10 +195,10 @@ def test_axes_point_where_the_head_looks():
 def test_trails_are_bounded_and_end_with_their_feature():
     trails: dict = {}
     for step in range(40):
-        trails = stages.extend_trails(trails, tracks_at([(step, 0), (step, 9)]), length=6)
+        trails = drawing.extend_trails(trails, tracks_at([(step, 0), (step, 9)]), length=6)
     assert trails[1].shape == (6, 2)
     np.testing.assert_allclose(trails[1][:, 0], np.arange(34, 40))
-    assert stages.extend_trails(trails, tracks_at((0, 0))).keys() == {0}
+    assert drawing.extend_trails(trails, tracks_at((0, 0))).keys() == {0}
 
 
 def test_skin_is_in_colour_and_the_rest_grey():
@@ -206,7 +206,7 @@ def test_skin_is_in_colour_and_the_rest_grey():
     canvas[:] = (200, 120, 80)
     mask = np.zeros((40, 50), np.uint8)
     mask[5:20, 10:40] = 255  # half the canvas's size
-    out = stages.skin(canvas, SkinMask(mask)).astype(int)
+    out = drawing.skin(canvas, SkinMask(mask)).astype(int)
     assert np.ptp(out[25, 50]) > 60
     assert np.ptp(out[50, 90]) == 0 and out[50, 90].max() < out[25, 50].max()
 
@@ -214,7 +214,7 @@ def test_skin_is_in_colour_and_the_rest_grey():
 def test_predicted_blobs_are_dashed():
     def inked(is_predicted):
         blob = Blob("left_hand", (40, 40, 120, 100), (100, 90), 12000, is_predicted)
-        out = stages.skin(plain(200, 240), SkinMask(np.zeros((200, 240), np.uint8), (blob,)))
+        out = drawing.skin(plain(200, 240), SkinMask(np.zeros((200, 240), np.uint8), (blob,)))
         right_edge = out[60:130, 158:163].astype(int)
         return (np.abs(right_edge - primitives.ORANGE).sum(-1).min(-1) < 60).mean()
 
@@ -279,7 +279,7 @@ def test_weights_colour_the_winner_and_leave_the_background():
 
 
 def test_picture_keeps_its_shape():
-    out = stages.picture(plain(100, 200), Picture(plain(50, 50, 200)))
+    out = drawing.picture(plain(100, 200), Picture(plain(50, 50, 200)))
     assert (out[:, 50:150] > 195).all() and (out[:, :48] < 40).all()
 
 
@@ -309,7 +309,7 @@ def test_blob_and_stage_colours_differ_for_every_eye():
     )
     no_red = np.array([[0, 2.02344, -2.52581], [0, 1, 0], [0, 0, 1]])
     no_green = np.array([[1, 0, 0], [0.494207, 0, 1.24827], [0, 0, 1]])
-    for colours in (list(stages.BLOB_COLOURS.values()), list(STAGE_COLOURS)):
+    for colours in (list(drawing.BLOB_COLOURS.values()), list(STAGE_COLOURS)):
         rgb = np.array(colours, float)
         for eye in (np.eye(3), no_red, no_green):
             seen = rgb @ (np.linalg.inv(to_lms) @ eye @ to_lms).T
