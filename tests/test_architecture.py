@@ -41,6 +41,7 @@ LATE = {
     "stages": "the facade: ``import hybridanim`` stays light; the command line likewise",
     "apps.main": "by the entry point, so that Ctrl-C during imports ends without a traceback",
     "apps.render": "with the whole pipeline, which --help does without",
+    "apps.guards": "likewise",
 }
 """What may be imported inside a function, and why; third-party packages are free to."""
 INDIRECT = {

@@ -155,7 +155,7 @@ def test_series_for_reading_off_agree_with_what_was_put_in():
         ("churn", {"tracks_dropped": 30}),
         ("doubt", {"tracks_confidence": 0.2}),
         ("turn", {"yaw_deg": -50}),
-        ("held", {"is_frozen": 1}),
+        ("held", {"is_held": 1}),
         ("hand", {"is_hand_before_face": 1}),
         ("frozen", {"is_cloud_frozen": 1}),
         ("little_skin", {"skin_share": 0.004}),
