@@ -21,8 +21,6 @@ from typing import Annotated, Any, TypeVar
 import tyro
 
 from hybridanim import config
-from hybridanim.tracking.registry import TRACKERS
-from stages.build import RENDERERS
 
 Job = TypeVar("Job")
 Given = TypeVar("Given")
@@ -128,6 +126,9 @@ def _group(options: list[_Option], job: Any) -> type:
 
 def _shown(option: _Option) -> Any:
     """How ``--help`` shows an option; those that name an entry of a registry list the entries."""
+    from hybridanim.tracking.registry import TRACKERS  # SciPy and OpenCV, for these words alone
+    from stages.build import RENDERERS
+
     entries = {"tracker": TRACKERS, "renderer": RENDERERS}.get(option.name)
     metavar = "{" + ",".join(entries) + "}" if entries else None
     return tyro.conf.arg(help=option.text, metavar=metavar)

@@ -40,6 +40,7 @@ LATE = {
     "hybridanim.training": "torch again: ``train`` refuses wrong options and clips without it",
     "stages": "the facade: ``import hybridanim`` stays light; the command line likewise",
     "apps.main": "by the entry point, so that Ctrl-C during imports ends without a traceback",
+    "hybridanim.tracking.registry": "the names that --help lists; a subcommand starts without",
     "apps.render": "with the whole pipeline, which --help does without",
     "apps.guards": "likewise",
 }
