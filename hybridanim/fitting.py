@@ -43,6 +43,19 @@ def fit_similarity(before: Array, after: Array) -> Array:
     return _similarity_matrix(turn, end_mean - turn * start_mean)
 
 
+def fit_similarity_3d(before: Array, after: Array) -> tuple[float, Array, Array]:
+    """Scale s, rotation R (3, 3) and shift t (3,) with after ~ s R before + t, least squares.
+
+    before, after: (N, 3). Umeyama 1991.
+    """
+    start, end = before - before.mean(0), after - after.mean(0)
+    u, stretch, vt = np.linalg.svd(end.T @ start)
+    sign = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
+    rotation = (u * sign) @ vt
+    scale = float((stretch * sign).sum() / (start**2).sum())
+    return scale, rotation, after.mean(0) - scale * rotation @ before.mean(0)
+
+
 def fit_weighted_similarity(before: Array, after: Array, weight: Array) -> Array:
     """(2, 3) float64 least-squares similarity, weight: (N,).
 

@@ -1,0 +1,161 @@
+"""Linear model of the face in three dimensions: mean, identity, expression, semantic axes.
+
+vertices = mean + identity coefficients * identity directions + expression coefficients * expression
+directions (Blanz and Vetter 1999). Expression zero is the neutral face: lips shut, eyes open. The
+directions are scaled so that coefficients have a standard deviation of about one.
+
+Coordinates: x right, y down, z away from the camera, for a face that looks into the camera; unit:
+the side of the head box; origin: the centre of the head box, at the mean depth of the mesh.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save
+
+from hybridanim import files, paths
+from hybridanim.errors import InputError
+from hybridanim.types import Array
+
+from . import mesh
+
+WEIGHTS = files.WEIGHTS / "face_model.safetensors"
+AXES = (
+    *("jaw_open", "mouth_wide", "left_corner_up", "right_corner_up", "lips_thick"),
+    *("left_lid_open", "right_lid_open", "left_brow_up", "right_brow_up", "gaze_x", "gaze_y"),
+)
+"""What the semantic axes change; see ``measure``."""
+_HALF = ("mean", "identity", "expression")  # stored in half precision
+_MOST_BYTES = 8 << 20
+
+
+@dataclass(frozen=True)
+class FaceModel:
+    """The model's arrays; V = 478 vertices, I identity and E expression directions."""
+
+    mean: Array  # (V, 3) float32
+    identity: Array  # (I, V, 3) float32
+    expression: Array  # (E, V, 3) float32
+    identity_sigma: Array  # (I,) float32, standard deviations relative to the first direction's
+    expression_sigma: Array  # (E,) float32
+    axes: Array  # (A, E) float32: coefficients that change one quantity of AXES by one
+    mirror: Array  # (V,) int32, the vertex that each becomes in a mirror image
+    triangles: Array  # (T, 3) int32, clockwise on the screen; open at mouth and eyes
+
+    def vertices(self, identity: Array | None = None, expression: Array | None = None) -> Array:
+        """(V, 3) vertices; coefficients (I,) and (E,), or None for zero."""
+        found = self.mean
+        if identity is not None:
+            found = found + np.tensordot(identity, self.identity, 1)
+        if expression is not None:
+            found = found + np.tensordot(expression, self.expression, 1)
+        return found
+
+    def along(self, **amounts: float) -> Array:
+        """(E,) expression coefficients that change the named quantities of AXES by these amounts.
+
+        Raises InputError for another name.
+        """
+        for name in amounts:
+            if name not in AXES:
+                raise InputError(
+                    f"expression: expected one of {', '.join(AXES)}, got {name!r}; use these names"
+                )
+        weights = np.array([amounts.get(name, 0.0) for name in AXES], np.float32)
+        return weights @ self.axes
+
+
+def gaze_of(vertices: Array) -> Array:
+    """(..., 2) place of the irises in the eyes, mean of both: x right, y down.
+
+    vertices: (..., 478, 3). Unit: half the width of the eye; 0 is midway between the corners.
+    """
+    found = []
+    for eye, iris in zip(mesh.EYES, mesh.IRISES, strict=True):
+        corners = vertices[..., [eye[0], eye[8]], :]
+        half = np.linalg.norm(corners[..., 1, :] - corners[..., 0, :], axis=-1) / 2
+        apart = vertices[..., iris[0], :] - corners.mean(-2)
+        found.append(apart[..., :2] / half[..., None])
+    return (found[0] + found[1]) / 2
+
+
+def measure(vertices: Array) -> Array:
+    """(..., A) the quantities of AXES, of vertices (..., 478, 3) that look into the camera.
+
+    Openings and width as ``mesh.openings``; heights of corners and brows over the distance of the
+    eyes, upwards positive; thickness of both lips over the height of the face; gaze as ``gaze_of``.
+    """
+    mouth, wide, left, right, _ = np.moveaxis(mesh.openings(vertices), -1, 0)
+    eyes = np.linalg.norm(vertices[..., 33, :] - vertices[..., 263, :], axis=-1)
+    height = np.linalg.norm(vertices[..., 10, :] - vertices[..., 152, :], axis=-1)
+    lips = vertices[..., [0, 17], 1].mean(-1)
+    corners = [(lips - vertices[..., i, 1]) / eyes for i in (61, 291)]
+    thick = [np.linalg.norm(vertices[..., i, :] - vertices[..., j, :], axis=-1)
+             for i, j in ((0, 13), (14, 17))]  # fmt: skip
+    brows = [
+        (vertices[..., [eye[0], eye[8]], 1].mean(-1) - vertices[..., list(brow), 1].mean(-1)) / eyes
+        for eye, brow in zip(mesh.EYES, mesh.BROWS, strict=True)
+    ]
+    gaze = np.moveaxis(gaze_of(vertices), -1, 0)
+    thickness = (thick[0] + thick[1]) / height
+    return np.stack([mouth, wide, *corners, thickness, left, right, *brows, *gaze], -1)
+
+
+def write(model: FaceModel, path: str | Path) -> None:
+    """Write the model as safetensors; directions and mean in half precision."""
+    tensors = {field.name: getattr(model, field.name) for field in fields(model)}
+    small = {k: v.astype(np.float16) if k in _HALF else v for k, v in tensors.items()}
+    small |= {k: v.astype(np.int16) for k, v in tensors.items() if k in ("mirror", "triangles")}
+    with files.atomic_write(path) as file:
+        file.write(save({k: np.ascontiguousarray(v) for k, v in small.items()}))
+
+
+@cache
+def load(path: str | Path | None = None) -> FaceModel:
+    """The packaged model, or that of another file; loaded once.
+
+    Raises InputError when the file is missing, damaged, or no face model.
+    """
+    file = Path(path) if path else WEIGHTS
+    paths.expect_readable("face model", file)
+    fix = "reinstall, or learn it with python -m calibration.face_model"
+    if not paths.is_file(file) or file.stat().st_size > _MOST_BYTES:
+        raise InputError(f"face model: expected a file of at most 8 MB at {file}; {fix}")
+    try:
+        tensors = load_tensors(file.read_bytes())
+        model = FaceModel(
+            **{
+                field.name: tensors[field.name].astype(
+                    np.int32 if field.name in ("mirror", "triangles") else np.float32
+                )
+                for field in fields(FaceModel)
+            }
+        )
+        _check(model)
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise InputError(
+            f"face model: expected the arrays of a face model in {file}, got {error}; {fix}"
+        ) from error
+    return model
+
+
+def _check(model: FaceModel) -> None:
+    """Raise ValueError for shapes that do not fit together, or values that are not finite."""
+    count, i, e = mesh.COUNT, len(model.identity), len(model.expression)
+    shapes = {
+        "mean": (count, 3), "identity": (i, count, 3), "expression": (e, count, 3),
+        "identity_sigma": (i,), "expression_sigma": (e,), "axes": (len(AXES), e),
+        "mirror": (count,), "triangles": (len(model.triangles), 3),
+    }  # fmt: skip
+    for name, shape in shapes.items():
+        found = getattr(model, name)
+        if found.shape != shape or not np.isfinite(found).all():
+            raise ValueError(f"{name} of shape {found.shape} instead of {shape}, or not finite")
+    if model.triangles.min() < 0 or model.triangles.max() >= count:
+        raise ValueError("triangles that name vertices which do not exist")
