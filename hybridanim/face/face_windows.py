@@ -1,0 +1,121 @@
+"""Windows of the landmark networks: the levelled face, each eye, the mouth.
+
+A window is a (2, 3) similarity, window pixels from picture pixels. Its place comes from the head's
+pose and, for eyes and mouth, from the points of the face; its size from the pose's scale alone, so
+it neither jumps nor changes its size when lids and lips move.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from hybridanim.resampling import halved, softened
+from hybridanim.types import Array
+
+from . import mesh
+
+
+@dataclass(frozen=True, slots=True)
+class WindowKind:
+    """One kind of window, and the mesh points that its network finds in it."""
+
+    name: str
+    width_px: int
+    height_px: int
+    width_heads: float  # width in sides of the head box
+    points: tuple[int, ...]  # of the mesh
+
+
+FACE = WindowKind("face", 96, 96, 1.5, tuple(range(mesh.COUNT)))
+EYE = WindowKind("eye", 48, 32, 0.32, (*mesh.EYES[0], *mesh.IRISES[0]))
+"""The left eye; the right one is mirrored."""
+MOUTH = WindowKind("mouth", 64, 48, 0.52, (*mesh.OUTER_LIPS, *mesh.INNER_LIPS))
+KINDS = {kind.name: kind for kind in (FACE, EYE, MOUTH)}
+
+
+@dataclass(frozen=True, slots=True)
+class HeadPose:
+    """Weak perspective: picture = scale * rotation * face + shift, in the face model's units."""
+
+    rotation: Array  # (3, 3)
+    scale_px: float  # side of the head box
+    shift_px: Array  # (2,), of the face model's origin
+
+    @property
+    def roll_rad(self) -> float:
+        """Angle of the rotation in the picture plane that is nearest to ``rotation``."""
+        r = self.rotation
+        return float(np.arctan2(r[1, 0] - r[0, 1], r[0, 0] + r[1, 1]))
+
+    def project(self, vertices: Array) -> Array:
+        """(..., 3) vertices -> (..., 3) picture pixels; z in pixels too, 0 at the origin."""
+        found = self.scale_px * vertices @ np.asarray(self.rotation).T
+        found[..., :2] += self.shift_px
+        return found
+
+
+def window(
+    kind: WindowKind,
+    centre_xy_px: Array,
+    scale_px: float,
+    roll_rad: float,
+    *,
+    is_mirrored: bool = False,
+) -> Array:
+    """(2, 3) float64 window from picture: centre in the middle, levelled by the roll."""
+    zoom = kind.width_px / (kind.width_heads * scale_px)
+    cosine, sine = zoom * np.cos(roll_rad), zoom * np.sin(roll_rad)
+    linear = np.array([[cosine, sine], [-sine, cosine]])
+    if is_mirrored:
+        linear[0] *= -1
+    middle = np.array([kind.width_px - 1, kind.height_px - 1]) / 2
+    return np.column_stack([linear, middle - linear @ np.asarray(centre_xy_px, float)])
+
+
+def face_window(pose: HeadPose) -> Array:
+    """The window of the face at this pose."""
+    return window(FACE, pose.shift_px, pose.scale_px, pose.roll_rad)
+
+
+def eye_window(xy_px: Array, pose: HeadPose, side: int) -> Array:
+    """The window of the left (side 0) or the right eye (1, mirrored); xy_px: (478, 2)."""
+    centre = xy_px[list(mesh.EYES[side])].mean(0)
+    return window(EYE, centre, pose.scale_px, pose.roll_rad, is_mirrored=side == 1)
+
+
+def mouth_window(xy_px: Array, pose: HeadPose) -> Array:
+    """The window of the mouth; xy_px: (478, 2)."""
+    centre = xy_px[list(mesh.OUTER_LIPS)].mean(0)
+    return window(MOUTH, centre, pose.scale_px, pose.roll_rad)
+
+
+def cut(grey: Array, matrix: Array, kind: WindowKind) -> Array:
+    """(height, width) uint8 window of a grey picture, without aliasing; edge pixels repeat."""
+    zoom = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    if zoom < 0.67:
+        back = cv2.invertAffineTransform(matrix)
+        corners = np.array([[0, 0], [kind.width_px, 0], [0, kind.height_px]], float)
+        corners = np.vstack([corners, [kind.width_px, kind.height_px]]) @ back[:, :2].T + back[:, 2]
+        height, width = grey.shape
+        low = np.clip(np.floor(corners.min(0)).astype(int) - 2, 0, [width - 2, height - 2])
+        high = np.clip(np.ceil(corners.max(0)).astype(int) + 3, low + 2, [width, height])
+        grey, left = halved(grey[low[1] : high[1], low[0] : high[0]], zoom)
+        step = left / zoom  # picture pixels to a pixel of the small picture
+        grey = softened(grey, left)
+        linear = step * matrix[:, :2]
+        offset = matrix[:, :2] @ (low + (step - 1) / 2) + matrix[:, 2]
+        matrix = np.column_stack([linear, offset])
+    return cv2.warpAffine(
+        grey, matrix, (kind.width_px, kind.height_px), borderMode=cv2.BORDER_REPLICATE
+    )
+
+
+def normalised(windows: Array) -> Array:
+    """(N, 1, H, W) float32 network input of (N, H, W) uint8 windows: mean 0, deviation about 1."""
+    values = windows.astype(np.float32)
+    mean = values.mean((1, 2), keepdims=True)
+    gain = 1 / (values.std((1, 2), keepdims=True) + 4.0)  # flat windows are not amplified
+    return ((values - mean) * gain)[:, None]

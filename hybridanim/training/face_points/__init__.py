@@ -1,0 +1,1 @@
+"""Training of the landmark networks (networks/face_points.py) on a teacher's meshes."""
