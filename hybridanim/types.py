@@ -125,6 +125,43 @@ class SceneTracks:
 
 
 @dataclass(frozen=True, slots=True)
+class HeadPose:
+    """Weak perspective: picture = scale * rotation * face + shift; see face.face_model for units."""
+
+    rotation: Array  # (3, 3) face -> camera: x right, y down, z away
+    scale_px: float  # pixels of the face model's unit, the side of the head box
+    shift_px: Array  # (2,) picture position of the face model's origin
+
+    @property
+    def roll_rad(self) -> float:
+        """Angle of the rotation in the picture plane that is nearest to ``rotation``."""
+        r = self.rotation
+        return float(np.arctan2(r[1, 0] - r[0, 1], r[0, 0] + r[1, 1]))
+
+    def project(self, vertices: Array) -> Array:
+        """(..., 3) vertices -> (..., 3) picture pixels; z in pixels too, 0 at the origin."""
+        found = self.scale_px * vertices @ np.asarray(self.rotation).T
+        found[..., :2] += self.shift_px
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class FaceFit:
+    """Stage 2: the face model fitted to one picture; see face.face_model for the coefficients."""
+
+    pose: HeadPose
+    identity: Array  # (I,) float32, changes slowly
+    expression: Array  # (E,) float32, 0 = the person's neutral face
+    confidence: float  # in [0, 1]
+    quantities: Array  # (A,) float32, openings, gaze, ...: face_model.AXES, of this face
+
+    def __post_init__(self) -> None:
+        _expect("FaceFit.identity", self.identity, (None,), np.float32, "use float32")
+        _expect("FaceFit.expression", self.expression, (None,), np.float32, "use float32")
+        _expect("FaceFit.quantities", self.quantities, (None,), np.float32, "use float32")
+
+
+@dataclass(frozen=True, slots=True)
 class Tracks:
     """Stage 2: features as correspondences reference frame -> this frame, and the head's pose.
 
@@ -155,6 +192,7 @@ class Tracks:
     keypoints_crop: Crop | None = None  # square of this frame that they are normalised to
     scene: SceneTracks | None = None  # corners of body and background, if tracked
     reference_scene: SceneTracks | None = None  # the same, in the reference frame's picture
+    face: FaceFit | None = None  # the face model in this frame, if the face is seen
 
     def __post_init__(self) -> None:
         if (self.keypoints is None) != (self.keypoints_crop is None):
@@ -244,6 +282,7 @@ class Source:
     inpainted_background: Array  # (S, S, 3) uint8 RGB, background with the person painted out
     rotation_deg: tuple[float, float, float] = (0.0, 0.0, 0.0)
     landmarks_xy_px: Array | None = None  # (L, 2) float32, in pixels of `picture`
+    face: FaceFit | None = None  # the face model, in pixels of `picture`
 
     def __post_init__(self) -> None:
         s = self.image.shape[0]

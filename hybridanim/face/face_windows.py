@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from hybridanim.resampling import halved, softened
-from hybridanim.types import Array
+from hybridanim.types import Array, HeadPose
 
 from . import mesh
 
@@ -34,27 +34,6 @@ EYE = WindowKind("eye", 48, 32, 0.32, (*mesh.EYES[0], *mesh.IRISES[0]))
 """The left eye; the right one is mirrored."""
 MOUTH = WindowKind("mouth", 64, 48, 0.52, (*mesh.OUTER_LIPS, *mesh.INNER_LIPS))
 KINDS = {kind.name: kind for kind in (FACE, EYE, MOUTH)}
-
-
-@dataclass(frozen=True, slots=True)
-class HeadPose:
-    """Weak perspective: picture = scale * rotation * face + shift, in the face model's units."""
-
-    rotation: Array  # (3, 3)
-    scale_px: float  # side of the head box
-    shift_px: Array  # (2,), of the face model's origin
-
-    @property
-    def roll_rad(self) -> float:
-        """Angle of the rotation in the picture plane that is nearest to ``rotation``."""
-        r = self.rotation
-        return float(np.arctan2(r[1, 0] - r[0, 1], r[0, 0] + r[1, 1]))
-
-    def project(self, vertices: Array) -> Array:
-        """(..., 3) vertices -> (..., 3) picture pixels; z in pixels too, 0 at the origin."""
-        found = self.scale_px * vertices @ np.asarray(self.rotation).T
-        found[..., :2] += self.shift_px
-        return found
 
 
 def window(

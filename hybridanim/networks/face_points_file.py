@@ -6,20 +6,23 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from hybridanim import files, paths
 from hybridanim.errors import InputError
 from hybridanim.face.face_windows import KINDS
+from hybridanim.types import Array
 
 if TYPE_CHECKING:
-    from .face_points import PointNetwork, PointSizes
+    from .face_points import PointNetwork
 
 FORMAT = "face-points-1"
 _MOST_BYTES = 32 << 20
 _MOST_CHANNELS, _MOST_LAYERS, _MOST_HIDDEN, _MOST_COMPONENTS = 512, 8, 2048, 512
+_FIX = "reinstall, or train them with python -m calibration.face_points"
 
 
 def write(networks: Mapping[str, PointNetwork], path: str | Path) -> None:
@@ -37,61 +40,118 @@ def write(networks: Mapping[str, PointNetwork], path: str | Path) -> None:
         file.write(save(tensors, {"format": FORMAT, "sizes": json.dumps(sizes)}))
 
 
-def read(path: str | Path) -> dict[str, PointNetwork]:
-    """The networks of a file in evaluation mode, by the name of their window kind.
+def read_arrays(path: str | Path) -> tuple[dict[str, dict[str, Any]], dict[str, Array]]:
+    """Sizes of each network, and all tensors as float32 arrays, names prefixed by the network's.
 
     Raises InputError when the file is missing, damaged, not one of this program's, or holds numbers
     that are not finite.
+    """
+    file = Path(path)
+    paths.expect_readable("landmark networks", file)
+    if not paths.is_file(file) or file.stat().st_size > _MOST_BYTES:
+        raise InputError(f"landmark networks: expected a file of at most 32 MB at {file}; {_FIX}")
+    try:
+        with safe_open(file, "numpy") as opened:
+            table = opened.metadata() or {}
+            tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
+        if table.get("format") != FORMAT:
+            raise ValueError(f"format {table.get('format')!r}")
+        tensors = {key: value.astype(np.float32) for key, value in tensors.items()}
+        if not all(np.isfinite(value).all() for value in tensors.values()):
+            raise ValueError("inf or not-a-number")
+        sizes = json.loads(table["sizes"])
+        for name, given in sizes.items():
+            _check(name, given)
+            _check_shapes(name, given, tensors)
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise _damaged(file, error) from error
+    return sizes, tensors
+
+
+def read(path: str | Path) -> dict[str, PointNetwork]:
+    """The networks of a file in evaluation mode, by the name of their window kind; imports torch.
+
+    Raises InputError as ``read_arrays``.
     """
     import torch
 
     from .face_points import PointNetwork, PointSizes
 
-    file = Path(path)
-    paths.expect_readable("landmark networks", file)
-    fix = "reinstall, or train them with python -m calibration.face_points"
-    if not paths.is_file(file) or file.stat().st_size > _MOST_BYTES:
-        raise InputError(f"landmark networks: expected a file of at most 32 MB at {file}; {fix}")
+    sizes, tensors = read_arrays(path)
+    networks = {}
     try:
-        with safe_open(file, "pt") as opened:
-            table = opened.metadata() or {}
-            tensors = {key: opened.get_tensor(key).float() for key in opened.keys()}  # noqa: SIM118
-        if table.get("format") != FORMAT:
-            raise ValueError(f"format {table.get('format')!r}")
-        if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
-            raise ValueError("inf or not-a-number")
-        networks = {}
-        for name, given in json.loads(table["sizes"]).items():
-            sizes = PointSizes(**{**given, "channels": tuple(given["channels"])})
-            _check(name, sizes)
-            net = PointNetwork(sizes)
+        for name, given in sizes.items():
+            net = PointNetwork(PointSizes(**{**given, "channels": tuple(given["channels"])}))
             own = {
-                key.removeprefix(f"{name}."): value
+                key.removeprefix(f"{name}."): torch.from_numpy(value)
                 for key, value in tensors.items()
                 if key.startswith(f"{name}.")
             }
             counters = {k: v for k, v in net.state_dict().items() if k.endswith("_tracked")}
             net.load_state_dict(own | counters)
             networks[name] = net.eval()
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(
-            f"landmark networks: expected the networks of this program in {file}, got {line}; {fix}"
-        ) from error
+    except (TypeError, RuntimeError) as error:
+        raise _damaged(Path(path), error) from error
     return networks
 
 
-def _check(name: str, sizes: PointSizes) -> None:
+def _damaged(file: Path, error: Exception) -> InputError:
+    line = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return InputError(
+        f"landmark networks: expected the networks of this program in {file}, got {line}; {_FIX}"
+    )
+
+
+def _check_shapes(name: str, sizes: dict[str, Any], tensors: dict[str, Array]) -> None:
+    """Raise ValueError unless the tensors have the shapes that the sizes say."""
+    channels, length = sizes["channels"], sizes["points"] * sizes["dimensions"]
+    cells = 1
+    for side in (sizes["width_px"], sizes["height_px"]):
+        for _ in channels:
+            side = (side + 1) // 2
+        cells *= side
+    expected: dict[str, tuple[int, ...]] = {
+        "mean": (length,),
+        "basis": (sizes["components"], length),
+        "head.1.weight": (sizes["hidden"], channels[-1] * cells),
+        "head.1.bias": (sizes["hidden"],),
+        "head.3.weight": (sizes["components"] + 1, sizes["hidden"]),
+        "head.3.bias": (sizes["components"] + 1,),
+    }
+    before, layer = 1, 0
+    for i, count in enumerate(channels):
+        kernel = 5 if i == 0 else 3
+        convolutions = [(f"features.{layer}", f"features.{layer + 1}", before, kernel)]
+        layer += 3
+        if i > 0:
+            body = f"features.{layer}.body"
+            convolutions += [(f"{body}.0", f"{body}.1", count, 3)]
+            convolutions += [(f"{body}.3", f"{body}.4", count, 3)]
+            layer += 1
+        for conv, norm, inputs, side in convolutions:
+            expected[f"{conv}.weight"] = (count, inputs, side, side)
+            for part in ("weight", "bias", "running_mean", "running_var"):
+                expected[f"{norm}.{part}"] = (count,)
+        before = count
+    own = {k.removeprefix(f"{name}."): v.shape for k, v in tensors.items()
+           if k.startswith(f"{name}.")}  # fmt: skip
+    if own != expected:
+        wrong = sorted(set(own.items()) ^ set(expected.items()))[0]
+        raise ValueError(f"tensor {name}.{wrong[0]} of another shape")
+
+
+def _check(name: str, sizes: dict[str, Any]) -> None:
     kind = KINDS[name]
-    window = (sizes.width_px, sizes.height_px, sizes.points)
+    window = (sizes["width_px"], sizes["height_px"], sizes["points"])
     if window != (kind.width_px, kind.height_px, len(kind.points)):
         raise ValueError(f"{name} with windows and points {window}")
+    channels = sizes["channels"]
     fits = (
-        sizes.dimensions in (2, 3)
-        and len(sizes.channels) <= _MOST_LAYERS
-        and max(sizes.channels) <= _MOST_CHANNELS
-        and sizes.hidden <= _MOST_HIDDEN
-        and sizes.components <= _MOST_COMPONENTS
+        sizes["dimensions"] in (2, 3)
+        and 0 < len(channels) <= _MOST_LAYERS
+        and all(0 < n <= _MOST_CHANNELS for n in channels)
+        and 0 < sizes["hidden"] <= _MOST_HIDDEN
+        and 0 < sizes["components"] <= _MOST_COMPONENTS
     )
     if not fits:
         raise ValueError(f"{name} of sizes {sizes}")

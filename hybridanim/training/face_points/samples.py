@@ -19,9 +19,9 @@ import numpy as np
 from hybridanim.errors import InputError
 from hybridanim.face import face_windows, mesh
 from hybridanim.face.face_model import FaceModel
-from hybridanim.face.face_windows import FACE, HeadPose, WindowKind
+from hybridanim.face.face_windows import FACE, WindowKind
 from hybridanim.fitting import fit_similarity_3d
-from hybridanim.types import Array
+from hybridanim.types import Array, HeadPose
 
 _SHIFT = {"face": 0.045, "eye": 0.012, "mouth": 0.018}  # deviation of a window, head sizes
 _ROLL_DEG, _ZOOM = 6.0, 0.07  # deviations of its angle, and of the logarithm of its size

@@ -1,7 +1,7 @@
 """Labelled footage -> weights of one landmark network.
 
-The loss is the distance of the points, smooth near zero, in units of the window; lids and lips count
-more, and so do the openings themselves, which decide whether a blink is seen.
+The loss is the distance of the points, smooth near zero, in units of the window; lids and lips
+count more, and so do the openings themselves, which decide whether a blink is seen.
 """
 
 from __future__ import annotations
