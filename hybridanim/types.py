@@ -317,6 +317,9 @@ class DenseMotion:
     weights: Array | None = None  # (K+1, h, w) float32, share of each local map; 0 = background
     features: LearnedFeatures | None = None  # further inputs of a learned generator
     background: Array | None = None  # (2, 3) float32 source <- output, norm; None = still
+    interior: Array | None = (
+        None  # (n, n) float32 in [0, 1]: inside of a mouth that the source shuts
+    )
 
     def __post_init__(self) -> None:
         _expect("DenseMotion.grid_norm", self.grid_norm, (None, None, 2), np.float32, "x, y last")

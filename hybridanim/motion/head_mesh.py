@@ -1,0 +1,352 @@
+"""The source's head as a textured mesh in three dimensions; its motion gives the backward flow.
+
+Built once per source from the fitted face model: the face, open at the lips and the lids; behind
+them the eyeballs, and the inside of a mouth that the source shows; round the face a polar mesh over
+skull, hair, neck and background, whose depth is that of an ellipsoid. Per frame the vertices are
+moved, and a z-buffer gives for every output cell the source position that it shows (what turned
+away is hidden, what opened is a hole). After Blanz and Vetter 1999 (model); z-buffer: Catmull 1974.
+
+Coordinates are the source crop's, normalised, with z in the same unit, away from the camera.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+from scipy.spatial import ConvexHull
+
+from hybridanim import geometry
+from hybridanim.face import mesh
+from hybridanim.face.face_model import FaceModel
+from hybridanim.resampling import smoothstep
+from hybridanim.types import Array, DenseMotion, FaceFit, HeadPose, Source
+
+_ANGLES, _SMOOTH_ANGLES = 96, 4.0  # of the polar mesh; sigma of its smoothed depth
+_RINGS = (
+    -0.02,
+    0.03,
+    0.07,
+    0.12,
+    0.18,
+    0.26,
+    0.36,
+    0.5,
+    0.7,
+    1.0,
+    1.5,
+    2.4,
+)  # beyond the hull, heads
+_DEPTH_FADE, _EXPRESSION_FADE = 0.15, 0.22  # heads beyond the hull over which the face's is kept
+_NECK = 0.6  # height of the neck below the chin, face heights: the head's motion fades there
+_AWAY, _AWAY_FADE = 1.15, 0.6  # distance from the face at which it fades, face heights
+_BEHIND_LIDS, _BEHIND_LIPS = 0.02, 0.03  # of eyeballs and the mouth's inside, heads
+_SHOWN_MOUTH = 0.012  # opening from which the source shows the inside of its mouth
+_CAMERA = 24.0  # distance; the vertices are scaled so that the projection is orthographic
+_SPAN = 6.0  # largest coordinate that the rasteriser's colours hold
+_FACE = 468
+
+
+@dataclass(frozen=True)
+class HeadTarget:
+    """Pose and expression of the source's head in one frame, in the crop's coordinates."""
+
+    pose: HeadPose
+    expression: Array  # (E,)
+    body: Array  # (2, 3) affine target <- source of neck and shoulders
+
+
+@dataclass(frozen=True)
+class SourceHead:
+    """The mesh of one source; N vertices: face, polar mesh, eyeballs, inside of the mouth."""
+
+    model: FaceModel
+    identity: Array  # (I,)
+    expression: Array  # (E,) of the picture
+    pose: HeadPose  # of the picture
+    rest: Array  # (N, 3) float64 vertices in the picture; x and y are the texture's place
+    triangles: Array  # (T, 3) int32
+    ring_own: Array  # (R, 3) the polar mesh in the face model's frame
+    ring_weight: Array  # (R, 1) share of the head's motion; the rest is the body's
+    ring_vertex: Array  # (R,) the face's vertex whose expression it follows
+    ring_fade: Array  # (R, 1) how much
+    shows_mouth: bool  # whether the source shows the inside of its mouth
+
+    @property
+    def face(self) -> Array:
+        """(478, 3) vertices of the face in the model's frame, with the source's expression."""
+        return self.model.vertices(self.identity, self.expression)
+
+
+def build(source: Source, model: FaceModel) -> SourceHead | None:
+    """Build the mesh of a prepared source; None without a fitted face."""
+    fit = source.face
+    if fit is None:
+        return None
+    pose = in_crop(fit.pose, source)
+    face = model.vertices(fit.identity, fit.expression)
+    shown = pose.project(face)
+    ring = _ring(face, shown, pose)
+    eyes, mouth = _eyeballs(shown, pose), _mouth(shown, pose)
+    shows_mouth = bool(mesh.openings(face)[0] > _SHOWN_MOUTH)
+    parts = [shown[:_FACE], ring.rest, eyes[0], eyes[1], mouth]
+    starts = np.cumsum([0, *(len(part) for part in parts)])
+    triangles = [model.triangles, ring.triangles + starts[1]]
+    triangles += [_eye_triangles(eyes[side]) + starts[2 + side] for side in (0, 1)]
+    if shows_mouth:
+        triangles.append(_fan(len(mouth)) + starts[4])
+    return SourceHead(
+        model, fit.identity, fit.expression, pose, np.concatenate(parts).astype(np.float64),
+        np.concatenate(triangles).astype(np.int32), ring.own, ring.weight, ring.vertex, ring.fade,
+        shows_mouth,
+    )  # fmt: skip
+
+
+def in_crop(pose: HeadPose, source: Source) -> HeadPose:
+    """A pose in pixels of the source picture, in its crop's normalised coordinates."""
+    shift = geometry.norm_from_px(np.asarray(pose.shift_px), source.crop)
+    scale = pose.scale_px * 2 / source.crop.side_px
+    return HeadPose(pose.rotation, scale, shift.astype(np.float64))
+
+
+@dataclass(frozen=True)
+class _Ring:
+    rest: Array
+    triangles: Array
+    own: Array
+    weight: Array
+    vertex: Array
+    fade: Array
+
+
+def _ring(face: Array, shown: Array, pose: HeadPose) -> _Ring:
+    """The polar mesh round the face's convex hull."""
+    flat = shown[:_FACE, :2]
+    hull = flat[ConvexHull(flat).vertices]
+    centre = (flat.min(0) + flat.max(0)) / 2
+    angle = np.arange(_ANGLES) * (2 * np.pi / _ANGLES)
+    way = np.stack([np.cos(angle), np.sin(angle)], -1)
+    reach = _reach(hull - centre, way)
+    beyond = np.array(_RINGS) * pose.scale_px
+    radius = reach[None] + beyond[:, None]  # (rings, angles)
+    xy = (centre + radius[..., None] * way).reshape(-1, 2)
+    edge = centre + (reach + beyond[0])[:, None] * way
+    vertex = ((flat[None] - edge[:, None]) ** 2).sum(-1).argmin(1)
+    out = np.maximum(np.repeat(beyond[:, None], _ANGLES, 1), 0).reshape(-1) / pose.scale_px
+    skull = _skull_depth(xy, face, pose).reshape(len(_RINGS), _ANGLES)
+    edge_z = _around(shown[vertex, 2])
+    fade = np.exp(-((out / _DEPTH_FADE) ** 2)).reshape(skull.shape)
+    z = _around(skull + fade * (edge_z - skull[0]))
+    # never towards the camera again: what lies further out is further behind
+    z = np.maximum.accumulate(z, 0).reshape(-1)
+    z[:_ANGLES] += 0.01 * pose.scale_px  # under the face
+    rest = np.column_stack([xy, z])
+    own = (rest - np.append(pose.shift_px, 0)) @ pose.rotation / pose.scale_px
+    first = np.arange(len(_RINGS) - 1)[:, None] * _ANGLES + np.arange(_ANGLES)[None]
+    after = first - np.arange(_ANGLES) + (np.arange(_ANGLES) + 1) % _ANGLES
+    quads = [first, after, first + _ANGLES, after, after + _ANGLES, first + _ANGLES]
+    triangles = np.stack(quads, -1).reshape(-1, 3)
+    return _Ring(
+        rest,
+        triangles,
+        own,
+        _weight(xy, shown, pose)[:, None],
+        np.tile(vertex, len(_RINGS)),
+        np.exp(-((out / _EXPRESSION_FADE) ** 2))[:, None],
+    )
+
+
+def _around(values: Array) -> Array:
+    """Smoothed over the angles, the last axis, which is a circle."""
+    return gaussian_filter1d(values, _SMOOTH_ANGLES, axis=-1, mode="wrap")
+
+
+def _reach(hull: Array, way: Array) -> Array:
+    """Distance from 0 to a convex polygon (H, 2) along unit vectors (A, 2)."""
+    start, end = hull, np.roll(hull, -1, 0)
+    side = end - start
+    cross = way[:, None, 0] * side[None, :, 1] - way[:, None, 1] * side[None, :, 0]
+    cross = np.where(np.abs(cross) < 1e-12, np.nan, cross)
+    along = (start[:, 0] * side[:, 1] - start[:, 1] * side[:, 0])[None] / cross
+    part = (start[None, :, 0] * way[:, None, 1] - start[None, :, 1] * way[:, None, 0]) / cross
+    hit = (along > 0) & (part >= -1e-9) & (part <= 1 + 1e-9)
+    return np.nanmax(np.where(hit, along, np.nan), 1)
+
+
+def _skull_depth(xy: Array, face: Array, pose: HeadPose) -> Array:
+    """Depth (N,) of an ellipsoid round the head under points (N, 2); beside it, of its outline."""
+    half, top, chin = np.ptp(face[:_FACE, 0]) / 2, face[10, 1], face[152, 1]
+    bone_z = face[list(mesh.BONE), 2].mean()
+    middle = np.array([0, top + 0.28 * (chin - top), bone_z + 0.72 * half])
+    radius = np.array([1.16 * half, 0.82 * (chin - top), 1.12 * half])
+    start = np.column_stack([xy - pose.shift_px, np.zeros(len(xy))])
+    start = (start @ pose.rotation / pose.scale_px - middle) / radius
+    along = pose.rotation.T @ [0, 0, 1] / pose.scale_px / radius
+    a, b, c = along @ along, start @ along, (start**2).sum(1) - 1
+    inside = b * b - a * c
+    return np.where(inside > 0, (-b - np.sqrt(np.maximum(inside, 0))) / a, -b / a)
+
+
+def _weight(xy: Array, shown: Array, pose: HeadPose) -> Array:
+    """(N,) share of the head's motion: 1 on the head, 0 below the neck and far from it."""
+    down = pose.rotation[:2, 1] / (np.linalg.norm(pose.rotation[:2, 1]) + 1e-9)
+    height = np.linalg.norm(shown[10] - shown[152])
+    below = (xy - shown[152, :2]) @ down / height
+    middle = shown[list(mesh.BONE), :2].mean(0) - 0.1 * height * down
+    away = np.linalg.norm(xy - middle, axis=1) / height
+    neck = 1 - smoothstep(np.clip(below / _NECK, 0, 1))
+    return neck * (1 - smoothstep(np.clip((away - _AWAY) / _AWAY_FADE, 0, 1)))
+
+
+def _eyeballs(shown: Array, pose: HeadPose) -> tuple[Array, Array]:
+    """(21, 3) each: contour, then the iris; behind the lids."""
+    behind = _BEHIND_LIDS * pose.scale_px * pose.rotation[:, 2]
+    found = []
+    for contour, iris in zip(mesh.EYES, mesh.IRISES, strict=True):
+        points = shown[[*contour, *iris]].copy()
+        points[16:, 2] = points[:16, 2].mean()
+        found.append(points + [0, 0, behind[2]])
+    return found[0], found[1]
+
+
+def _eye_triangles(points: Array) -> Array:
+    """Triangles of an eyeball's 21 points: a fan round the iris."""
+    centre, rim = 16, [17, 18, 19, 20]
+    out = [[centre, rim[i], rim[(i + 1) % 4]] for i in range(4)]
+    flat = points[:, :2]
+    middle = flat[centre]
+    turn = np.arctan2(*(flat[rim] - middle).T[::-1])
+    for i in range(16):
+        j = (i + 1) % 16
+        mid = (flat[i] + flat[j]) / 2 - middle
+        apart = np.angle(np.exp(1j * (turn - np.arctan2(mid[1], mid[0]))))
+        near = np.argsort(np.abs(apart))[0]
+        out.append([i, j, rim[near]])
+    for k in range(4):  # between the sectors
+        a, b = rim[k], rim[(k + 1) % 4]
+        sector = [row[:2] for row in out[4:] if row[2] == a]
+        other = [row[:2] for row in out[4:] if row[2] == b]
+        shared = {i for row in sector for i in row} & {i for row in other for i in row}
+        out += [[a, b, i] for i in shared]
+    return np.array(out, np.int32)
+
+
+def _mouth(shown: Array, pose: HeadPose) -> Array:
+    """(21, 3): inner contour of the lips, then its middle; behind the lips."""
+    contour = shown[list(mesh.INNER_LIPS)].copy()
+    contour[:, 2] += _BEHIND_LIPS * pose.scale_px
+    return np.vstack([contour, contour.mean(0)])
+
+
+def _fan(count: int) -> Array:
+    """Triangles of a contour of ``count`` - 1 points round the last one."""
+    i = np.arange(count - 1)
+    return np.stack([i, (i + 1) % (count - 1), np.full(count - 1, count - 1)], -1)
+
+
+def moved(head: SourceHead, target: HeadTarget) -> Array:
+    """(N, 3) vertices in one frame."""
+    pose, start = target.pose, head.face
+    face = head.model.vertices(head.identity, target.expression)
+    shown = pose.project(face)
+    change = (face - start)[head.ring_vertex] * head.ring_fade
+    own = pose.project(head.ring_own + change)
+    count = _FACE + len(head.ring_own)
+    rest = head.rest[_FACE:count]
+    body = rest.copy()
+    body[:, :2] = rest[:, :2] @ target.body[:, :2].T + target.body[:, 2]
+    ring = body + head.ring_weight * (own - body)
+    eyes = []
+    for contour, iris in zip(mesh.EYES, mesh.IRISES, strict=True):
+        socket = start[[*contour, *iris]].copy()
+        socket[16:] += _gaze(start, face, contour, iris)
+        points = pose.project(socket)
+        points[16:, 2] = points[:16, 2].mean()
+        points[:, 2] += _BEHIND_LIDS * pose.scale_px * pose.rotation[2, 2]
+        eyes.append(points)
+    mouth = shown[list(mesh.INNER_LIPS)].copy()
+    mouth[:, 2] += _BEHIND_LIPS * pose.scale_px
+    return np.vstack([shown[:_FACE], ring, *eyes, mouth, mouth.mean(0)])
+
+
+def _gaze(start: Array, face: Array, contour: tuple[int, ...], iris: tuple[int, ...]) -> Array:
+    """(3,) movement of the iris in its eye, without that of the eye's corners."""
+    corners = [contour[0], contour[8]]
+    return (face[iris[0]] - start[iris[0]]) - (face[corners] - start[corners]).mean(0)
+
+
+def rasterise(head: SourceHead, vertices: Array, cells: int) -> tuple[Array, Array]:
+    """Source position (cells, cells, 2) float32 of each output cell, and whether one is shown.
+
+    vertices: (N, 3) of ``moved``. The nearest triangle wins.
+    """
+    grow = (_CAMERA + vertices[:, 2:]) / _CAMERA
+    world = np.column_stack([vertices[:, :1] * grow, -vertices[:, 1:2] * grow, -vertices[:, 2]])
+    flag = np.ones((len(vertices), 1))
+    colours = np.hstack([(np.clip(head.rest[:, :2], -_SPAN, _SPAN) + _SPAN) / (2 * _SPAN), flag])
+    shown = np.zeros((cells, cells, 3), np.float32)
+    depth = np.full((cells, cells), 4 * _CAMERA, np.float32)
+    camera = np.eye(4, dtype=np.float32)
+    camera[2, 3] = -_CAMERA
+    settings = cv2.TriangleRasterizeSettings()
+    settings.setCullingMode(cv2.RASTERIZE_CULLING_NONE)
+    settings.setShadingType(cv2.RASTERIZE_SHADING_SHADED)
+    shown, _ = cv2.triangleRasterize(
+        np.ascontiguousarray(world, np.float32), head.triangles,
+        np.ascontiguousarray(colours, np.float32), shown, depth, camera,
+        2 * np.arctan(1 / _CAMERA), 1.0, 4 * _CAMERA, settings,
+    )  # fmt: skip
+    return shown[..., :2] * (2 * _SPAN) - _SPAN, shown[..., 2] > 0.5
+
+
+def dense(head: SourceHead, target: HeadTarget, cells: int) -> DenseMotion:
+    """Backward flow and occlusion of one frame, and where the mouth shows its unknown inside."""
+    vertices = moved(head, target)
+    grid, covered = rasterise(head, vertices, cells)
+    interior = None
+    if not head.shows_mouth:
+        interior = _opening(vertices, cells)
+    grid = _filled(grid, covered)
+    return DenseMotion(
+        np.ascontiguousarray(grid, np.float32),
+        np.ones((cells, cells), np.float32),
+        interior=interior,
+    )
+
+
+def _opening(vertices: Array, cells: int) -> Array | None:
+    """(2 cells, 2 cells) float32 coverage of the polygon between the lips; None where shut."""
+    side = 2 * cells
+    points = (vertices[list(mesh.INNER_LIPS), :2] + 1) * (side / 2) - 0.5
+    area = abs(float(cv2.contourArea(points.astype(np.float32))))
+    if area < 1.0:
+        return None
+    filled = np.zeros((side, side), np.uint8)
+    cv2.fillPoly(filled, [np.round(points * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+    return filled.astype(np.float32) / 255
+
+
+def _filled(grid: Array, covered: Array) -> Array:
+    """Holes filled from around them, so that interpolation next to them has values."""
+    if covered.all():
+        return grid
+    cells = grid.shape[0]
+    offset = np.where(covered[..., None], grid - geometry.grid_norm(cells), 0)
+    out, known = offset.copy(), covered.copy()
+    weight = covered.astype(np.float32)
+    for sigma in (0.8, 1.6, 3.2, 8.0):
+        total = cv2.GaussianBlur(weight, (0, 0), sigma)
+        around = cv2.GaussianBlur(offset.astype(np.float32), (0, 0), sigma)
+        new = ~known & (total > 0.02)
+        out[new] = around[new] / total[new][:, None]
+        known |= new
+        if known.all():
+            break
+    return out + geometry.grid_norm(cells)
+
+
+def fit_in_picture(fit: FaceFit, model: FaceModel) -> Array:
+    """(478, 3) fitted vertices in pixels of the picture."""
+    return fit.pose.project(model.vertices(fit.identity, fit.expression))
