@@ -21,10 +21,9 @@ from hybridanim.errors import InputError
 from hybridanim.io import provenance
 from hybridanim.prepare import driver_scan
 from hybridanim.prepare.driver_scan import Observation
-from hybridanim.prepare.view import view_around_faces
 from hybridanim.profiles import load_profiles
 from hybridanim.rendering.output_frame import Composer
-from hybridanim.types import Array, FaceBox, Source
+from hybridanim.types import Array, Source
 from hybridanim.visualization.debug_writer import DebugWriter
 from stages.pipeline import Pipeline, build
 
@@ -65,8 +64,7 @@ def render(
     summary = Summary(job.output)
     with ExitStack() as quiet, ExitStack() as stack:
         reader = stack.enter_context(io.open_source(driving_path, job.start, job.end))
-        view = view_around_faces(_faces(observations), reader.height, reader.width)
-        pipeline.set_view(view)
+        pipeline.use_scan(observations, reader.height, reader.width)
         _set_reference(pipeline, job, chosen, summary)
         composer = Composer(job, source)
         sink = stack.enter_context(_open_sink(job, reader, composer, driving_path, record))
@@ -153,10 +151,6 @@ def _scan(
             if passed > SCAN_S and frame.index >= wanted:
                 break
     return found, chosen
-
-
-def _faces(observations: list[Observation]) -> list[FaceBox]:
-    return [one.face for one in observations if isinstance(one, driver_scan.FaceObservation)]
 
 
 def _is_reference(
