@@ -28,6 +28,7 @@ from hybridanim.visualization.debug_writer import DebugWriter
 from stages.pipeline import Pipeline, build
 
 from .guards import DebugOutputs, refuse_clashes, undisturbed
+from .held import HeldStretches
 from .streaming import animated, shared_processors, sharing
 
 SCAN_S = 60.0  # length of the driving video's preview scan before the run
@@ -61,7 +62,7 @@ def render(
     report(0, None, "looking through the driving video")
     observations, chosen = _scan(driving_path, job, pipeline)
     record = provenance.describe(source_path, driving_path, job)
-    summary = Summary(job.output)
+    summary, held = Summary(job.output), HeldStretches()
     with ExitStack() as quiet, ExitStack() as stack:
         reader = stack.enter_context(io.open_source(driving_path, job.start, job.end))
         pipeline.use_scan(observations, reader.height, reader.width)
@@ -78,6 +79,7 @@ def render(
                 debug.write(results)
                 summary.frames += 1
                 summary.frozen += results.points.is_frozen
+                held.add(results)
                 report(summary.frames, total, "animating")
         except KeyboardInterrupt:
             if not sink.count:
@@ -99,7 +101,8 @@ def render(
         summary.notes += [warning for warning in warnings if warning]
         for info in pipeline.runtime_info:
             summary.notes += info.notes
-        _note_losses(summary)
+        held.finish(1 / float(reader.fps) if reader.fps else 0.0)
+        summary.notes += held.sentences()
         provenance.write_sidecar(sink.path, record)
     return summary
 
@@ -226,14 +229,6 @@ def _expected_frames(job: RenderJob, reader: io.VideoReader) -> int | None:
     if length_s == float("inf"):
         return reader.frame_count
     return max(1, min(reader.frame_count, round(length_s * reader.fps)))
-
-
-def _note_losses(summary: Summary) -> None:
-    if summary.frozen > 0.05 * summary.frames:
-        summary.notes.append(
-            f"The head was not seen in {summary.frozen} of {summary.frames} frames; there the"
-            " motion rests. --debug DIR shows where."
-        )
 
 
 def _refuse_no_head(summary: Summary, has_face: bool) -> None:

@@ -17,6 +17,7 @@ reported although nine tenths of a face's box are in the picture.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 from collections.abc import Sequence
@@ -108,7 +109,7 @@ def _filled(found: list[Array], times: list[float]) -> list[list[list[float]]]:
     """The boxes with short gaps of the largest face filled."""
     seen = [i for i, faces in enumerate(found) if len(faces)]
     boxes = [faces.astype(float).tolist() for faces in found]
-    for a, b in zip(seen, seen[1:], strict=False):
+    for a, b in itertools.pairwise(seen):
         if b - a > 1 and times[b] - times[a] <= _GAP_S:
             ends = [found[i][int(np.argmax(found[i][:, 3]))].astype(float) for i in (a, b)]
             for i in range(a + 1, b):

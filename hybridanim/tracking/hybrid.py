@@ -69,7 +69,8 @@ def step(
     """Track the keypoints into the next frame of a video.
 
     detector: see ``detection.Detector``. camera: intrinsics for the rotation, guessed without it.
-    face: where a face is known to be. When no head is found, ``Tracks.lost`` says why and there are no keypoints.
+    face: where a face is known to be. When no head is found, ``Tracks.lost`` says why and there are
+    no keypoints.
     """
     grey = cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY)
     state, propagated = _propagate(state, grey)
