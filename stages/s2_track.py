@@ -27,7 +27,7 @@ class Track(Stage):
 
     def __call__(self, frame: Frame, mask: SkinMask) -> Tracks:
         """Track the next frame of the driving video."""
-        face = mask.face or self._expected(frame.time_s)
+        face = self._expected(frame.time_s) or mask.face  # the cascade also finds cabinets
         self._state, tracks = self._tracker.step(self._state, frame, replace(mask, face=face))
         self._is_lost = not tracks
         return self._with_scene(frame, tracks)

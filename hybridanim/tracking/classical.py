@@ -32,7 +32,6 @@ __all__ = ["ClassicalTracker", "TrackState", "initial_state", "step", "with_prof
 
 _LEAST_CONFIDENCE = 0.25  # below this the last rotation is kept
 _LEVEL_FRAMES = 3  # interval of corrections of the rotation by landmarks
-_LEAST_INSIDE = 0.25  # share of the head box in the picture below which the head has left it
 _CHECK_FRAMES = 12  # interval of cascade checks of the box when there are no landmarks
 
 
@@ -97,9 +96,9 @@ def _confirm(state: TrackState, grey: Array, time_s: float) -> TrackState:
     """Take in this frame's evidence of a face; give the head up when there was none for long."""
     if state.head is None or state.confirmation is None:
         return state
-    if head_box.share_inside(state.head, *grey.shape[:2]) < _LEAST_INSIDE:
-        return lose_head(state, "the head left the picture")
-    found = reacquire.evidence(state.landmarks, grey)
+    if head_box.share_inside(state.head, *grey.shape[:2]) < confirmation.KEEP_INSIDE:
+        return lose_head(state, confirmation.LEFT)
+    found = reacquire.evidence(state.landmarks, grey, is_known=True)
     now = confirmation.step(state.confirmation, found, time_s, FIT)
     state = replace(state, confirmation=now)
     if confirmation.is_given_up(now, time_s, FIT):

@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 BETTER = 0.25  # evidence by which another face has to exceed the one that is followed
+START_INSIDE, KEEP_INSIDE = 0.6, 0.5  # least share of the head in the picture; of a known head
+LEFT = "the head left the picture"
 NOT_CONFIRMED = "no face is seen where the head was followed"
 
 
@@ -39,6 +41,15 @@ class Confirmation:
     def is_confirmed(self) -> bool:
         """Whether the last frame confirmed it."""
         return self.evidence > 0
+
+
+def evidence_of(confidence: float, share_inside: float, *, is_known: bool) -> float:
+    """The evidence that a fit of this confidence is; a face that the picture cuts off is less.
+
+    share_inside: of the head box, in [0, 1]. is_known: whether it is the followed head.
+    """
+    least = KEEP_INSIDE if is_known else START_INSIDE
+    return confidence * share_inside if share_inside >= least else 0.0
 
 
 def start(evidence: float, time_s: float, limits: Limits) -> Confirmation | None:

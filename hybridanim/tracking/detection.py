@@ -24,7 +24,7 @@ from hybridanim.fitting import fit_robust_affine
 from hybridanim.motion import keypoints
 from hybridanim.types import Array, Crop, HeadBox, Keypoints
 
-from .confirmation import Limits
+from .confirmation import Limits, evidence_of
 
 LEAST_CONFIDENCE = 0.25  # a tracked head is lost below this; walls and hands reach 0.22
 LEAST_TO_START = 0.35  # least confidence of a new head
@@ -117,16 +117,17 @@ def search(image: Array, detector: Detector) -> Detection | None:
     return None
 
 
-def evidence(seen: Detection, image: Array) -> float:
-    """In [0, 1]: that a detection is a face in the picture; a cut-off face counts for less.
+def evidence(seen: Detection, image: Array, *, is_known: bool = False) -> float:
+    """See ``confirmation.evidence_of``; 0 for keypoints that are no head.
 
-    0 for keypoints that are no head; the confidence itself for a detector of other objects.
+    The confidence itself for a detector of other objects.
     """
     if seen.is_object:
         return seen.confidence
     if seen.head is None:
         return 0.0
-    return seen.confidence * share_inside(seen.head, *image.shape[:2])
+    inside = share_inside(seen.head, *image.shape[:2])
+    return evidence_of(seen.confidence, inside, is_known=is_known)
 
 
 def middle_square(image: Array) -> Crop:

@@ -22,7 +22,7 @@ from hybridanim.fitting import fit_robust_affine
 from hybridanim.profiles import CameraProfile
 from hybridanim.types import Array, Crop, FaceBox, Frame, HeadBox, SkinMask, Tracks
 
-from . import detection, keypoint_flow, learned
+from . import confirmation, detection, keypoint_flow, learned
 from .detection import LEAST_CONFIDENCE, Detection, Detector, KeypointsPx
 from .keypoint_flow import FlowState
 from .learned import LearnedState, LearnedTracker
@@ -78,7 +78,8 @@ def step(
     if not is_due and propagated is not None:
         is_due = face is not None or _has_changed(state, propagated)
     detected = _detect(state, frame.image, propagated, detector, face) if is_due else None
-    if detected is None and (propagated is None or (is_due and state.misses >= _MOST_MISSES)):
+    is_over = propagated is None or (is_due and state.misses >= _MOST_MISSES)
+    if detected is None and (is_over or _has_left(state.base.head, grey)):
         base, tracks = learned.lose_head(state.base)
         return HybridState(base, state.flow), tracks
     if detected is not None:
@@ -89,6 +90,13 @@ def step(
         state = replace(state, since=state.since + 1, misses=misses)
     state, points = _blend_residual(state, points)
     return _build_output(state, frame, points, camera)
+
+
+def _has_left(head: HeadBox | None, grey: Array) -> bool:
+    """Whether too little of the head of the last frame was in the picture."""
+    if head is None:
+        return False
+    return head_box.share_inside(head, *grey.shape[:2]) < confirmation.KEEP_INSIDE
 
 
 def _propagate(state: HybridState, grey: Array) -> tuple[HybridState, KeypointsPx | None]:
@@ -129,7 +137,8 @@ def _detect(
         return learned.detect_next(state.base, image, detector, face)
     detected = detection.detect(image, _window(state.base), detector)
     detected = learned.better(detected, image, detector, face)
-    return detected if detection.evidence(detected, image) > LEAST_CONFIDENCE else None
+    here = detection.evidence(detected, image, is_known=True)
+    return detected if here > LEAST_CONFIDENCE else None
 
 
 def _correct(

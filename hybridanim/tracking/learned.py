@@ -84,7 +84,7 @@ def detect_next(
     if state.window is not None and state.head is not None:
         window = detection.next_window(state.window, state.head)
         seen = detection.detect(image, window, detector)
-        if detection.evidence(seen, image) > LEAST_CONFIDENCE:
+        if detection.evidence(seen, image, is_known=True) > LEAST_CONFIDENCE:
             return better(seen, image, detector, face)
     if face is not None:
         seen = detection.detect_near(image, head_box.from_face(face), detector)
@@ -97,7 +97,7 @@ def detect_next(
 
 def better(seen: Detection, image: Array, detector: Detector, face: FaceBox | None) -> Detection:
     """The detection, or that of a face elsewhere, or of another size, which is surer."""
-    here = detection.evidence(seen, image)
+    here = detection.evidence(seen, image, is_known=True)
     if face is None or seen.is_object:
         return seen
     known = head_box.from_face(face)
@@ -129,7 +129,8 @@ def update(
             np.array(camera.distortion) if camera else None,
         )
         turned = detection.estimate_pose(points, seen.head, intrinsics, state.pose, frame.time_s)
-    reference, found = state.reference_xy_px, detection.evidence(seen, frame.image)
+    reference = state.reference_xy_px
+    found = detection.evidence(seen, frame.image, is_known=True)
     sure = Confirmation(found, found, frame.time_s)
     if state.confirmation is not None:
         sure = confirmation.resumed(state.confirmation, found, frame.time_s)

@@ -62,13 +62,12 @@ def as_reference(state: TrackState) -> TrackState:
     )
 
 
-def evidence(marks: FaceLandmarks | None, grey: Array) -> float:
-    """In [0, 1]: that landmarks are on a face in the picture; a cut-off face counts for less."""
+def evidence(marks: FaceLandmarks | None, grey: Array, *, is_known: bool = False) -> float:
+    """See ``confirmation.evidence_of``; 0 without landmarks."""
     if marks is None:
         return 0.0
-    return marks.confidence * head_box.share_inside(
-        head_box.from_landmarks(marks.xy_px), *grey.shape[:2]
-    )
+    inside = head_box.share_inside(head_box.from_landmarks(marks.xy_px), *grey.shape[:2])
+    return confirmation.evidence_of(marks.confidence, inside, is_known=is_known)
 
 
 def challenge(state: TrackState, grey: Array, mask: SkinMask, aligner: Fitter | None) -> TrackState:

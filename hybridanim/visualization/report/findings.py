@@ -18,9 +18,9 @@ ADVICE = {
     "lost": "Watch `1_skin.mp4` around these times. If the mask misses the face, learn its colour "
     "first with `python -m calibration.skin` and pass the profile with `--profile`, or try "
     "`--cloud fixed`; to leave the stretch out, use `--start` and `--end`.",
-    "unconfirmed": "There the head was carried on by its corners alone, for a second at most: a hand, "
-    "a profile, or strong blur. Compare `2_tracks.mp4`, and leave the stretch out with `--start` and "
-    "`--end` if it is wrong.",
+    "unconfirmed": "There the head was carried on by its corners alone, for a second at most: "
+    "a hand, a profile, or strong blur. Compare `2_tracks.mp4`, and leave the stretch out with "
+    "`--start` and `--end` if it is wrong.",
     "slow": "The result is right, it only takes longer than the video lasts. Part of it is the "
     "coding of the debug videos beside the stages: measure without `--debug`. Then try a smaller "
     "`--size`, or `--interpolation linear`.",
