@@ -1,6 +1,6 @@
 """How often a tracker follows something that is no face, and how often it misses one.
 
-    python -m benchmarks.front_end --clips DIR --people DIR --composed DIR [--networks DIR]
+    python -m benchmarks.front_end --people DIR --composed DIR --networks DIR [--clips DIR]
         [--trackers classical,learned,hybrid] [--json OUT]
 
 ``--clips`` holds driving videos as users have them, ``--people`` talking heads of which the videos
@@ -205,7 +205,8 @@ def with_totals(counts: dict[str, Count], composed: set[str]) -> dict[str, Count
 def run(options: argparse.Namespace) -> dict[str, object]:
     """Measure all videos with all trackers; prints tables."""
     network = options.networks / NETWORK
-    videos = sorted(p for p in options.clips.glob("*") if p.suffix.lower() in CLIPS)
+    videos = sorted(options.clips.glob("*")) if options.clips else []
+    videos = [path for path in videos if path.suffix.lower() in CLIPS]
     composed = compose(options.people, network, options.composed)
     truth = {p.name: json.loads(p.with_suffix(".json").read_text()) for p in composed}
     truth |= {p.name: network_boxes(p, network) for p in videos}
@@ -226,14 +227,13 @@ def run(options: argparse.Namespace) -> dict[str, object]:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.front_end")
-    parser.add_argument("--clips", type=Path, required=True, help="folder of driving videos")
+    parser.add_argument("--clips", type=Path, help="folder of driving videos; default: none")
     parser.add_argument("--people", type=Path, required=True, help="folder of talking heads")
     parser.add_argument("--composed", type=Path, required=True, help="where composed videos go")
-    parser.add_argument("--networks", type=Path, help="default: networks/ beside CLIPS")
+    parser.add_argument("--networks", type=Path, required=True, help=f"folder with {NETWORK}")
     parser.add_argument("--trackers", default=",".join(TRACKERS), help="separated by commas")
     parser.add_argument("--json", type=Path, help="where to write the numbers")
     options = parser.parse_args(arguments)
-    options.networks = options.networks or options.clips.resolve().parent / "networks"
     try:
         result = run(options)
     except InputError as error:
