@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -59,6 +60,6 @@ def test_a_new_reference_frame_is_no_motion_and_causes_no_jump(source):
         firsts.append(state.first)
     assert firsts[4] is firsts[0] and firsts[5] is not firsts[0] and firsts[39] is firsts[5]
     assert np.abs(targets[4] - source.keypoints.xy_norm).max() > 0.1
-    steps = [np.abs(b - a).max() for a, b in zip(targets[4:], targets[5:], strict=False)]
+    steps = [np.abs(b - a).max() for a, b in itertools.pairwise(targets[4:])]
     assert max(steps) < 0.5 * np.abs(targets[4] - source.keypoints.xy_norm).max()
     np.testing.assert_allclose(targets[39], source.keypoints.xy_norm, atol=0.02)
