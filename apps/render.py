@@ -21,14 +21,14 @@ from hybridanim.errors import InputError
 from hybridanim.io import provenance
 from hybridanim.prepare import driver_scan
 from hybridanim.prepare.driver_scan import Observation
-from hybridanim.prepare.view import view_around_faces
 from hybridanim.profiles import load_profiles
 from hybridanim.rendering.output_frame import Composer
-from hybridanim.types import Array, FaceBox, Source
+from hybridanim.types import Array, Source
 from hybridanim.visualization.debug_writer import DebugWriter
 from stages.pipeline import Pipeline, build
 
 from .guards import DebugOutputs, refuse_clashes, undisturbed
+from .held import HeldStretches
 from .streaming import animated, shared_processors, sharing
 
 SCAN_S = 60.0  # length of the driving video's preview scan before the run
@@ -62,11 +62,10 @@ def render(
     report(0, None, "looking through the driving video")
     observations, chosen = _scan(driving_path, job, pipeline)
     record = provenance.describe(source_path, driving_path, job)
-    summary = Summary(job.output)
+    summary, held = Summary(job.output), HeldStretches()
     with ExitStack() as quiet, ExitStack() as stack:
         reader = stack.enter_context(io.open_source(driving_path, job.start, job.end))
-        view = view_around_faces(_faces(observations), reader.height, reader.width)
-        pipeline.set_view(view)
+        pipeline.use_scan(observations, reader.height, reader.width)
         _set_reference(pipeline, job, chosen, summary)
         composer = Composer(job, source)
         sink = stack.enter_context(_open_sink(job, reader, composer, driving_path, record))
@@ -80,6 +79,7 @@ def render(
                 debug.write(results)
                 summary.frames += 1
                 summary.frozen += results.points.is_frozen
+                held.add(results)
                 report(summary.frames, total, "animating")
         except KeyboardInterrupt:
             if not sink.count:
@@ -101,7 +101,8 @@ def render(
         summary.notes += [warning for warning in warnings if warning]
         for info in pipeline.runtime_info:
             summary.notes += info.notes
-        _note_losses(summary)
+        held.finish(1 / float(reader.fps) if reader.fps else 0.0)
+        summary.notes += held.sentences()
         provenance.write_sidecar(sink.path, record)
     return summary
 
@@ -153,10 +154,6 @@ def _scan(
             if passed > SCAN_S and frame.index >= wanted:
                 break
     return found, chosen
-
-
-def _faces(observations: list[Observation]) -> list[FaceBox]:
-    return [one.face for one in observations if isinstance(one, driver_scan.FaceObservation)]
 
 
 def _is_reference(
@@ -232,14 +229,6 @@ def _expected_frames(job: RenderJob, reader: io.VideoReader) -> int | None:
     if length_s == float("inf"):
         return reader.frame_count
     return max(1, min(reader.frame_count, round(length_s * reader.fps)))
-
-
-def _note_losses(summary: Summary) -> None:
-    if summary.frozen > 0.05 * summary.frames:
-        summary.notes.append(
-            f"The head was not seen in {summary.frozen} of {summary.frames} frames; there the"
-            " motion rests. --debug DIR shows where."
-        )
 
 
 def _refuse_no_head(summary: Summary, has_face: bool) -> None:

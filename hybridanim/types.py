@@ -187,6 +187,8 @@ class Tracks:
     )  # yaw, pitch, roll; see face.head_pose
     rotation_confidence: float = 0.0  # in [0, 1]
     confidence_overall: float = 0.0  # in [0, 1]
+    face_confidence: float = 0.0  # in [0, 1]: of a face where the head is; 0 = carried by motion
+    is_new_reference: bool = False  # this frame replaces the reference frame of those before it
     lost: str = ""  # reason why the head is not tracked, or ""
     keypoints: Keypoints | None = None  # of a learned tracker, in keypoints_crop
     keypoints_crop: Crop | None = None  # square of this frame that they are normalised to

@@ -8,6 +8,7 @@ pipeline.last                          # the typed result of each stage for the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
@@ -158,6 +159,16 @@ class Pipeline:
             makers = "prepare.view.whole_view and view_around_faces make one"
             _expect_type("set_view", chosen, view.View, makers)
         self._view = chosen
+
+    def use_scan(self, observations: Sequence[Observation], height: int, width: int) -> None:
+        """Use what ``detect`` found in frames of the video that follows; call before the first.
+
+        The view is chosen round the faces, and tracking starts with, and is corrected by, faces
+        that are confirmed. height, width: of the driving frames.
+        """
+        faces = [one.face for one in driver_scan.surest_faces(observations)]
+        self._view = view.view_around_faces(faces, height, width)
+        self.track.expect_faces(driver_scan.faces_by_time(observations, self._view))
 
     def set_driving_crop(self, crop: Crop) -> None:
         """Fix the driving crop, in pixels of the view; call before the first frame.

@@ -1,14 +1,18 @@
 """Frame, SkinMask -> Tracks.  Tracks head, features, body, background (docs/guide/tracking.md)."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from hybridanim.tracking import scene
 from hybridanim.tracking.base import Tracker
-from hybridanim.types import Array, Frame, HeadBox, SceneTracks, SkinMask, Tracks
+from hybridanim.types import Array, FaceBox, Frame, HeadBox, SceneTracks, SkinMask, Tracks
 from hybridanim.visualization import drawing
 
 from .base import Stage
+
+_SAME_S = 0.002  # difference of the time stamps of one frame, read twice
+_NEAR_S = 0.25  # within which a known face is searched while no head is tracked
 
 
 class Track(Stage):
@@ -23,7 +27,9 @@ class Track(Stage):
 
     def __call__(self, frame: Frame, mask: SkinMask) -> Tracks:
         """Track the next frame of the driving video."""
-        self._state, tracks = self._tracker.step(self._state, frame, mask)
+        face = self._expected(frame.time_s) or mask.face  # the cascade also finds cabinets
+        self._state, tracks = self._tracker.step(self._state, frame, replace(mask, face=face))
+        self._is_lost = not tracks
         return self._with_scene(frame, tracks)
 
     def draw(self, canvas: Array, output: Tracks) -> Array:
@@ -35,9 +41,10 @@ class Track(Stage):
         """Discard all tracks; the next frame is the reference."""
         self._state = self._tracker.initial_state()
         self._scene = scene.SceneState()
-        self._reference_image: tuple[Array, HeadBox] | None = (
-            None  # until its scene corners are found
-        )
+        self._reference_image: tuple[Array, HeadBox] | None = None
+        self._is_searched = False  # whether its scene corners were searched
+        self._faces: dict[float, FaceBox] = {}  # known before the run, by time in s
+        self._is_lost = True
         self._reference_scene: SceneTracks | None = None
         self._trails: dict = {}
 
@@ -50,15 +57,31 @@ class Track(Stage):
 
         image: (H, W, 3) uint8 RGB, of the size of the frames; head: head box in its pixels.
         """
-        self._reference_image = image, head
+        self._reference_image, self._is_searched = (image, head), False
+
+    def expect_faces(self, faces: Mapping[float, FaceBox]) -> None:
+        """Set where faces are known to be: time in s -> box in pixels of the frames.
+
+        A tracker takes such a box like a hit of stage 1's cascade: as something to confirm.
+        """
+        self._faces = dict(faces)
+
+    def _expected(self, time_s: float) -> FaceBox | None:
+        """The known face of this time; while no head is tracked, also that of a time near it."""
+        if not self._faces:
+            return None
+        near_s = min(self._faces, key=lambda known_s: abs(known_s - time_s))
+        is_here = abs(near_s - time_s) <= (_NEAR_S if self._is_lost else _SAME_S)
+        return self._faces[near_s] if is_here else None
 
     def _with_scene(self, frame: Frame, tracks: Tracks) -> Tracks:
         self._scene, tracks = scene.observed(
             self._scene, frame, tracks, track_background=self._track_background
         )
-        if self._reference_image is not None and tracks.scene and tracks.head is not None:
+        is_due = not self._is_searched or tracks.is_new_reference
+        if self._reference_image is not None and is_due and tracks.scene and tracks.head:
             self._reference_scene = scene.elsewhere(
                 self._scene, *self._reference_image, tracks.head
             )
-            self._reference_image = None
+            self._is_searched = True
         return replace(tracks, reference_scene=self._reference_scene)

@@ -117,6 +117,8 @@ def finish(job: LiveJob, report: dict[str, Any], outputs: Outputs, record: dict[
         f"{report['pictures']} pictures, {report.get('pictures_per_s', 0):.1f} a second, camera to"
         f" output {latency['p50']:.0f} ms (95 %: {latency['p95']:.0f} ms)"
     )
+    if report.get("without_a_face"):
+        print(f"{report['without_a_face']} pictures without a face; there the motion was held.")
     if outputs.failures:
         raise InputError(outputs.failures[0])
 

@@ -7,6 +7,8 @@ forehead and neck, so its width gives the size and its top the position.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 
@@ -23,6 +25,7 @@ from .mean_shape import MEAN_SHAPE
 _WIDTH = 0.90  # widest row of the face's skin / box side
 _AREA = 0.87  # square root of the face's skin area / box side
 _CENTRE = 0.54  # from the top of the skin (hairline) to the box centre, in box sides
+_MOST_HITS = 3  # of the cascade in the whole picture
 _ANCHORS = (landmark_average() @ MEAN_SHAPE)[HAS_LANDMARKS]  # on the mean face, face-box units
 
 
@@ -74,24 +77,40 @@ def find(image: Array, mask: SkinMask, *, search: bool) -> HeadBox | None:
 
     image: (H, W) uint8 grey. search: whether the whole picture may be searched (slow).
     """
+    return next(candidates(image, mask, search=search), None)
+
+
+def candidates(image: Array, mask: SkinMask, *, search: bool) -> Iterator[HeadBox]:
+    """Give all that may be a head, the likeliest first; arguments as ``find``, found when asked."""
     if mask.face is not None:
-        return from_face(mask.face)
+        yield from_face(mask.face)
     blob = from_blob(mask)
     if search:
-        faces = detect_faces(image, max_side_px=480)
-        if faces:
-            return from_face(_best(faces, blob))
-    return blob
+        faces = detect_faces(image, max_side_px=480)[:_MOST_HITS]
+        yield from (from_face(face) for face in _nearest_first(faces, blob))
+    if blob is not None:
+        yield blob
 
 
-def _best(faces: list[FaceBox], blob: HeadBox | None) -> FaceBox:
-    """The hit nearest to the head's skin, or the first one."""
-    if blob is None:
-        return faces[0]
+def _nearest_first(faces: list[FaceBox], blob: HeadBox | None) -> list[FaceBox]:
+    """The hits with the one at the head's skin, if there is one, in front."""
+    if blob is None or not faces:
+        return faces
     place = np.array(blob.center_xy_px)
     far = [float(np.linalg.norm(np.array(face.center_xy_px) - place)) for face in faces]
     nearest = int(np.argmin(far))
-    return faces[nearest] if far[nearest] < blob.size_px else faces[0]
+    if far[nearest] >= blob.size_px:
+        return faces
+    return [faces[nearest], *faces[:nearest], *faces[nearest + 1 :]]
+
+
+def share_inside(head: HeadBox, height: int, width: int) -> float:
+    """Share of the box's area, taken as upright, that lies in a picture of this size."""
+    half, sides = head.size_px / 2, []
+    for centre, length in zip(head.center_xy_px, (width, height), strict=True):
+        # pixel centres: the picture reaches from -1/2 to length - 1/2
+        sides.append(max(0.0, min(centre + half, length - 0.5) - max(centre - half, -0.5)))
+    return sides[0] * sides[1] / head.size_px**2
 
 
 def detect_near(image: Array, head: HeadBox) -> HeadBox | None:

@@ -38,11 +38,14 @@ class ReferenceKeeper:
         self._is_auto = is_auto
         self._best = float("inf")
         self._since_s: float | None = None  # when a head was first seen
+        self._is_chosen = False  # by the user
 
     def update(self, tracks: Tracks, source: Source, time_s: float) -> Reference | None:
         """The new reference when this frame is a better one; None = unchanged."""
         if not is_tracked(tracks):
             return None
+        if tracks.is_new_reference and not self._is_chosen:
+            self.reset()  # the head of the earlier frames was no whole face
         self._since_s = time_s if self._since_s is None else self._since_s
         is_searching = self._is_auto and time_s - self._since_s <= _SEARCH_S
         if self.reference is not None and not is_searching:
@@ -62,7 +65,7 @@ class ReferenceKeeper:
 
     def stop_search(self) -> None:
         """Keep the reference from now on: the user has chosen it."""
-        self._is_auto = False
+        self._is_auto, self._is_chosen = False, True
 
     def reset(self) -> None:
         """Drop the reference and search again: the camera or its picture's size has changed."""

@@ -93,6 +93,8 @@ def observe(
     """Compute the driver's keypoints in the fixed crop; None when nothing plausible is tracked."""
     if not is_tracked(tracks):
         return state, None
+    if tracks.is_new_reference:
+        state = _restarted(state)
     first = state.first or with_picture(reference_of(tracks, mean_shape, state.crop), frame.image)
     points = first and _in_fixed_crop(tracks, first)
     if first is None or points is None:
@@ -112,6 +114,13 @@ def observe(
             state = replace(state, driver_background=moved)
     state, points, moved = _smoothed(state, points, frame.time_s, config.smooth)
     return state, DriverPose(points, moved, scene is not None)
+
+
+def _restarted(state: SparseState) -> SparseState:
+    """The state before a new first frame; the motion is blended from the last result."""
+    return replace(
+        state, first=None, pose=None, filter=None, driver_background=_identity(), away=1.0
+    )
 
 
 def retarget(

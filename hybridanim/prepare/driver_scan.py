@@ -16,6 +16,7 @@ import numpy as np
 
 from hybridanim.face import cascade
 from hybridanim.face.aligner import MEAN_SHAPE, Aligner
+from hybridanim.face.head_box import share_inside
 from hybridanim.motion.keypoints import crop_around, place_anchors
 from hybridanim.motion.reference import Reference, pose_distance
 from hybridanim.tracking import detection
@@ -26,6 +27,7 @@ from .source import SURE, landmark_head, rotation_deg
 from .view import View
 
 _DEGREES = 10.0  # rotation that is a distance of 1
+_LEAST_INSIDE = 0.8  # share of a head box in the picture
 _OPENING = 0.12  # change of an eye's or the mouth's opening that is a distance of 1
 
 
@@ -39,6 +41,7 @@ class FaceObservation:
     head: HeadBox
     landmarks_xy_px: Array | None  # (L, 2)
     rotation_deg: tuple[float, float, float]
+    share_inside: float = 1.0  # of the head box that lies in the picture
     keypoints: Keypoints | None = None  # of a learned tracker, normalised to keypoints_crop
     keypoints_crop: Crop | None = None
 
@@ -46,6 +49,11 @@ class FaceObservation:
     def is_clear(self) -> bool:
         """Whether it can be a reference."""
         return self.landmarks_xy_px is not None or self.keypoints is not None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it shows all of a face, and not one that the picture's edge cuts off."""
+        return self.is_clear and self.share_inside >= _LEAST_INSIDE
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +88,10 @@ def detect(
     if seen.head is None or seen.confidence < detection.LEAST_TO_START:
         return one
     points = seen.points.in_crop(seen.window)
-    return replace(one, head=seen.head, keypoints=points, keypoints_crop=seen.window)
+    share = share_inside(seen.head, *image.shape[:2])
+    return replace(
+        one, head=seen.head, keypoints=points, keypoints_crop=seen.window, share_inside=share
+    )
 
 
 def detect_object(image: Array, index: int, time_s: float, detector: Detector) -> ObjectObservation:
@@ -104,7 +115,8 @@ def _detect_face(
         return FaceObservation(index, time_s, face, head, None, (0.0, 0.0, 0.0))
     head = landmark_head(landmarks.xy_px)
     turned = rotation_deg(image, head, landmarks.xy_px)
-    return FaceObservation(index, time_s, face, head, landmarks.xy_px, turned)
+    share = share_inside(head, *image.shape[:2])
+    return FaceObservation(index, time_s, face, head, landmarks.xy_px, turned, share_inside=share)
 
 
 def nearest(observations: Sequence[Observation], source: Source) -> FaceObservation | None:
@@ -112,6 +124,7 @@ def nearest(observations: Sequence[Observation], source: Source) -> FaceObservat
     faces_seen = [one for one in observations if isinstance(one, FaceObservation)]
     shown = [one for one in faces_seen if one.landmarks_xy_px is not None]
     shown = [one for one in shown if one.keypoints is not None] or shown
+    shown = [one for one in shown if one.is_whole] or shown
     return min(shown, key=lambda one: distance(one, source)) if shown else None
 
 
@@ -126,6 +139,32 @@ def distance(one: FaceObservation, source: Source) -> float:
     )
 
 
+def surest_faces(observations: Sequence[Observation]) -> list[FaceObservation]:
+    """The faces that landmarks or detector confirm; all of them where none is confirmed.
+
+    The cascade alone also finds cabinets and patterns of cloth.
+    """
+    faces_seen = [one for one in observations if isinstance(one, FaceObservation)]
+    return [one for one in faces_seen if one.is_clear] or faces_seen
+
+
+def faces_by_time(observations: Sequence[Observation], view: View) -> dict[float, FaceBox]:
+    """The whole and confirmed faces: time in s -> box in the view's pixels, see ``HeadBox``."""
+    found = {}
+    for one in surest_faces(observations):
+        if one.is_whole:
+            head = _head_in_view(one, view)
+            (x, y), side = head.center_xy_px, head.size_px
+            found[one.time_s] = FaceBox(x - side / 2, y - side / 2, side, side)
+    return found
+
+
+def _head_in_view(one: FaceObservation, view: View) -> HeadBox:
+    corner = np.array([view.x_px, view.y_px])
+    x, y = (np.array(one.head.center_xy_px) + 0.5 - corner) * view.scale - 0.5
+    return HeadBox((float(x), float(y)), one.head.size_px * view.scale, one.head.roll_deg)
+
+
 def as_reference(one: Observation, view: View) -> Reference:
     """An observation as the reference frame of relative motion, in the view's pixels."""
     corner = np.array([view.x_px, view.y_px])
@@ -133,10 +172,7 @@ def as_reference(one: Observation, view: View) -> Reference:
     def moved(xy: Array) -> Array:
         return ((np.asarray(xy) + 0.5 - corner) * view.scale - 0.5).astype(np.float32)
 
-    head = None
-    if isinstance(one, FaceObservation):
-        x, y = moved(np.array(one.head.center_xy_px))
-        head = HeadBox((float(x), float(y)), one.head.size_px * view.scale, one.head.roll_deg)
+    head = _head_in_view(one, view) if isinstance(one, FaceObservation) else None
     if one.keypoints is not None and one.keypoints_crop is not None:
         seen = one.keypoints_crop
         x, y = ((np.array([seen.x_px, seen.y_px]) - corner) * view.scale).tolist()

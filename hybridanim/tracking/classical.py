@@ -22,8 +22,9 @@ from hybridanim.fitting import fit_robust_similarity
 from hybridanim.profiles import CameraProfile, Profiles, TrackerProfile
 from hybridanim.types import Array, Frame, SkinMask, Tracks
 
-from . import appearance, features, head_step, reacquire
+from . import appearance, confirmation, features, head_step, reacquire
 from .base import TrackerParts
+from .confirmation import FIT
 from .landmark_filter import Fitter
 from .state import FEW, TrackState, build_map, lose_head
 
@@ -57,15 +58,20 @@ def step(
     """
     config = with_profile(config, profile)
     grey = cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY)
-    state = replace(state, new=0, dropped=0, reason="", steps=state.steps + 1)
+    state = replace(
+        state, new=0, dropped=0, reason="", is_new_reference=False, steps=state.steps + 1
+    )
     if state.view is not None and state.view.grey.shape != grey.shape:
         state = lose_head(state, "the picture changed its size")
     if state.head is not None:
         state = head_step.propagate(state, grey, mask, config, aligner)
+        state = _confirm(reacquire.challenge(state, grey, mask, aligner), grey, frame.time_s)
     if state.head is None:
-        state = reacquire.acquire(state, grey, mask, aligner)
+        state = reacquire.acquire(state, grey, mask, aligner, frame.time_s)
     if state.head is None or state.reason:
         return _build_lost(state, grey)
+    if state.confirmation is not None and confirmation.wants_reference(state.confirmation):
+        state = reacquire.as_reference(state)
     state = _measure_head(state, grey, mask)
     state = _estimate_pose(state, frame, camera)
     state = _replenish(state, mask, config)
@@ -84,6 +90,20 @@ def with_profile(config: TrackConfig, profile: TrackerProfile | None) -> TrackCo
         pyramid_levels=profile.pyramid_levels,
         forward_backward_px=profile.forward_backward_px,
     )
+
+
+def _confirm(state: TrackState, grey: Array, time_s: float) -> TrackState:
+    """Take in this frame's evidence of a face; give the head up when there was none for long."""
+    if state.head is None or state.confirmation is None:
+        return state
+    if head_box.share_inside(state.head, *grey.shape[:2]) < confirmation.KEEP_INSIDE:
+        return lose_head(state, confirmation.LEFT)
+    found = reacquire.evidence(state.landmarks, grey, is_known=True)
+    now = confirmation.step(state.confirmation, found, time_s, FIT)
+    state = replace(state, confirmation=now)
+    if confirmation.is_given_up(now, time_s, FIT):
+        return lose_head(state, confirmation.NOT_CONFIRMED)
+    return state
 
 
 def _measure_head(state: TrackState, grey: Array, mask: SkinMask) -> TrackState:
@@ -125,7 +145,9 @@ def _replenish(state: TrackState, mask: SkinMask, config: TrackConfig) -> TrackS
     most = 0.15 if head_box.is_hand_near(head, mask) else 0.5
     is_hidden = appearance.outlier_share(state.memory) > most
     is_rested = state.steps % 3 == 0 or len(state.alive) < 20
-    if is_hidden or not is_rested or wanted < 0.1 * config.max_features:
+    # corners found while no face is seen may be the wall's, and would carry the head on
+    is_face = state.confirmation is None or state.confirmation.is_confirmed
+    if is_hidden or not is_face or not is_rested or wanted < 0.1 * config.max_features:
         return state
     fresh = features.detect_new(
         view, state.alive, wanted, head, mask, state.memory, state.pose,
@@ -181,6 +203,8 @@ def _build_tracks(state: TrackState) -> Tracks:
         rotation_deg=state.pose.angles_deg,
         rotation_confidence=state.pose.confidence,
         confidence_overall=overall,
+        face_confidence=state.confirmation.evidence if state.confirmation else 0.0,
+        is_new_reference=state.is_new_reference,
     )
 
 
@@ -191,7 +215,8 @@ def _build_lost(state: TrackState, grey: Array) -> tuple[TrackState, Tracks]:
     if state.head is None:
         state = replace(state, view=None)
     state = replace(state, lost_steps=lost, pose=turned)
-    tracks = replace(_build_tracks(state), lost=state.reason, confidence_overall=0.0)
+    tracks = _build_tracks(state)
+    tracks = replace(tracks, lost=state.reason, confidence_overall=0.0, face_confidence=0.0)
     return state, tracks
 
 

@@ -17,15 +17,18 @@ from hybridanim import geometry
 from hybridanim.face import cascade, head_pose
 from hybridanim.face.aligner import MEAN_SHAPE
 from hybridanim.face.anchors import ANCHORS, HAS_LANDMARKS, anchors_box, landmark_average
-from hybridanim.face.head_box import from_anchors, from_face
+from hybridanim.face.head_box import from_anchors, from_face, share_inside
 from hybridanim.face.head_pose import Intrinsics, Pose
 from hybridanim.face.mean_shape import MEAN_SHAPE_3D
 from hybridanim.fitting import fit_robust_affine
 from hybridanim.motion import keypoints
 from hybridanim.types import Array, Crop, HeadBox, Keypoints
 
+from .confirmation import Limits, evidence_of
+
 LEAST_CONFIDENCE = 0.25  # a tracked head is lost below this; walls and hands reach 0.22
 LEAST_TO_START = 0.35  # least confidence of a new head
+LIMITS = Limits(LEAST_TO_START, LEAST_CONFIDENCE, patience_s=0.0)
 _PASSES = 2  # detector runs on a new head; each one centres the window of the next
 _CANDIDATES = 3  # cascade hits that the detector is run on
 _SEARCHED_PX = 480
@@ -78,6 +81,7 @@ class Detection:
     window: Crop
     confidence: float  # in [0, 1]
     head: HeadBox | None  # None = the detector is not for heads, or the keypoints are no head
+    is_object: bool = False  # the detector is not for heads
 
 
 def detect(image: Array, window: Crop, detector: Detector) -> Detection:
@@ -88,7 +92,7 @@ def detect(image: Array, window: Crop, detector: Detector) -> Detection:
 def to_detection(points: KeypointsPx, window: Crop, detector: Detector) -> Detection:
     """Keypoints with their confidence and, if the detector is for heads, their head box."""
     if detector.window != "head":
-        return Detection(points, window, float(points.confidence.mean()), None)
+        return Detection(points, window, float(points.confidence.mean()), None, is_object=True)
     head, score = estimate_head(points, window)
     sure = float(points.confidence[_rigid_rows()].mean())
     return Detection(points, window, score * sure, head)
@@ -108,9 +112,22 @@ def search(image: Array, detector: Detector) -> Detection | None:
     """The first cascade hit in the picture that the detector confirms, or None."""
     for face in cascade.detect_faces(image, max_side_px=_SEARCHED_PX)[:_CANDIDATES]:
         seen = detect_near(image, from_face(face), detector)
-        if seen.head is not None and seen.confidence > LEAST_TO_START:
+        if evidence(seen, image) > LEAST_TO_START:
             return seen  # the cascade orders by size and score
     return None
+
+
+def evidence(seen: Detection, image: Array, *, is_known: bool = False) -> float:
+    """See ``confirmation.evidence_of``; 0 for keypoints that are no head.
+
+    The confidence itself for a detector of other objects.
+    """
+    if seen.is_object:
+        return seen.confidence
+    if seen.head is None:
+        return 0.0
+    inside = share_inside(seen.head, *image.shape[:2])
+    return evidence_of(seen.confidence, inside, is_known=is_known)
 
 
 def middle_square(image: Array) -> Crop:

@@ -20,9 +20,9 @@ from hybridanim.config import TrackConfig
 from hybridanim.face import head_box
 from hybridanim.fitting import fit_robust_affine
 from hybridanim.profiles import CameraProfile
-from hybridanim.types import Array, Crop, Frame, HeadBox, SkinMask, Tracks
+from hybridanim.types import Array, Crop, FaceBox, Frame, HeadBox, SkinMask, Tracks
 
-from . import detection, keypoint_flow, learned
+from . import confirmation, detection, keypoint_flow, learned
 from .detection import LEAST_CONFIDENCE, Detection, Detector, KeypointsPx
 from .keypoint_flow import FlowState
 from .learned import LearnedState, LearnedTracker
@@ -64,19 +64,22 @@ def step(
     detector: Detector,
     config: TrackConfig,
     camera: CameraProfile | None = None,
+    face: FaceBox | None = None,
 ) -> tuple[HybridState, Tracks]:
     """Track the keypoints into the next frame of a video.
 
     detector: see ``detection.Detector``. camera: intrinsics for the rotation, guessed without it.
-    When no head is found, ``Tracks.lost`` says why and there are no keypoints.
+    face: where a face is known to be. When no head is found, ``Tracks.lost`` says why and there are
+    no keypoints.
     """
     grey = cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY)
     state, propagated = _propagate(state, grey)
     is_due = propagated is None or state.since + 1 >= config.anchor_every
     if not is_due and propagated is not None:
-        is_due = _has_changed(state, propagated)
-    detected = _detect(state, frame.image, propagated, detector) if is_due else None
-    if detected is None and (propagated is None or (is_due and state.misses >= _MOST_MISSES)):
+        is_due = face is not None or _has_changed(state, propagated)
+    detected = _detect(state, frame.image, propagated, detector, face) if is_due else None
+    is_over = propagated is None or (is_due and state.misses >= _MOST_MISSES)
+    if detected is None and (is_over or _has_left(state.base.head, grey)):
         base, tracks = learned.lose_head(state.base)
         return HybridState(base, state.flow), tracks
     if detected is not None:
@@ -87,6 +90,13 @@ def step(
         state = replace(state, since=state.since + 1, misses=misses)
     state, points = _blend_residual(state, points)
     return _build_output(state, frame, points, camera)
+
+
+def _has_left(head: HeadBox | None, grey: Array) -> bool:
+    """Whether too little of the head of the last frame was in the picture."""
+    if head is None:
+        return False
+    return head_box.share_inside(head, *grey.shape[:2]) < confirmation.KEEP_INSIDE
 
 
 def _propagate(state: HybridState, grey: Array) -> tuple[HybridState, KeypointsPx | None]:
@@ -116,14 +126,19 @@ def _window(base: LearnedState) -> Crop:
 
 
 def _detect(
-    state: HybridState, image: Array, propagated: KeypointsPx | None, detector: Detector
+    state: HybridState,
+    image: Array,
+    propagated: KeypointsPx | None,
+    detector: Detector,
+    face: FaceBox | None,
 ) -> Detection | None:
     """Detect near the last head, or anywhere when the flow failed too; None without a face."""
     if propagated is None or detector.window != "head":
-        return learned.detect_next(state.base, image, detector)
+        return learned.detect_next(state.base, image, detector, face)
     detected = detection.detect(image, _window(state.base), detector)
-    is_face = detected.head is not None and detected.confidence > LEAST_CONFIDENCE
-    return detected if is_face else None
+    detected = learned.better(detected, image, detector, face)
+    here = detection.evidence(detected, image, is_known=True)
+    return detected if here > LEAST_CONFIDENCE else None
 
 
 def _correct(
@@ -171,13 +186,15 @@ def _build_output(
     window = detected.window if state.since == 0 else _window(state.base)
     head = None if detected.head is None else head_box.from_anchors(points.xy_px)
     confidence = detected.confidence * _MISS_DECAY**state.misses
-    current = Detection(points, window, confidence, head)
+    current = replace(detected, points=points, window=window, confidence=confidence, head=head)
     base, is_new = learned.update(
         state.base, frame, current, points, camera, solve_pose=state.since == 0
     )
     box = head or _box_of(window)
     now = replace(now, box=box)
-    if state.since == 0:
+    if base.is_new_reference:
+        now = keypoint_flow.start(now.picture, box, now)
+    if state.since == 0 or base.is_new_reference:
         now = replace(now, patches=keypoint_flow.sample_patches(now, points))
         assert base.reference_xy_px is not None
         back, _ = fit_robust_affine(
@@ -218,4 +235,4 @@ class HybridTracker(LearnedTracker):
 
     def step(self, state: HybridState, frame: Frame, mask: SkinMask) -> tuple[HybridState, Tracks]:
         """See ``base.Tracker``."""
-        return step(state, frame, self.detector, self.config, self.camera)
+        return step(state, frame, self.detector, self.config, self.camera, mask.face)

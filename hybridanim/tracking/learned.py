@@ -15,14 +15,15 @@ import numpy as np
 
 from hybridanim import schema
 from hybridanim.config import TrackConfig
-from hybridanim.face import head_pose
+from hybridanim.face import head_box, head_pose
 from hybridanim.face.head_pose import Pose
 from hybridanim.profiles import CameraProfile
-from hybridanim.types import Array, Crop, Frame, HeadBox, SkinMask, Tracks
+from hybridanim.types import Array, Crop, FaceBox, Frame, HeadBox, SkinMask, Tracks
 
-from . import detection
+from . import confirmation, detection
 from .base import TrackerParts
-from .detection import LEAST_CONFIDENCE, Detection, Detector, KeypointsPx
+from .confirmation import Confirmation
+from .detection import LEAST_CONFIDENCE, LEAST_TO_START, Detection, Detector, KeypointsPx
 
 __all__ = ["LearnedState", "LearnedTracker", "initial_state", "step"]
 
@@ -42,6 +43,8 @@ class LearnedState:
     reference_xy_px: Array | None = None  # (K, 2) keypoints of the first frame with a head
     steps: int = 0  # consecutive frames with keypoints
     lost_steps: int = 0  # consecutive frames without
+    confirmation: Confirmation | None = None  # None = before the first head
+    is_new_reference: bool = False  # the last frame has become the reference frame
 
 
 def initial_state() -> LearnedState:
@@ -50,32 +53,59 @@ def initial_state() -> LearnedState:
 
 
 def step(
-    state: LearnedState, frame: Frame, detector: Detector, camera: CameraProfile | None = None
+    state: LearnedState,
+    frame: Frame,
+    detector: Detector,
+    camera: CameraProfile | None = None,
+    face: FaceBox | None = None,
 ) -> tuple[LearnedState, Tracks]:
     """Find the keypoints of the next frame of a video.
 
     detector: see ``detection.Detector``. camera: intrinsics for the rotation, guessed without it.
-    When no head is found, ``Tracks.lost`` says why and there are no keypoints.
+    face: where a face is known to be. When no head is found, ``Tracks.lost`` says why and there are
+    no keypoints.
     """
-    seen = detect_next(state, frame.image, detector)
+    seen = detect_next(state, frame.image, detector, face)
     if seen is None:
         return lose_head(state)
     state, is_new = update(state, frame, seen, seen.points, camera)
     return state, build_tracks(state, seen.points, seen.window, seen.confidence, is_new=is_new)
 
 
-def detect_next(state: LearnedState, image: Array, detector: Detector) -> Detection | None:
-    """Detect near the last head, then wherever a face is found; None when there is none."""
+def detect_next(
+    state: LearnedState, image: Array, detector: Detector, face: FaceBox | None = None
+) -> Detection | None:
+    """Detect near the last head, then wherever a face is found; None when there is none.
+
+    face: where a face is known to be; it is taken where it is the better-confirmed one.
+    """
     if detector.window != "head":
         return detection.detect(image, detection.middle_square(image), detector)
     if state.window is not None and state.head is not None:
         window = detection.next_window(state.window, state.head)
         seen = detection.detect(image, window, detector)
-        if seen.head is not None and seen.confidence > LEAST_CONFIDENCE:
+        if detection.evidence(seen, image, is_known=True) > LEAST_CONFIDENCE:
+            return better(seen, image, detector, face)
+    if face is not None:
+        seen = detection.detect_near(image, head_box.from_face(face), detector)
+        if detection.evidence(seen, image) > LEAST_TO_START:
             return seen
     if state.lost_steps % SEARCH_FRAMES == 0:
         return detection.search(image, detector)
     return None
+
+
+def better(seen: Detection, image: Array, detector: Detector, face: FaceBox | None) -> Detection:
+    """The detection, or that of a face elsewhere, or of another size, which is surer."""
+    here = detection.evidence(seen, image, is_known=True)
+    if face is None or seen.is_object:
+        return seen
+    known = head_box.from_face(face)
+    if seen.head is not None and here > LEAST_CONFIDENCE and head_box.agrees(seen.head, known):
+        return seen
+    other = detection.detect_near(image, known, detector)
+    gain = detection.evidence(other, image) - here
+    return other if gain >= confirmation.BETTER else seen
 
 
 def update(
@@ -100,11 +130,17 @@ def update(
         )
         turned = detection.estimate_pose(points, seen.head, intrinsics, state.pose, frame.time_s)
     reference = state.reference_xy_px
-    if reference is None:
-        reference = points.xy_px.astype(np.float32)
-    is_new = state.steps == 0
-    now = LearnedState(seen.window, seen.head, turned, reference, state.steps + 1, 0)
-    return now, is_new
+    found = detection.evidence(seen, frame.image, is_known=True)
+    sure = Confirmation(found, found, frame.time_s)
+    if state.confirmation is not None:
+        sure = confirmation.resumed(state.confirmation, found, frame.time_s)
+    is_better = seen.head is not None and confirmation.wants_reference(sure)
+    if reference is None or is_better:
+        reference, sure = points.xy_px.astype(np.float32), confirmation.with_reference(sure)
+    now = LearnedState(
+        seen.window, seen.head, turned, reference, state.steps + 1, 0, sure, is_better
+    )
+    return now, state.steps == 0 or is_better
 
 
 def lose_head(state: LearnedState) -> tuple[LearnedState, Tracks]:
@@ -145,6 +181,8 @@ def build_tracks(
         rotation_deg=state.pose.angles_deg,
         rotation_confidence=state.pose.confidence,
         confidence_overall=confidence,
+        face_confidence=state.confirmation.evidence if state.confirmation else 0.0,
+        is_new_reference=state.is_new_reference,
         keypoints=points.in_crop(window),
         keypoints_crop=window,
     )
@@ -173,7 +211,7 @@ class LearnedTracker:
 
     def step(self, state: Any, frame: Frame, mask: SkinMask) -> tuple[Any, Tracks]:
         """See ``base.Tracker``."""
-        return step(state, frame, self.detector, self.camera)
+        return step(state, frame, self.detector, self.camera, mask.face)
 
     def adjusted(self, **settings: Any) -> Self:
         """See ``base.Tracker``."""

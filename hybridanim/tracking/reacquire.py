@@ -12,36 +12,103 @@ import numpy as np
 
 from hybridanim.face import head_box, head_pose
 from hybridanim.fitting import fit_robust_similarity
-from hybridanim.types import Array, SkinMask
+from hybridanim.types import Array, HeadBox, SkinMask
 
-from . import appearance, features, landmark_filter, lucas_kanade
-from .landmark_filter import Fitter
-from .state import FEW, TrackState, build_map
+from . import appearance, confirmation, features, landmark_filter, lucas_kanade
+from .confirmation import FIT
+from .landmark_filter import FaceLandmarks, Fitter
+from .state import FEW, TrackState, build_map, lose_head
 
 SEARCH_FRAMES = 5  # interval of face searches in the whole picture while there is no head
 _SAME_HEAD = 0.6  # least correlation with the appearance model of the same head
 
 
-def acquire(state: TrackState, grey: Array, mask: SkinMask, aligner: Fitter | None) -> TrackState:
-    """Find the head in this frame; ``reason`` is set when there is none."""
+def acquire(
+    state: TrackState, grey: Array, mask: SkinMask, aligner: Fitter | None, time_s: float = 0.0
+) -> TrackState:
+    """Find the head in this frame; ``reason`` is set when there is none.
+
+    With a fitter, only a face in which it finds landmarks is taken.
+    """
     search = state.lost_steps % SEARCH_FRAMES == 0 and mask.face is None
-    head = head_box.find(grey, mask, search=search)
-    if head is None:
-        reason = state.reason or "no face and no head-shaped skin in the picture"
-        return replace(state, reason=reason)
-    marks = landmark_filter.start(aligner, grey, head) if aligner else None
-    if marks is not None:
-        head = head_box.from_landmarks(marks.xy_px)
-    elif state.memory is not None:
+    if aligner is None:
+        state = _unconfirmed(state, grey, head_box.find(grey, mask, search=search))
+    else:
+        state = _confirmed(state, grey, mask, aligner, time_s, search=search)
+    if state.head is None:
+        return replace(state, reason=state.reason or "no face in the picture")
+    view = features.cut_view(grey, lucas_kanade.window_at(state.head, grey))
+    state = replace(state, view=view, reason="")
+    return _revive_features(state, mask) if state.reference_head else as_reference(state)
+
+
+def as_reference(state: TrackState) -> TrackState:
+    """Make this frame, in which the head is known, the reference frame; earlier features go."""
+    assert state.head is not None
+    known = state.confirmation
+    return TrackState(
+        view=state.view,
+        head=state.head,
+        reference_head=state.head,
+        landmarks=state.landmarks,
+        reference_landmarks_xy_px=state.landmarks.xy_px if state.landmarks else None,
+        pose=head_pose.frontal(state.head),
+        confirmation=confirmation.with_reference(known) if known else None,
+        is_new_reference=state.reference_head is not None,
+        next_id=state.next_id,
+        steps=state.steps,
+        lost_steps=state.lost_steps,
+        dropped=state.dropped + len(state.alive),
+    )
+
+
+def evidence(marks: FaceLandmarks | None, grey: Array, *, is_known: bool = False) -> float:
+    """See ``confirmation.evidence_of``; 0 without landmarks."""
+    if marks is None:
+        return 0.0
+    inside = head_box.share_inside(head_box.from_landmarks(marks.xy_px), *grey.shape[:2])
+    return confirmation.evidence_of(marks.confidence, inside, is_known=is_known)
+
+
+def challenge(state: TrackState, grey: Array, mask: SkinMask, aligner: Fitter | None) -> TrackState:
+    """The state without a head if stage 1 has a better-confirmed face elsewhere, or of other size.
+
+    ``acquire`` then takes that one.
+    """
+    known = state.confirmation
+    if aligner is None or known is None or mask.face is None or state.head is None:
+        return state
+    other = head_box.from_face(mask.face)
+    if known.is_confirmed and head_box.agrees(state.head, other):
+        return state
+    found = evidence(landmark_filter.start(aligner, grey, other), grey)
+    if not confirmation.is_better(found, known, FIT):
+        return state
+    return replace(lose_head(state, ""), hidden_steps=0)
+
+
+def _unconfirmed(state: TrackState, grey: Array, head: HeadBox | None) -> TrackState:
+    """Take a head without a landmark fitter: where it looks most as it did before."""
+    if head is not None and state.memory is not None:
         again, score = appearance.locate(state.memory, grey, head)
         head = again if score > _SAME_HEAD else head
-    view = features.cut_view(grey, lucas_kanade.window_at(head, grey))
-    state = replace(state, view=view, head=head, landmarks=marks, reason="")
-    if state.reference_head is None:
-        reference = marks.xy_px if marks else None
-        turned = head_pose.frontal(head)
-        return replace(state, reference_head=head, reference_landmarks_xy_px=reference, pose=turned)
-    return _revive_features(state, mask)
+    return replace(state, head=head)
+
+
+def _confirmed(
+    state: TrackState, grey: Array, mask: SkinMask, aligner: Fitter, time_s: float, *, search: bool
+) -> TrackState:
+    """Take the first candidate in which the landmarks find a face."""
+    for head in head_box.candidates(grey, mask, search=search):
+        marks = landmark_filter.start(aligner, grey, head)
+        sure = confirmation.start(evidence(marks, grey), time_s, FIT)
+        if marks is None or sure is None:
+            continue
+        if state.confirmation is not None:
+            sure = confirmation.resumed(state.confirmation, sure.evidence, time_s)
+        own = head_box.from_landmarks(marks.xy_px)
+        return replace(state, head=own, landmarks=marks, confirmation=sure)
+    return state
 
 
 def _revive_features(state: TrackState, mask: SkinMask) -> TrackState:

@@ -49,6 +49,8 @@ def observed(
 
     track_background: also track corners of the background.
     """
+    if tracks.is_new_reference:
+        state = SceneState()
     if tracks.head is None and state.window is None:
         return state, tracks
     grey = cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY)

@@ -11,6 +11,7 @@ from hybridanim.types import Array, HeadBox
 
 from . import features, registration, templates
 from .appearance import Appearance
+from .confirmation import Confirmation
 from .features import HeadView
 from .landmark_filter import FaceLandmarks
 from .registration import Map
@@ -39,6 +40,8 @@ class TrackState:
     shift_px: tuple[float, float] = (0.0, 0.0)  # displacement of the head since the frame before
     pose: Pose = field(default_factory=Pose)
     pose_offset_deg: Angles = (0.0, 0.0, 0.0)  # see head_pose.fuse
+    confirmation: Confirmation | None = None  # None = before the first head, or without a fitter
+    is_new_reference: bool = False  # this frame has become the reference frame
     next_id: int = 0
     steps: int = 0
     hidden_steps: int = 0  # consecutive frames with a covered head

@@ -52,3 +52,15 @@ def test_a_rescaled_reference_is_the_same_pose(results, source):
     back = rescaled(half, 2.0)
     assert back.head.center_xy_px == pytest.approx(reference.head.center_xy_px)
     assert back.crop.x_px == pytest.approx(reference.crop.x_px)
+
+
+def test_a_better_confirmed_face_replaces_the_reference_unless_the_user_chose_it(results, source):
+    half = posed(results, source, 0)  # posed like the source, but only half a face
+    whole = replace(posed(results, source, 30), is_new_reference=True)
+    keeper = ReferenceKeeper(is_auto=True)
+    assert keeper.update(half, source, 0) is not None
+    assert keeper.update(replace(whole, is_new_reference=False), source, 1) is None
+    assert keeper.update(whole, source, 9) is not None
+    keeper.stop_search()
+    keeper.take(half)
+    assert keeper.update(whole, source, 10) is None

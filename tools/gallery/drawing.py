@@ -18,7 +18,6 @@ from hybridanim import geometry
 from hybridanim.errors import InputError
 from hybridanim.motion.reference import with_picture
 from hybridanim.prepare import driver_scan
-from hybridanim.prepare.view import view_around_faces
 from hybridanim.types import Crop, Keypoints, Source
 from hybridanim.visualization import drawing, primitives, sheet
 from stages.pipeline import Followed, Pipeline
@@ -84,9 +83,8 @@ def rows(
     """
     pipeline = renderers.warp
     observations, shape, end_s = _look_through(pipeline, driver)
-    found = [view.face for view, _ in observations if isinstance(view, driver_scan.FaceObservation)]
     pipeline.reset()
-    pipeline.set_view(view_around_faces(found, *shape))
+    pipeline.use_scan([observation for observation, _ in observations], *shape)
     prepared = [_prepared(pipeline, picture) for picture in sources]
     followers = [_follower(renderers, observations, source) for source in prepared]
     wanted = [sorted(times or np.linspace(0.1, 0.95, 5) * end_s) for times in times_s]

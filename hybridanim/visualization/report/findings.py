@@ -18,6 +18,9 @@ ADVICE = {
     "lost": "Watch `1_skin.mp4` around these times. If the mask misses the face, learn its colour "
     "first with `python -m calibration.skin` and pass the profile with `--profile`, or try "
     "`--cloud fixed`; to leave the stretch out, use `--start` and `--end`.",
+    "unconfirmed": "There the head was carried on by its corners alone, for a second at most: "
+    "a hand, a profile, or strong blur. Compare `2_tracks.mp4`, and leave the stretch out with "
+    "`--start` and `--end` if it is wrong.",
     "slow": "The result is right, it only takes longer than the video lasts. Part of it is the "
     "coding of the debug videos beside the stages: measure without `--debug`. Then try a smaller "
     "`--size`, or `--interpolation linear`.",
@@ -109,6 +112,9 @@ def _checks(summary: Summary):
     lost = summary.lost_frames / frames
     yield "stopped", f"The run stopped early: {summary.stopped}" if summary.stopped else ""
     yield "lost", f"The head was lost in {percent(lost)} of the frames." if lost > 0.01 else ""
+    carried = seen - mean.get("is_confirmed", 0.0) if mean.get("face_confidence", 0.0) else 0.0
+    text = f"No face was seen in {percent(carried)} of the frames with a followed head."
+    yield "unconfirmed", text if carried > 0.02 else ""
     alive = mean.get("tracks_alive", 0.0) / seen
     yield (
         "few_features",
