@@ -62,6 +62,10 @@ class TrackConfig:
     """A feature with a lower correlation to its first patch than this (0 to 1) is dropped."""
     anchor_every: int = 4
     """With --tracker hybrid: the detector runs at least every so many frames."""
+    face_fit: bool = True
+    """Fit the face model (pose, expression, openings) in every frame, by landmark networks."""
+    face_every: int = 1
+    """The whole face is looked at every so many frames, eyes and mouth in each."""
 
     def __post_init__(self) -> None:
         _within("--max-features", self.max_features, 1, 5000)
@@ -70,6 +74,7 @@ class TrackConfig:
         _within("--forward-backward-px", self.forward_backward_px, 0, float("inf"))
         _within("--least-likeness", self.least_likeness, 0, 1)
         _within("--anchor-every", self.anchor_every, 1, 1000)
+        _within("--face-every", self.face_every, 1, 1000)
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,10 @@ class KeypointsConfig:
     background: Literal["auto", "still", "follow"] = "auto"
     """follow moves the source's background as the driver's camera moves; auto does so with
     --motion absolute, and keeps it still otherwise."""
+
+    head_motion: Literal["3d", "2d"] = "3d"
+    """3d turns the source's head as a textured surface, by the face model fitted to both faces; 2d
+    moves it by keypoints with local affines alone."""
 
     optical_flow: Literal["auto", "off"] = "auto"
     """auto also follows the whole driver by optical flow, if the renderer uses it (the learned

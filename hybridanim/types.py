@@ -257,6 +257,19 @@ class OpticalFlow:
 
 
 @dataclass(frozen=True, slots=True)
+class HeadTarget:
+    """Stage 3: pose and expression that the source's head takes, in its crop's coordinates."""
+
+    pose: HeadPose  # scale and shift normalised to the source's crop
+    expression: Array  # (E,) float32, of the face model
+    body: Array  # (2, 3) float32 affine target <- source of the chest, norm
+
+    def __post_init__(self) -> None:
+        _expect("HeadTarget.expression", self.expression, (None,), np.float32, "use float32")
+        _expect("HeadTarget.body", self.body, (2, 3), np.float32, "use float32")
+
+
+@dataclass(frozen=True, slots=True)
 class SparseMotion:
     """Stage 3: the driver's keypoints, and the target keypoints of the source.
 
@@ -269,6 +282,7 @@ class SparseMotion:
     is_frozen: bool = False  # tracks were lost; repeats or relaxes the last good motion
     background: Array | None = None  # (2, 3) float32 source <- target, norm; None = still
     optical: OpticalFlow | None = None  # computed if the renderer uses it
+    head: HeadTarget | None = None  # of a source and a driver with a fitted face
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,13 @@ from typing import NamedTuple, TypeVar
 
 from hybridanim.config import PipelineConfig
 from hybridanim.errors import InputError
+from hybridanim.face import face_model
 from hybridanim.face.aligner import Aligner
 from hybridanim.face.anchors import ANCHORS
 from hybridanim.networks.weights import Header, read_header
 from hybridanim.profiles import Profiles
+from hybridanim.runtime import face_points
+from hybridanim.runtime.face_points import FacePoints
 from hybridanim.tracking.base import TrackerParts
 from hybridanim.tracking.detection import Detector
 from hybridanim.tracking.registry import TRACKERS
@@ -96,8 +99,20 @@ class Builder:
         weights = self.config.render.weights if own else None
         return networks.detector(weights, self.config.networks, self._header if own else None)
 
+    def finder(self, detector: Detector | None) -> FacePoints | None:
+        """Load the landmark networks; None for objects, or where they are switched off."""
+        is_face = detector is None or detector.window == "head"
+        if not self.config.track.face_fit or not is_face:
+            return None
+        threads = self.config.networks.threads
+        return FacePoints(face_points.load(threads=threads), face_model.load())
+
     def front(
-        self, profiles: Profiles, aligner: Aligner, detector: Detector | None
+        self,
+        profiles: Profiles,
+        aligner: Aligner,
+        detector: Detector | None,
+        finder: FacePoints | None = None,
     ) -> tuple[Stage, Track]:
         """Build stages 1 and 2."""
         config, tracker = self.config, self.tracker
@@ -106,7 +121,8 @@ class Builder:
         if tracker.uses_skin:
             segment = Segment(config.segment, profiles.skin)
         moves = config.keypoints.moves_background
-        return segment, Track(tracker.build(parts), track_background=moves)
+        track = Track(tracker.build(parts), config.track, track_background=moves, finder=finder)
+        return segment, track
 
     def keypoints(self, dense: Dense) -> Keypoints:
         """Build stage 3; it computes the driver's optical flow if stage 4 uses it."""

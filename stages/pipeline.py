@@ -85,7 +85,8 @@ class Pipeline:
         self.config, self.profiles = config, profiles
         self.aligner = aligner.load()
         self.detector = detector or builder.detector()
-        self.segment, self.track = builder.front(profiles, self.aligner, self.detector)
+        self.finder = builder.finder(self.detector)
+        self.segment, self.track = builder.front(profiles, self.aligner, self.detector, self.finder)
         self._builder, self._renderer = builder, builder.renderer()
         self.keypoints = builder.keypoints(self._renderer.dense)
         self.last: Results | None = None
@@ -145,7 +146,9 @@ class Pipeline:
         config = self.config
         if crop is not None:
             config = schema.replaced(config, {"crop": crop}, "set_source")
-        self._source = source.prepare(picture, config, self.profiles, self.aligner, self.detector)
+        self._source = source.prepare(
+            picture, config, self.profiles, self.aligner, self.detector, self.finder
+        )
         return self._source
 
     def use_source(self, prepared: Source) -> None:
@@ -254,7 +257,7 @@ class Pipeline:
         _expect_picture("detect", image)
         if self.detector is not None and self.detector.window != "head":
             return driver_scan.detect_object(image, index, time_s, self.detector)
-        return driver_scan.detect(image, index, time_s, self.aligner, self.detector)
+        return driver_scan.detect(image, index, time_s, self.aligner, self.detector, self.finder)
 
     def set_reference(
         self, image: Array | None, observation: Observation | Reference | None = None

@@ -4,8 +4,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from hybridanim.tracking import scene
+import cv2
+
+from hybridanim import schema
+from hybridanim.config import TrackConfig
+from hybridanim.tracking import face_tracking, scene
 from hybridanim.tracking.base import Tracker
+from hybridanim.tracking.face_tracking import PointFinder
 from hybridanim.types import Array, FaceBox, Frame, HeadBox, SceneTracks, SkinMask, Tracks
 from hybridanim.visualization import drawing
 
@@ -20,9 +25,20 @@ class Track(Stage):
 
     name = "tracks"
 
-    def __init__(self, tracker: Tracker, *, track_background: bool = True) -> None:
-        """track_background: track corners of the background in addition to the body's."""
+    def __init__(
+        self,
+        tracker: Tracker,
+        config: TrackConfig | None = None,
+        *,
+        track_background: bool = True,
+        finder: PointFinder | None = None,
+    ) -> None:
+        """track_background: track corners of the background in addition to the body's.
+
+        finder: finds mesh points, to which the face model is fitted; None: no face is fitted.
+        """
         self._tracker, self._track_background = tracker, track_background
+        self._config, self._finder = config or TrackConfig(), finder
         self.reset()
 
     def __call__(self, frame: Frame, mask: SkinMask) -> Tracks:
@@ -30,7 +46,24 @@ class Track(Stage):
         face = self._expected(frame.time_s) or mask.face  # the cascade also finds cabinets
         self._state, tracks = self._tracker.step(self._state, frame, replace(mask, face=face))
         self._is_lost = not tracks
-        return self._with_scene(frame, tracks)
+        return self._with_scene(frame, self._with_face(frame, tracks))
+
+    def _with_face(self, frame: Frame, tracks: Tracks) -> Tracks:
+        """Add the fitted face, and take landmarks and rotation from it."""
+        if self._finder is None:
+            return tracks
+        grey = cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY)
+        head = tracks.head if tracks else None
+        self._face, found = face_tracking.step(
+            self._face, grey, head, self._finder, self._config.face_every
+        )
+        if tracks.is_new_reference:
+            self._reference_landmarks = None
+        if found is None:
+            return tracks
+        if self._reference_landmarks is None and face_tracking.is_reference(tracks):
+            self._reference_landmarks = found.landmarks_xy_px
+        return face_tracking.with_face(tracks, found, self._reference_landmarks)
 
     def draw(self, canvas: Array, output: Tracks) -> Array:
         """Draw head box, axes, landmarks and features with trails on the driving frame."""
@@ -41,6 +74,8 @@ class Track(Stage):
         """Discard all tracks; the next frame is the reference."""
         self._state = self._tracker.initial_state()
         self._scene = scene.SceneState()
+        self._face = face_tracking.FaceState()
+        self._reference_landmarks: Array | None = None  # (L, 2), in the reference frame
         self._reference_image: tuple[Array, HeadBox] | None = None
         self._is_searched = False  # whether its scene corners were searched
         self._faces: dict[float, FaceBox] = {}  # known before the run, by time in s
@@ -51,6 +86,7 @@ class Track(Stage):
     def adjust(self, **settings: Any) -> None:
         """Change settings of the tracker between two frames; its tracks are kept."""
         self._tracker = self._tracker.adjusted(**settings)
+        self._config = schema.replaced(self._config, settings, "adjust of tracks")
 
     def set_reference_image(self, image: Array, head: HeadBox) -> None:
         """Set the reference picture, in which body and background corners are located.

@@ -3,6 +3,7 @@
 import dataclasses
 
 from hybridanim.config import KeypointsConfig
+from hybridanim.face import face_model
 from hybridanim.face.aligner import MEAN_SHAPE
 from hybridanim.motion import flow_transfer, sparse
 from hybridanim.motion.reference import Reference
@@ -24,8 +25,9 @@ class Keypoints(Stage):
 
     def __call__(self, frame: Frame, tracks: Tracks, source: Source) -> SparseMotion:
         """Observe the driver's keypoints in this frame and transfer their motion to the source."""
+        model = face_model.load() if self._config.head_motion == "3d" else None
         self._state, motion = sparse.step(
-            self._state, frame, tracks, source, self._config, MEAN_SHAPE
+            self._state, frame, tracks, source, self._config, MEAN_SHAPE, model
         )
         pose, config = self._state.pose, self._config
         if pose is None or config.optical_flow == "off":

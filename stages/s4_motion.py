@@ -8,8 +8,10 @@ import numpy as np
 
 from hybridanim import geometry
 from hybridanim.config import DenseConfig
+from hybridanim.face import face_model
 from hybridanim.face.anchors import PINNED, REACH_BOX
-from hybridanim.motion import dense
+from hybridanim.motion import dense, head_mesh
+from hybridanim.motion.head_mesh import SourceHead
 from hybridanim.types import Array, DenseMotion, Source, SparseMotion
 from hybridanim.visualization import flow
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from hybridanim.runtime.base import RuntimeInfo
 
 
+_FINER = 2  # cells of the head's flow for one of --grid: lids and lips are cuts in it
 _REACH_OBJECT = 0.2  # sigma of an object's keypoint, normalised units
 
 
@@ -30,6 +33,13 @@ class Dense(Stage):
 
     def __init__(self, config: DenseConfig) -> None:
         super().__init__(config)
+        self._head: tuple[Source, SourceHead | None] | None = None  # of the last source
+
+    def _mesh(self, source: Source) -> SourceHead | None:
+        """The source's head as a mesh, built once; None without a fitted face."""
+        if self._head is None or self._head[0] is not source:
+            self._head = source, head_mesh.build(source, face_model.load())
+        return self._head[1]
 
     @property
     def uses_optical_flow(self) -> bool:
@@ -38,6 +48,10 @@ class Dense(Stage):
 
     def __call__(self, source: Source, points: SparseMotion) -> DenseMotion:
         """Compute the backward flow and the occlusion map of this frame."""
+        head = None if points.head is None else self._mesh(source)
+        if points.head is not None and head is not None:
+            cells = _FINER * self._config.grid
+            return head_mesh.dense(head, points.head, cells, points.background)
         head_norm = geometry.head_norm(source.head, source.crop)
         reach_norm, constrained = REACH_BOX * head_norm, PINNED
         if (count := len(source.keypoints.xy_norm)) != len(REACH_BOX):  # an object
@@ -75,4 +89,8 @@ class LearnedDense(Dense):
 
     def __call__(self, source: Source, points: SparseMotion) -> DenseMotion:
         """Compute flow, occlusion map and the generator's further inputs by the network."""
-        return self._renderer.move(source, points.target, points.background, points.optical)
+        target = points.target
+        head = None if points.head is None else self._mesh(source)
+        if points.head is not None and head is not None:
+            target = head_mesh.keypoints(head, points.head, source.keypoints, target)
+        return self._renderer.move(source, target, points.background, points.optical)

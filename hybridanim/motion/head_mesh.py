@@ -20,9 +20,13 @@ from scipy.spatial import ConvexHull
 
 from hybridanim import geometry
 from hybridanim.face import mesh
+from hybridanim.face.anchors import FIT_BOX, PINNED
 from hybridanim.face.face_model import FaceModel
+from hybridanim.fitting import fit_global_affine, fit_local_affines
 from hybridanim.resampling import smoothstep
-from hybridanim.types import Array, DenseMotion, FaceFit, HeadPose, Source
+from hybridanim.types import Array, DenseMotion, HeadPose, HeadTarget, Keypoints, Source
+
+from .head_transfer import in_crop
 
 _ANGLES, _SMOOTH_ANGLES = 96, 4.0  # of the polar mesh; sigma of its smoothed depth
 _RINGS = (
@@ -44,18 +48,10 @@ _NECK = 0.6  # height of the neck below the chin, face heights: the head's motio
 _AWAY, _AWAY_FADE = 1.15, 0.6  # distance from the face at which it fades, face heights
 _BEHIND_LIDS, _BEHIND_LIPS = 0.02, 0.03  # of eyeballs and the mouth's inside, heads
 _SHOWN_MOUTH = 0.012  # opening from which the source shows the inside of its mouth
+_NEAR = 0.02  # heads; sigma of the vertices that move a keypoint
 _CAMERA = 24.0  # distance; the vertices are scaled so that the projection is orthographic
 _SPAN = 6.0  # largest coordinate that the rasteriser's colours hold
 _FACE = 468
-
-
-@dataclass(frozen=True)
-class HeadTarget:
-    """Pose and expression of the source's head in one frame, in the crop's coordinates."""
-
-    pose: HeadPose
-    expression: Array  # (E,)
-    body: Array  # (2, 3) affine target <- source of neck and shoulders
 
 
 @dataclass(frozen=True)
@@ -102,13 +98,6 @@ def build(source: Source, model: FaceModel) -> SourceHead | None:
         np.concatenate(triangles).astype(np.int32), ring.own, ring.weight, ring.vertex, ring.fade,
         shows_mouth,
     )  # fmt: skip
-
-
-def in_crop(pose: HeadPose, source: Source) -> HeadPose:
-    """A pose in pixels of the source picture, in its crop's normalised coordinates."""
-    shift = geometry.norm_from_px(np.asarray(pose.shift_px), source.crop)
-    scale = pose.scale_px * 2 / source.crop.side_px
-    return HeadPose(pose.rotation, scale, shift.astype(np.float64))
 
 
 @dataclass(frozen=True)
@@ -207,7 +196,8 @@ def _eyeballs(shown: Array, pose: HeadPose) -> tuple[Array, Array]:
     for contour, iris in zip(mesh.EYES, mesh.IRISES, strict=True):
         points = shown[[*contour, *iris]].copy()
         points[16:, 2] = points[:16, 2].mean()
-        found.append(points + [0, 0, behind[2]])
+        points[:, 2] += behind[2]
+        found.append(points)
     return found[0], found[1]
 
 
@@ -301,8 +291,13 @@ def rasterise(head: SourceHead, vertices: Array, cells: int) -> tuple[Array, Arr
     return shown[..., :2] * (2 * _SPAN) - _SPAN, shown[..., 2] > 0.5
 
 
-def dense(head: SourceHead, target: HeadTarget, cells: int) -> DenseMotion:
-    """Backward flow and occlusion of one frame, and where the mouth shows its unknown inside."""
+def dense(
+    head: SourceHead, target: HeadTarget, cells: int, background: Array | None = None
+) -> DenseMotion:
+    """Backward flow and occlusion of one frame, and where the mouth shows its unknown inside.
+
+    background: (2, 3) affine source <- target of the background, or None.
+    """
     vertices = moved(head, target)
     grid, covered = rasterise(head, vertices, cells)
     interior = None
@@ -312,7 +307,36 @@ def dense(head: SourceHead, target: HeadTarget, cells: int) -> DenseMotion:
     return DenseMotion(
         np.ascontiguousarray(grid, np.float32),
         np.ones((cells, cells), np.float32),
+        background=background,
         interior=interior,
+    )
+
+
+def keypoints(
+    head: SourceHead, target: HeadTarget, source: Keypoints, other: Keypoints
+) -> Keypoints:
+    """The source's keypoints moved by the mesh, with their Jacobians, for a network.
+
+    other: target keypoints by other means, whose neck, shoulders and confidence are kept.
+    """
+    before, after = head.rest[:, :2], moved(head, target)[:, :2]
+    count = _FACE + len(head.ring_own)
+    ones = np.ones(count)
+    reach = np.maximum(FIT_BOX, 0.1) * head.pose.scale_px
+    whole = fit_global_affine(before[:_FACE], after[:_FACE], ones[:_FACE], head.pose.scale_px)
+    _, linear, _ = fit_local_affines(
+        before[:count], after[:count], ones, places=source.xy_norm, reach_px=reach, prior=whole,
+        residual_px=head.pose.scale_px,
+    )  # fmt: skip
+    fit = np.exp(-((source.xy_norm[:, None] - before[None, :count]) ** 2).sum(-1)
+                 / (2 * (_NEAR * head.pose.scale_px) ** 2)) + 1e-12  # fmt: skip
+    fit /= fit.sum(1, keepdims=True)
+    xy = source.xy_norm + fit @ (after[:count] - before[:count])
+    own = PINNED[:, None]
+    return Keypoints(
+        np.where(own, xy, other.xy_norm).astype(np.float32),
+        np.where(own[..., None], linear @ source.jacobian, other.jacobian).astype(np.float32),
+        other.confidence,
     )
 
 
@@ -345,8 +369,3 @@ def _filled(grid: Array, covered: Array) -> Array:
         if known.all():
             break
     return out + geometry.grid_norm(cells)
-
-
-def fit_in_picture(fit: FaceFit, model: FaceModel) -> Array:
-    """(478, 3) fitted vertices in pixels of the picture."""
-    return fit.pose.project(model.vertices(fit.identity, fit.expression))

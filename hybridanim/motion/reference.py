@@ -14,7 +14,16 @@ import numpy as np
 from hybridanim import geometry
 from hybridanim.face.anchors import FREE, PINNED
 from hybridanim.face.landmarks import eye_opening, mouth_opening
-from hybridanim.types import Array, Crop, HeadBox, Keypoints, SceneTracks, Source, Tracks
+from hybridanim.types import (
+    Array,
+    Crop,
+    FaceFit,
+    HeadBox,
+    Keypoints,
+    SceneTracks,
+    Source,
+    Tracks,
+)
 
 from . import body, keypoints, transfer
 
@@ -36,6 +45,7 @@ class Reference:
     crop: Crop
     scene: SceneTracks | None = None  # of the same run; gives the body's position
     picture: Array | None = None  # (S, S) uint8 grey of the crop, for the optical flow
+    face: FaceFit | None = None  # in driving pixels
 
 
 @dataclass(frozen=True)
@@ -62,12 +72,12 @@ def reference_of(
     if tracks.keypoints is not None and tracks.keypoints_crop is not None:
         own = tracks.keypoints_crop
         points = keypoints.in_crop(tracks.keypoints, own, crop or own)
-        return Reference(points, tracks.head, crop or own, tracks.scene)
+        return Reference(points, tracks.head, crop or own, tracks.scene, face=tracks.face)
     if tracks.head is None:
         return None
     crop = crop or keypoints.crop_around(tracks.head)
     points = keypoints.place_anchors(tracks.head, tracks.landmarks_xy_px, mean_shape, crop)
-    return Reference(points, tracks.head, crop, tracks.scene)
+    return Reference(points, tracks.head, crop, tracks.scene, face=tracks.face)
 
 
 def with_picture(reference: Reference | None, image: Array) -> Reference | None:

@@ -15,10 +15,23 @@ import numpy as np
 from hybridanim import geometry
 from hybridanim.config import KeypointsConfig
 from hybridanim.face.anchors import FOLLOW, FREE, PINNED
+from hybridanim.face.face_model import FaceModel
+from hybridanim.fitting import fit_similarity
 from hybridanim.smoothing import OneEuroState, one_euro_step
-from hybridanim.types import Array, Crop, Frame, Keypoints, Source, SparseMotion, Tracks
+from hybridanim.types import (
+    Array,
+    Crop,
+    FaceFit,
+    Frame,
+    HeadTarget,
+    Keypoints,
+    Source,
+    SparseMotion,
+    Tracks,
+)
 
-from . import body, keypoints, transfer
+from . import body, head_transfer, keypoints, transfer
+from .head_transfer import DriverFace
 from .reference import (
     Reference,
     ReferencePose,
@@ -32,6 +45,7 @@ from .reference import (
 
 _RELAX_S = 0.8  # time constant of the return to the source's pose while no head is tracked
 _EASE_S = 0.25  # time constant of the blend back to the driver's motion
+_CHEST = np.flatnonzero(FOLLOW.min() == FOLLOW)  # the shoulders
 _STILL_NORM = 1e-4  # background motion below this is treated as none
 
 
@@ -51,6 +65,10 @@ class SparseState:
     driver_background: Array = field(default_factory=_identity)  # (2, 3) norm, now <- first
     target: Keypoints | None = None  # last result, in the source's crop
     background: Array | None = None  # (2, 3) norm source <- target, of the last result
+    fixed_face: FaceFit | None = None  # of the reference that was set
+    reference_face: DriverFace | None = None  # of the reference frame, or the first with a face
+    face_filter: OneEuroState | None = None
+    head: HeadTarget | None = None  # last result
     time_s: float = 0.0
     away: float = 0.0  # blend weight of the last result: 1 = head just lost, 0 = fully tracked
 
@@ -62,6 +80,7 @@ class DriverPose:
     keypoints: Keypoints
     background: Array  # (2, 3) float32 norm, the driver's background, now <- first
     has_body: bool  # whether neck and shoulders come from tracked corners of the body
+    face: DriverFace | None = None  # None: no face was fitted in this frame
 
 
 def step(
@@ -71,16 +90,21 @@ def step(
     source: Source,
     config: KeypointsConfig,
     mean_shape: Array | None,
+    model: FaceModel | None = None,
 ) -> tuple[SparseState, SparseMotion]:
     """Compute the next frame's motion for this source.
 
-    mean_shape: (L, 2) of the aligner, or None when it is not in use.
+    mean_shape: (L, 2) of the aligner, or None when it is not in use. model: of the fitted faces;
+    None: heads move in two dimensions.
     """
-    state, driver = observe(state, frame, tracks, config, mean_shape)
+    state, driver = observe(state, frame, tracks, config, mean_shape, model)
     if driver is None:
         return _relax(state, frame, source)
     target, background = retarget(state, driver, source, config)
-    return stabilise(state, frame, driver, target, background)
+    head = None
+    if model is not None and source.face is not None:
+        head = _head(state, driver, target, source, config, model)
+    return stabilise(state, frame, driver, target, background, head)
 
 
 def observe(
@@ -89,6 +113,7 @@ def observe(
     tracks: Tracks,
     config: KeypointsConfig,
     mean_shape: Array | None,
+    model: FaceModel | None = None,
 ) -> tuple[SparseState, DriverPose | None]:
     """Compute the driver's keypoints in the fixed crop; None when nothing plausible is tracked."""
     if not is_tracked(tracks):
@@ -101,8 +126,10 @@ def observe(
         return replace(state, first=first), None
     pose = completed(state.pose, state.reference or first, first, tracks)
     state = replace(state, first=first, pose=pose)
-    if pose.is_face and not any(
-        is_plausible(points, one, tracks) for one in (first.keypoints, pose.keypoints)
+    if (
+        pose.is_face
+        and tracks.face is None
+        and not any(is_plausible(points, one, tracks) for one in (first.keypoints, pose.keypoints))
     ):
         return state, None
     scene = tracks.scene if pose.is_face and first.head is not None else None
@@ -113,13 +140,64 @@ def observe(
         if moved is not None:
             state = replace(state, driver_background=moved)
     state, points, moved = _smoothed(state, points, frame.time_s, config.smooth)
-    return state, DriverPose(points, moved, scene is not None)
+    face = None
+    if model is not None and tracks.face is not None:
+        state, face = _face(state, frame, tracks, first, pose, config, model)
+    return state, DriverPose(points, moved, scene is not None, face)
+
+
+def _face(
+    state: SparseState,
+    frame: Frame,
+    tracks: Tracks,
+    first: Reference,
+    pose: ReferencePose,
+    config: KeypointsConfig,
+    model: FaceModel,
+) -> tuple[SparseState, DriverFace]:
+    """The driver's face in the fixed crop, smoothed; the state knows that of the reference, too."""
+    assert tracks.face is not None
+    seen = DriverFace.of(tracks.face, first.crop, model)
+    known, fixed = state.reference_face, pose.reference.face
+    if fixed is not None and fixed is not state.fixed_face:
+        known = DriverFace.of(fixed, first.crop, model)
+        state = replace(state, fixed_face=fixed)
+    filter_state, face = seen.smoothed(state.face_filter, frame.time_s, config.smooth)
+    return replace(state, reference_face=known or seen, face_filter=filter_state), face
+
+
+def _head(
+    state: SparseState,
+    driver: DriverPose,
+    target: Keypoints,
+    source: Source,
+    config: KeypointsConfig,
+    model: FaceModel,
+) -> HeadTarget | None:
+    """The source's head in this frame; the last one's where the driver's face is not seen."""
+    if driver.face is None or state.reference_face is None:
+        return state.head
+    chest = fit_similarity(source.keypoints.xy_norm[_CHEST], target.xy_norm[_CHEST])
+    chest = chest.astype(np.float32)
+    if config.motion == "absolute":
+        return head_transfer.absolute(driver.face, source, model, chest, config.scale)
+    return head_transfer.relative(
+        driver.face, state.reference_face, source, model, chest, config.scale
+    )
 
 
 def _restarted(state: SparseState) -> SparseState:
     """The state before a new first frame; the motion is blended from the last result."""
     return replace(
-        state, first=None, pose=None, filter=None, driver_background=_identity(), away=1.0
+        state,
+        first=None,
+        pose=None,
+        filter=None,
+        reference_face=None,
+        fixed_face=None,
+        face_filter=None,
+        driver_background=_identity(),
+        away=1.0,
     )
 
 
@@ -159,6 +237,7 @@ def stabilise(
     driver: DriverPose,
     target: Keypoints,
     background: Array | None,
+    head: HeadTarget | None = None,
 ) -> tuple[SparseState, SparseMotion]:
     """After a loss of the head, blend from the last result to this one (time constant 0.25 s)."""
     if state.away > 0.01 and state.target is not None:
@@ -166,10 +245,13 @@ def stabilise(
         away = state.away * float(np.exp(-step_s / _EASE_S))
         target = mixed(target, state.target, away)
         background = _mixed_affine(background, state.background, away)
+        if head is not None and state.head is not None:
+            head = head_transfer.mixed(head, state.head, away)
         state = replace(state, away=away)
-    state = replace(state, target=target, background=background, time_s=frame.time_s)
+    state = replace(state, target=target, background=background, head=head, time_s=frame.time_s)
     assert state.first is not None
-    motion = SparseMotion(driver.keypoints, target, state.first.crop, background=background)
+    crop = state.first.crop
+    motion = SparseMotion(driver.keypoints, target, crop, background=background, head=head)
     return state, motion
 
 
@@ -182,12 +264,24 @@ def _relax(state: SparseState, frame: Frame, source: Source) -> tuple[SparseStat
         share = 1 - float(np.exp(-step_s / _RELAX_S))
         target = mixed(state.target, target, share)
         background = _mixed_affine(background, None, share)
+    head = state.head
+    if head is not None and source.face is not None:
+        share = 1 - float(np.exp(-step_s / _RELAX_S))
+        head = head_transfer.mixed(head, head_transfer.own_target(source), share)
     crop = state.first.crop if state.first else source.crop
     driving = state.first.keypoints if state.first else source.keypoints
     state = replace(
-        state, target=target, background=background, time_s=frame.time_s, away=1.0, filter=None
+        state,
+        target=target,
+        background=background,
+        head=head,
+        time_s=frame.time_s,
+        away=1.0,
+        filter=None,
+        face_filter=None,
     )
-    return state, SparseMotion(driving, target, crop, is_frozen=True, background=background)
+    motion = SparseMotion(driving, target, crop, True, background, head=head)
+    return state, motion
 
 
 def _in_fixed_crop(tracks: Tracks, first: Reference) -> Keypoints | None:

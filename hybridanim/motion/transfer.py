@@ -13,7 +13,8 @@ from hybridanim import geometry
 from hybridanim.fitting import fit_global_affine
 from hybridanim.types import Array, Keypoints
 
-_BEYOND_HEADS = 0.25  # how far a head may reach beyond the crop, in head sizes
+from .head_transfer import limited_shift
+
 _RESIDUAL_NORM = 0.04  # a residual of this size halves a keypoint's weight in the fit of the head
 
 
@@ -78,17 +79,10 @@ def clamp_to_crop(
 
     center_norm, size_norm: the source's head box, normalised. head: (K,) bool, its keypoints.
     with_body: shift the other keypoints as well, so that head and tracked body stay together.
-    Per axis, the largest translation is the room to the crop's border plus a quarter of a head;
-    motion up to half of it is unchanged, beyond that it saturates (tanh).
     """
     whole = head_affine(source, target, head)
     shift = whole[:, :2] @ center_norm + whole[:, 2] - center_norm
-    room = np.where(shift > 0, 1 - center_norm, 1 + center_norm) - 0.5 * size_norm
-    most = np.maximum(room, 0) + _BEYOND_HEADS * size_norm
-    free = 0.5 * most
-    over = np.maximum(np.abs(shift) - free, 0)
-    limited = np.minimum(np.abs(shift), free) + (most - free) * np.tanh(over / (most - free))
-    back = (np.sign(shift) * limited - shift) * (head | with_body)[:, None]
+    back = (limited_shift(shift, center_norm, size_norm) - shift) * (head | with_body)[:, None]
     return Keypoints((target.xy_norm + back).astype(np.float32), target.jacobian, target.confidence)
 
 

@@ -14,14 +14,24 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from hybridanim.face import cascade
+from hybridanim.face import cascade, head_pose
 from hybridanim.face.aligner import MEAN_SHAPE, Aligner
 from hybridanim.face.head_box import share_inside
 from hybridanim.motion.keypoints import crop_around, place_anchors
 from hybridanim.motion.reference import Reference, pose_distance
-from hybridanim.tracking import detection
+from hybridanim.tracking import detection, face_tracking
 from hybridanim.tracking.detection import Detector
-from hybridanim.types import Array, Crop, FaceBox, HeadBox, Keypoints, Source
+from hybridanim.tracking.face_tracking import PointFinder
+from hybridanim.types import (
+    Array,
+    Crop,
+    FaceBox,
+    FaceFit,
+    HeadBox,
+    HeadPose,
+    Keypoints,
+    Source,
+)
 
 from .source import SURE, landmark_head, rotation_deg
 from .view import View
@@ -44,6 +54,7 @@ class FaceObservation:
     share_inside: float = 1.0  # of the head box that lies in the picture
     keypoints: Keypoints | None = None  # of a learned tracker, normalised to keypoints_crop
     keypoints_crop: Crop | None = None
+    fit: FaceFit | None = None  # the fitted face model
 
     @property
     def is_clear(self) -> bool:
@@ -76,21 +87,45 @@ def detect(
     time_s: float,
     aligner: Aligner | None,
     detector: Detector | None = None,
+    finder: PointFinder | None = None,
 ) -> FaceObservation | None:
     """Detect the largest face of a picture, (H, W, 3) uint8 RGB; None when there is none.
 
     detector: of a learned tracker for heads; its keypoints are then part of the observation.
+    finder: of mesh points; None = no face is fitted.
     """
     one = _detect_face(image, index, time_s, aligner)
+    if one is not None and finder is not None:
+        one = _with_fit(image, one, finder)
     if one is None or detector is None:
         return one
     seen = detection.detect_near(image, one.head, detector)
     if seen.head is None or seen.confidence < detection.LEAST_TO_START:
         return one
     points = seen.points.in_crop(seen.window)
+    if one.fit is not None and one.landmarks_xy_px is not None:
+        points = face_tracking.with_landmarks(points, seen.window, one.landmarks_xy_px) or points
     share = share_inside(seen.head, *image.shape[:2])
     return replace(
         one, head=seen.head, keypoints=points, keypoints_crop=seen.window, share_inside=share
+    )
+
+
+def _with_fit(image: Array, one: FaceObservation, finder: PointFinder) -> FaceObservation:
+    """The observation with the fitted face, and landmarks and rotation of it."""
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    found = face_tracking.still_face(grey, one.head, finder)
+    if found is None:
+        return one
+    face, landmarks = found
+    head = landmark_head(landmarks)
+    return replace(
+        one,
+        head=head,
+        landmarks_xy_px=landmarks,
+        rotation_deg=head_pose.angles_deg(face.pose.rotation),
+        share_inside=share_inside(head, *image.shape[:2]),
+        fit=face,
     )
 
 
@@ -176,8 +211,19 @@ def as_reference(one: Observation, view: View) -> Reference:
     if one.keypoints is not None and one.keypoints_crop is not None:
         seen = one.keypoints_crop
         x, y = ((np.array([seen.x_px, seen.y_px]) - corner) * view.scale).tolist()
-        return Reference(one.keypoints, head, Crop(x, y, seen.side_px * view.scale))
+        crop = Crop(x, y, seen.side_px * view.scale)
+        return Reference(one.keypoints, head, crop, face=_fit_in_view(one, view))
     assert isinstance(one, FaceObservation) and head is not None
     landmarks = None if one.landmarks_xy_px is None else moved(one.landmarks_xy_px)
     crop = crop_around(head)
-    return Reference(place_anchors(head, landmarks, MEAN_SHAPE, crop), head, crop)
+    points = place_anchors(head, landmarks, MEAN_SHAPE, crop)
+    return Reference(points, head, crop, face=_fit_in_view(one, view))
+
+
+def _fit_in_view(one: Observation, view: View) -> FaceFit | None:
+    fit = one.fit if isinstance(one, FaceObservation) else None
+    if fit is None:
+        return None
+    shift = (np.asarray(fit.pose.shift_px) + 0.5 - [view.x_px, view.y_px]) * view.scale - 0.5
+    pose = HeadPose(fit.pose.rotation, fit.pose.scale_px * view.scale, shift)
+    return replace(fit, pose=pose)

@@ -18,8 +18,9 @@ from hybridanim.geometry import crop_image
 from hybridanim.motion.keypoints import CROP_HEADS, crop_around, place_anchors
 from hybridanim.profiles import Profiles
 from hybridanim.segmentation.still import segment_still
-from hybridanim.tracking import detection
+from hybridanim.tracking import detection, face_tracking
 from hybridanim.tracking.detection import Detector
+from hybridanim.tracking.face_tracking import PointFinder
 from hybridanim.types import Array, Crop, FaceBox, HeadBox, Source
 
 from . import background, matting
@@ -38,11 +39,12 @@ def prepare(
     profiles: Profiles,
     aligner: Aligner | None,
     detector: Detector | None = None,
+    finder: PointFinder | None = None,
 ) -> Source:
     """Prepare a source picture, (H, W, 3) uint8 RGB, for stages 3 to 5.
 
-    aligner: None = no landmarks. detector: of a learned tracker. Raises InputError when no face is
-    found.
+    aligner: None = no landmarks. detector: of a learned tracker. finder: of mesh points; None = no
+    face is fitted. Raises InputError when no face is found.
     """
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
         raise InputError(
@@ -59,6 +61,13 @@ def prepare(
     if detector is not None and detector.window != "head":
         return _prepare_object(picture, config, detector)
     head, landmarks = find_head(picture, config, profiles, aligner)
+    face = None
+    if finder is not None:
+        grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+        fitted = face_tracking.still_face(grey, head, finder)
+        if fitted is not None:
+            face, landmarks = fitted
+            head = landmark_head(landmarks)
     crop = source_crop(picture, head, config.crop)
     image = _cut(picture, crop, config.size)
     scale = image.shape[0] / crop.side_px
@@ -68,10 +77,14 @@ def prepare(
     subject = matting.subject_mask(image, box, points)
     keypoints = place_anchors(head, landmarks, MEAN_SHAPE if aligner else None, crop)
     rotation = rotation_deg(picture, head, landmarks)
+    if face is not None:
+        rotation = head_pose.angles_deg(face.pose.rotation)
     if detector is not None:
         seen = detection.detect_near(picture, head, detector)
         if seen.head is not None and seen.confidence > detection.LEAST_CONFIDENCE:
             head, keypoints = seen.head, seen.points.in_crop(crop)
+            if face is not None and landmarks is not None:
+                keypoints = face_tracking.with_landmarks(keypoints, crop, landmarks) or keypoints
     return Source(
         picture=picture,
         crop=crop,
@@ -82,6 +95,7 @@ def prepare(
         inpainted_background=background.inpaint_background(image, subject),
         rotation_deg=rotation,
         landmarks_xy_px=landmarks,
+        face=face,
     )
 
 

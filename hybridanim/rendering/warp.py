@@ -18,6 +18,7 @@ import numpy as np
 
 from hybridanim import geometry
 from hybridanim.config import RenderConfig
+from hybridanim.face.landmarks import GROUPS
 from hybridanim.resampling import disc, feathered, smoothstep
 from hybridanim.types import Array, DenseMotion, Source
 
@@ -26,6 +27,8 @@ _SURE, _DOUBT = 0.7, 0.25  # matte above: certainly the person; below: possibly 
 _SHEET_FADE = 0.15  # share of the side over which motion fades out in sheet mode
 _FINER = 4  # samples per cell of the upsampled flow
 _STILL_PX = 0.02  # motion below this is not resampled
+_MOUTH_SHADE = np.array([0.42, 0.3, 0.3], np.float32)  # of the lips' colour
+_MOUTH_DEPTH = 0.45  # how much darker the middle is
 _BAND_PX = 32768  # pixels per band; a 512x512 picture in one band takes twice as long
 
 
@@ -41,6 +44,7 @@ class Prepared:
     follow: Array  # (64, 64) float32 in [0, 1], factor of the flow per cell
     pinned: tuple[bool, bool, bool, bool]  # left, top, right, bottom: motion fades out there
     config: RenderConfig
+    mouth: Array | None = None  # (3,) float32 RGB inside of a mouth that the source shuts
 
 
 def prepare(source: Source, config: RenderConfig) -> Prepared:
@@ -64,7 +68,23 @@ def prepare(source: Source, config: RenderConfig) -> Prepared:
     reach = cv2.resize(covered, cells, interpolation=cv2.INTER_AREA)
     reach = cv2.dilate((reach > 0).astype(np.float32), np.ones((3, 3), np.uint8))
     pinned = pinned_sides(source) if config.paste_back else (False, False, False, False)
-    return Prepared(image, person, background, coverage, reach, follow, pinned, config)
+    mouth = _mouth_colour(source)
+    return Prepared(image, person, background, coverage, reach, follow, pinned, config, mouth)
+
+
+def _mouth_colour(source: Source) -> Array | None:
+    """(3,) a dark colour between the lips', for the inside of the mouth; None without landmarks."""
+    if source.landmarks_xy_px is None:
+        return None
+    places = geometry.norm_from_px(source.landmarks_xy_px, source.crop)
+    size = len(source.image)
+    lips = np.zeros((size, size), np.uint8)
+    for group, colour in (("outer_lips", 255), ("inner_lips", 0)):
+        points = (places[list(GROUPS[group])] + 1) * (size / 2) - 0.5
+        cv2.fillPoly(lips, [np.round(points).astype(np.int32)], colour)
+    if not lips.any():
+        return None
+    return np.asarray(cv2.mean(source.image, lips)[:3], np.float32) * _MOUTH_SHADE
 
 
 def pinned_sides(source: Source) -> tuple[bool, bool, bool, bool]:
@@ -125,7 +145,28 @@ def render(prepared: Prepared, motion: DenseMotion) -> Array:
         y = down_px[rows, columns] + np.arange(rows.start, rows.stop, dtype=np.float32)[:, None]
         part = None if shown is None else shown[rows, columns, None]
         out[rows, columns] = _composited(prepared, background[rows, columns], x, y, part)
+    if motion.interior is not None and prepared.mouth is not None:
+        _fill_mouth(out, motion.interior, prepared.mouth)
     return out
+
+
+def _fill_mouth(out: Array, interior: Array, colour: Array) -> None:
+    """Paint the opening between the lips, in place; darker away from the lips."""
+    rows, columns = (np.flatnonzero(interior.max(axis)) for axis in (1, 0))
+    if not len(rows):
+        return
+    scale = len(out) / len(interior)
+    (top, bottom), (left, right) = (
+        (int(max(0, n[0] * scale - 2)), int(min(len(out), (n[-1] + 1) * scale + 2)))
+        for n in (rows, columns)
+    )
+    at = [(np.arange(a, b, dtype=np.float32) + 0.5) / scale - 0.5
+          for a, b in ((left, right), (top, bottom))]  # fmt: skip
+    alpha = cv2.remap(interior, *np.meshgrid(*at), cv2.INTER_LINEAR)
+    deep = cv2.GaussianBlur(alpha, (0, 0), max(1.0, 0.012 * len(out)))[..., None]
+    part = out[top:bottom, left:right]
+    inside = colour * (1 - _MOUTH_DEPTH * np.clip(2 * deep - 1, 0, 1))
+    part[...] = np.rint(part + alpha[..., None] * (inside - part)).astype(np.uint8)
 
 
 def _moved_background(prepared: Prepared, motion: DenseMotion) -> Array:
@@ -157,7 +198,8 @@ def _composited(
     shown: (h, w, 1) visible share of the person's layer, None for all.
     """
     flags = _FLAGS[prepared.config.interpolation]
-    moved = cv2.remap(prepared.person, x, y, flags, borderMode=cv2.BORDER_REPLICATE)
+    # the person goes on beyond the picture: a mirror image is closer to hair and cloth than streaks
+    moved = cv2.remap(prepared.person, x, y, flags, borderMode=cv2.BORDER_REFLECT_101)
     if shown is not None:
         moved *= shown
     free = 1 - np.clip(cv2.extractChannel(moved, 3), 0, 1)

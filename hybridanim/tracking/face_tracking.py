@@ -12,15 +12,18 @@ from typing import Protocol
 
 import numpy as np
 
-from hybridanim.face import face_fit, mesh
+from hybridanim import geometry
+from hybridanim.face import face_fit, head_pose, mesh
+from hybridanim.face.anchors import ANCHORS, WATCHED, landmark_average
 from hybridanim.face.face_fit import Carried, FitState, Observation
 from hybridanim.face.face_model import FaceModel
 from hybridanim.face.landmarks import GROUPS, MESH
-from hybridanim.types import Array, FaceFit, HeadBox, HeadPose
+from hybridanim.types import Array, Crop, FaceFit, HeadBox, HeadPose, Keypoints, Tracks
 
 from . import lucas_kanade
 from .lucas_kanade import Window
 
+_AVERAGE = landmark_average()
 _FORGET_FRAMES = 45  # frames without a face after which it may be another person's
 _FLOW_ROWS: Array = np.flatnonzero(
     ~face_fit.IS_FINE & ~np.isin(face_fit.ROWS, mesh.OUTLINE)  # the outline slides over the cheeks
@@ -150,3 +153,53 @@ def landmarks_of(model: FaceModel, face: FaceFit) -> Array:
     for side, iris in (("left", 468), ("right", 473)):
         out[GROUPS[f"{side}_iris"][0]] = points[iris]
     return out
+
+
+def is_reference(tracks: Tracks) -> bool:
+    """Whether this frame is the one that the tracks refer to."""
+    if tracks.keypoints is not None or len(tracks.xy_px) == 0:
+        return True
+    return bool((tracks.age == 0).all()) or np.array_equal(tracks.xy_px, tracks.reference_xy_px)
+
+
+def with_face(tracks: Tracks, found: FaceStep, reference_landmarks: Array | None) -> Tracks:
+    """The tracks with the fitted face, its rotation, and its landmarks where they fit.
+
+    reference_landmarks: (L, 2) of the reference frame, or None when no face was fitted in it; then
+    the tracker's own landmarks stay. A learned tracker's keypoints on lids and lips are moved to
+    the landmarks.
+    """
+    face = found.face
+    tracks = replace(
+        tracks,
+        face=face,
+        rotation_deg=head_pose.angles_deg(face.pose.rotation),
+        rotation_confidence=face.confidence,
+    )
+    points = with_landmarks(tracks.keypoints, tracks.keypoints_crop, found.landmarks_xy_px)
+    tracks = replace(tracks, keypoints=points)
+    if reference_landmarks is None:
+        return tracks
+    return replace(
+        tracks,
+        landmarks_xy_px=found.landmarks_xy_px,
+        reference_landmarks_xy_px=reference_landmarks,
+        landmarks_confidence=face.confidence,
+    )
+
+
+def with_landmarks(
+    points: Keypoints | None, crop: Crop | None, landmarks_xy_px: Array
+) -> Keypoints | None:
+    """A learned tracker's keypoints with lids and lips at the landmarks (L, 2), in pixels."""
+    if points is None or crop is None or len(points.xy_norm) != len(ANCHORS):
+        return points
+    own = geometry.norm_from_px(_AVERAGE @ landmarks_xy_px, crop)
+    xy = np.where(WATCHED[:, None], own, points.xy_norm).astype(np.float32)
+    return Keypoints(xy, points.jacobian, points.confidence)
+
+
+def still_face(grey: Array, head: HeadBox, finder: PointFinder) -> tuple[FaceFit, Array] | None:
+    """The fitted face in one picture, (H, W) uint8 grey, and its landmarks (L, 2) float32."""
+    _, found = step(FaceState(), grey, head, finder)
+    return None if found is None else (found.face, found.landmarks_xy_px)
