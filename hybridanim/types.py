@@ -126,7 +126,7 @@ class SceneTracks:
 
 @dataclass(frozen=True, slots=True)
 class HeadPose:
-    """Weak perspective: picture = scale * rotation * face + shift; see face.face_model for units."""
+    """Weak perspective: picture = scale * rotation * face + shift (units: face.face_model)."""
 
     rotation: Array  # (3, 3) face -> camera: x right, y down, z away
     scale_px: float  # pixels of the face model's unit, the side of the head box
@@ -154,11 +154,14 @@ class FaceFit:
     expression: Array  # (E,) float32, 0 = the person's neutral face
     confidence: float  # in [0, 1]
     quantities: Array  # (A,) float32, openings, gaze, ...: face_model.AXES, of this face
+    neutral: Array  # (A,) float32, the same of the person's neutral face
 
     def __post_init__(self) -> None:
         _expect("FaceFit.identity", self.identity, (None,), np.float32, "use float32")
         _expect("FaceFit.expression", self.expression, (None,), np.float32, "use float32")
         _expect("FaceFit.quantities", self.quantities, (None,), np.float32, "use float32")
+        count, fix = len(self.quantities), "give one for each quantity"
+        _expect("FaceFit.neutral", self.neutral, (count,), np.float32, fix)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 _FINER = 2  # cells of the head's flow for one of --grid: lids and lips are cuts in it
+_LARGE_PX = 640  # side of a source from which on there are twice as many
 _REACH_OBJECT = 0.2  # sigma of an object's keypoint, normalised units
 
 
@@ -50,7 +51,7 @@ class Dense(Stage):
         """Compute the backward flow and the occlusion map of this frame."""
         head = None if points.head is None else self._mesh(source)
         if points.head is not None and head is not None:
-            cells = _FINER * self._config.grid
+            cells = _FINER * self._config.grid * (2 if len(source.image) > _LARGE_PX else 1)
             return head_mesh.dense(head, points.head, cells, points.background)
         head_norm = geometry.head_norm(source.head, source.crop)
         reach_norm, constrained = REACH_BOX * head_norm, PINNED

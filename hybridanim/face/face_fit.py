@@ -71,6 +71,7 @@ class FitState:
     expression: Array  # (E,)
     information: Array  # (I, I), of the identity, without its prior
     vector: Array  # (I,)
+    neutral: Array  # (A,) quantities of the neutral face
     frames: int = 0
 
 
@@ -95,7 +96,10 @@ def fit(
         with_identity = seen.is_coarse and is_due and (last is None or step == steps - 1)
         keep = step == steps - 1
         state = _descend(model, observed, deviation, state, before, learn=with_identity, keep=keep)
-    state = replace(state, frames=state.frames + 1)
+    neutral = state.neutral
+    if last is None or state.identity is not last.identity:
+        neutral = measure(model.vertices(state.identity)).astype(np.float32)
+    state = replace(state, frames=state.frames + 1, neutral=neutral)
     face = model.vertices(state.identity, state.expression)
     quantities = measure(face).astype(np.float32)
     found = FaceFit(
@@ -104,6 +108,7 @@ def fit(
         state.expression.astype(np.float32),
         float(seen.confidence),
         quantities,
+        neutral,
     )
     return state, found
 
@@ -112,7 +117,8 @@ def _start(model: FaceModel, seen: Observation) -> FitState:
     """The mean face at the pose of the observed points' similarity."""
     pose = pose_of(model, seen.xyz_px)
     i, e = len(model.identity), len(model.expression)
-    return FitState(pose, np.zeros(i), np.zeros(e), np.zeros((i, i)), np.zeros(i))
+    neutral = measure(model.mean).astype(np.float32)
+    return FitState(pose, np.zeros(i), np.zeros(e), np.zeros((i, i)), np.zeros(i), neutral)
 
 
 def pose_of(model: FaceModel, xyz_px: Array) -> HeadPose:
@@ -140,11 +146,12 @@ def _descend(
     turned = pose.scale_px * face @ pose.rotation.T  # (P, 3)
     depth = float((observed[:, 2] - turned[:, 2]).mean())
     residual = observed - turned - np.append(pose.shift_px, depth)
-    design = np.zeros((len(ROWS), 3, _POSE + len(coefficients)))
+    columns = basis if learn else basis[:e]
+    design = np.zeros((len(ROWS), 3, _POSE + len(columns)))
     design[:, :, :3] = -_cross(turned)
     design[:, :, 3] = turned
     design[:, [0, 1, 2], [4, 5, 6]] = 1
-    design[:, :, _POSE:] = (pose.scale_px * basis @ pose.rotation.T).transpose(1, 2, 0)
+    design[:, :, _POSE:] = (pose.scale_px * columns @ pose.rotation.T).transpose(1, 2, 0)
     size = np.abs(residual) / deviation
     weight = np.minimum(1.0, _OUTLIER / np.maximum(size, 1e-9)) / deviation**2
     flat = design.reshape(-1, design.shape[2])

@@ -71,18 +71,27 @@ class FaceModel:
         return weights @ self.axes
 
 
+_EYE_CORNERS = np.array([[eye[0], eye[8]] for eye in mesh.EYES])  # (2, 2)
+_IRISES = np.array([iris[0] for iris in mesh.IRISES])
+_BROWS = np.array(mesh.BROWS)
+# ends of the distances: face, eyes, mouth, mouth's corners, lids and corners of each eye, lips
+_ENDS = np.array(
+    [
+        *[(10, 152), (33, 263), (13, 14), (61, 291)],
+        *[(159, 145), (33, 133), (386, 374), (362, 263), (0, 13), (14, 17)],
+    ]
+).T
+
+
 def gaze_of(vertices: Array) -> Array:
     """(..., 2) place of the irises in the eyes, mean of both: x right, y down.
 
     vertices: (..., 478, 3). Unit: half the width of the eye; 0 is midway between the corners.
     """
-    found = []
-    for eye, iris in zip(mesh.EYES, mesh.IRISES, strict=True):
-        corners = vertices[..., [eye[0], eye[8]], :]
-        half = np.linalg.norm(corners[..., 1, :] - corners[..., 0, :], axis=-1) / 2
-        apart = vertices[..., iris[0], :] - corners.mean(-2)
-        found.append(apart[..., :2] / half[..., None])
-    return (found[0] + found[1]) / 2
+    corners = vertices[..., _EYE_CORNERS, :]  # (..., 2 eyes, 2 corners, 3)
+    half = np.sqrt(((corners[..., 1, :] - corners[..., 0, :]) ** 2).sum(-1)) / 2
+    apart = vertices[..., _IRISES, :2] - corners[..., :2].mean(-2)
+    return (apart / half[..., None]).mean(-2)
 
 
 def measure(vertices: Array) -> Array:
@@ -91,20 +100,22 @@ def measure(vertices: Array) -> Array:
     Openings and width as ``mesh.openings``; heights of corners and brows over the distance of the
     eyes, upwards positive; thickness of both lips over the height of the face; gaze as ``gaze_of``.
     """
-    mouth, wide, left, right, _ = np.moveaxis(mesh.openings(vertices), -1, 0)
-    eyes = np.linalg.norm(vertices[..., 33, :] - vertices[..., 263, :], axis=-1)
-    height = np.linalg.norm(vertices[..., 10, :] - vertices[..., 152, :], axis=-1)
-    lips = vertices[..., [0, 17], 1].mean(-1)
-    corners = [(lips - vertices[..., i, 1]) / eyes for i in (61, 291)]
-    thick = [np.linalg.norm(vertices[..., i, :] - vertices[..., j, :], axis=-1)
-             for i, j in ((0, 13), (14, 17))]  # fmt: skip
-    brows = [
-        (vertices[..., [eye[0], eye[8]], 1].mean(-1) - vertices[..., list(brow), 1].mean(-1)) / eyes
-        for eye, brow in zip(mesh.EYES, mesh.BROWS, strict=True)
-    ]
-    gaze = np.moveaxis(gaze_of(vertices), -1, 0)
-    thickness = (thick[0] + thick[1]) / height
-    return np.stack([mouth, wide, *corners, thickness, left, right, *brows, *gaze], -1)
+    apart = vertices[..., _ENDS[0], :] - vertices[..., _ENDS[1], :]
+    face, eyes, mouth, wide, left, left_eye, right, right_eye, upper, lower = np.moveaxis(
+        np.sqrt((apart**2).sum(-1)), -1, 0
+    )
+    y = vertices[..., 1]
+    lips = (y[..., 0] + y[..., 17]) / 2
+    brows = y[..., _EYE_CORNERS].mean(-1) - y[..., _BROWS].mean(-1)
+    gaze = gaze_of(vertices)
+    return np.stack(
+        [
+            mouth / face, wide / eyes, (lips - y[..., 61]) / eyes, (lips - y[..., 291]) / eyes,
+            (upper + lower) / face, left / left_eye, right / right_eye,
+            brows[..., 0] / eyes, brows[..., 1] / eyes, gaze[..., 0], gaze[..., 1],
+        ],
+        -1,
+    )  # fmt: skip
 
 
 def write(model: FaceModel, path: str | Path) -> None:

@@ -36,9 +36,9 @@ class DriverFace:
     mouth: float  # opening of the mouth beyond the neutral face's
 
     @classmethod
-    def of(cls, fit: FaceFit, crop: Crop, model: FaceModel) -> DriverFace:
+    def of(cls, fit: FaceFit, crop: Crop) -> DriverFace:
         """The face of one frame; crop: the driving crop, in the fit's pixels."""
-        neutral = measure(model.vertices(fit.identity))
+        neutral = fit.neutral
         shift = geometry.norm_from_px(np.asarray(fit.pose.shift_px), crop).astype(np.float64)
         pose = HeadPose(fit.pose.rotation, fit.pose.scale_px * 2 / crop.side_px, shift)
         lids = fit.quantities[_LIDS] / np.maximum(neutral[_LIDS], 0.05)
@@ -112,8 +112,7 @@ def absolute(
 
 def expression(now: DriverFace, face: FaceFit, model: FaceModel, strength: float) -> Array:
     """(E,) float32 expression of the source: its own, the driver's, and openings by meaning."""
-    neutral = measure(model.vertices(face.identity))
-    own = face.quantities
+    own, neutral = face.quantities, face.neutral
     wanted_lids = own[_LIDS] * np.clip(1 + strength * (now.lids - 1), 0, _WIDEST_LID)
     shut = own[_MOUTH] + min(strength, 1.0) * (neutral[_MOUTH] - own[_MOUTH])
     wanted_mouth = max(0.0, shut + strength * max(now.mouth, 0.0))

@@ -142,7 +142,7 @@ def observe(
     state, points, moved = _smoothed(state, points, frame.time_s, config.smooth)
     face = None
     if model is not None and tracks.face is not None:
-        state, face = _face(state, frame, tracks, first, pose, config, model)
+        state, face = _face(state, frame, tracks, first, pose, config)
     return state, DriverPose(points, moved, scene is not None, face)
 
 
@@ -153,14 +153,13 @@ def _face(
     first: Reference,
     pose: ReferencePose,
     config: KeypointsConfig,
-    model: FaceModel,
 ) -> tuple[SparseState, DriverFace]:
     """The driver's face in the fixed crop, smoothed; the state knows that of the reference, too."""
     assert tracks.face is not None
-    seen = DriverFace.of(tracks.face, first.crop, model)
+    seen = DriverFace.of(tracks.face, first.crop)
     known, fixed = state.reference_face, pose.reference.face
     if fixed is not None and fixed is not state.fixed_face:
-        known = DriverFace.of(fixed, first.crop, model)
+        known = DriverFace.of(fixed, first.crop)
         state = replace(state, fixed_face=fixed)
     filter_state, face = seen.smoothed(state.face_filter, frame.time_s, config.smooth)
     return replace(state, reference_face=known or seen, face_filter=filter_state), face

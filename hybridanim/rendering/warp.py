@@ -26,6 +26,7 @@ _FLAGS = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC, "lanczos": cv2.I
 _SURE, _DOUBT = 0.7, 0.25  # matte above: certainly the person; below: possibly not
 _SHEET_FADE = 0.15  # share of the side over which motion fades out in sheet mode
 _FINER = 4  # samples per cell of the upsampled flow
+_FINE_CELLS = 128  # cells from which on the flow is upsampled linearly
 _STILL_PX = 0.02  # motion below this is not resampled
 _MOUTH_SHADE = np.array([0.42, 0.3, 0.3], np.float32)  # of the lips' colour
 _MOUTH_DEPTH = 0.45  # how much darker the middle is
@@ -278,6 +279,8 @@ def _upsampled(flow: Array, size: int) -> list[Array]:
     times as much.
     """
     h, w = flow.shape[1:]
+    if h >= _FINE_CELLS:  # of a mesh, whose flow is linear in parts and has cuts
+        return [cv2.resize(part, (size, size), interpolation=cv2.INTER_LINEAR) for part in flow]
     down, across = _spline_inverse(h), _spline_inverse(w)
     # cv2.gemm, since numpy's threads wait for each other on a busy machine
     none = np.zeros((0, 0), np.float32)
