@@ -1,0 +1,174 @@
+"""MediaPipe's attention mesh of pictures, by a process in a virtual environment of its own.
+
+The attention mesh (Grishchenko et al. 2020) gives 478 points whose lids, irises and lips follow the
+picture. Its networks come with the wheel ``mediapipe``, which needs another NumPy than this package
+and is not part of it. The process is ``attention_mesh_worker``. A request is three little-endian
+int32 (stream, height, width) and the picture's bytes; its answer is 478 x 3 float32.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+import subprocess
+import sys
+import tempfile
+import weakref
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from hybridanim import paths
+from hybridanim.errors import InputError
+from hybridanim.types import Array
+
+from .attention_mesh_worker import GREETING
+
+COUNT = 478  # points; 468 and 473 are the centres of the irises, picture left first
+STILL = 0  # the stream of pictures that have nothing to do with each other
+PACKAGES = ("mediapipe==0.10.21", "numpy<2")
+_WORKER = Path(__file__).with_name("attention_mesh_worker.py")
+_HEADER = struct.Struct("<iii")
+_QUIET = {"GLOG_minloglevel": "2", "TF_CPP_MIN_LOG_LEVEL": "3"}
+
+
+class MeshError(InputError):
+    """The environment, or the process in it, cannot be used: no picture can be measured."""
+
+
+def interpreter(environment: Path) -> Path:
+    """The Python of a virtual environment; MeshError where the folder is none."""
+    place = ("Scripts", "python.exe") if os.name == "nt" else ("bin", "python")
+    python = environment.joinpath(*place)
+    if not paths.is_file(python):
+        raise MeshError(
+            f"environment {environment}: expected a virtual environment with mediapipe, found none;"
+            " python -m calibration.face_labels --install makes one"
+        )
+    return python
+
+
+def install(environment: Path) -> None:
+    """Make the virtual environment if it is missing, and install PACKAGES in it by pip.
+
+    An environment that has them is left as it is. Raises MeshError where that does not succeed, or
+    the folder holds something else.
+    """
+    if paths.is_folder(environment) and any(environment.iterdir()):
+        python = interpreter(environment)
+    else:
+        _run([sys.executable, "-m", "venv", str(environment)], environment)
+        python = interpreter(environment)
+    check = "import numpy, mediapipe.python.solutions.face_mesh; assert numpy.__version__ < '2'"
+    if subprocess.run([python, "-I", "-c", check], capture_output=True).returncode:
+        _run([str(python), "-I", "-m", "pip", "install", *PACKAGES], environment)
+
+
+def _run(words: list[str], environment: Path) -> None:
+    """Run a command; MeshError with the last line that it wrote where it fails."""
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, errors="replace")
+    except OSError as error:
+        raise paths.unusable(environment, error) from error
+    if done.returncode:
+        raise MeshError(
+            f"environment {environment}: expected to install {' and '.join(PACKAGES)} in it, got"
+            f" '{_last_line(done.stderr)}'; the wheel is for Python 3.9 to 3.12"
+        )
+
+
+class AttentionMesh:
+    """Finds the mesh of one face per picture; a context manager.
+
+    Within a stream, the search starts where the last picture of that stream had its face. Not
+    thread-safe. Raises MeshError where the environment cannot be used.
+    """
+
+    def __init__(self, environment: Path) -> None:
+        self._environment, self._is_ready = environment, False
+        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115, closed by _end
+        keep = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+        try:
+            self._process = subprocess.Popen(
+                [str(interpreter(environment)), "-I", str(_WORKER)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                env=keep | _QUIET,
+                start_new_session=True,  # Ctrl-C is handled here alone
+            )
+        except OSError as error:
+            raise paths.unusable(environment, error) from error
+        self.close = weakref.finalize(self, _end, self._process, self._errors)
+
+    def __enter__(self) -> AttentionMesh:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def wait(self) -> None:
+        """Wait until the process has loaded its networks; MeshError where it cannot."""
+        if not self._is_ready and self._read(len(GREETING)) != GREETING:
+            raise self._failure()
+        self._is_ready = True
+
+    def __call__(self, image: Array, stream: int = STILL) -> Array | None:
+        """(478, 3) float32 points of (H, W, 3) uint8 RGB, or None without a face.
+
+        x and y in pixels, z away from the camera in the same unit. The stream is any number of the
+        caller; pictures of one stream are consecutive frames of one clip.
+        """
+        self.wait()
+        height, width = image.shape[:2]
+        self._write(_HEADER.pack(stream, height, width))
+        self._write(np.ascontiguousarray(image).tobytes())
+        points = np.frombuffer(self._read(COUNT * 3 * 4), "<f4").reshape(COUNT, 3)
+        return None if np.isnan(points[0, 0]) else points.astype(np.float32)
+
+    def end(self, stream: int) -> None:
+        """Forget a stream: its next picture is searched anew."""
+        self.wait()
+        self._write(_HEADER.pack(stream, 0, 0))
+
+    def _write(self, data: bytes) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(data)
+            self._process.stdin.flush()
+        except OSError as error:
+            raise self._failure() from error
+
+    def _read(self, count: int) -> bytes:
+        assert self._process.stdout is not None
+        data = self._process.stdout.read(count)
+        if len(data) < count:
+            raise self._failure()
+        return data
+
+    def _failure(self) -> MeshError:
+        """The error for a process that has ended, with the last line that it wrote."""
+        self._process.wait()
+        self._errors.seek(0)
+        said = self._errors.read().decode("utf-8", "replace")
+        return MeshError(
+            f"environment {self._environment}: expected a Python that runs {PACKAGES[0]}, got"
+            f" '{_last_line(said)}'; python -m calibration.face_labels --install installs it"
+        )
+
+
+def _end(process: subprocess.Popen[bytes], errors: IO[bytes]) -> None:
+    """Close the pipes, which ends the process."""
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with contextlib.suppress(OSError):  # the process had ended before it read everything
+                pipe.close()
+    process.wait()
+    errors.close()
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "no message"
