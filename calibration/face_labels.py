@@ -2,10 +2,11 @@
 
     python -m calibration.face_labels CLIPS... --output DIR --environment DIR [--install]
 
-Writes DIR/NAME.npy for each file: (N, 478, 3) float32, x and y in pixels of the frame, z away from
-the camera in the same unit, NaN rows where no face was found. N is 1 for a picture. The networks
-run in a virtual environment of their own (hybridanim.evaluation.attention_mesh); they are not part
-of this package. Files that are done are kept, so the same command goes on after an interruption.
+Writes DIR/NAME.npy for each file: (N, 478, 3) float32, x and y in pixels of the frame from the
+outer edge of its first pixel (half a pixel more than ``_px`` elsewhere), z away from the camera in
+the same unit, NaN rows where no face was found. N is 1 for a picture. The networks run in a virtual
+environment of their own (hybridanim.evaluation.attention_mesh); they are not part of this package.
+Files that are done are kept, so the same command goes on after an interruption.
 """
 
 from __future__ import annotations

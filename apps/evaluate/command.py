@@ -6,10 +6,10 @@ source unchanged: it is the baseline (docs/guide/evaluating.md).
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tyro
 
 from apps.guards import undisturbed
@@ -18,17 +18,19 @@ from hybridanim import io, paths
 from hybridanim.errors import InputError
 from hybridanim.evaluation import cross_identity, perceptual, strip, table
 
-from .job import EvaluateJob
+from . import landmarks
+from .job import VIDEOS, EvaluateJob, select_evenly
 from .methods import Method, chosen_methods
 from .results import to_json, write_json
-from .workers import Progress, Task, run
+from .workers import Progress, Task, Worker, run, silent
 
 FACE_METRICS = "AKD, MKR, CSIM, AED, head pose, jitter, eyes and mouth"
-VIDEOS = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".gif"}
 
 
 def command(argv: list[str]) -> int:
-    """Run the subcommand ``evaluate``; returns the exit code."""
+    """Run the subcommand ``evaluate``, or ``evaluate landmarks``; returns the exit code."""
+    if argv[:1] == ["landmarks"]:
+        return landmarks.command(argv[1:])
     listen()
     job = tyro.cli(EvaluateJob, args=argv, prog=f"{PROGRAM} evaluate")
     with progress(" pairs" if job.cross else " clips") as show:
@@ -48,7 +50,8 @@ def evaluate(job: EvaluateJob, report: Progress | None = None) -> dict[str, Any]
     tasks = _tasks(job)
     _refuse_to_replace(job, methods, tasks)
     notes = missing(job, methods)
-    results, is_interrupted = run(tasks, job, methods, report or (lambda done, total, what: None))
+    measure = partial(Worker, job, methods)
+    results, is_interrupted = run(tasks, measure, job.jobs, report or silent)
     with undisturbed():
         if is_interrupted and not any(not r.failure for r in results):
             raise KeyboardInterrupt
@@ -117,5 +120,4 @@ def _select_files(
             f"evaluate {folder}: expected a folder of {what}, found none;"
             f" put {', '.join(sorted(endings or ['.jpg', '.png']))} files there"
         )
-    at = np.linspace(0, len(found) - 1, min(most, len(found))).round().astype(int)
-    return [found[i] for i in at]
+    return select_evenly(found, most)

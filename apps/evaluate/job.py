@@ -6,10 +6,12 @@ for weights of its own: ``classical+learned@mine.safetensors``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
+import numpy as np
 import tyro
 
 from hybridanim import paths
@@ -17,6 +19,9 @@ from hybridanim.config import KeypointsConfig, RuntimeConfig
 from hybridanim.errors import InputError
 from hybridanim.tracking.registry import TRACKERS
 from stages.build import RENDERERS
+
+VIDEOS = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".gif"}
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -115,3 +120,9 @@ def split_method(name: str) -> tuple[str, str, Path | None]:
             f" {', '.join(RENDERERS)}, got {name!r}; for example classical+warp"
         )
     return tracker, renderer, Path(file) if file else None
+
+
+def select_evenly(found: Sequence[T], most: int) -> list[T]:
+    """At most ``most`` of them, evenly spread."""
+    at = np.linspace(0, len(found) - 1, min(most, len(found))).round().astype(int)
+    return [found[i] for i in at]

@@ -112,7 +112,7 @@ def to_json(
         "not_measured": notes + (_faceless(methods, whole) if job.networks else []),
         "settings": provenance.to_json(job),
         "weights": weights_used(methods),
-        "versions": _versions(),
+        "versions": versions(),
     }
 
 
@@ -144,7 +144,8 @@ def weights_used(methods: tuple[Method, ...]) -> dict[str, str]:
     return {file.name: files.sha256(file) for file in sorted(own)}
 
 
-def _versions() -> dict[str, str | None]:
+def versions() -> dict[str, str | None]:
+    """Versions of this package and of those that compute."""
     names = ("numpy", "opencv-contrib-python", "torch", "openvino", "lpips", "torchmetrics")
     found: dict[str, str | None] = {"hybridanim": __version__, "python": platform.python_version()}
     for name in names:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 import cv2
 
@@ -25,6 +26,23 @@ from .reconstruction import reconstruct
 from .results import ClipResult
 
 Progress = Callable[[int, int | None, str], None]
+
+
+class Named(Protocol):
+    """A task whose name the progress bar shows."""
+
+    @property
+    def name(self) -> str:
+        """The name."""
+        ...
+
+
+def silent(done: int, total: int | None, what: str) -> None:
+    """A Progress that shows nothing."""
+
+
+T = TypeVar("T", bound=Named)
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -67,55 +85,61 @@ class Worker:
 
 
 def run(
-    tasks: list[Task], job: EvaluateJob, methods: tuple[Method, ...], report: Progress
-) -> tuple[list[ClipResult], bool]:
+    tasks: Sequence[T],
+    make: Callable[[], Callable[[T], R]],
+    jobs: int,
+    report: Progress,
+) -> tuple[list[R], bool]:
     """The results of all tasks in their order, and whether they were interrupted.
 
-    On Ctrl-C the run ends; the results that were complete by then are returned.
+    make: gives what measures a task; called once in each process, so it must be possible to send
+    it. jobs: processes. On Ctrl-C the run ends; the results that were complete by then are
+    returned.
     """
-    results: dict[int, ClipResult] = {}
+    results: dict[int, R] = {}
     is_interrupted = False
     report(0, len(tasks), "measuring")
     try:
-        several = job.jobs > 1 and len(tasks) > 1
-        (_in_processes if several else _in_turn)(tasks, job, methods, results, report)
+        if jobs > 1 and len(tasks) > 1:
+            _in_processes(tasks, make, jobs, results, report)
+        else:
+            _in_turn(tasks, make, results, report)
     except KeyboardInterrupt:
         is_interrupted = True
     return [results[i] for i in sorted(results)], is_interrupted
 
 
 def _in_turn(
-    tasks: list[Task],
-    job: EvaluateJob,
-    methods: tuple[Method, ...],
-    results: dict[int, ClipResult],
+    tasks: Sequence[T],
+    make: Callable[[], Callable[[T], R]],
+    results: dict[int, R],
     report: Progress,
 ) -> None:
-    worker = Worker(job, methods)
+    worker = make()
     for index, task in enumerate(tasks):
         results[index] = worker(task)
         report(index + 1, len(tasks), task.name)
 
 
 def _in_processes(
-    tasks: list[Task],
-    job: EvaluateJob,
-    methods: tuple[Method, ...],
-    results: dict[int, ClipResult],
+    tasks: Sequence[T],
+    make: Callable[[], Callable[[T], R]],
+    jobs: int,
+    results: dict[int, R],
     report: Progress,
 ) -> None:
     fresh = multiprocessing.get_context("spawn")  # a fork would copy the networks' threads
-    count = min(job.jobs, len(tasks))
-    with ProcessPoolExecutor(count, fresh, initializer=_begin, initargs=(job, methods)) as pool:
+    count = min(jobs, len(tasks))
+    with ProcessPoolExecutor(count, fresh, initializer=_begin, initargs=(make,)) as pool:
         with undisturbed():  # the processes start with Ctrl-C ignored; the main one handles it
             running = {pool.submit(_work, task): index for index, task in enumerate(tasks)}
         try:
             for done in as_completed(running):
                 results[running[done]] = done.result()
-                report(len(results), len(tasks), results[running[done]].name)
+                report(len(results), len(tasks), tasks[running[done]].name)
         except BrokenProcessPool as error:
             raise InputError(
-                f"--jobs {job.jobs}: expected processes that go on, got one that was killed; where"
+                f"--jobs {jobs}: expected processes that go on, got one that was killed; where"
                 " memory was short, give fewer"
             ) from error
         except KeyboardInterrupt:
@@ -128,21 +152,22 @@ def _in_processes(
             raise
 
 
-_worker: Worker | InputError | None = None  # of this process, or why there is none
+_worker: Callable[[Any], Any] | None = None  # of this process
+_refusal: InputError | None = None  # why there is none
 
 
-def _begin(job: EvaluateJob, methods: tuple[Method, ...]) -> None:
-    global _worker
+def _begin(make: Callable[[], Callable[[Any], Any]]) -> None:
+    global _worker, _refusal
     cv2.setNumThreads(1)
     try:
-        _worker = Worker(job, methods)
+        _worker = make()
     except InputError as error:  # raised here, it would lose its text
-        _worker = error
+        _refusal = error
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(1)
 
 
-def _work(task: Task) -> ClipResult:
-    if not isinstance(_worker, Worker):
-        raise _worker or RuntimeError("no worker: the process did not begin")
+def _work(task: Any) -> Any:
+    if _worker is None:
+        raise _refusal or RuntimeError("no worker: the process did not begin")
     return _worker(task)

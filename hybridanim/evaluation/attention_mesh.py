@@ -118,8 +118,9 @@ class AttentionMesh:
     def __call__(self, image: Array, stream: int = STILL) -> Array | None:
         """(478, 3) float32 points of (H, W, 3) uint8 RGB, or None without a face.
 
-        x and y in pixels, z away from the camera in the same unit. The stream is any number of the
-        caller; pictures of one stream are consecutive frames of one clip.
+        x and y in pixels from the outer edge of the first one, as MediaPipe counts: half a pixel
+        more than ``_px`` elsewhere; z away from the camera in the same unit. The stream is any
+        number of the caller; pictures of one stream are consecutive frames of one clip.
         """
         self.wait()
         height, width = image.shape[:2]

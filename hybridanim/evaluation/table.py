@@ -53,8 +53,13 @@ def table(result: dict[str, Any], *, markdown: bool = False) -> str:
         for name, row in methods.items():
             cells = [f"{row[n]:.{c[2]}f}" if n in row else "-" for n, c in shown.items()]
             rows.append([name, *cells])
-        parts.append("\n".join(_markdown(rows) if markdown else _aligned(rows)))
+        parts.append(layout(rows, markdown=markdown))
     return "\n\n".join(parts)
+
+
+def layout(rows: list[list[str]], *, markdown: bool = False) -> str:
+    """Rows of cells as lines of text, the head first: aligned columns, or Markdown."""
+    return "\n".join(_markdown(rows) if markdown else _aligned(rows))
 
 
 def _aligned(rows: list[list[str]]) -> list[str]:

@@ -130,6 +130,8 @@ def program(words: list[str]) -> tuple[str, list[str]] | None:
         words = words[1:]
     elif words[:1] != ["train"]:
         return None
+    if words[:2] == ["evaluate", "landmarks"]:
+        return "run evaluate landmarks", words[2:]
     if words and words[0] in SUBCOMMANDS:
         return f"run {words[0]}", words[1:]
     return "run", words
@@ -209,6 +211,7 @@ def test_options_of_commands_exist(name):
 def test_options_in_prose_exist():
     """Every `--option` named alone belongs to some program of ours."""
     programs = ("run", *(f"run {name}" for name in SUBCOMMANDS if name != "doctor"))
+    programs += ("run evaluate landmarks",)
     modules = {name for _, name, _ in FOUND if not name.startswith("run")}
     known = set().union(*(options(name) for name in (*programs, *modules)))
     wrong = []
