@@ -68,7 +68,8 @@ def evaluate(job: EvaluateJob, report: Progress | None = None) -> dict[str, Any]
 def _refuse_to_replace(job: EvaluateJob, methods: tuple[Method, ...], tasks: list[Task]) -> None:
     """Raise InputError when --json or --strip would replace an input or another file."""
     written = [("--json", job.json), ("--strip", job.strip)]
-    folders = [job.folder, job.sources, job.drivers, job.networks, job.backbones, job.weights]
+    folders = [job.folder, job.sources, job.drivers, job.networks, job.mesh_environment]
+    folders += [job.backbones, job.weights]
     folders += [method.weights for method in methods]
     clips = [path for task in tasks for path in (task.source, task.driver) if path is not None]
     paths.refuse_replacing(
@@ -83,11 +84,13 @@ def missing(job: EvaluateJob, methods: tuple[Method, ...]) -> list[str]:
     lines = perceptual.find(job.backbones)[2]
     if any(method.is_object for method in methods):
         lines.append(f"{FACE_METRICS} not measured: the weights are of a kind without a face")
+    elif job.networks is None and job.mesh_environment is not None:
+        lines.append("CSIM, AED not measured: no network of identity; give --networks")
     elif job.networks is None:
         lines.append(
             f"{FACE_METRICS} not measured: no networks that measure faces; to measure them, pip"
             " install openvino and give the folder of the networks in docs/guide/evaluating.md by"
-            " --networks"
+            " --networks, or an environment with mediapipe by --mesh-environment"
         )
     return lines
 

@@ -1,6 +1,7 @@
 """One source and another person's clip -> metric values of the animation by every method.
 
-As in the product, motion is relative to the driving frame whose pose is nearest to the source's.
+As in the product, motion is relative to the driving frame whose pose is nearest to the source's,
+unless the first one is asked for. Figures of faces are those of hybridanim.evaluation.judge.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from hybridanim import io
 from hybridanim.errors import InputError
 from hybridanim.evaluation import cross_identity, metrics
 from hybridanim.evaluation.face_evaluator import FaceMeasurement
+from hybridanim.evaluation.judge import PairRecord, face_sharpness
 from hybridanim.evaluation.scores import Evaluators, Score
 from hybridanim.evaluation.strip import Candidates, face_changes
 from hybridanim.face import aligner
@@ -25,7 +27,7 @@ from hybridanim.types import Array, Crop, Frame, HeadBox, Source
 
 from .job import EvaluateJob
 from .methods import MethodRunner
-from .results import ClipResult, add_faces, frames_of, select_frame
+from .results import ClipResult, frames_of, select_frame
 
 _SCAN_INTERVAL_S = 0.4
 
@@ -49,7 +51,7 @@ class Driver:
     def detect(self, index: int, image: Array, evaluators: Evaluators) -> FaceMeasurement | None:
         """The face of a frame; it is kept for the next source."""
         if index not in self._seen:
-            self._seen[index] = evaluators.detect(self.cut(image))
+            self._seen[index] = evaluators.detect(self.cut(image), "driver")
         return self._seen[index]
 
     def frame(self, index: int, job: EvaluateJob) -> Frame:
@@ -79,7 +81,7 @@ def scan_driver(path: Path, job: EvaluateJob) -> Driver:
 
 @dataclass(frozen=True)
 class _Pair:
-    """What is the same for all frames of a pair."""
+    """What is the same for all frames of a pair, and what each method's results were measured."""
 
     driver: Driver
     source: Source
@@ -87,6 +89,7 @@ class _Pair:
     source_face: FaceMeasurement | None
     embedding: Array | None
     reference: FaceMeasurement | None  # the driver's face at the reference frame
+    records: dict[str, PairRecord]
 
 
 def animate(
@@ -98,13 +101,13 @@ def animate(
     )
     if source is None:
         raise InputError("evaluate --cross: expected a method beside copy; add classical+warp")
-    chosen = driver_scan.nearest(driver.observations, source)
-    assert chosen is not None  # scan_driver has refused the others
     runner.set_view(driver.view)
-    start = driver.frame(chosen.index, job)
-    runner.set_reference(start)
-    pair = _prepared(source, driver, start, evaluators)
-    name, scores = f"{picture.stem} < {driver.path.stem}", {m.name: Score() for m in runner.methods}
+    start = _start(source, driver, job)
+    if job.reference == "nearest":  # without a call, the first frame is the reference
+        runner.set_reference(start)
+    names = [method.name for method in runner.methods]
+    pair = _prepared(source, driver, start, names, evaluators)
+    name, scores = f"{picture.stem} < {driver.path.stem}", {n: Score() for n in names}
     result = ClipResult(name, 0, scores, Candidates(name), source.image, pair.source_face)
     for frame in frames_of(driver.path, job):
         followed = runner.track(frame.image, frame.time_s)
@@ -113,22 +116,45 @@ def animate(
             continue
         pictures = runner.render(followed, source.image)
         now = driver.detect(frame.index, frame.image, evaluators)
+        faces = {n: result.detect(p, evaluators, f"result {n}") for n, p in pictures.items()}
+        for method, face in faces.items():
+            pair.records[method].add(frame.index, _mesh(now), _mesh(face))
         if is_measured:
             result.frames += 1
-            _measure(result, frame, now, pictures, pair, evaluators)
+            _measure(result, frame, now, pictures, faces, pair, evaluators)
             result.add_times(runner.times_ms)
-        else:
-            add_faces(result, frame.index, now, pictures, evaluators, _scale(pair))
+    for method, record in pair.records.items():
+        scores[method].judged = record.figures()
     return result.finished()
 
 
-def _prepared(source: Source, driver: Driver, start: Frame, evaluators: Evaluators) -> _Pair:
-    face, embedding = evaluators.detect(source.image), None
+def _start(source: Source, driver: Driver, job: EvaluateJob) -> Frame:
+    """The driving frame that means "no motion"."""
+    if job.reference == "first":
+        return driver.frame(0, job)
+    chosen = driver_scan.nearest(driver.observations, source)
+    assert chosen is not None  # scan_driver has refused the others
+    return driver.frame(chosen.index, job)
+
+
+def _prepared(
+    source: Source, driver: Driver, start: Frame, methods: list[str], evaluators: Evaluators
+) -> _Pair:
+    sharpness, embedding = float("nan"), None
+    if evaluators.face is not None:
+        evaluators.face.begin_pair()
+    face = evaluators.detect(source.image)
     if face is not None and evaluators.face is not None:
         embedding = evaluators.face.embedding(source.image, face.five_xy_px)
-    reference = driver.detect(start.index, start.image, evaluators)
+        sharpness = face_sharpness(source.image, face.mesh_xy_px)
+    reference = evaluators.detect(driver.cut(start.image))
     still = cross_identity.background(source)
-    return _Pair(driver, source, still, face, embedding, reference)
+    records = {name: PairRecord(sharpness) for name in methods}
+    return _Pair(driver, source, still, face, embedding, reference, records)
+
+
+def _mesh(face: FaceMeasurement | None) -> Array | None:
+    return None if face is None else face.mesh_xyz_px
 
 
 def _measure(
@@ -136,31 +162,26 @@ def _measure(
     frame: Frame,
     now: FaceMeasurement | None,
     pictures: dict[str, Array],
+    faces: dict[str, FaceMeasurement | None],
     pair: _Pair,
     evaluators: Evaluators,
 ) -> None:
-    values: dict[str, dict[str, float]] = {}
+    shown: dict[str, dict[str, float]] = {}
     for name, picture in pictures.items():
-        result_face = result.detect(picture, evaluators)
+        face, record = faces[name], pair.records[name]
         found = cross_identity.compare_background(pair.source.image, picture, pair.still)
         found["sharpness"] = metrics.sharpness(pair.source.image, picture)
-        if pair.source_face is not None and pair.embedding is not None:
-            found |= cross_identity.compare_identity(
-                pair.embedding, picture, result_face, evaluators
-            )
-            if now is not None and pair.reference is not None:
-                found |= cross_identity.compare_pose(
-                    pair.source_face, result_face, pair.reference, now
-                )
-        values[name] = found
+        own: dict[str, float] = {}  # for the strip: the means are those of the pair's record
+        if pair.embedding is not None:
+            own = cross_identity.compare_identity(pair.embedding, picture, face, evaluators)
+        if face is not None:
+            record.sharpness.append(face_sharpness(picture, face.mesh_xy_px))
+        if "csim" in own:
+            record.csim.append(own["csim"])
+            found["aed"] = own["aed"]
+        if pair.source_face is not None and pair.reference is not None and now is not None:
+            own |= cross_identity.compare_pose(pair.source_face, face, pair.reference, now)
         result.scores[name].add(found)
-        result.scores[name].add_faces(frame.index, result_face, now, _scale(pair))
+        shown[name] = found | own
     cells = (pair.source.image, pair.driver.cut(frame.image), *pictures.values())
-    result.candidates.add(frame.index, face_changes(pair.reference, now, 0.0), cells, values)
-
-
-def _scale(pair: _Pair) -> float:
-    """Pixels of the result per pixel of the measured driver, by the distance of the eyes."""
-    if pair.source_face is None or pair.reference is None:
-        return 1.0
-    return pair.source_face.eye_distance_px / pair.reference.eye_distance_px
+    result.candidates.add(frame.index, face_changes(pair.reference, now, 0.0), cells, shown)

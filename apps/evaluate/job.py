@@ -44,6 +44,8 @@ class EvaluateJob:
     """copy, or TRACKER+RENDERER[@WEIGHTS]. Without: copy, each tracker, and classical+warp."""
     networks: Path | None = None
     """Folder with the networks that measure landmarks, head pose, eyes, mouth and identity."""
+    mesh_environment: Path | None = None
+    """Virtual environment with mediapipe, whose mesh measures instead of those of --networks."""
     backbones: Path | None = None
     """Folder with the weights of LPIPS's and FID's networks."""
     weights: Path | None = None
@@ -54,6 +56,8 @@ class EvaluateJob:
     """With --cross: folder of pictures (or videos) to animate, instead of DIR's first frames."""
     drivers: Path | None = None
     """With --cross: folder of driving videos, instead of DIR."""
+    reference: Literal["nearest", "first"] = "nearest"
+    """With --cross: the driver's frame without motion: posed most like the source, or its first."""
     pairs: int = 24
     """With --cross: number of pairs of a source and a driver."""
     seed: int = 0
@@ -94,7 +98,7 @@ class EvaluateJob:
             raise InputError(
                 "evaluate: expected --cross with --sources and --drivers, got it left out; add it"
             )
-        for name in ("folder", "sources", "drivers", "networks", "backbones"):
+        for name in ("folder", "sources", "drivers", "networks", "mesh_environment", "backbones"):
             path = getattr(self, name)
             if path is not None and not paths.is_folder(path):
                 raise InputError(f"evaluate: expected a folder, got {path}; check the path")

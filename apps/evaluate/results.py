@@ -21,10 +21,10 @@ from hybridanim.types import Array, Frame
 from .job import EvaluateJob
 from .methods import Method
 
-SCHEMA = 2
+SCHEMA = 3
 DEFINITIONS = {
     False: "source = frame 0, absolute motion, every frame the truth of its result",
-    True: "source and driver are different people; relative motion from the frame posed alike",
+    True: "source and driver are different people; relative motion from a reference frame",
 }
 _NEIGHBOURS_EVERY = 3  # jitter: both neighbours of every third measured frame are measured too
 
@@ -41,9 +41,14 @@ class ClipResult:
     source_face: FaceMeasurement | None = None
     failure: str = ""  # why it was left out, or ""
 
-    def detect(self, picture: Array, evaluators: Evaluators) -> FaceMeasurement | None:
-        """The face of a result; the source's own is not measured again."""
-        return self.source_face if picture is self.source else evaluators.detect(picture)
+    def detect(
+        self, picture: Array, evaluators: Evaluators, stream: str = ""
+    ) -> FaceMeasurement | None:
+        """The face of a result; the source's own is not measured again.
+
+        stream: see FaceEvaluator.detect.
+        """
+        return self.source_face if picture is self.source else evaluators.detect(picture, stream)
 
     def add_times(self, times_ms: dict[str, dict[str, float]]) -> None:
         """Add the times of this frame by method, in ms."""
@@ -80,11 +85,10 @@ def add_faces(
     driver: FaceMeasurement | None,
     pictures: dict[str, Array],
     evaluators: Evaluators,
-    scale: float = 1.0,
 ) -> None:
     """Add the faces of a frame of which nothing else is measured."""
     for name, picture in pictures.items():
-        result.scores[name].add_faces(index, result.detect(picture, evaluators), driver, scale)
+        result.scores[name].add_faces(index, result.detect(picture, evaluators), driver)
 
 
 def to_json(
@@ -97,6 +101,7 @@ def to_json(
     """All metric values and the settings of the run, as plain JSON values."""
     whole = [r for r in results if not r.failure]
     names = [method.name for method in methods]
+    has_judge = job.networks is not None or job.mesh_environment is not None
     return {
         "schema": SCHEMA,
         "kind": "cross-identity" if job.cross else "reconstruction",
@@ -109,7 +114,7 @@ def to_json(
             r.name: {"frames": r.frames} | {n: pooled([r.scores[n]]) for n in names} for r in whole
         },
         "skipped": [f"{r.name}: {r.failure}" for r in results if r.failure],
-        "not_measured": notes + (_faceless(methods, whole) if job.networks else []),
+        "not_measured": notes + (_faceless(methods, whole) if has_judge else []),
         "settings": provenance.to_json(job),
         "weights": weights_used(methods),
         "versions": versions(),
@@ -120,7 +125,9 @@ def _faceless(methods: tuple[Method, ...], results: list[ClipResult]) -> list[st
     """One line that names the clips in which no face was found."""
     if any(method.is_object for method in methods):
         return []
-    names = [r.name for r in results if not any(s.driver_faces for s in r.scores.values())]
+    names = [
+        r.name for r in results if not any(s.driver_faces or s.judged for s in r.scores.values())
+    ]
     return [f"face metrics not measured, no face found: {', '.join(names)}"] if names else []
 
 

@@ -66,8 +66,9 @@ class Worker:
         self._runner = MethodRunner(job, methods, "relative" if job.cross else "absolute")
         alexnet, inception, _ = perceptual.find(job.backbones)
         face = None
-        if job.networks and not any(method.is_object for method in methods):
-            face = FaceEvaluator(job.networks)
+        has_judge = job.networks is not None or job.mesh_environment is not None
+        if has_judge and not any(method.is_object for method in methods):
+            face = FaceEvaluator(job.networks, job.mesh_environment)
         self._evaluators = Evaluators(face, perceptual.Perceptual(alexnet, inception))
         self._drivers: dict[Path, Driver] = {}
 

@@ -72,6 +72,8 @@ def compare_identity(
     if result_face is None or evaluators.face is None:
         return {}
     embedding = evaluators.face.embedding(result, result_face.five_xy_px)
+    if embedding is None:
+        return {}
     return {
         "csim": metrics.cosine(source_embedding, embedding),
         "aed": metrics.embedding_distance(source_embedding, embedding),

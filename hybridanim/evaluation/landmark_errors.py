@@ -79,7 +79,7 @@ def compare(labels: Array, readings: Sequence[Reading]) -> Comparison:
     return Comparison(
         point_errors=apart / mesh_signals.eye_distance(labels)[:, None],
         is_face=is_face,
-        is_read=np.isfinite(meshes[:, NUMBERS, 0]).any(1),
+        is_read=np.asarray(np.isfinite(meshes[:, NUMBERS, 0]).any(1)),
         is_turned=np.isfinite(angles[:, 0]),
         openings=np.stack([mesh_signals.openings(labels), own]),
         angles_deg=both,

@@ -29,9 +29,12 @@ class Evaluators:
     face: FaceEvaluator | None = None
     perceptual: Perceptual = field(default_factory=Perceptual)
 
-    def detect(self, image: Array) -> FaceMeasurement | None:
-        """The face of a picture, (H, W, 3) uint8 RGB; None without a face or without networks."""
-        return None if self.face is None else self.face.detect(image)
+    def detect(self, image: Array, stream: str = "") -> FaceMeasurement | None:
+        """The face of a picture, (H, W, 3) uint8 RGB; None without a face or without networks.
+
+        stream: see FaceEvaluator.detect.
+        """
+        return None if self.face is None else self.face.detect(image, stream)
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class Score:
     missing_faces: int = 0  # of these, the result shows none
     openings: list[tuple[float, float, float, float]] = field(default_factory=list)
     features: list[tuple[Array, Array]] = field(default_factory=list)  # truth's, result's
+    judged: dict[str, float] = field(default_factory=dict)  # of a pair, see judge.PairRecord
     _points: dict[int, tuple[Array, Array]] = field(default_factory=dict)
 
     def add(self, values: dict[str, float]) -> None:
@@ -105,7 +109,8 @@ def pooled(scores: Sequence[Score]) -> dict[str, float]:
     jitter is the mean second difference of the result's landmarks divided by the driver's (1 = as
     steady), jitter_beyond_px their difference in pixels. mkr is the share of the frames with a face
     in the driver that have none in the result. metrics.opening_correlation defines correlations and
-    gains of eyes and mouth. follow_ms and render_ms are medians.
+    gains of eyes and mouth. follow_ms and render_ms are medians. Values of pairs (judge.py) are
+    means over the pairs that have them.
     """
     names = dict.fromkeys(name for score in scores for name in score.values)
     lists = {n: [v for score in scores for v in score.values.get(n, [])] for n in names}
@@ -129,6 +134,8 @@ def pooled(scores: Sequence[Score]) -> dict[str, float]:
     if len(features) > 1:
         true, own_features = (np.array(v) for v in zip(*features, strict=True))
         found["fid"] = metrics.frechet_distance(true, own_features)
+    for name in dict.fromkeys(name for score in scores for name in score.judged):
+        found[name] = _mean(score.judged[name] for score in scores if name in score.judged)
     return {name: round(value, 5) for name, value in found.items() if np.isfinite(value)}
 
 
@@ -157,17 +164,13 @@ def compare(
     distance = evaluators.perceptual.distance(truth.image, result)
     if distance is not None:
         found["lpips"] = distance
-    if (
-        truth.face is None
-        or result_face is None
-        or evaluators.face is None
-        or truth.embedding is None
-    ):
+    if truth.face is None or result_face is None or evaluators.face is None:
         return found
     found["akd_px"] = metrics.keypoint_distance(truth.face.mesh_xy_px, result_face.mesh_xy_px)
     embedding = evaluators.face.embedding(result, truth.face.five_xy_px)
-    found["csim"] = metrics.cosine(truth.embedding, embedding)
-    found["aed"] = metrics.embedding_distance(truth.embedding, embedding)
+    if truth.embedding is not None and embedding is not None:
+        found["csim"] = metrics.cosine(truth.embedding, embedding)
+        found["aed"] = metrics.embedding_distance(truth.embedding, embedding)
     return found | pose_errors(truth.face.angles_deg, result_face.angles_deg)
 
 

@@ -28,15 +28,20 @@ COLUMNS: dict[str, dict[str, tuple[str, str, int]]] = {
     "faces": {
         "akd_px": ("AKD px", DOWN, 2),
         "mkr": ("MKR", DOWN, 3),
+        "miss": ("miss", DOWN, 3),
         "csim": ("CSIM", UP, 3),
         "aed": ("AED", DOWN, 3),
+        "face_sharpness": ("face sharp", ONE, 2),
         "pose_deg": ("pose deg", DOWN, 2),
+        "yaw_gain": ("yaw gain", ONE, 2),
         "jitter": ("jitter x", DOWN, 2),
         "jitter_beyond_px": ("beyond px", DOWN, 2),
         "eyes_correlation": ("eyes r", UP, 2),
         "eyes_gain": ("eyes gain", ONE, 2),
         "mouth_correlation": ("mouth r", UP, 2),
         "mouth_gain": ("mouth gain", ONE, 2),
+        "width_correlation": ("width r", UP, 2),
+        "width_gain": ("width gain", ONE, 2),
     },
 }
 

@@ -57,7 +57,7 @@ def measured(folders, tmp_path_factory):
 def test_landmarks_that_move_with_the_clip_are_near(measured):
     found = measured[0]["trackers"]["classical"]
     assert found["found"] == 1 and found["frames"] == COUNT
-    assert found["points"] < 4 and found["roll_turn_deg"] < 1
+    assert found["points"] < 2 and found["roll_turn_deg"] < 2  # the clip shears a little, too
 
 
 def test_labels_shifted_by_a_twentieth_are_five_percent_off(folders, tmp_path, measured):
