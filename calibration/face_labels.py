@@ -28,7 +28,8 @@ from tqdm import tqdm
 from hybridanim import files, paths
 from hybridanim.errors import InputError
 from hybridanim.evaluation import attention_mesh
-from hybridanim.evaluation.attention_mesh import COUNT, STILL, AttentionMesh, MeshError
+from hybridanim.evaluation.attention_mesh import STILL, AttentionMesh, MeshError
+from hybridanim.face.mesh import COUNT
 from hybridanim.io import is_picture, open_source, read_picture
 from hybridanim.training.data.dataset_index import VIDEOS
 from hybridanim.types import Array

@@ -22,11 +22,11 @@ import numpy as np
 
 from hybridanim import paths
 from hybridanim.errors import InputError
+from hybridanim.face.mesh import COUNT
 from hybridanim.types import Array
 
 from .attention_mesh_worker import GREETING
 
-COUNT = 478  # points; 468 and 473 are the centres of the irises, picture left first
 STILL = 0  # the stream of pictures that have nothing to do with each other
 PACKAGES = ("mediapipe==0.10.21", "numpy<2")
 _WORKER = Path(__file__).with_name("attention_mesh_worker.py")

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hybridanim.face import head_pose
+from hybridanim.face import face_model, head_pose
 from hybridanim.face.landmarks import GROUPS
 from hybridanim.face.mean_shape import MEAN_SHAPE_3D
+from hybridanim.face.mesh import COUNT
 from hybridanim.types import Array, Tracks
 
 from . import mesh_signals
@@ -21,7 +22,6 @@ from .mesh_signals import LEAST_STD, RIGID, SIGNALS
 
 NUMBERS = mesh_signals.landmark_numbers()
 ANGLES = ("yaw", "pitch", "roll")
-_COUNT = 478
 # rows of the landmarks that the teacher's rotation is measured by, and their mesh numbers
 _RIGID_ROWS = [row for row, number in enumerate(NUMBERS.tolist()) if number in RIGID]
 _RIGID_NUMBERS = NUMBERS[_RIGID_ROWS]
@@ -37,13 +37,20 @@ class Reading:
 
 
 def read_tracks(tracks: Tracks) -> Reading:
-    """The face of a tracker's frame. Landmarks or a rotation without confidence count as none."""
-    mesh, angles = np.full((_COUNT, 2), np.nan), np.full(3, np.nan)
-    if tracks and tracks.landmarks_xy_px is not None and tracks.landmarks_confidence > 0:
-        mesh[NUMBERS] = tracks.landmarks_xy_px
+    """The face of a tracker's frame: of the fitted face model if there is one, else landmarks.
+
+    What has no confidence counts as none. The rotation is that of the tracks in any case.
+    """
+    points, angles = np.full((COUNT, 2), np.nan), np.full(3, np.nan)
+    face = tracks.face
+    if tracks and face is not None and face.confidence > 0:
+        vertices = face_model.load().vertices(face.identity, face.expression)
+        points = face.pose.project(vertices)[:, :2]
+    elif tracks and tracks.landmarks_xy_px is not None and tracks.landmarks_confidence > 0:
+        points[NUMBERS] = tracks.landmarks_xy_px
     if tracks and tracks.rotation_confidence > 0:
         angles = np.array(tracks.rotation_deg)
-    return Reading(mesh, mesh_signals.openings(mesh), angles)
+    return Reading(points, mesh_signals.openings(points), angles)
 
 
 def teacher_angles_deg(label: Array) -> Array:
@@ -70,7 +77,7 @@ class Comparison:
 
 def compare(labels: Array, readings: Sequence[Reading]) -> Comparison:
     """Compare N frames. labels: (N, 478, 3) in the pixels of the readings."""
-    meshes = np.array([r.mesh_xy_px for r in readings], np.float64).reshape(-1, _COUNT, 2)
+    meshes = np.array([r.mesh_xy_px for r in readings], np.float64).reshape(-1, COUNT, 2)
     angles = np.array([r.angles_deg for r in readings], np.float64).reshape(-1, 3)
     own = np.array([r.openings for r in readings], np.float64).reshape(-1, 3)
     apart = np.linalg.norm(meshes[:, NUMBERS] - labels[:, NUMBERS, :2], axis=-1)

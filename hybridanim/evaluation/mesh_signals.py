@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from hybridanim.face import head_pose
+from hybridanim.face import head_pose, mesh
 from hybridanim.face.landmarks import GROUPS, MESH
 from hybridanim.types import Array
 
 SIGNALS = ("mouth", "eyes", "width")
 LEAST_STD = {"mouth": 0.012, "eyes": 0.02, "width": 0.02, "yaw": 4.0}
 """A clip counts for a signal when the driver's (or teacher's) standard deviation is greater."""
-IRISES = (468, 473)
+IRISES = tuple(rim[0] for rim in mesh.IRISES)  # their centres
 LEAST_FRAMES = 11  # of a clip that counts
-_OUTER_EYES, _FACE = (33, 263), (10, 152)
+_OUTER_EYES = (33, 263)
+_ORDER = [0, 4, 1]  # of mesh.openings, as in SIGNALS
 # forehead, bridge and tip of the nose, eye corners, temples, ears, wings, brows' ends
 RIGID = (
     *(10, 151, 9, 8, 168, 6, 197, 195, 5, 4, 33, 133, 362, 263, 130, 359, 127, 356, 234, 454),
@@ -34,32 +35,19 @@ def landmark_numbers() -> Array:
     return numbers
 
 
-def distance(points: Array, pair: tuple[int, int]) -> Array:
-    """Distance of two points in the picture plane, (..., 478, 2 or 3) -> (...)."""
-    return np.linalg.norm(points[..., pair[0], :2] - points[..., pair[1], :2], axis=-1)
-
-
 def eye_distance(points: Array) -> Array:
-    """Distance of the outer corners of the eyes, (...)."""
-    return distance(points, _OUTER_EYES)
-
-
-def face_height(points: Array) -> Array:
-    """Distance of forehead and chin, (...)."""
-    return distance(points, _FACE)
+    """Distance of the outer corners of the eyes in the picture, (..., 478, 2 or 3) -> (...)."""
+    left, right = (points[..., corner, :2] for corner in _OUTER_EYES)
+    return np.linalg.norm(right - left, axis=-1)
 
 
 def openings(points: Array) -> Array:
-    """(..., 3): openings of mouth and eyes, and the mouth's width, as in SIGNALS.
+    """(..., 3): openings of mouth and eyes, and the mouth's width, in the picture; as in SIGNALS.
 
     Gap of the inner lips over the face's height; gap of the lids over the eye's width, mean of both
     eyes; distance of the mouth's corners over that of the outer corners of the eyes.
     """
-    mouth = distance(points, (13, 14)) / face_height(points)
-    left = distance(points, (159, 145)) / distance(points, (33, 133))
-    right = distance(points, (386, 374)) / distance(points, (362, 263))
-    width = distance(points, (61, 291)) / eye_distance(points)
-    return np.stack([mouth, (left + right) / 2, width], axis=-1)
+    return mesh.openings(points[..., :2])[..., _ORDER]
 
 
 def rotation(before: Array, after: Array) -> Array:
@@ -82,7 +70,7 @@ def turns_deg(meshes: Array, reference: Array) -> Array:
     changed: roll is measured about the reference's own axis of sight.
     """
     rigid = list(RIGID)
-    found = [rotation(reference[rigid], mesh[rigid]) for mesh in meshes]
+    found = [rotation(reference[rigid], points[rigid]) for points in meshes]
     return np.array([-np.array(head_pose.angles_deg(r.T)) for r in found]).reshape(-1, 3)
 
 

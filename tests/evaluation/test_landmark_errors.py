@@ -7,10 +7,10 @@ import pytest
 
 from hybridanim.evaluation import landmark_errors, mesh_signals
 from hybridanim.evaluation.landmark_errors import NUMBERS, Reading, compare, read_tracks, summary
-from hybridanim.face import head_pose
+from hybridanim.face import face_model, head_pose
 from hybridanim.face.landmarks import GROUPS, POINTS
 from hybridanim.face.mean_shape import MEAN_SHAPE_3D
-from hybridanim.types import Tracks
+from hybridanim.types import FaceFit, HeadPose, Tracks
 
 RNG = np.random.default_rng(3)
 N = 40
@@ -41,7 +41,11 @@ def nothing():
 def speaking(meshes, amount=0.1):
     """The same with a mouth whose opening varies."""
     spoken = meshes.copy()
-    gap = amount * (1 + np.sin(np.arange(len(meshes)))) * mesh_signals.face_height(meshes)
+    gap = (
+        amount
+        * (1 + np.sin(np.arange(len(meshes))))
+        * np.hypot(*(meshes[:, 152, :2] - meshes[:, 10, :2]).T)
+    )
     spoken[:, 14] = spoken[:, 13]
     spoken[:, 14, 1] += gap
     return spoken
@@ -142,6 +146,25 @@ def test_tracks_are_read_where_they_are_confident():
         found = read_tracks(tracks(**given, **more))
         assert np.isnan(found.mesh_xy_px).all() and np.isnan(found.openings).all()
         assert np.isnan(found.angles_deg).all()
+
+
+def test_a_fitted_face_goes_before_landmarks():
+    model = face_model.load()
+    expression = np.zeros(len(model.expression), np.float32)
+    identity = np.zeros(len(model.identity), np.float32)
+    pose = HeadPose(head_pose.rotation_matrix((10.0, 5.0, -3.0)), 90.0, np.array([120.0, 110.0]))
+    fit = FaceFit(pose, identity, expression, 0.8, np.zeros(len(face_model.AXES), np.float32))
+    points = np.zeros((len(POINTS), 2), np.float32)
+    given = {"landmarks_xy_px": points, "landmarks_confidence": 0.9}
+    found = read_tracks(tracks(face=fit, **given))
+    r = head_pose.rotation_matrix((10.0, 5.0, -3.0))
+    expected = 90 * (model.mean @ r.T)[:, :2] + [120, 110]
+    np.testing.assert_allclose(found.mesh_xy_px, expected, atol=1e-3)
+    label = np.column_stack([expected, 90 * (model.mean @ r.T)[:, 2]])
+    seen = compare(label[None], [found])
+    assert seen.point_errors.max() < 1e-4 and np.ptp(seen.openings, axis=0).max() < 1e-5
+    without = read_tracks(tracks(face=replace(fit, confidence=0.0), **given))
+    np.testing.assert_array_equal(without.mesh_xy_px[NUMBERS], points)
 
 
 def test_the_teachers_rotation_is_absolute():
