@@ -153,7 +153,8 @@ def test_a_fitted_face_goes_before_landmarks():
     expression = np.zeros(len(model.expression), np.float32)
     identity = np.zeros(len(model.identity), np.float32)
     pose = HeadPose(head_pose.rotation_matrix((10.0, 5.0, -3.0)), 90.0, np.array([120.0, 110.0]))
-    fit = FaceFit(pose, identity, expression, 0.8, np.zeros(len(face_model.AXES), np.float32))
+    nothing_said = np.zeros(len(face_model.AXES), np.float32)
+    fit = FaceFit(pose, identity, expression, 0.8, nothing_said, nothing_said)
     points = np.zeros((len(POINTS), 2), np.float32)
     given = {"landmarks_xy_px": points, "landmarks_confidence": 0.9}
     found = read_tracks(tracks(face=fit, **given))
