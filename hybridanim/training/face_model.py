@@ -16,7 +16,7 @@ from scipy.optimize import linear_sum_assignment
 
 from hybridanim.errors import InputError
 from hybridanim.face import mesh
-from hybridanim.face.aligner import MEAN_SHAPE
+from hybridanim.face.aligner import MEAN_SHAPE, MEAN_SHAPE_3D
 from hybridanim.face.face_model import FaceModel, measure
 from hybridanim.face.landmarks import MESH
 from hybridanim.fitting import fit_similarity, fit_similarity_3d
@@ -59,10 +59,12 @@ def learn(
     frontal = [_without_motion(s, mean) for _, s in kept]
     neutral = [_neutral(s) for s in frontal]
     mean = _symmetric(np.mean(_by_person(kept, neutral), 0), mirror)
-    mean, unit = _in_box_units(mean)
-    frontal, neutral = [s * unit for s in frontal], [s * unit for s in neutral]
-    offset = mean.mean(0) - np.mean([n.mean(0) for n in neutral], 0)
-    frontal, neutral = [s + offset for s in frontal], [n + offset for n in neutral]
+    placed = _in_box_units(mean)
+    scale, turn, shift = fit_similarity_3d(mean, placed)
+    frontal, neutral = (
+        [scale * one @ turn.T + shift for one in shapes] for shapes in (frontal, neutral)
+    )
+    mean = placed
     faces = np.array(_by_person(kept, neutral)) - mean
     moved = np.concatenate([s - n for s, n in zip(frontal, neutral, strict=True)])
     identity, identity_sigma = _components(faces, mirror, identities, np.ones(mesh.COUNT))
@@ -146,15 +148,22 @@ def _by_person(kept: Sequence[tuple[str, Array]], neutral: Sequence[Array]) -> l
     return [np.mean(faces, 0) for faces in people.values()]
 
 
-def _in_box_units(mean: Array) -> tuple[Array, float]:
-    """The mean in units of the head box with the box's centre at (0, 0), and the unit's length."""
+def _in_box_units(mean: Array) -> Array:
+    """The mean in units of the head box with the box's centre at (0, 0).
+
+    It looks up or down as the mean landmarks do, so that both mean the same by a pitch of 0.
+    """
     rows = MESH >= 0
+    _, turn, _ = fit_similarity_3d(mean[MESH[rows]], MEAN_SHAPE_3D[rows])
+    pitch = np.arctan2(turn[2, 1], turn[1, 1])
+    c, s = np.cos(pitch), np.sin(pitch)
+    mean = mean @ np.array([[1, 0, 0], [0, c, -s], [0, s, c]]).T
     matrix = fit_similarity(mean[MESH[rows], :2], MEAN_SHAPE[rows])
     unit = float(np.hypot(*matrix[:, 0]))
     placed = np.column_stack([apply_affine(matrix, mean[:, :2]), unit * mean[:, 2]])
     placed[:, 0] -= placed[:, 0].mean()
     placed[:, 2] -= placed[:, 2].mean()
-    return placed, unit
+    return placed
 
 
 def _components(rows: Array, mirror: Array, count: int, weight: Array) -> tuple[Array, Array]:

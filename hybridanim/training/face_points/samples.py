@@ -27,6 +27,8 @@ _SHIFT = {"face": 0.045, "eye": 0.012, "mouth": 0.018}  # deviation of a window,
 _ROLL_DEG, _ZOOM = 6.0, 0.07  # deviations of its angle, and of the logarithm of its size
 _FAR_SHARE, _FAR = 0.15, 2.2  # share of windows that are misplaced more, and how much more
 _FACELESS = 0.1  # share of windows without a face, of the face network
+# labels count from the outer edge of the first pixel, as the teacher gives them
+_LABEL_CORNER = np.array([0.5, 0.5, 0.0], np.float32)
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
 
@@ -70,7 +72,7 @@ def read(folders: Sequence[tuple[Path, Path]], model: FaceModel, every: int = 1)
             )
         rows = [i for i in range(0, len(labels), every) if np.isfinite(labels[i]).all()]
         greys += [frames[i] for i in rows]
-        points += [labels[i].astype(np.float32) for i in rows]
+        points += [labels[i].astype(np.float32) - _LABEL_CORNER for i in rows]
         clips += [number] * len(rows)
     if not greys:
         shown = ", ".join(str(labels) for _, labels in folders)
