@@ -47,7 +47,9 @@ _DEPTH_FADE, _EXPRESSION_FADE = 0.15, 0.22  # heads beyond the hull over which t
 _NECK = 0.6  # height of the neck below the chin, face heights: the head's motion fades there
 _AWAY, _AWAY_FADE = 1.15, 0.6  # distance from the face at which it fades, face heights
 _BEHIND_LIDS, _BEHIND_LIPS = 0.02, 0.03  # of eyeballs and the mouth's inside, heads
-_SHOWN_MOUTH = 0.012  # opening from which the source shows the inside of its mouth
+_SHOWN_MOUTH = 0.025  # opening from which the source shows the inside of its mouth
+_STRETCH = 2.0  # how far that may be stretched
+_LEAST_EXCESS, _EXCESS = 0.006, 0.025  # opening beyond the known: paint from here; fully after it
 _NEAR = 0.02  # heads; sigma of the vertices that move a keypoint
 _CAMERA = 24.0  # distance; the vertices are scaled so that the projection is orthographic
 _SPAN = 6.0  # largest coordinate that the rasteriser's colours hold
@@ -68,7 +70,7 @@ class SourceHead:
     ring_weight: Array  # (R, 1) share of the head's motion; the rest is the body's
     ring_vertex: Array  # (R,) the face's vertex whose expression it follows
     ring_fade: Array  # (R, 1) how much
-    shows_mouth: bool  # whether the source shows the inside of its mouth
+    known_opening: float  # of the mouth, up to which the source's own pixels fill it
 
     @property
     def face(self) -> Array:
@@ -86,17 +88,17 @@ def build(source: Source, model: FaceModel) -> SourceHead | None:
     shown = pose.project(face)
     ring = _ring(face, shown, pose)
     eyes, mouth = _eyeballs(shown, pose), _mouth(shown, pose)
-    shows_mouth = bool(mesh.openings(face)[0] > _SHOWN_MOUTH)
+    opening = float(mesh.openings(face)[0])
+    known = opening * (_STRETCH if opening > _SHOWN_MOUTH else 1)
     parts = [shown[:_FACE], ring.rest, eyes[0], eyes[1], mouth]
     starts = np.cumsum([0, *(len(part) for part in parts)])
     triangles = [model.triangles, ring.triangles + starts[1]]
     triangles += [_eye_triangles(eyes[side]) + starts[2 + side] for side in (0, 1)]
-    if shows_mouth:
-        triangles.append(_fan(len(mouth)) + starts[4])
+    triangles.append(_fan(len(mouth)) + starts[4])
     return SourceHead(
         model, fit.identity, fit.expression, pose, np.concatenate(parts).astype(np.float64),
         np.concatenate(triangles).astype(np.int32), ring.own, ring.weight, ring.vertex, ring.fade,
-        shows_mouth,
+        known,
     )  # fmt: skip
 
 
@@ -300,9 +302,11 @@ def dense(
     """
     vertices = moved(head, target)
     grid, covered = rasterise(head, vertices, cells)
+    opening = float(mesh.openings(head.model.vertices(head.identity, target.expression))[0])
+    share = min(1.0, (opening - head.known_opening - _LEAST_EXCESS) / _EXCESS)
     interior = None
-    if not head.shows_mouth:
-        interior = _opening(vertices, cells)
+    if share > 0 and (shape := _opening(vertices, cells)) is not None:
+        interior = share * shape
     grid = _filled(grid, covered)
     return DenseMotion(
         np.ascontiguousarray(grid, np.float32),
