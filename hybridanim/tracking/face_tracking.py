@@ -63,6 +63,7 @@ class FaceState:
     view: View | None = None  # of the frame of ``fit``
     since: int = 0  # frames since the last look at the whole face
     lost: int = 0  # consecutive frames without a face
+    misses: int = 0  # of them, consecutive ones with a head
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,8 @@ def step(
     if seen is None or head is None:
         lost = state.lost + 1
         fit = None if lost > _FORGET_FRAMES else state.fit
-        return replace(state, fit=fit, lost=lost, since=0), None
+        misses = 0 if head is None else state.misses + 1
+        return replace(state, fit=fit, lost=lost, misses=misses, since=0), None
     last = state.fit
     if last is not None and state.lost:  # the same person's face elsewhere
         last = replace(last, pose=face_fit.pose_of(finder.model, seen.xyz_px))
@@ -97,7 +99,7 @@ def step(
     fit, face = face_fit.fit(finder.model, seen, last, carried)
     since = 0 if seen.is_coarse else state.since + 1
     found = FaceStep(face, seen, landmarks_of(finder.model, face))
-    return FaceState(fit, head, view, since, 0), found
+    return FaceState(fit, head, view, since), found
 
 
 def _view(grey: Array, head: HeadBox, last: View | None) -> View:
@@ -126,7 +128,7 @@ def _look(
     state: FaceState, grey: Array, head: HeadBox, finder: PointFinder, every: int
 ) -> Observation | None:
     if state.fit is None or state.head is None or state.lost:
-        is_due = state.lost % _SEARCH_FRAMES == 0
+        is_due = state.misses % _SEARCH_FRAMES == 0
         return finder.start(grey, head) if is_due else None
     expected = moved(state.fit.pose, state.head, head)
     if state.since + 1 < every:
