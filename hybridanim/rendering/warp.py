@@ -200,7 +200,8 @@ def _composited(
     """
     flags = _FLAGS[prepared.config.interpolation]
     # the person goes on beyond the picture: a mirror image is closer to hair and cloth than streaks
-    moved = cv2.remap(prepared.person, x, y, flags, borderMode=cv2.BORDER_REFLECT_101)
+    border = cv2.BORDER_REPLICATE if any(prepared.pinned) else cv2.BORDER_REFLECT_101
+    moved = cv2.remap(prepared.person, x, y, flags, borderMode=border)
     if shown is not None:
         moved *= shown
     free = 1 - np.clip(cv2.extractChannel(moved, 3), 0, 1)

@@ -9,6 +9,7 @@ import pytest
 
 from hybridanim import types
 from hybridanim.errors import InputError
+from hybridanim.motion import head_transfer
 from stages.base import Stage
 from stages.pipeline import Pipeline
 from tests import synthetic
@@ -30,8 +31,8 @@ VARIANTS = {  # between them every class of stage, and every tracker
 STAGES = [(variant, index) for variant in VARIANTS for index in range(5)]
 
 
-def make_pipeline(variant: str = "classical") -> Pipeline:
-    pipeline = Pipeline.load(size=128, precision="f32", **VARIANTS[variant])
+def make_pipeline(variant: str = "classical", **options: str) -> Pipeline:
+    pipeline = Pipeline.load(size=128, precision="f32", **VARIANTS[variant], **options)
     pipeline.set_source(synthetic.photograph(256))
     return pipeline
 
@@ -150,7 +151,11 @@ def test_an_adjusted_setting_counts(calls):
     inputs, _ = calls("classical")[3]
     dense = make_pipeline().stages[3]
     dense.adjust(grid=32)
-    assert dense(*inputs).grid_norm.shape == (32, 32, 2)
+    source, points = inputs
+    flat = dataclasses.replace(points, head=None)
+    assert dense(source, flat).grid_norm.shape == (32, 32, 2)
+    assert points.head is not None
+    assert dense(source, points).grid_norm.shape == (64, 64, 2)  # finer: lips and lids are cuts
 
 
 def test_a_whole_clip_is_deterministic(clip):
@@ -163,10 +168,22 @@ def test_a_whole_clip_is_deterministic(clip):
 
 
 def test_the_first_frame_is_the_reference(clip):
-    pipeline = make_pipeline()
+    pipeline = make_pipeline(head_motion="2d")
     first = pipeline.animate(clip[0])
     assert pipeline.source is not None
     assert np.abs(first.astype(int) - pipeline.source.image).max() <= 1
+
+
+def test_the_first_frame_leaves_the_heads_pose_but_has_the_drivers_expression(clip):
+    pipeline = make_pipeline()
+    pipeline.animate(clip[0])
+    assert pipeline.last is not None and pipeline.source is not None
+    head = pipeline.last.points.head
+    assert head is not None and pipeline.source.face is not None
+    own = head_transfer.in_crop(pipeline.source.face.pose, pipeline.source)
+    np.testing.assert_allclose(head.pose.rotation, own.rotation, atol=1e-6)
+    np.testing.assert_allclose(head.pose.shift_px, own.shift_px, atol=1e-6)
+    assert head.pose.scale_px == pytest.approx(own.scale_px)
 
 
 @pytest.mark.parametrize("kind", ["black", "noise", "white"])

@@ -34,7 +34,9 @@ def clip():
 
 
 def pipeline_of(detector, **options) -> Pipeline:
-    return build(pipeline_config({"smooth": 0.0, **options}), None, detector)
+    """A pipeline whose keypoints are the detector's alone: without the face fit."""
+    config = pipeline_config({"smooth": 0.0, "face_fit": False, **options})
+    return build(config, None, detector)
 
 
 @pytest.mark.parametrize("tracker", ["learned", "hybrid"])
