@@ -18,7 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hybridanim import paths
+from hybridanim import command_line, paths
 from hybridanim.errors import InputError
 from hybridanim.io import list_pictures, read_picture, write_picture
 from hybridanim.profiles import CameraProfile, Origin, save_profile
@@ -134,11 +134,7 @@ def before_and_after(image: Array, profile: CameraProfile) -> Array:
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    try:
-        return _run(_parser().parse_args(arguments))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return command_line.run("error", lambda: _run(_parser().parse_args(arguments)))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import InputError
+from .files import atomic_write
 
 MOST_TEXT_BYTES = 128 << 10  # of a file of settings; the largest have a few kB
 
@@ -137,6 +138,21 @@ def refuse_replacing(
                 f"{option} {path}: expected a new name, got a file that exists; add --overwrite to"
                 " replace it, or choose another name"
             )
+
+
+def write_whole(option: str, path: Path, data: bytes, *, overwrite: bool) -> None:
+    """Write a file whole or not at all; option: its name in the message of an InputError.
+
+    Raises InputError where it cannot be written, or exists and ``overwrite`` is off.
+    """
+    try:
+        with atomic_write(path, overwrite=overwrite) as file:
+            file.write(data)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(
+            f"{option}: expected to write {_printable(path)}, got '{reason}'; choose another place"
+        ) from error
 
 
 def free_name(path: Path) -> Path:
