@@ -1,8 +1,8 @@
 """Compiled graphs <-> one file in the user's cache folder, written atomically.
 
-A file holds the graphs of one network as its runtime wrote them, or why it has none. Its name is a hash of everything
-that they depend on; a checksum detects damage. Nothing here raises: without a readable or writable
-cache a start is only slower.
+A file holds the graphs of one network as its runtime wrote them, or why there are none. Its name
+is a hash of everything that they depend on; a checksum detects damage. Nothing here raises: without
+a readable or writable cache a start is only slower.
 """
 
 from __future__ import annotations
