@@ -119,6 +119,8 @@ def finish(job: LiveJob, report: dict[str, Any], outputs: Outputs, record: dict[
     )
     if report.get("without_a_face"):
         print(f"{report['without_a_face']} pictures without a face; there the motion was held.")
+    if report["levels"]["said"]:
+        print(f"Quality at the end {report['levels']['said']}.")
     if outputs.failures:
         raise InputError(outputs.failures[0])
 
