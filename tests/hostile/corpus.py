@@ -499,6 +499,7 @@ def outputs() -> Iterator[Case]:
         "the folder above": (["--output", "..", "--overwrite"], mine),
         "nothing": (["--output", ""], mine),
         "an ending alone": (["--output", ".mp4"], mine),
+        "a still for several pictures": (["--output", "o.png"], mine),
         "an unknown ending": (["--output", "o.xyz"], mine),
         "two endings": (["--output", "o.mp4.exe"], mine),
         "a name of 255 bytes, too long for its record": (["--output", "x" * 251 + ".mp4"], mine),
@@ -548,7 +549,6 @@ def outputs() -> Iterator[Case]:
         "a name like a pattern": (["--output", "%03d*?.mp4"], mine, ["%03d*?.mp4"]),
         "an upper-case ending": (["--output", "o.MP4"], mine, ["o.MP4"]),
         "a gif": (["--output", "o.gif"], mine, ["o.gif"]),
-        "a still": (["--output", "o.png"], mine, []),
         "a folder of pictures": (["--output", "frames"], mine, ["frames"]),
         "a record of mine": (["--output", "o.mp4"], writes("o.json", LOST), ["o.mp4.json"]),
         "two records of mine": (
@@ -853,7 +853,6 @@ def shells() -> Iterator[Case]:
         "few open files": (f"ulimit -n 24; {run}", "either", ()),
         "small files": (f"ulimit -f 2; {run}", "refused", ()),
         "a folder that is gone": (f"mkdir x; cd x; rmdir ../x; {run}", "refused", ()),
-        "interrupted at once": (f"timeout -s INT 0.4 {run}", "refused", (124, 130)),
         "no streams, doctor": ("PROGRAM doctor more >&- 2>&-", "refused", ()),
         "no streams, export": ("PROGRAM export --out x --weights none >&-", "refused", ()),
     }

@@ -38,7 +38,7 @@ OWN_PROCESS_S = 120
 BAD_WORDS = ("Traceback", "Exception ignored", "Fatal Python", "Segmentation", "core dumped")
 PARTS = re.compile(r"expected .*(got|found|but|went|is|has|lacks) ?.*[;:]", re.S)
 PARSER = re.compile(
-    r"usage:|Error parsing|Parsing error|Unrecognized|Required|invalid choice|error:", re.S
+    r"usage:|Error parsing|Parsing error|Unrecognized|Missing|Required|invalid choice|error:", re.S
 )
 
 
