@@ -73,7 +73,7 @@ def results(tmp_path_factory) -> dict[str, list[str]]:
     kit.make(kit_folder)
     home = tmp_path_factory.mktemp("home")
     environment = {**os.environ, "HOME": str(home), "XDG_CACHE_HOME": str(home / "cache")}
-    environment |= {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default"}
+    environment |= {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default,ignore::ResourceWarning"}
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         environment.pop(name, None)
     cases, waiting, found = corpus.cases(), queue.SimpleQueue(), {}
