@@ -59,15 +59,13 @@ def render(
     watch = processors.Watch()
     refuse_clashes(job, source_path, driving_path)
     picture = _source_picture(source_path, job.source_time)
-    others = watch.others()
-    free = max(1.0, processors.count() - others)
+    summary, held = Summary(job.output), HeldStretches()
+    free = _note_other_programs(summary, watch.others())
     pipeline = build(sharing(job.pipeline, free), load_profiles(job.profile))
     source = pipeline.set_source(picture)
     report(0, None, "looking through the driving video")
     observations, chosen = _scan(driving_path, job, pipeline)
     record = provenance.describe(source_path, driving_path, job)
-    summary, held = Summary(job.output), HeldStretches()
-    _note_other_programs(summary, others)
     with ExitStack() as quiet, ExitStack() as stack:
         reader = stack.enter_context(io.open_source(driving_path, job.start, job.end))
         pipeline.use_scan(observations, reader.height, reader.width)
@@ -236,15 +234,20 @@ def _expected_frames(job: RenderJob, reader: io.VideoReader) -> int | None:
     return max(1, min(reader.frame_count, round(length_s * reader.fps)))
 
 
-def _note_other_programs(summary: Summary, others: float) -> None:
-    """Say so when fewer threads are used because of other programs."""
+def _note_other_programs(summary: Summary, others: float) -> float:
+    """Processors that other programs leave; adds a note when fewer threads are used because of it.
+
+    others: processors that they use.
+    """
     count = processors.count()
-    threads = half_of(max(1.0, count - others))
+    free = max(1.0, count - others)
+    threads = half_of(free)
     if threads < half_of(count):
         summary.notes.append(
             f"Other programs use {others:.1f} of {count} processors; two steps at a time use"
             f" {threads} each."
         )
+    return free
 
 
 def _refuse_no_head(summary: Summary, has_face: bool) -> None:
