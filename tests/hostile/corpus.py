@@ -46,6 +46,7 @@ class Case:
     makes: Sequence[str] = ()  # files that a success must leave
     leaves: Sequence[bytes] = ()  # names in the folder that may be there at the end
     shell: str = ""  # instead of words: a shell's command, with PROGRAM for the program
+    keeps: bool = False  # whether whole results may be there whatever the exit code
     codes: Sequence[int] = ()  # exit codes besides 0 and 2
 
 
@@ -857,7 +858,9 @@ def shells() -> Iterator[Case]:
         "no streams, export": ("PROGRAM export --out x --weights none >&-", "refused", ()),
     }
     for name, (command, ends, codes) in commands.items():
-        yield Case(f"process: {name}", (), PAIR, shell=command, ends=ends, codes=codes)
+        yield Case(
+            f"process: {name}", (), PAIR, shell=command, ends=ends, codes=codes, keeps=1 in codes
+        )
     skin = replace(
         Case("process: skin without streams", (), PAIR, program="calibration.skin"),
         shell="PROGRAM source.png --output o.toml >&- 2>&-",

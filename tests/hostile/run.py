@@ -186,9 +186,10 @@ def left_wrong(
     new = [name for name in after if name not in before]
     new = [name for name in new if name.split(b"/")[0] not in case.leaves]
     found += [f"a part is left: {name!r}" for name in new if is_part(name)]
-    if code and new:
+    is_kept = not code or case.keeps
+    if new and not is_kept:
         found.append(f"exit code {code}, but new files: {new}")
-    if not code:
+    if is_kept:
         found += [f"not whole: {name!r}" for name in (*new, *replaced) if not is_whole(work, name)]
     for name in case.makes:
         if not code and os.fsencode(name) not in after:
