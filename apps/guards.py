@@ -32,6 +32,9 @@ def refuse_clashes(job: RenderJob, *inputs: Path) -> None:
         files.append(job.pipeline.render.weights)
     for path in files:
         paths.expect_readable("input", path)
+    for path in (job.output, job.debug):
+        if path is not None:
+            paths.look(path)  # refuses names that the system does not take
     if job.debug is not None and os.path.realpath(job.output) == os.path.realpath(job.debug):
         raise InputError(
             f"--output {job.output}: expected another folder than that of --debug, got the same;"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,21 +10,14 @@ from typing import Annotated
 
 import tyro
 
+from hybridanim import command_line
 from hybridanim.config import RenderJob, read_job
 from hybridanim.errors import InputError
 from hybridanim.files import EXAMPLE_DRIVING
 from hybridanim.io import provenance
 
 from . import options
-from .terminal import (
-    COMMAND,
-    PROGRAM,
-    example_source,
-    listen,
-    make_folder,
-    progress,
-    standard_output,
-)
+from .terminal import COMMAND, PROGRAM, example_source, listen, make_folder, progress
 
 EXAMPLE_OUTPUT = Path("out") / "example.mp4"
 SUBCOMMANDS = {  # name -> module with ``command``, and help
@@ -66,37 +58,13 @@ class Files:
 def main(argv: list[str] | None = None) -> int:
     """Run these arguments, or those of this process; returns the exit code."""
     argv = sys.argv[1:] if argv is None else argv
-    try:
-        with standard_output() as output:
-            code = _run(argv)
-            sys.stdout.flush()
-        return code or int(output.is_lost)
-    except BrokenPipeError:  # as in --help | head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    return command_line.run(PROGRAM, lambda: _run(argv))
 
 
 def _run(argv: list[str]) -> int:
-    try:
-        if argv and argv[0] in SUBCOMMANDS:  # each loads only what it needs
-            return importlib.import_module(SUBCOMMANDS[argv[0]][0]).command(argv[1:])
-        return _render(*parse(argv))
-    except InputError as error:
-        print(f"{PROGRAM}: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:
-        raise
-    except OSError as error:  # of a path that nothing above has looked at
-        place = "" if error.filename is None else f" for {error.filename}"
-        print(
-            f"{PROGRAM}: expected files and folders that can be used, got"
-            f" '{error.strerror or error}'{place}; check names, permissions and free space",
-            file=sys.stderr,
-        )
-        return 2
-    except KeyboardInterrupt:
-        print(f"{PROGRAM}: stopped; nothing was written", file=sys.stderr)
-        return 130
+    if argv and argv[0] in SUBCOMMANDS:  # each loads only what it needs
+        return importlib.import_module(SUBCOMMANDS[argv[0]][0]).command(argv[1:])
+    return _render(*parse(argv))
 
 
 def parse(argv: list[str]) -> tuple[Files, RenderJob]:

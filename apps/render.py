@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from hybridanim import io, paths
+from hybridanim import io, paths, processors
 from hybridanim.config import RenderJob
 from hybridanim.errors import InputError
 from hybridanim.io import provenance
@@ -29,7 +29,7 @@ from stages.pipeline import Pipeline, build
 
 from .guards import DebugOutputs, refuse_clashes, undisturbed
 from .held import HeldStretches
-from .streaming import animated, shared_processors, sharing
+from .streaming import animated, half_of, shared_processors, sharing
 
 SCAN_S = 60.0  # length of the driving video's preview scan before the run
 _SCAN_EVERY_S = 0.4  # interval of the scan
@@ -56,13 +56,16 @@ def render(
     Raises InputError for unusable files or options.
     """
     report = progress or (lambda done, total, step: None)
+    watch = processors.Watch()
     refuse_clashes(job, source_path, driving_path)
-    pipeline = build(sharing(job.pipeline), load_profiles(job.profile))
-    source = pipeline.set_source(_source_picture(source_path, job.source_time))
+    picture = _source_picture(source_path, job.source_time)
+    summary, held = Summary(job.output), HeldStretches()
+    free = _note_other_programs(summary, watch.others())
+    pipeline = build(sharing(job.pipeline, free), load_profiles(job.profile))
+    source = pipeline.set_source(picture)
     report(0, None, "looking through the driving video")
     observations, chosen = _scan(driving_path, job, pipeline)
     record = provenance.describe(source_path, driving_path, job)
-    summary, held = Summary(job.output), HeldStretches()
     with ExitStack() as quiet, ExitStack() as stack:
         reader = stack.enter_context(io.open_source(driving_path, job.start, job.end))
         pipeline.use_scan(observations, reader.height, reader.width)
@@ -72,7 +75,7 @@ def render(
         debug = DebugOutputs(_open_debug(job, reader, source, record))
         stack.push(debug.leave)
         total = _expected_frames(job, reader)
-        stack.enter_context(shared_processors())
+        stack.enter_context(shared_processors(free))
         try:
             for frame, results in stack.enter_context(closing(animated(pipeline, reader))):
                 sink.write(composer(results.picture.image, frame.image), frame.time_s)
@@ -229,6 +232,22 @@ def _expected_frames(job: RenderJob, reader: io.VideoReader) -> int | None:
     if length_s == float("inf"):
         return reader.frame_count
     return max(1, min(reader.frame_count, round(length_s * reader.fps)))
+
+
+def _note_other_programs(summary: Summary, others: float) -> float:
+    """Processors that other programs leave; adds a note when fewer threads are used because of it.
+
+    others: processors that they use.
+    """
+    count = processors.count()
+    free = max(1.0, count - others)
+    threads = half_of(free)
+    if threads < half_of(count):
+        summary.notes.append(
+            f"Other programs use {others:.1f} of {count} processors; two steps at a time use"
+            f" {threads} each."
+        )
+    return free
 
 
 def _refuse_no_head(summary: Summary, has_face: bool) -> None:

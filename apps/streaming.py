@@ -7,7 +7,6 @@ instance with both, since small networks use a second thread badly.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,6 +14,7 @@ from functools import cache
 
 import cv2
 
+from hybridanim import processors
 from hybridanim.config import PipelineConfig
 from hybridanim.types import Frame, Results
 from stages.build import Renderer, uses_networks
@@ -25,12 +25,20 @@ from .overlap import overlapped
 Tracked = tuple[Frame, Followed]  # the frame as read, and the results of stages 1 to 3
 
 
-def sharing(config: PipelineConfig) -> PipelineConfig:
-    """Return the config with half of the processors per network, for two at the same time."""
+def sharing(config: PipelineConfig, free: float | None = None) -> PipelineConfig:
+    """Return the config with half of the processors per network, for two at the same time.
+
+    free: processors that other programs leave; None = all.
+    """
     if config.networks.threads or not uses_networks(config):
         return config
-    threads = max(1, (os.cpu_count() or 1) // 2)
+    threads = half_of(processors.count() if free is None else free)
     return replace(config, networks=replace(config.networks, threads=threads))
+
+
+def half_of(free: float) -> int:
+    """Threads of each of two steps that use so many processors at the same time."""
+    return max(1, round(free) // 2)
 
 
 def animated(pipeline: Pipeline, frames: Iterable[Frame]) -> Generator[tuple[Frame, Results]]:
@@ -62,14 +70,16 @@ def _second_renderer(pipeline: Pipeline) -> Callable[[Tracked], tuple[Frame, Res
 
 
 @contextmanager
-def shared_processors() -> Iterator[None]:
+def shared_processors(free: float | None = None) -> Iterator[None]:
     """Run OpenCV with half of its threads, since two steps use the processors at the same time.
+
+    free: processors that other programs leave; None = all.
 
     Its idle threads spin: on two processors, a frame costs 21 ms of processor time instead of 27 at
     256x256, and 33 ms instead of 39 at 512x512.
     """
     before = cv2.getNumThreads()
-    cv2.setNumThreads(max(1, before // 2))
+    cv2.setNumThreads(half_of(before if free is None else min(before, free)))
     try:
         yield
     finally:

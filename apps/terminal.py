@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
@@ -33,62 +31,6 @@ def progress(unit: str) -> Iterator[Callable[[int, int | None, str], None]]:
             bar.update(done - bar.n)
 
         yield progress
-
-
-class _Output:
-    """A text stream that gives up when it cannot be written, with one line on the error stream.
-
-    What a run has made matters more than what it prints. A closed pipe still raises.
-    """
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-        self.is_lost = False
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-    def write(self, text: str) -> int:
-        """As that of a stream."""
-        self._try(self._stream.write, text)
-        return len(text)
-
-    def flush(self) -> None:
-        """As that of a stream."""
-        self._try(self._stream.flush)
-
-    def _try(self, action: Callable[..., Any], *arguments: Any) -> None:
-        try:
-            action(*arguments)
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            if self.is_lost:
-                return
-            self.is_lost = True
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
-            print(
-                f"{PROGRAM}: expected a standard output that can be written, got"
-                f" '{error.strerror}'; the result is not affected",
-                file=sys.stderr,
-            )
-
-
-@contextmanager
-def standard_output() -> Iterator[_Output]:
-    """Standard output as one that may fail. Streams that were closed lead nowhere."""
-    for number, name in ((0, "stdin"), (1, "stdout"), (2, "stderr")):
-        if getattr(sys, name) is None:  # else the next file that is opened gets its number
-            nowhere = os.open(os.devnull, os.O_RDWR)
-            if nowhere != number:
-                os.dup2(nowhere, number)
-            setattr(sys, name, os.fdopen(number, "w" if number else "r"))
-    before, output = sys.stdout, _Output(sys.stdout)
-    sys.stdout = output
-    try:
-        yield output
-    finally:
-        sys.stdout = before
 
 
 def example_source() -> Path:

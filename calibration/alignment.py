@@ -13,13 +13,15 @@ import csv
 import hashlib
 import multiprocessing
 import os
+import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
-from hybridanim import files
+from hybridanim import command_line, files, paths
+from hybridanim.errors import InputError
 from hybridanim.face.landmarks import GROUPS, MESH
 from hybridanim.face.mesh_network import Teacher, points_from_mesh, teach_clip
 from hybridanim.training.landmarks import mean as alignment_mean
@@ -35,7 +37,7 @@ from hybridanim.training.landmarks.samples import (
 _samples: list[Sample] = []  # read by the forked workers, never sent to them
 
 
-def _arguments() -> argparse.Namespace:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=Path, required=True, help="folder of training clips")
     parser.add_argument("--portraits", type=Path, help="folder of still pictures")
@@ -44,12 +46,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--output", type=Path, default=Path("hybridanim/weights/alignment.safetensors")
     )
+    parser.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
     parser.add_argument("--every", type=int, default=6, help="use every so many frames")
     parser.add_argument("--copies", type=int, default=2, help="variants of each sample")
     parser.add_argument("--shape", action="store_true", help="print the mean shapes, fit nothing")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    return parser.parse_args()
+    return parser
 
 
 def _identities(clips: Path) -> dict[str, str]:
@@ -102,11 +105,54 @@ def _print_shape(teacher_files: list[Path]) -> None:
     print(alignment_mean.as_literal("MEAN_SHAPE_3D", alignment_mean.mean_shape_3d(solid, mean)))
 
 
-def main() -> None:
-    """Teach, collect, vary, fit, write."""
-    options = _arguments()
-    options.teacher.mkdir(parents=True, exist_ok=True)
+def main(arguments: list[str] | None = None) -> int:
+    """Command line; 0, or 2 with one line on stderr when the data cannot be used."""
+    return command_line.run("error", lambda: _run(_parser().parse_args(arguments)))
+
+
+def _run(options: argparse.Namespace) -> int:
+    clips = _clips(options)
+    _make_folder(options.teacher)
+    if not options.shape:
+        _make_folder(options.output.absolute().parent)
+    _fit(options, clips)
+    return 0
+
+
+def _clips(options: argparse.Namespace) -> list[Path]:
+    """The clips; InputError where the options cannot be used or the output must stay as it is."""
+    for option, least in (("every", 1), ("copies", 1), ("seed", 0), ("workers", 1)):
+        value = getattr(options, option)
+        if value < least:
+            raise InputError(f"--{option}: expected {least} or more, got {value}; leave it out")
+    for option in ("clips", "portraits", "networks"):
+        folder = getattr(options, option)
+        if folder is not None and not paths.is_folder(folder):
+            raise InputError(f"--{option}: expected a folder, got {folder}; check the name")
+    inputs = [options.clips, options.networks, options.teacher]
+    if not options.shape:
+        paths.refuse_replacing(
+            [("--output", options.output)],
+            inputs + ([options.portraits] if options.portraits else []),
+            overwrite=options.overwrite,
+        )
     clips = sorted(options.clips.glob("*.mp4"))
+    if not clips:
+        raise InputError(
+            f"--clips: expected mp4 files in {options.clips}, got none; check the folder"
+        )
+    return clips
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise paths.unusable(folder, error) from error
+
+
+def _fit(options: argparse.Namespace, clips: list[Path]) -> None:
+    """Teach, collect, vary, fit, write."""
     teacher_files = [options.teacher / f"{clip.stem}.npz" for clip in clips]
     with multiprocessing.get_context("fork").Pool(options.workers, _start) as pool:
         pool.map(
@@ -131,8 +177,8 @@ def main() -> None:
         held = np.array([_is_held_out(names[i]) for i, _, _ in jobs])
         plan = training.Plan(seed=options.seed)
         tensors = training.fit_cascade(training.Data(variants, held, plan, pool.starmap), print)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, options.output)
+    data = save(tensors)
+    paths.write_whole("--output", options.output, data, overwrite=options.overwrite)
     print("sha256", files.sha256(options.output))
 
 
@@ -142,4 +188,4 @@ def _is_held_out(name: str) -> bool:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

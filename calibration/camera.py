@@ -18,13 +18,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hybridanim import paths
+from hybridanim import command_line, paths
 from hybridanim.errors import InputError
 from hybridanim.io import list_pictures, read_picture, write_picture
 from hybridanim.profiles import CameraProfile, Origin, save_profile
 from hybridanim.types import Array
 
 LEAST_VIEWS = 4
+MOST_CORNERS, MOST_PX = 100, 100_000  # of one side of a board, of a picture
 _LEAST_PX = 32  # side of a picture
 _STOP = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 60, 1e-4)
 
@@ -134,11 +135,7 @@ def before_and_after(image: Array, profile: CameraProfile) -> Array:
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    try:
-        return _run(_parser().parse_args(arguments))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return command_line.run("error", lambda: _run(_parser().parse_args(arguments)))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -164,9 +161,9 @@ def _run(options: argparse.Namespace) -> int:
     paths.refuse_replacing(written, pictures, overwrite=options.overwrite)
     used: list[Path] = []
     if options.field_of_view is not None:
-        profile = from_field_of_view(options.field_of_view, _pair("--size", options.size))
+        profile = from_field_of_view(options.field_of_view, _pair("--size", options.size, MOST_PX))
     else:
-        profile, used = from_pictures(pictures, _pair("--board", options.board))
+        profile, used = from_pictures(pictures, _pair("--board", options.board, MOST_CORNERS))
         print(f"board found in {len(used)} of {len(pictures)} pictures")
         print(f"reprojection error {profile.reprojection_error_px:.3f} px")
     save_profile(profile, options.output, overwrite=options.overwrite)
@@ -189,11 +186,14 @@ def _expand(path: Path) -> list[Path]:
     return [path]
 
 
-def _pair(option: str, text: str) -> tuple[int, int]:
-    """Two whole numbers of the form 9x6."""
-    match = re.fullmatch(r"(\d+)x(\d+)", text)
-    if not match or min(int(n) for n in match.groups()) < 2:
-        raise InputError(f"{option}: expected two numbers like 9x6, got {text!r}; write them so")
+def _pair(option: str, text: str, most: int) -> tuple[int, int]:
+    """Two whole numbers of the form 9x6, from 2 to ``most``."""
+    match = re.fullmatch(r"([0-9]{1,9})x([0-9]{1,9})", text)
+    if not match or not all(2 <= int(number) <= most for number in match.groups()):
+        raise InputError(
+            f"{option}: expected two numbers of 2 to {most} like 9x6, got {text[:40]!r}; write"
+            " them so"
+        )
     return int(match[1]), int(match[2])
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hybridanim import paths
+from hybridanim import command_line, paths
 from hybridanim.errors import InputError
 from hybridanim.io import is_picture, open_source, read_picture, write_picture
 from hybridanim.profiles import Origin, SkinProfile, save_profile
@@ -31,28 +31,33 @@ _LEAST_PIXELS = 200
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; 0, or 2 with one line on stderr when the input cannot be used."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    return command_line.run("error", lambda: _run(_parser().parse_args(arguments)))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m calibration.skin", description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("input", type=Path, help="picture or short clip that shows the face")
     parser.add_argument("--output", type=Path, required=True, help="profile to write, .toml")
     parser.add_argument("--preview", type=Path, help="before/after picture to write")
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
-    given = parser.parse_args(arguments)
+    return parser
+
+
+def _run(given: argparse.Namespace) -> int:
     written = [("--output", given.output), ("--preview", given.preview)]
-    try:
-        paths.refuse_replacing(
-            [(option, path) for option, path in written if path is not None],
-            [given.input],
-            overwrite=given.overwrite,
-        )
-        pictures = read(given.input)
-        profile = replace(learn(pictures), origin=Origin.of(given.input))
-        save_profile(profile, given.output, overwrite=given.overwrite)
-        if given.preview:
-            shown = preview(pictures[len(pictures) // 2], profile)
-            write_picture(given.preview, shown, overwrite=given.overwrite)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    paths.refuse_replacing(
+        [(option, path) for option, path in written if path is not None],
+        [given.input],
+        overwrite=given.overwrite,
+    )
+    pictures = read(given.input)
+    profile = replace(learn(pictures), origin=Origin.of(given.input))
+    save_profile(profile, given.output, overwrite=given.overwrite)
+    if given.preview:
+        shown = preview(pictures[len(pictures) // 2], profile)
+        write_picture(given.preview, shown, overwrite=given.overwrite)
     print(f"{given.output}: skin of {given.input.name}, {len(pictures)} picture(s)")
     return 0
 

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
+from hybridanim import command_line, paths
 from hybridanim.errors import InputError
 from hybridanim.face.cascade import detect_faces
 from hybridanim.io import open_source
@@ -32,21 +33,29 @@ _LEAST_GROUP = 10  # a group of fewer faces counts less, or one face would stand
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; 0, or 2 with one line on stderr when the clips cannot be used."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    return command_line.run("error", lambda: _run(_parser().parse_args(arguments)))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m calibration.skin_prior", description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("clips", type=Path, help="folder of clips, each of one face")
     parser.add_argument("--output", type=Path, required=True, help="file to write, .safetensors")
-    given = parser.parse_args(arguments)
-    try:
-        samples = list(sample(sorted(given.clips.glob("*.mp4"))))
-        if not samples:
-            raise InputError(
-                f"clips: expected mp4 files with faces in {given.clips}, got none; check the folder"
-            )
-        skin, other = build(samples)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    save_file({"skin": skin_model.pack(skin), "other": skin_model.pack(other)}, given.output)
+    parser.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
+    return parser
+
+
+def _run(given: argparse.Namespace) -> int:
+    paths.refuse_replacing([("--output", given.output)], [given.clips], overwrite=given.overwrite)
+    samples = list(sample(sorted(given.clips.glob("*.mp4"))))
+    if not samples:
+        raise InputError(
+            f"clips: expected mp4 files with faces in {given.clips}, got none; check the folder"
+        )
+    skin, other = build(samples)
+    data = save({"skin": skin_model.pack(skin), "other": skin_model.pack(other)})
+    paths.write_whole("--output", given.output, data, overwrite=given.overwrite)
     print(f"{given.output}: {len(samples)} faces")
     return 0
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hybridanim import paths
+from hybridanim import command_line, paths
 from hybridanim.config import SegmentConfig, TrackConfig
 from hybridanim.errors import InputError
 from hybridanim.io import open_source
@@ -165,6 +165,10 @@ def table(measured: Sequence[Measured], best: Measured) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
+    return command_line.run("error", lambda: _run(_parser().parse_args(arguments)))
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m calibration.tracker", description="Choose tracker settings for a clip."
     )
@@ -172,12 +176,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, default=Path("tracker.toml"))
     parser.add_argument("--frames", type=int, default=90, help="how many frames to measure on")
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
-    options = parser.parse_args(arguments)
-    try:
-        return _run(options)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return parser
 
 
 def _run(options: argparse.Namespace) -> int:

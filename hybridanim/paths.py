@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import InputError
+from .files import atomic_write
 
 MOST_TEXT_BYTES = 128 << 10  # of a file of settings; the largest have a few kB
 
@@ -106,8 +107,8 @@ def refuse_replacing(
 
     outputs: option and file, for each file that will be written. An input is never replaced, nor a
     file in a folder that is an input (``is_deep``: nor in the folders in it), nor one output by
-    another; any other file only with ``overwrite``, except ``records``, which an earlier run made
-    for the same output.
+    another, nor a pipe or device; any other file only with ``overwrite``, except ``records``, which
+    an earlier run made for the same output.
     """
     given = [(path, look(path), Path(os.path.realpath(path))) for path in inputs]
     options: dict[Path, str] = {}
@@ -131,12 +132,38 @@ def refuse_replacing(
                 " same file; choose another name"
             )
         options[place] = option
+        if (option, path) not in records:
+            _expect_replaceable(option, path, there)
         is_taken = is_file(path) or (there is None and path.is_symlink())
         if is_taken and not overwrite and (option, path) not in records:
             raise InputError(
                 f"{option} {path}: expected a new name, got a file that exists; add --overwrite to"
                 " replace it, or choose another name"
             )
+
+
+def _expect_replaceable(option: str, path: Path, there: os.stat_result | None) -> None:
+    """Raise InputError for what no output may take the place of, whatever the options: a device."""
+    if there is not None and not (stat.S_ISREG(there.st_mode) or stat.S_ISDIR(there.st_mode)):
+        raise InputError(
+            f"{option} {path}: expected a new name or a file, got a pipe or device; choose another"
+            " name"
+        )
+
+
+def write_whole(option: str, path: Path, data: bytes, *, overwrite: bool) -> None:
+    """Write a file whole or not at all; option: its name in the message of an InputError.
+
+    Raises InputError where it cannot be written, or exists and ``overwrite`` is off.
+    """
+    try:
+        with atomic_write(path, overwrite=overwrite) as file:
+            file.write(data)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(
+            f"{option}: expected to write {_printable(path)}, got '{reason}'; choose another place"
+        ) from error
 
 
 def free_name(path: Path) -> Path:

@@ -21,6 +21,7 @@ from .errors import InputError
 from .schema import exactly
 
 SCHEMA = 1
+_LEAST_FOCAL_PX, _MOST_PX = 1e-2, 1e6
 UpperTriangle = tuple[float, float, float, float, float, float]
 
 
@@ -64,7 +65,11 @@ class SkinProfile:
             )
         _require("skin", "weights", min(self.weights) >= 0, self.weights, "shares of 0 or more")
         _require("skin", "weights", abs(sum(self.weights) - 1) < 1e-3, self.weights, "sum 1")
+        for name, rows in (("means_yuv", self.means_yuv), ("white_uv", (self.white_uv,))):
+            values = [value for row in rows for value in row]
+            _require("skin", name, _are_within(values, 0, 255), values, "values of 0 to 255")
         for row in self.covariances_yuv:
+            _require("skin", "covariances_yuv", _are_within(row, -1e6, 1e6), row, "small numbers")
             is_positive = np.linalg.eigvalsh(symmetric_3x3(row)).min() > 0
             _require("skin", "covariances_yuv", bool(is_positive), row, "positive definite rows")
 
@@ -84,9 +89,16 @@ class CameraProfile:
 
     def __post_init__(self) -> None:
         focal = (self.fx_px, self.fy_px)
-        _require("camera", "fx_px, fy_px", min(focal) > 0, focal, "focal lengths above 0")
+        is_right = _are_within(focal, _LEAST_FOCAL_PX, _MOST_PX)
+        _require("camera", "fx_px, fy_px", is_right, focal, "focal lengths above 0, in pixels")
+        center = (self.cx_px, self.cy_px)
+        is_right = _are_within(center, -_MOST_PX, _MOST_PX)
+        _require("camera", "cx_px, cy_px", is_right, center, "a place in or near the picture")
         size = self.picture_size_px
-        _require("camera", "picture_size_px", min(size) > 0, size, "width and height above 0")
+        is_right = _are_within(size, 1, _MOST_PX)
+        _require("camera", "picture_size_px", is_right, size, "width and height above 0, in pixels")
+        is_right = _are_within(self.distortion, -_MOST_PX, _MOST_PX)
+        _require("camera", "distortion", is_right, self.distortion, "numbers as OpenCV's")
         lengths = (0, 4, 5, 8, 12, 14)
         n = len(self.distortion)
         _require("camera", "distortion", n in lengths, n, f"one of {lengths} numbers")
@@ -119,7 +131,7 @@ class TrackerProfile:
         levels = self.pyramid_levels
         _require("tracker", "pyramid_levels", levels >= 0, levels, "0 or more")
         limit = self.forward_backward_px
-        _require("tracker", "forward_backward_px", limit > 0, limit, "above 0")
+        _require("tracker", "forward_backward_px", 0 < limit <= _MOST_PX, limit, "above 0")
 
 
 Profile = SkinProfile | CameraProfile | TrackerProfile
@@ -209,6 +221,10 @@ def load_profiles(paths: Sequence[str | Path]) -> Profiles:
             )
         found[kind] = profile
     return Profiles(**found)
+
+
+def _are_within(values: Sequence[float], least: float, most: float) -> bool:
+    return all(least <= value <= most for value in values)  # not-a-number is not
 
 
 def _require(kind: str, key: str, is_right: bool, got: object, want: str) -> None:

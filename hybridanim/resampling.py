@@ -30,9 +30,14 @@ def halved(picture: Array, scale: float) -> tuple[Array, float]:
 
 
 def softened(picture: Array, scale: float) -> Array:
-    """Blurred so that bilinear samples ``1 / scale`` pixels apart (1 to 2) do not alias."""
+    """Blurred so that bilinear samples ``1 / scale`` pixels apart (1 to 2) do not alias.
+
+    Where samples are nearer than that, the picture is returned as it is.
+    """
     # variance of averaging 1 / scale pixels with bilinear sampling, less that of sampling here
     variance = 0.25 / scale**2 - 1 / 6
+    if variance <= 0:
+        return picture
     return cv2.GaussianBlur(picture, (5, 5), float(np.sqrt(variance)))
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -128,7 +129,10 @@ def _fit_tuple(values: tuple[Any, ...], hint: Any, where: str) -> tuple[Any, ...
 def is_number(value: Any) -> bool:
     """Whether it is a finite real number (bool is not)."""
     is_real = isinstance(value, int | float) and not isinstance(value, bool)
-    return bool(is_real and np.isfinite(value))
+    try:
+        return is_real and math.isfinite(value)
+    except OverflowError:  # a whole number that no float holds
+        return False
 
 
 def describe(hint: Any) -> str:

@@ -131,9 +131,12 @@ class Builder:
             config = replace(config, optical_flow="off")
         return Keypoints(config)
 
-    def renderer(self) -> Renderer:
-        """Build new stages 4 and 5."""
-        return self._renderer.build(self.config, self._header)
+    def renderer(self, threads: int | None = None) -> Renderer:
+        """Build new stages 4 and 5; threads: of each network, 0 = all; None = as configured."""
+        config = self.config
+        if threads is not None:
+            config = replace(config, networks=replace(config.networks, threads=threads))
+        return self._renderer.build(config, self._header)
 
     def _read_header(self) -> Header | None:
         """Header of ``--weights``; InputError when no other option uses the file."""

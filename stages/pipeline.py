@@ -194,9 +194,12 @@ class Pipeline:
         if self.config.keypoints.optical_flow == "auto":
             self.keypoints.adjust(optical_flow="auto" if is_used else "off")
 
-    def new_renderer(self) -> Renderer:
-        """Build further stages 4 and 5 of this pipeline's config, for another thread."""
-        return self._builder.renderer()
+    def new_renderer(self, threads: int | None = None) -> Renderer:
+        """Build further stages 4 and 5 of this pipeline's config, for another thread.
+
+        threads: of each network, in place of the config's; 0 = all.
+        """
+        return self._builder.renderer(threads)
 
     def animate(self, image: Array, time_s: float | None = None) -> Array:
         """Animate the source by this driving frame: (S, S, 3) uint8 RGB.

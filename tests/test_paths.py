@@ -133,3 +133,12 @@ def test_values_of_settings_that_cannot_be_paths_or_kinds(tmp_path):
 def test_a_huge_camera_number_is_refused():
     with pytest.raises(InputError, match="--camera"):
         make_camera("9" * 5000)
+
+
+def test_an_output_takes_the_place_of_no_pipe_or_device(tmp_path):
+    os.mkfifo(tmp_path / "o.mp4")
+    (tmp_path / "link.mp4").symlink_to("o.mp4")
+    for name in ("o.mp4", "link.mp4"):
+        with pytest.raises(InputError, match="pipe or device"):
+            paths.refuse_replacing([("--output", tmp_path / name)], [], overwrite=True)
+    paths.refuse_replacing([], [], overwrite=False, records=[("record", tmp_path / "o.mp4")])

@@ -32,6 +32,23 @@ def test_round_trip_is_exact(profile, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["profile.toml"]
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "name"),
+    [
+        ("[127.0, 129.5]", "[127.0, 1e300]", "white_uv"),
+        ("[60.0, 115.0, 145.0]", "[60.0, 115.0, -1.0]", "means_yuv"),
+        ("[90.0, 1.0", "[1e300, 1.0", "covariances_yuv"),
+    ],
+)
+def test_colours_out_of_range_are_refused(old, new, name, tmp_path):
+    path = save_profile(SKIN, tmp_path / "skin.toml")
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    with pytest.raises(InputError, match=f"skin profile, {name}: expected"):
+        load_profile(path)
+
+
 def test_profiles_are_sorted_by_kind(tmp_path):
     paths = [save_profile(p, tmp_path / f"{i}.toml") for i, p in enumerate((TRACKER, SKIN))]
     profiles = load_profiles(paths)
@@ -49,6 +66,10 @@ def test_profiles_are_sorted_by_kind(tmp_path):
         ("fx_px = 500.5", 'fx_px = "500.5"', "fx_px: expected a number"),
         ("fx_px = 500.5", "fx_px = -1.0", "above 0"),
         ("fx_px = 500.5", "fx_px = nan", "fx_px"),
+        ("fx_px = 500.5", "fx_px = 1e300", "fx_px"),
+        ("cx_px = 319.5", "cx_px = -1e300", "cx_px"),
+        ("[0.1, -0.2, 0.0, 0.0]", "[1e300, 0.0, 0.0, 0.0]", "distortion"),
+        ("[640, 480]", "[640, 10000000000000]", "picture_size_px"),
         ("[640, 480]", "[640, 480, 3]", "picture_size_px"),
         ("[640, 480]", "[640, true]", "picture_size_px"),
         ("[origin]", "[origin]\nauthor = 1", "unknown .'author'"),

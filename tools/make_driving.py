@@ -20,7 +20,7 @@ from tqdm import tqdm
 if __package__ in (None, ""):  # run as a script: the repository's root is not on the path
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hybridanim import files
+from hybridanim import command_line, files, paths
 
 from .driving_head import film
 from .driving_head.looks import Looks
@@ -232,8 +232,12 @@ def _landmarks(
     return points.astype(np.float32), visible, model.astype(np.float32)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Command line: draw the clip and write it."""
+def main(arguments: list[str] | None = None) -> int:
+    """Command line: draw the clip and write it; the exit code."""
+    return command_line.run("make_driving", lambda: _run(arguments))
+
+
+def _run(arguments: list[str] | None) -> int:
     parser = argparse.ArgumentParser(description="Draw the example's driving clip.")
     default = files.EXAMPLE_DRIVING
     parser.add_argument("--output", type=Path, default=default, help="mp4 file to write")
@@ -243,6 +247,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--tone", choices=tuple(TONES), default="medium", help="skin tone")
     parser.add_argument("--seed", type=int, default=0, help="of every texture")
     parser.add_argument("--sound", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
     given = parser.parse_args(arguments)
     try:
         width, height = (int(part) for part in given.size.lower().split("x"))
@@ -250,13 +255,15 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(f"--size: expected WIDTHxHEIGHT, got {given.size!r}; try 640x480")
     if width % 2 or height % 2 or min(width, height) < 64:
         parser.error(f"--size: expected even numbers of 64 or more, got {given.size}; try 640x480")
+    paths.refuse_replacing([("--output", given.output)], (), overwrite=given.overwrite)
     options = Options(width, height, given.fps, given.seconds, given.tone, given.seed)
     sound = synthesise(options.seconds, options.seed) if given.sound else None
     count = round(options.seconds * options.fps)
     images = (frame.image for frame in tqdm(frames(options), total=count, unit="frame"))
     film.write(given.output, images, options.fps, sound)
     print(f"{given.output}: {count} frames, {given.output.stat().st_size / 1e6:.2f} MB")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

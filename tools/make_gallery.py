@@ -9,10 +9,13 @@ shown.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
+
+from hybridanim import command_line, paths
 
 from .gallery import drawing, page, portraits
 from .gallery.page import Entry
@@ -54,14 +57,21 @@ def make(
     return found
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Command line: draw the gallery."""
+def main(arguments: list[str] | None = None) -> int:
+    """Command line: draw the gallery; the exit code."""
+    return command_line.run("make_gallery", lambda: _run(arguments))
+
+
+def _run(arguments: list[str] | None) -> int:
     parser = argparse.ArgumentParser(description="Draw the gallery anew.")
     parser.add_argument("--out", type=Path, help="folder of the gallery; docs without --driver")
     parser.add_argument("--weights", type=Path, help="weights of the learned renderer")
     parser.add_argument("--driver", type=Path, help="a clip of your own, in place of all drivers")
     parser.add_argument("--only", nargs="+", help="draw these rows anew, and leave the page")
     parser.add_argument("--text", action="store_true", help="only write the page anew")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace files of another folder than docs"
+    )
     given = parser.parse_args(arguments)
     if given.driver is not None and not given.driver.exists():
         parser.error(f"--driver: expected a video, got {given.driver}; check the name")
@@ -74,6 +84,7 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(f"--only: expected names of rows, got {', '.join(unknown)}; there are {names}")
     out = given.out or (ROOT / "docs" if given.driver is None else Path("out/gallery"))
     chosen = [entry for entry in entries if not given.only or entry.name in given.only]
+    _refuse_to_replace(out, given, [entry.name for entry in chosen])
     if not given.text:
         make(out, chosen, weights=given.weights, with_pixels=given.driver is None)
     places = {name: out / page.PICTURES / f"{name}.jpg" for name in names}
@@ -84,7 +95,19 @@ def main(arguments: list[str] | None = None) -> None:
         (out / page.PAGE).write_text(text, encoding="utf-8")
     size = sum(path.stat().st_size for path in pictures.values())
     print(f"{out}: {len(pictures)} rows, {size / 1e6:.2f} MB of pictures")
+    return 0
+
+
+def _refuse_to_replace(out: Path, given: argparse.Namespace, names: list[str]) -> None:
+    """Raise InputError for files that exist; the gallery of this repository is drawn anew."""
+    pictures = [] if given.text else [out / page.PICTURES / f"{name}.jpg" for name in names]
+    texts = [] if given.only else [out / page.PAGE]
+    paths.refuse_replacing(
+        [("--out", path) for path in (*pictures, *texts)],
+        [path for path in (given.weights, given.driver) if path is not None],
+        overwrite=given.overwrite or out == ROOT / "docs",
+    )
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -22,6 +22,7 @@ from tqdm import tqdm
 if __package__ in (None, ""):  # run as a script: the repository's root is not on the path
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from hybridanim import command_line, paths
 from hybridanim.types import Array
 
 from .driving_head import film
@@ -251,29 +252,52 @@ def clip_frames(seed: int, clip: int, *, count: int, size: int) -> Iterator[Arra
 
 
 def make(
-    folder: Path, *, clips: int = 64, unseen: int = 8, count: int = 60, size: int = 128
+    folder: Path,
+    *,
+    clips: int = 64,
+    unseen: int = 8,
+    count: int = 60,
+    size: int = 128,
+    overwrite: bool = False,
 ) -> None:
-    """Write both sets; a creature's clip is named after it, so that no identity is in both."""
+    """Write both sets; a creature's clip is named after it, so that no identity is in both.
+
+    Raises InputError, before it writes, where a clip exists and ``overwrite`` is off.
+    """
     jobs = [("clips", i) for i in range(clips)] + [("unseen", 1000 + i) for i in range(unseen)]
-    for part, seed in tqdm(jobs, unit="clip"):
-        path = folder / part / f"creature{seed:04d}__0.mp4"
+    places = [folder / part / f"creature{seed:04d}__0.mp4" for part, seed in jobs]
+    paths.refuse_replacing([("folder", path) for path in places], (), overwrite=overwrite)
+    for path, (_, seed) in tqdm(list(zip(places, jobs, strict=True)), unit="clip"):
         film.write(path, clip_frames(seed, 0, count=count, size=size), fps=25, crf=12)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Command line."""
+def main(arguments: list[str] | None = None) -> int:
+    """Command line; the exit code."""
+    return command_line.run("make_shapes", lambda: _run(arguments))
+
+
+def _run(arguments: list[str] | None) -> int:
     parser = argparse.ArgumentParser(description="Draw clips of moving creatures.")
     parser.add_argument("folder", type=Path, help="where clips/ and unseen/ are written")
     parser.add_argument("--clips", type=int, default=64, help="creatures to learn from")
     parser.add_argument("--unseen", type=int, default=8, help="other creatures")
     parser.add_argument("--frames", type=int, default=60, help="of each clip")
     parser.add_argument("--size", type=int, default=128, help="pixels, a multiple of 32")
+    parser.add_argument("--overwrite", action="store_true", help="replace clips that exist")
     given = parser.parse_args(arguments)
     if given.size % 32 or given.size < 32:
         parser.error(f"--size: expected a multiple of 32, got {given.size}; try 128")
-    make(given.folder, clips=given.clips, unseen=given.unseen, count=given.frames, size=given.size)
+    make(
+        given.folder,
+        clips=given.clips,
+        unseen=given.unseen,
+        count=given.frames,
+        size=given.size,
+        overwrite=given.overwrite,
+    )
     print(f"{given.folder}: {given.clips} clips to learn from, {given.unseen} of other creatures")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

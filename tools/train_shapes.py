@@ -16,8 +16,8 @@ import numpy as np
 if __package__ in (None, ""):  # run as a script: the repository's root is not on the path
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from apps.main import main as command_line
-from hybridanim import io
+from apps.main import main as hybridanim_main
+from hybridanim import command_line, io, paths
 from hybridanim.types import Array
 from hybridanim.visualization import sheet
 from stages.pipeline import Pipeline
@@ -86,6 +86,10 @@ def measured(curves: Path) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; the exit code."""
+    return command_line.run("train_shapes", lambda: _run(arguments))
+
+
+def _run(arguments: list[str] | None) -> int:
     parser = argparse.ArgumentParser(description="Learn drawn creatures from scratch.")
     parser.add_argument("--shapes", type=Path, default=Path("out/shapes"), help="the drawn clips")
     parser.add_argument("--out", type=Path, default=Path("runs/shapes"), help="the run")
@@ -93,11 +97,11 @@ def main(arguments: list[str] | None = None) -> int:
     given, more = parser.parse_known_args(arguments)
     if not (given.shapes / "unseen").is_dir():
         make_shapes.make(given.shapes, size=SIZE)
-    code = command_line(words(given.shapes, given.out, given.time_budget, more))
+    code = hybridanim_main(words(given.shapes, given.out, given.time_budget, more))
     if code:
         return code
     print(measured(given.out / "curves.csv"))
-    picture = given.out / "strip.jpg"
+    picture = paths.free_name(given.out / "strip.jpg")
     io.write_picture(picture, strip(given.out / "best.safetensors", given.shapes / "unseen"))
     print(f"Driver, itself moved, another moved: {picture}")
     return 0

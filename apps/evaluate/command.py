@@ -41,7 +41,14 @@ def command(argv: list[str]) -> int:
         print(line)
     for line in result["skipped"]:
         print(f"left out: {line}")
-    return 130 if result["interrupted"] else 0
+    if result["interrupted"]:
+        return 130
+    if not result["clips"]:
+        raise InputError(
+            f"evaluate: expected clips that can be measured, got none of {len(result['skipped'])};"
+            " see the lines above"
+        )
+    return 0
 
 
 def evaluate(job: EvaluateJob, report: Progress | None = None) -> dict[str, Any]:

@@ -10,8 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from hybridanim import __version__, files, io
-from hybridanim.errors import InputError
+from hybridanim import __version__, files, io, paths
 from hybridanim.evaluation.face_evaluator import FaceMeasurement
 from hybridanim.evaluation.scores import Evaluators, Score, pooled
 from hybridanim.evaluation.strip import Candidates
@@ -134,14 +133,7 @@ def _faceless(methods: tuple[Method, ...], results: list[ClipResult]) -> list[st
 def write_json(path: Path, result: dict[str, Any], *, overwrite: bool = False) -> None:
     """Write the JSON file completely or not at all; InputError where it cannot be written."""
     text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
-    try:
-        with files.atomic_write(path, overwrite=overwrite) as file:
-            file.write(text.encode("utf-8"))
-    except OSError as error:
-        raise InputError(
-            f"--json: expected to write {path}, got '{error.strerror or error}'; choose another"
-            " place"
-        ) from error
+    paths.write_whole("--json", path, text.encode("utf-8"), overwrite=overwrite)
 
 
 def weights_used(methods: tuple[Method, ...]) -> dict[str, str]:

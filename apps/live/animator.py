@@ -25,13 +25,16 @@ _STRENGTH_STEP, _MOST_STRENGTH = 0.1, 3.0
 class Animator:
     """Animates one shot after the other; all calls come from one thread."""
 
-    def __init__(self, job: LiveJob, pictures: list[Array]) -> None:
+    def __init__(
+        self, job: LiveJob, pictures: list[Array], *, adapts_networks: bool = False
+    ) -> None:
+        """adapts_networks: see ``Levels``."""
         self._job = job
         self.pipeline: Pipeline = build(job.pipeline, load_profiles(job.profile))
         self._sources = [self.pipeline.set_source(picture) for picture in pictures]
         self._halves = [halved(source) for source in self._sources]
         self._composers = [Composer(job.composing, source) for source in self._sources]
-        self._levels = Levels(self.pipeline)
+        self._levels = Levels(self.pipeline, adapts_networks=adapts_networks)
         self._keeper = ReferenceKeeper(job.reference == "auto")
         self._viewing, self._is_half = WorkingView(), False
         self._hint: Hint | None = None
@@ -57,6 +60,7 @@ class Animator:
         image = cv2.flip(shot.image, 1) if self.is_mirrored else shot.image
         if image.shape != self._viewing.shape:
             self._begin(image)
+        self._levels.refresh()
         self._start_s = shot.time_s if self._start_s is None else self._start_s
         frame = self.pipeline.frame(image, shot.time_s - self._start_s)
         self.pipeline.step(frame)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
+import cv2
 import tyro
 
 from apps import options
 from apps.guards import undisturbed
 from apps.terminal import PROGRAM, example_source, listen
-from hybridanim import files, io
+from hybridanim import files, io, processors
 from hybridanim.config import PipelineConfig
 from hybridanim.errors import InputError
 from hybridanim.io import provenance
@@ -22,8 +23,10 @@ from hybridanim.live.config import LiveJob, read_live_job
 from hybridanim.live.loop import Loop
 from hybridanim.live.mailbox import Mailbox
 from hybridanim.live.quality import Quality, QualityGovernor, quality_levels
+from hybridanim.live.sharing import Sharing
 from hybridanim.live.window import DisplayCheck
 from hybridanim.tracking.registry import TRACKERS
+from hybridanim.types import Array
 from stages.build import uses_networks
 
 from . import devices
@@ -80,16 +83,23 @@ def live(
     shots: Mailbox[Shot] = Mailbox()
     capture = Capture(make, shots)
     capture.start()  # opening a camera takes seconds: the pipeline is built meanwhile
+    sharing = Sharing(min(processors.count(), cv2.getNumThreads())) if job.adapt else None
     try:
-        animator = Animator(job, [io.read_source_picture(path) for path in sources])
-        governor = QualityGovernor(_levels(job.pipeline) if job.adapt else (), job.latency)
+        pictures = [io.read_source_picture(path) for path in sources]
+        if sharing is not None:
+            sharing.begin()
+        animator = _animator(job, pictures, sharing)
+        levels = _levels(job.pipeline) if job.adapt else ()
+        governor = QualityGovernor(levels, job.latency, sharing)
         loop = Loop(animator, capture, shots, governor)
         tags = provenance.container_tags(record)
         outputs = open_outputs(job, display, animator.still(), tags, loop.press)
     except BaseException:
         capture.stop()
         raise
+    threads = cv2.getNumThreads()
     try:
+        animator.set_quality(governor.quality)
         animator.warm_up()
         _wait(capture)
         print("\n".join(outputs.notes), flush=True)
@@ -100,9 +110,24 @@ def live(
         with undisturbed():
             capture.stop()
             outputs.close()
+            cv2.setNumThreads(threads)
     report = loop.report() | {"outputs": outputs.report()}
     finish(job, report, outputs, record)
     return report
+
+
+def _animator(job: LiveJob, pictures: list[Array], sharing: Sharing | None) -> Animator:
+    """An animator whose networks have the threads that other programs leave them.
+
+    A number that the job gives is kept.
+    """
+    networks = job.pipeline.networks
+    if sharing is None or networks.threads:
+        return Animator(job, pictures)
+    if sharing.is_lowered:
+        networks = replace(networks, threads=sharing.threads)
+    job = replace(job, pipeline=replace(job.pipeline, networks=networks))
+    return Animator(job, pictures, adapts_networks=True)
 
 
 def is_first_run() -> bool:

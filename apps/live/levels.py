@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
+from queue import SimpleQueue
+from threading import Thread
 
 import cv2
 import numpy as np
 
+from hybridanim.errors import InputError
 from hybridanim.live.quality import LARGE_PX, Quality
 from hybridanim.types import Array, Source
 from stages.build import Renderer, uses_networks
@@ -18,18 +22,45 @@ from stages.s5_generate import Generate
 class Levels:
     """Switches a pipeline between quality levels; the animator switches the source."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Pipeline, *, adapts_networks: bool = False) -> None:
+        """adapts_networks: whether the threads of the networks follow the levels, too."""
         self._pipeline, self._config = pipeline, pipeline.config
+        self._has_networks = uses_networks(self._config)
+        self._adapts_networks = adapts_networks and self._has_networks
         self._best = pipeline.renderer
         quick = replace(self._config.render, renderer="warp", interpolation="linear")
         self._quick = Renderer(Dense(self._config.dense), Generate(quick))
+        self._is_quick = False
+        self._all_threads = cv2.getNumThreads()
+        self._threads = self._config.networks.threads  # of the networks in use or being loaded
+        self._loaded: SimpleQueue[Renderer] = SimpleQueue()
 
     def use(self, quality: Quality) -> None:
-        """Render at that level from the next frame on."""
+        """Render at that level from the next frame on.
+
+        Networks with another number of threads are loaded in the background, see ``refresh``.
+        """
         track = self._pipeline.track
         track.adjust(anchor_every=self._config.track.anchor_every * quality.anchor_every)
-        is_quick = quality.is_warp or (quality.is_quick and not uses_networks(self._config))
-        self._pipeline.use_renderer(self._quick if is_quick else self._best)
+        self._is_quick = quality.is_warp or (quality.is_quick and not self._has_networks)
+        self._pipeline.use_renderer(self._quick if self._is_quick else self._best)
+        if cv2.getNumThreads() != (quality.threads or self._all_threads):
+            cv2.setNumThreads(quality.threads or self._all_threads)
+        if self._adapts_networks and quality.threads != self._threads:
+            self._threads = quality.threads
+            Thread(target=self._load, args=(quality.threads,), daemon=True).start()
+
+    def refresh(self) -> None:
+        """Take networks that have been loaded meanwhile; call before each frame."""
+        while not self._loaded.empty():
+            self._best = self._loaded.get()
+            if not self._is_quick:
+                self._pipeline.use_renderer(self._best)
+
+    def _load(self, threads: int) -> None:
+        """Load networks; where that fails, those in use stay."""
+        with suppress(InputError, OSError):
+            self._loaded.put(self._pipeline.new_renderer(threads))
 
 
 def halved(source: Source) -> Source:

@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 
 from apps.guards import outputs_of, record_of
-from hybridanim import files, paths
+from hybridanim import paths
 from hybridanim.errors import InputError
 from hybridanim.io import provenance
 from hybridanim.live.config import LiveJob
@@ -119,17 +119,12 @@ def finish(job: LiveJob, report: dict[str, Any], outputs: Outputs, record: dict[
     )
     if report.get("without_a_face"):
         print(f"{report['without_a_face']} pictures without a face; there the motion was held.")
+    if report["levels"]["said"]:
+        print(f"Quality at the end {report['levels']['said']}.")
     if outputs.failures:
         raise InputError(outputs.failures[0])
 
 
 def _write_report(path: Path, report: dict[str, Any], *, overwrite: bool) -> None:
     text = json.dumps(provenance.to_json(report), indent=2) + "\n"
-    try:
-        with files.atomic_write(path, overwrite=overwrite) as file:
-            file.write(text.encode())
-    except OSError as error:
-        raise InputError(
-            f"--report: expected to write {path}, got '{error.strerror or error}'; choose another"
-            " place"
-        ) from error
+    paths.write_whole("--report", path, text.encode(), overwrite=overwrite)

@@ -85,9 +85,11 @@ class Decoder:
         # AVI stores no presentation times: its frames are simply counted
         self._counted = 0 if self._container.format.name == "avi" else None
         self._timing = self._scan()
+        self._early_s = start_s - 0.5 * float(min(self._stream.time_base, Fraction(1, 2000)))
         self._pictures = self._decode()
         self._damaged = self._packets = 0
-        self._shown = self._pictures_out = 0  # packets that hold a picture, and decoded pictures
+        # from the start on: packets that hold a picture, and decoded pictures
+        self._shown = self._pictures_out = 0
         self._read_end_s = 0.0
         first = self._first()
         self._convert = Converter(self._stream, first, max_side_px)
@@ -187,14 +189,13 @@ class Decoder:
 
     def _decode(self) -> Iterator[Any]:
         """Decoded pictures from the start on."""
-        early_s = self._start_s - 0.5 * float(min(self._stream.time_base, Fraction(1, 2000)))
         deinterlace = Deinterlacer(self._stream)
         for raw in self._stored_pictures():
             for picture in deinterlace(raw):
                 if self._counted is not None:
                     picture.pts = self._timing.first_pts + self._counted
                     self._counted += 1
-                if self._time_s(picture, fallback_s=self._start_s) >= early_s:
+                if self._time_s(picture, fallback_s=self._start_s) >= self._early_s:
                     yield picture
 
     def _stored_pictures(self) -> Iterator[Any]:
@@ -207,7 +208,7 @@ class Decoder:
                 continue
             whole = [raw for raw in decoded if not getattr(raw, "is_corrupt", False)]
             self._damaged += len(decoded) - len(whole)
-            self._pictures_out += len(whole)
+            self._pictures_out += sum(self._is_late(raw) for raw in whole)
             yield from whole
         yield None
 
@@ -227,24 +228,31 @@ class Decoder:
                 self._read_end_s = max(self._read_end_s, float(end * packet.stream.time_base))
             if packet.stream is self._stream or packet.stream.index == self._stream.index:
                 self._packets += packet.size > 0
-                self._shown += packet.size > 0 and not getattr(packet, "is_discard", False)
+                is_shown = packet.size > 0 and not getattr(packet, "is_discard", False)
+                self._shown += is_shown and self._is_late(packet)
                 yield packet
+
+    def _is_late(self, item: Any) -> bool:
+        """Whether a packet or picture is at or after the start; all are where nothing is cut."""
+        if self._start_s <= 0 or item.pts is None:
+            return True
+        return self._time_s(item, fallback_s=0.0) >= self._early_s
 
     def _note_the_end(self, end_s: float, count: int) -> None:
         """Say so when the file promised more than could be read."""
         missing_s = self._promised_end_s() - self._read_end_s
         kept = f"the {count} frames up to {end_s:.2f} s were used"
         kind = self._container.format.name
-        is_whole_read = self._start_s <= 0
+        read = self._packets if self._start_s <= 0 else self._timing.packets
         has_index = kind.startswith(("mov", "avi"))
-        is_short = has_index and is_whole_read and self._packets < self._stream.frames
+        is_short = has_index and read is not None and read < self._stream.frames
         is_cut = kind == "gif" and not _has_gif_trailer(self._path)
         if is_short or is_cut or missing_s > max(0.1, 3 / float(self._timing.fps)):
             self.warning = f"{self._path.name} breaks off before its end; {kept}"
             return
         # decoders with several threads drop pictures after an error, without saying so
         lost = self._shown - self._pictures_out
-        if is_whole_read and kind.startswith(("mov", "gif")) and lost > self._damaged:
+        if kind.startswith(("mov", "gif")) and lost > self._damaged:
             self._damaged = lost
         if self._damaged:
             self.warning = f"{self._path.name} is damaged in {self._damaged} places; {kept}"

@@ -9,7 +9,7 @@ as they are in the file's own ticks.
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
@@ -41,6 +41,7 @@ class Timing:
     frame_count: int | None  # None when the file was too long to be counted
     first_pts: int  # in the stream's own ticks; time 0 of the video
     end_s: float  # when the last packet that can be read ends, from first_pts
+    packets: int | None = None  # in the whole file, hidden ones too; None when it was too long
 
 
 def time_base_of(fps: Fraction) -> Fraction:
@@ -70,7 +71,7 @@ def scan(path: Path) -> Timing | None:
         stream = video_stream(container)
         if stream is None:
             return None
-        ticks, is_whole = _presentation_ticks(container, stream)
+        ticks, packets = _presentation_ticks(container, stream)
         tick_s = stream.time_base or Fraction(1, 1000)
         rates = [getattr(stream, name) for name in ("average_rate", "guessed_rate", "base_rate")]
         declared = [Fraction(rate) for rate in rates if rate]
@@ -79,8 +80,8 @@ def scan(path: Path) -> Timing | None:
     if not ticks.size:
         return None
     timing = timing_of(ticks, tick_s, declared)
-    if is_whole:
-        return timing
+    if packets is not None:
+        return replace(timing, packets=packets)
     end_s = float(duration * tick_s) if duration else timing.end_s
     return Timing(
         timing.fps,
@@ -92,20 +93,24 @@ def scan(path: Path) -> Timing | None:
     )
 
 
-def _presentation_ticks(container: Any, stream: Any) -> tuple[NDArray[Any], bool]:
-    """Sorted presentation times of the shown packets, and whether the file's end was reached."""
-    ticks = array("q")
+def _presentation_ticks(container: Any, stream: Any) -> tuple[NDArray[Any], int | None]:
+    """Sorted presentation times of the shown packets, and the number of all packets.
+
+    That is None where there are more than MOST_PACKETS, and the file's end was not reached.
+    """
+    ticks, packets = array("q"), 0
     try:
         for packet in container.demux(stream):
+            packets += packet.size > 0
             stamp = packet.pts if packet.pts is not None else packet.dts
             if stamp is None or getattr(packet, "is_discard", False):
                 continue
             ticks.append(stamp)
             if len(ticks) >= MOST_PACKETS:
-                return np.sort(np.array(ticks)), False
+                return np.sort(np.array(ticks)), None
     except FFmpegError:
         pass  # a file that breaks off: what was read so far counts
-    return np.sort(np.array(ticks, dtype=np.int64)), True
+    return np.sort(np.array(ticks, dtype=np.int64)), packets
 
 
 def timing_of(ticks: NDArray[Any], tick_s: Fraction, declared: list[Fraction]) -> Timing:

@@ -132,10 +132,9 @@ class Loop:
         if now_s - self._text_s < _TEXT_INTERVAL_S:
             return False
         self._text_s, recent = now_s, self.latency.recent()
-        level = self._governor.quality.name if self._governor.state.level else ""
         self._text = OverlayText(
             figures=overlay.latency_text(recent),
-            level=f"lowered: {level}" if level else "",
+            level=self._governor.text(),
             hint=self._last.hint if self._last else None,
             notice=self._capture.status.notice or outputs.notice,
             has_help=self._has_help,

@@ -28,7 +28,7 @@ class OverlayText:
     """The texts to draw; empty ones are omitted."""
 
     figures: str = ""  # rate and latency
-    level: str = ""  # the quality level, when it is lowered
+    level: str = ""  # what is lowered; "; " begins another line
     hint: Hint | None = None
     notice: str = ""  # of the camera or an output
     has_help: bool = False
@@ -40,7 +40,7 @@ def draw_overlay(result: Array, text: OverlayText, inset: Array | None = None) -
     out = _enlarged(result)
     if inset is not None:
         _put_inset(out, inset)
-    rows = [Line(line) for line in (text.figures, text.level) if line]
+    rows = [Line(line) for line in (text.figures, *text.level.split("; ")) if line]
     if text.hint is not None and text.hint.is_good:
         rows.insert(0, Line(text.hint.text, _BRIGHT_GREEN))
     primitives.put_note(out, rows)

@@ -16,6 +16,7 @@ from typing import Any
 from hybridanim.config import PipelineConfig
 
 from .camera import Shot
+from .sharing import Sharing
 
 LARGE_PX = 384  # side of the animated square; below, rendering is not what takes the time
 HIGH, LOW = 0.85, 0.6  # load above which the level is lowered, below which it may be raised
@@ -40,6 +41,7 @@ class Quality:
     is_warp: bool = False  # the warp renderer replaces the learned one
     every: int = 1  # only every n-th picture is animated
     tolerance: float = 1.0  # the load is divided by it while deciding to lower to this level
+    threads: int = 0  # of OpenCV and of each network; 0 = all
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +157,16 @@ def _up(state: GovernorState, time_s: float) -> GovernorState:
 class QualityGovernor:
     """Keeps the governor's state in a run, measures the load, and skips pictures."""
 
-    def __init__(self, levels: tuple[Quality, ...], latency_ms: float) -> None:
-        """levels: best first; empty = the quality is never lowered. latency_ms: upper bound."""
+    def __init__(
+        self, levels: tuple[Quality, ...], latency_ms: float, sharing: Sharing | None = None
+    ) -> None:
+        """levels: best first; empty = the quality is never lowered. latency_ms: upper bound.
+
+        sharing: chooses the threads; None = their number stays.
+        """
         self.state = GovernorState()
         self.left_out = 0
+        self._sharing = sharing
         self._levels, self._latency_ms = levels or (Quality("full"),), latency_ms
         self._interval_s = 1 / 30
         self._seen: Shot | None = None
@@ -168,8 +176,11 @@ class QualityGovernor:
 
     @property
     def quality(self) -> Quality:
-        """The current level."""
-        return self._levels[self.state.level]
+        """The current level, with the current number of threads."""
+        level = self._levels[self.state.level]
+        if self._sharing is None or not self._sharing.is_lowered:
+            return level
+        return replace(level, threads=self._sharing.threads)
 
     def is_wanted(self, shot: Shot) -> bool:
         """Whether this shot is to be animated; also measures the camera's rate."""
@@ -185,18 +196,20 @@ class QualityGovernor:
         return True
 
     def record(self, shot: Shot, start_s: float, end_s: float) -> bool:
-        """Take in when a shot was animated; returns whether the level changed."""
+        """Take in when a shot was animated; returns whether the level or the threads changed."""
         every, before = self.quality.every, self.state.level
         busy = (end_s - start_s) / (self._interval_s * every * self._tolerance())
         late = 1000 * (end_s - shot.time_s) / self._latency_ms
         self.state = step(self.state, end_s, max(busy, late), len(self._levels))
         self._start_s = start_s if self._start_s is None else self._start_s
-        if self.state.level == before:
+        has_other_threads = self._sharing is not None and self._sharing.update(end_s)
+        if self.state.level == before and not has_other_threads:
             return False
         change = {
             "at_s": round(end_s - self._start_s, 1),
             "to": self.quality.name,
             "load": round(self.state.load, 2),
+            **self._shared(),
         }
         self._changes = [*self._changes, change][-_MOST_CHANGES:]
         return True
@@ -206,10 +219,28 @@ class QualityGovernor:
         is_last = self.state.level + 1 >= len(self._levels)
         return 1.0 if is_last else self._levels[self.state.level + 1].tolerance
 
+    def _shared(self) -> dict[str, Any]:
+        """Threads, and processors that other programs use, ready for JSON."""
+        if self._sharing is None:
+            return {}
+        return {"threads": self._sharing.threads, "others": round(self._sharing.others, 2)}
+
+    def text(self) -> str:
+        """What is lowered, and why; "" at full quality with all threads."""
+        lowered, sharing = [self.quality.name] if self.state.level else [], self._sharing
+        if sharing is not None and sharing.is_lowered:
+            lowered.append(f"{sharing.threads} of {sharing.most} threads")
+        if not lowered:
+            return ""
+        cause = "" if sharing is None else sharing.cause()
+        return "; ".join(part for part in (f"lowered: {', '.join(lowered)}", cause) if part)
+
     def report(self) -> dict[str, Any]:
         """Level, load and changes of the level, ready for JSON."""
         return {
             "now": self.quality.name,
             "load": round(self.state.load, 2),
             "changes": self._changes,
+            "said": self.text(),
+            **self._shared(),
         }

@@ -1,8 +1,8 @@
 """Compiled graphs <-> one file in the user's cache folder, written atomically.
 
-A file holds the graphs of one network as its runtime wrote them. Its name is a hash of everything
-that they depend on; a checksum detects damage. Nothing here raises: without a readable or writable
-cache a start is only slower.
+A file holds the graphs of one network as its runtime wrote them, or why there are none. Its name
+is a hash of everything that they depend on; a checksum detects damage. Nothing here raises: without
+a readable or writable cache a start is only slower.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from hybridanim import files
 
 _MAGIC = b"hybridanim networks 1\n"
 _SUFFIX = ".networks"
+_FAILED = "failed"  # in place of graphs: why there are none
 _KEPT = 32  # files; older ones probably belong to outdated weights or versions
 
 
@@ -65,6 +66,16 @@ def write(file: Path, graphs: Mapping[str, bytes]) -> bool:
         return False
     _prune(file.parent)
     return True
+
+
+def write_failure(file: Path, reason: str) -> bool:
+    """Write that no graphs can be used, so that later starts need not try; see ``write``."""
+    return write(file, {_FAILED: reason.encode()})
+
+
+def failure(graphs: Mapping[str, bytes]) -> str | None:
+    """The reason that ``write_failure`` wrote; None for graphs."""
+    return graphs[_FAILED].decode(errors="replace") if set(graphs) == {_FAILED} else None
 
 
 def state(folder: Path) -> tuple[int, int]:

@@ -2,7 +2,8 @@
 
 Weights file -> ``OpenVinoAnimator`` or ``OpenVinoDetector``, numpy in and out (``base``).
 Only an export imports torch; every export is checked against the network in float32, and a
-precision that fails the check is replaced by the next one.
+precision that fails the check is replaced by the next one. A failure of another precision than
+float32 is kept in the cache too, so that it is tried once.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ MOST_THREADS = 8  # more threads only wait for each other on such small graphs
 _GRAPH_CODE = (
     *(f"networks/{name}" for name in ("blocks", "build", "dense_motion", "generator")),
     *("networks/keypoint_detector", "networks/mouth_eye_masks"),
-    *("runtime/graphs", "runtime/sample_inputs", "runtime/int8"),
+    *("runtime/graphs", "runtime/sample_inputs", "runtime/int8", "runtime/verify"),
 )
 
 
@@ -102,6 +103,10 @@ def _compiled(
     file = cache_file(core, part, path, precision, config)
     settings = _settings(precision, config.threads)
     kept = None if file is None else cache.read(file)
+    reason = None if kept is None else cache.failure(kept)
+    if reason is not None:
+        notes.append(f"{reason} (found at an earlier start; deleting {file} tries again)")
+        return None, False
     if kept is not None:
         try:
             found = {k: core.import_model(v, "CPU", settings) for k, v in kept.items()}
@@ -109,7 +114,10 @@ def _compiled(
             pass
         else:
             return found, True
+    before = len(notes)
     compiled = _exported(core, part, path, precision, notes, threads=config.threads)
+    if compiled is None and file is not None and precision != "f32":
+        cache.write_failure(file, " ".join(notes[before:]))
     if compiled is not None and file is not None:
         cache.write(file, {k: _bytes(v.export_model()) for k, v in compiled.items()})
     return compiled, False

@@ -1,15 +1,15 @@
 """The debug folder: a video of each stage, an overview video, a table, a report.
 
-DebugWriter(folder, ...).write(Results) ... .close(). Everything is made in ``FOLDER.PID.partial``
-and moved into FOLDER at the end, so that a folder never holds half of a run; files of other names
-in it are left alone. Memory does not grow with the length of the video.
+DebugWriter(folder, ...).write(Results) ... .close(). Everything is made in a new hidden folder next
+to FOLDER and moved into it at the end, so that FOLDER never holds half of a run; files of other
+names in it are left alone. Memory does not grow with the length of the video.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from hybridanim import paths
+from hybridanim import files, paths
 from hybridanim.errors import InputError
 from hybridanim.io import open_sink
 from hybridanim.resampling import side_by_side
@@ -145,8 +145,7 @@ class DebugWriter:
             sink.discard()
         with suppress(OSError):
             self._stream.close()
-        with suppress(OSError):
-            remove_partial(self._partial)
+        shutil.rmtree(self._partial, ignore_errors=True)
 
     def _finish(self, stopped: str) -> None:
         try:
@@ -161,8 +160,7 @@ class DebugWriter:
                         continue
                     (self._partial / name).replace(self.folder / name)
         finally:
-            with suppress(OSError):  # an earlier error, if there is one, is more useful
-                remove_partial(self._partial)
+            shutil.rmtree(self._partial, ignore_errors=True)
 
     def _write_texts(self, stopped: str) -> None:
         write_report(
@@ -206,7 +204,10 @@ def _as_input_error(folder: Path) -> Iterator[None]:
 
 
 def make_partial(folder: Path, overwrite: bool) -> Path:
-    """Make an empty folder next to the wanted one to work in, for this process alone."""
+    """Make an empty folder next to the wanted one to work in, under a random name.
+
+    Its parents are made where they are missing. Raises InputError where something is in the way.
+    """
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--debug {folder}: expected a folder, found a file; give another name")
     existing = [name for name in FILES if (folder / name).exists()]
@@ -220,11 +221,9 @@ def make_partial(folder: Path, overwrite: bool) -> Path:
             f"--debug {folder}: expected no {CONFIG} or that of an earlier run, found one of your "
             "own; give another name"
         )
-    partial = folder.parent / f"{folder.name}.{os.getpid()}.partial"
     with _as_input_error(folder):
-        remove_partial(partial)
-        partial.mkdir(parents=True)
-    return partial
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        return files.part_folder(folder, ".partial")
 
 
 def _is_settings(path: Path) -> bool:
@@ -234,14 +233,3 @@ def _is_settings(path: Path) -> bool:
     except (OSError, ValueError, RecursionError):
         return False
     return isinstance(saved, dict) and set(saved) == {"settings", "versions"}
-
-
-def remove_partial(partial: Path) -> None:
-    """Remove what an unfinished run left; OSError where the folder holds other files."""
-    if not partial.exists():
-        return
-    for name in FILES:
-        (partial / name).unlink(missing_ok=True)
-    for part in partial.glob(".*.part"):  # of a sink that was killed
-        part.unlink()
-    partial.rmdir()

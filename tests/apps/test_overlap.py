@@ -3,12 +3,15 @@
 import dataclasses
 import threading
 from contextlib import closing
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from apps.overlap import overlapped
-from apps.streaming import animated, sharing
+from apps.render import Summary, _note_other_programs
+from apps.streaming import animated, shared_processors, sharing
 from hybridanim.config import pipeline_config
 from hybridanim.types import Frame
 from stages.pipeline import Pipeline
@@ -124,13 +127,37 @@ def test_functions_of_a_step_take_turns_and_keep_the_order():
 
 
 def test_networks_get_a_share_of_the_processors_where_two_run(monkeypatch):
-    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    monkeypatch.setattr("hybridanim.processors.count", lambda: 8)
     learned = pipeline_config({"renderer": "learned"})
     assert sharing(learned).networks.threads == 4
     assert sharing(pipeline_config({"renderer": "learned", "threads": 3})).networks.threads == 3
     assert sharing(pipeline_config({})) == pipeline_config({})
-    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    monkeypatch.setattr("hybridanim.processors.count", lambda: 1)
     assert sharing(learned).networks.threads == 1
+
+
+@pytest.mark.parametrize(("free", "threads"), [(8, 4), (5.6, 3), (4.2, 2), (1.0, 1), (0.2, 1)])
+def test_networks_and_opencv_leave_other_programs_their_processors(free, threads, monkeypatch):
+    monkeypatch.setattr("hybridanim.processors.count", lambda: 8)
+    learned = pipeline_config({"renderer": "learned"})
+    assert sharing(learned, free).networks.threads == threads
+    given, before = [], 8
+    monkeypatch.setattr(cv2, "getNumThreads", lambda: before)
+    monkeypatch.setattr(cv2, "setNumThreads", given.append)
+    with shared_processors(free):
+        pass
+    assert given == [threads, before]
+
+
+def test_a_run_beside_other_programs_says_so(monkeypatch):
+    monkeypatch.setattr("hybridanim.processors.count", lambda: 8)
+    for others, is_said in ((0.3, False), (5.0, True)):
+        summary = Summary(Path("o.mp4"))
+        _note_other_programs(summary, others)
+        assert bool(summary.notes) == is_said
+    assert summary.notes == [
+        "Other programs use 5.0 of 8 processors; two steps at a time use 1 each."
+    ]
 
 
 def test_only_a_few_items_are_under_way():

@@ -270,6 +270,10 @@ def test_a_file_that_breaks_off_gives_what_is_there(tmp_path, ending):
     numbers = [number_of(f.image) for f in frames]
     assert numbers[:-3] == list(range(len(frames) - 3))
     assert "cut" in reader.warning and str(len(frames)) in reader.warning
+    late, reader = read(cut, start_s=1.0)  # 25 frames
+    assert 0 < len(late) < len(frames)
+    assert "breaks off" in reader.warning and str(len(late)) in reader.warning
+    assert read(path, start_s=1.0)[1].warning == ""
 
 
 @pytest.mark.parametrize("ending", [".mp4", ".gif"])
@@ -290,6 +294,11 @@ def test_a_file_cut_in_or_after_a_frame_says_how_many_were_lost(tmp_path, ending
             assert "breaks off" in reader.warning
         else:
             assert f"damaged in {30 - len(frames)} places" in reader.warning
+        late, reader = read(cut, start_s=0.5)
+        if ending == ".mp4":
+            assert 0 < len(late) < 30
+            assert f"damaged in {30 - len(frames)} places" in reader.warning
+    assert read(path, start_s=0.5)[1].warning == ""
     (tmp_path / "zeros.gif").write_bytes(data + bytes(50))
     if ending == ".gif":
         assert read(tmp_path / "zeros.gif")[1].warning == ""

@@ -204,6 +204,30 @@ def test_an_export_that_says_something_else_is_not_used(weights, monkeypatch, tm
     assert "off by" in about.notes[0] and list(tmp_path.iterdir()) == []
 
 
+def test_a_precision_that_fails_is_tried_once(weights, monkeypatch, tmp_path):
+    """Not at each start: an export and its check take seconds."""
+    from hybridanim.runtime import openvino_backend, verify
+
+    monkeypatch.setattr(openvino_backend, "precisions", lambda *_: ["int8", "f32"])
+    original, tried = verify.failure, []
+
+    def failure(graphs, run, precision):
+        tried.append(precision)
+        return "it is off by much" if precision == "int8" else original(graphs, run, precision)
+
+    monkeypatch.setattr(verify, "failure", failure)
+    config = RuntimeConfig(cache=tmp_path)
+    for number in range(3):
+        about = networks.animator(weights, config).runtime_info
+        assert (about.precision, about.is_from_cache) == ("f32", number > 0)
+        assert "in int8 is not used: it is off by much" in about.notes[0]
+        assert ("earlier start" in about.notes[0]) == (number > 0)
+    assert tried == ["int8", "f32"]
+    monkeypatch.setattr(openvino_backend, "_GRAPH_CODE", openvino_backend._GRAPH_CODE[:-1])
+    networks.animator(weights, config)  # other code, other weights or another version: once more
+    assert tried == ["int8", "f32"] * 2
+
+
 def test_weights_without_the_network_are_refused(tmp_path):
     path = tmp_path / "detector.safetensors"
     write_weights(path, detector=made.detector(), detector_sizes=made.TINY_DETECTOR)

@@ -13,6 +13,14 @@ def test_graphs_come_back(tmp_path):
     assert cache.read(file) == {"paint": b"123", "still": b""}
 
 
+def test_a_failure_is_told_from_graphs(tmp_path):
+    file = tmp_path / "a.networks"
+    assert cache.write_failure(file, "too coarse")
+    assert cache.failure(cache.read(file)) == "too coarse"
+    assert cache.failure({"paint": b"123"}) is None
+    assert cache.failure({}) is None
+
+
 @pytest.mark.parametrize(
     "header", [b"[1]", b"{", b'{"a": "b"}', b'{"a": null}', b"[" * 50000, b"\xff"]
 )

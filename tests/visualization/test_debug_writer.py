@@ -60,7 +60,7 @@ def whole_run(tmp_path_factory):
 def test_every_file_is_there_and_nothing_else(whole_run):
     assert {path.name for path in whole_run.iterdir()} == set(FILES) - {OPTICAL}
     assert OPTICAL not in (whole_run / "report.html").read_text(encoding="utf-8")
-    assert not list(whole_run.parent.glob("*.partial"))
+    assert [path.name for path in whole_run.parent.iterdir()] == ["debug"]
 
 
 def test_an_optical_flow_is_shown_where_it_is_trusted(tmp_path):
@@ -179,23 +179,30 @@ def test_what_was_done_is_kept_when_a_run_breaks_off(tmp_path, no_videos, error)
     assert "stopped early: " + ("interrupted" if error is KeyboardInterrupt else "the disk") in text
 
 
-def test_remains_of_a_killed_run_are_cleared(tmp_path, no_videos):
+def test_working_folders_have_random_names_and_follow_no_link(tmp_path, no_videos):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / f"out.{os.getpid()}.partial").symlink_to(elsewhere)  # the name of older versions
+    before = set(tmp_path.iterdir())
+    writers = [DebugWriter(tmp_path / "out", 25, SOURCE, overwrite=True) for _ in range(2)]
+    made = set(tmp_path.iterdir()) - before
+    assert len(made) == 2
+    assert all(path.is_dir() and not path.is_symlink() for path in made)
+    writers[0].write(results(0))
+    writers[0].close()
+    writers[1].discard()
+    assert not list(elsewhere.iterdir())
+    assert set(tmp_path.iterdir()) - before == {tmp_path / "out"}
+
+
+def test_foreign_folders_are_left_alone(tmp_path, no_videos):
     partial = tmp_path / f"out.{os.getpid()}.partial"
     partial.mkdir()
-    (partial / "overview.mp4").touch()
-    (partial / ".overview.mp4.123.part").touch()
+    (partial / "overview.mp4").write_text("years of work")
     with DebugWriter(tmp_path / "out", 25, SOURCE) as writer:
         writer.write(results(0))
-    assert not partial.exists()
-
-
-def test_foreign_files_in_the_way_are_not_deleted(tmp_path):
-    partial = tmp_path / f"out.{os.getpid()}.partial"
-    partial.mkdir()
-    (partial / "thesis.txt").write_text("years of work")
-    with pytest.raises(InputError, match="another"):
-        DebugWriter(tmp_path / "out", 25, SOURCE)
-    assert (partial / "thesis.txt").exists()
+    assert (partial / "overview.mp4").read_text() == "years of work"
+    assert {path.name for path in tmp_path.iterdir()} == {"out", partial.name}
 
 
 def test_a_file_in_place_of_the_folder_is_an_error(tmp_path):

@@ -9,6 +9,8 @@ from typing import Any
 import av
 import numpy as np
 
+from hybridanim import files
+
 from .raster import Array
 from .voice import RATE_HZ
 
@@ -18,9 +20,12 @@ COMMENT = "Computer-generated: drawn by tools/make_driving.py. Shows no real per
 def write(
     path: Path, images: Iterable[Array], fps: int, sound: Array | None = None, crf: int = 16
 ) -> None:
-    """Encode (H, W, 3) uint8 RGB images, even sizes, and an optional int16 mono track."""
+    """Encode (H, W, 3) uint8 RGB images, even sizes, and an optional int16 mono track.
+
+    The file appears whole, and replaces another one.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
+    with files.atomic_write(path) as file, _film(file) as container:
         container.metadata["title"] = "hybridanim example driving clip"
         container.metadata["comment"] = COMMENT
         video: Any = None
@@ -36,6 +41,10 @@ def write(
             container.mux(video.encode())
         if audio is not None and sound is not None:
             _write_sound(container, audio, sound)
+
+
+def _film(file: Any) -> Any:
+    return av.open(file, "w", format="mp4", options={"movflags": "+faststart"})
 
 
 def _video_stream(container: Any, shape: tuple[int, ...], fps: int, crf: int) -> Any:
