@@ -20,8 +20,9 @@ from scipy.spatial import ConvexHull
 
 from hybridanim import geometry
 from hybridanim.face import mesh
-from hybridanim.face.anchors import FIT_BOX, PINNED
+from hybridanim.face.anchors import FIT_BOX, HAS_LANDMARKS, PINNED, landmark_average
 from hybridanim.face.face_model import FaceModel
+from hybridanim.face.landmarks import MESH
 from hybridanim.fitting import fit_global_affine, fit_local_affines
 from hybridanim.resampling import smoothstep
 from hybridanim.types import Array, DenseMotion, HeadPose, HeadTarget, Keypoints, Source
@@ -50,7 +51,7 @@ _BEHIND_LIDS, _BEHIND_LIPS = 0.02, 0.03  # of eyeballs and the mouth's inside, h
 _SHOWN_MOUTH = 0.025  # opening from which the source shows the inside of its mouth
 _STRETCH = 2.0  # how far that may be stretched
 _LEAST_EXCESS, _EXCESS = 0.006, 0.025  # opening beyond the known: paint from here; fully after it
-_NEAR = 0.02  # heads; sigma of the vertices that move a keypoint
+_AVERAGE = landmark_average()
 _CAMERA = 24.0  # distance; the vertices are scaled so that the projection is orthographic
 _SPAN = 6.0  # largest coordinate that the rasteriser's colours hold
 _FACE = 468
@@ -332,10 +333,14 @@ def keypoints(
         before[:count], after[:count], ones, places=source.xy_norm, reach_px=reach, prior=whole,
         residual_px=head.pose.scale_px,
     )  # fmt: skip
-    fit = np.exp(-((source.xy_norm[:, None] - before[None, :count]) ** 2).sum(-1)
-                 / (2 * (_NEAR * head.pose.scale_px) ** 2)) + 1e-12  # fmt: skip
-    fit /= fit.sum(1, keepdims=True)
-    xy = source.xy_norm + fit @ (after[:count] - before[:count])
+    # each by its own points: an average over both lips, or both lids, would not open
+    numbers = np.where(MESH >= 0, MESH, 0)
+    change = (after[numbers] - before[numbers])[None]
+    share = _AVERAGE[..., None]
+    xy = source.xy_norm + (share * change).sum(1)
+    free = ~HAS_LANDMARKS
+    near = ((source.xy_norm[free, None] - before[None, :count]) ** 2).sum(-1).argmin(1)
+    xy[free] = source.xy_norm[free] + (after - before)[near]
     own = PINNED[:, None]
     return Keypoints(
         np.where(own, xy, other.xy_norm).astype(np.float32),

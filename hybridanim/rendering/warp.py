@@ -38,13 +38,14 @@ class Prepared:
     """Per-source data of the renderer; made once by ``prepare``."""
 
     image: Array  # (S, S, 3) uint8 RGB, the source
-    person: Array  # (S, S, 4) float32, premultiplied RGB in grey levels, coverage in [0, 1]
+    person: Array  # (S + 2 P, S + 2 P, 4) float32, premultiplied RGB in grey levels, coverage
     background: Array  # (S, S, 3) float32 RGB in grey levels, the source without the person
     coverage: Array  # (64, 64) float32 in [0, 1], mean coverage per cell
     reach: Array  # (64, 64) float32, 1 in and next to cells with a part of the person's layer
     follow: Array  # (64, 64) float32 in [0, 1], factor of the flow per cell
     pinned: tuple[bool, bool, bool, bool]  # left, top, right, bottom: motion fades out there
     config: RenderConfig
+    pad: int = 0  # P, by which the person's layer goes on beyond the picture
     mouth: Array | None = None  # (3,) float32 RGB inside of a mouth that the source shuts
 
 
@@ -69,8 +70,26 @@ def prepare(source: Source, config: RenderConfig) -> Prepared:
     reach = cv2.resize(covered, cells, interpolation=cv2.INTER_AREA)
     reach = cv2.dilate((reach > 0).astype(np.float32), np.ones((3, 3), np.uint8))
     pinned = pinned_sides(source) if config.paste_back else (False, False, False, False)
-    mouth = _mouth_colour(source)
-    return Prepared(image, person, background, coverage, reach, follow, pinned, config, mouth)
+    pad = 0 if any(pinned) else size // 4
+    return Prepared(
+        image, _continued(person, pad), background, coverage, reach, follow, pinned, config,
+        pad, _mouth_colour(source),
+    )  # fmt: skip
+
+
+def _continued(person: Array, pad: int) -> Array:
+    """The person's layer (S, S, 4) continued by ``pad`` pixels beyond each side.
+
+    Where the person reaches the side the layer is mirrored there, which looks more like hair and
+    cloth than streaks; elsewhere it is empty.
+    """
+    if pad == 0:
+        return person
+    out = cv2.copyMakeBorder(person, pad, pad, pad, pad, cv2.BORDER_REFLECT_101)
+    reaches = np.clip(2 * person[..., 3] - 0.5, 0, 1)
+    around = cv2.copyMakeBorder(reaches, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
+    around[pad:-pad, pad:-pad] = 1
+    return out * around[..., None]
 
 
 def _mouth_colour(source: Source) -> Array | None:
@@ -199,9 +218,8 @@ def _composited(
     shown: (h, w, 1) visible share of the person's layer, None for all.
     """
     flags = _FLAGS[prepared.config.interpolation]
-    # the person goes on beyond the picture: a mirror image is closer to hair and cloth than streaks
-    border = cv2.BORDER_REPLICATE if any(prepared.pinned) else cv2.BORDER_REFLECT_101
-    moved = cv2.remap(prepared.person, x, y, flags, borderMode=border)
+    pad = np.float32(prepared.pad)
+    moved = cv2.remap(prepared.person, x + pad, y + pad, flags, borderMode=cv2.BORDER_REPLICATE)
     if shown is not None:
         moved *= shown
     free = 1 - np.clip(cv2.extractChannel(moved, 3), 0, 1)

@@ -138,14 +138,28 @@ def test_gaze_moves_the_iris_alone():
 def test_keypoints_turn_with_the_mesh():
     head = head_mesh.build(source(), MODEL)
     count = len(ANCHORS)
-    places = np.tile(head.rest[4, :2], (count, 1)).astype(np.float32)  # all on the nose
+    nose = head.rest[[195, 4], :2].mean(0)  # the landmarks of the tip
+    places = np.tile(nose, (count, 1)).astype(np.float32)
     eye = np.repeat(np.eye(2, dtype=np.float32)[None], count, 0)
     points = Keypoints(places, eye, np.ones(count, np.float32))
     target = turned(head, (20, 0, 0))
     found = head_mesh.keypoints(head, target, points, points)
-    now = head_mesh.moved(head, target)[4, :2]
+    now = head_mesh.moved(head, target)[[195, 4], :2].mean(0)
     nose = [anchor.name for anchor in ANCHORS].index("nose_tip")
     np.testing.assert_allclose(found.xy_norm[nose], now, atol=0.02)
+
+
+def test_keypoints_of_the_lips_part_with_them():
+    head = head_mesh.build(source(), MODEL)
+    count = len(ANCHORS)
+    eye = np.repeat(np.eye(2, dtype=np.float32)[None], count, 0)
+    points = Keypoints(np.zeros((count, 2), np.float32), eye, np.ones(count, np.float32))
+    wide = (head.expression + MODEL.along(jaw_open=0.1)).astype(np.float32)
+    found = head_mesh.keypoints(head, HeadTarget(head.pose, wide, BODY), points, points)
+    names = [anchor.name for anchor in ANCHORS]
+    upper, lower = (names.index(f"{part}_lip_inside") for part in ("upper", "lower"))
+    gap = found.xy_norm[lower, 1] - found.xy_norm[upper, 1]
+    assert gap > 0.06 * head.pose.scale_px
 
 
 def test_a_source_without_a_face_has_no_mesh():
