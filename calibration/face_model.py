@@ -8,33 +8,50 @@ from __future__ import annotations
 
 import argparse
 import csv
+import sys
 from pathlib import Path
 
 import numpy as np
 
-from hybridanim import paths
+from hybridanim import command_line, paths
 from hybridanim.errors import InputError
-from hybridanim.face import face_model
+from hybridanim.face import face_model, mesh
 from hybridanim.training import face_model as learning
 
+_MOST_DIRECTIONS = 200
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+
+def main(arguments: list[str] | None = None) -> int:
+    """Read the labels, learn, write; returns the exit code."""
+    return command_line.run("error", lambda: _run(_parser().parse_args(arguments)))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m calibration.face_model", description="Learn the face model of labels."
+    )
     parser.add_argument("--labels", type=Path, required=True, help="folder of labelled clips")
     parser.add_argument("--clips-table", type=Path, help="csv with the columns file, identity")
     parser.add_argument("--output", type=Path, default=Path("face_model.safetensors"))
     parser.add_argument("--overwrite", action="store_true", help="replace the output")
     parser.add_argument("--identities", type=int, default=30)
     parser.add_argument("--expressions", type=int, default=32)
-    return parser.parse_args()
+    return parser
 
 
 def people(table: Path | None) -> dict[str, str]:
     """Clip's name -> person; empty without a table, when each clip is a person."""
     if table is None:
         return {}
-    with table.open() as lines:
-        return {Path(row["file"]).stem: row["identity"] for row in csv.DictReader(lines)}
+    paths.expect_readable("--clips-table", table)
+    with table.open(encoding="utf-8", errors="replace") as lines:
+        rows = list(csv.DictReader(lines))
+    if not rows or not {"file", "identity"} <= rows[0].keys():
+        raise InputError(
+            f"--clips-table {table}: expected a csv with the columns file and identity, got other"
+            " ones; correct it, or leave it out"
+        )
+    return {Path(row["file"]).stem: row["identity"] for row in rows}
 
 
 def read_clips(folder: Path, table: Path | None) -> list[learning.Clip]:
@@ -46,18 +63,37 @@ def read_clips(folder: Path, table: Path | None) -> list[learning.Clip]:
             " python -m calibration.face_labels"
         )
     who = people(table)
-    return [learning.Clip(who.get(f.stem, f.stem), np.load(f)) for f in found]
+    return [learning.Clip(who.get(f.stem, f.stem), _labels(f)) for f in found]
 
 
-def main() -> None:
-    """Read the labels, learn, write."""
-    options = _arguments()
+def _labels(file: Path) -> np.ndarray:
+    """(N, 478, 3) of a labels file; InputError for anything else."""
+    try:
+        points = np.load(file, allow_pickle=False)
+        if points.ndim != 3 or points.shape[1:] != (mesh.COUNT, 3) or points.dtype.kind != "f":
+            raise ValueError(f"{points.shape} {points.dtype}")
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(
+            f"{file}: expected labels (N, {mesh.COUNT}, 3) of float numbers, got {error}; make them"
+            " with python -m calibration.face_labels"
+        ) from error
+    return points
+
+
+def _run(options: argparse.Namespace) -> int:
     paths.refuse_replacing([("--output", options.output)], [], overwrite=options.overwrite)
+    for name in ("identities", "expressions"):
+        if not 1 <= getattr(options, name) <= _MOST_DIRECTIONS:
+            raise InputError(
+                f"--{name}: expected 1 to {_MOST_DIRECTIONS}, got {getattr(options, name)}; choose"
+                " within"
+            )
     clips = read_clips(options.labels, options.clips_table)
     model = learning.learn(clips, options.identities, options.expressions)
     face_model.write(model, options.output)
     print(f"{len(clips)} clips, {len({c.who for c in clips})} people -> {options.output}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

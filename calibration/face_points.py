@@ -13,18 +13,28 @@ from pathlib import Path
 
 import cv2
 
-from hybridanim import paths
+from hybridanim import command_line, paths
 from hybridanim.errors import InputError
 from hybridanim.face import face_model
 from hybridanim.face.face_windows import KINDS
 from hybridanim.networks import face_points_file
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", nargs="+", default=[], metavar="CLIPS:LABELS",
-                        help="folders of clips or pictures, each with the folder of its labels")  # fmt: skip
-    parser.add_argument("--validation", metavar="CLIPS:LABELS", help="the same, of other people")
+def main(arguments: list[str] | None = None) -> int:
+    """Train one network, or join several; returns the exit code."""
+    return command_line.run(
+        "calibration.face_points", lambda: _run(_parser().parse_args(arguments))
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m calibration.face_points", description="Train the landmark networks."
+    )
+    pair = "CLIPS:LABELS"
+    parser.add_argument("--data", nargs="+", default=[], metavar=pair,
+                        help="folders of clips or pictures, and of their labels")  # fmt: skip
+    parser.add_argument("--validation", metavar=pair, help="the same, of other people")
     parser.add_argument("--kind", choices=sorted(KINDS), default="face", help="network to train")
     parser.add_argument("--out", type=Path, default=Path("runs/face_points"), help="run's folder")
     parser.add_argument("--minutes", type=float, default=60.0, help="training time, all sittings")
@@ -34,7 +44,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--join", nargs="+", type=Path, help="join these weights files instead")
     parser.add_argument("--output", type=Path, default=Path("face_points.safetensors"))
     parser.add_argument("--overwrite", action="store_true", help="replace the output of --join")
-    return parser.parse_args()
+    return parser
 
 
 def _folders(text: str) -> tuple[Path, Path]:
@@ -62,7 +72,15 @@ def _train(options: argparse.Namespace) -> None:
     from hybridanim.training.face_points.trainer import PointsConfig, PointsTrainer
 
     if not options.data or not options.validation:
-        raise InputError("--data and --validation: expected CLIPS:LABELS for both, got none")
+        raise InputError(
+            "--data and --validation: expected CLIPS:LABELS for both, got none; give folders of"
+            " clips and of their labels, which python -m calibration.face_labels makes"
+        )
+    if not 0 < options.minutes < 1e5 or not 1 <= options.threads <= 256:
+        raise InputError(
+            f"--minutes, --threads: expected a time above 0 and 1 to 256 threads, got"
+            f" {options.minutes} and {options.threads}; choose within"
+        )
     cv2.setNumThreads(1)
     model = face_model.load(options.model)
     footage = samples.read([_folders(text) for text in options.data], model)
@@ -79,14 +97,11 @@ def _train(options: argparse.Namespace) -> None:
     print(trainer.export())
 
 
-def main() -> int:
-    """Train one network, or join several."""
-    options = _arguments()
-    try:
-        _join(options) if options.join else _train(options)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+def _run(options: argparse.Namespace) -> int:
+    if options.join:
+        _join(options)
+    else:
+        _train(options)
     return 0
 
 

@@ -82,6 +82,7 @@ class PointNetwork(nn.Module):
         self.register_buffer("basis", torch.zeros(sizes.components, length))
 
     def forward(self, windows: Tensor) -> tuple[Tensor, Tensor]:
+        """Find the points; see the class."""
         found = self.head(self.features(windows))
         coefficients, score = found[:, :-1], found[:, -1]
         points = self.mean + coefficients @ self.basis

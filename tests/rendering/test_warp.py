@@ -77,8 +77,9 @@ def test_layers_add_up_to_the_source_for_any_matte():
     noise = np.random.default_rng(0).random((128, 128)).astype(np.float32)
     for mask in (noise, cv2.GaussianBlur(noise, (0, 0), 4), _disc(128), 0 * noise, 0 * noise + 1):
         prepared = warp.prepare(_source(image, mask), RenderConfig())
-        alpha = prepared.person[..., 3:]
-        total = prepared.person[..., :3] + (1 - alpha) * prepared.background
+        pad, size = prepared.pad, len(prepared.image)
+        person = prepared.person[pad : pad + size, pad : pad + size]
+        total = person[..., :3] + (1 - person[..., 3:]) * prepared.background
         assert np.abs(total - image).max() < 0.01
 
 
@@ -186,7 +187,11 @@ def _in_one_piece(prepared, motion, size):
     across, down = warp._upsampled(flow * (size / 2), size)
     y, x = np.mgrid[:size, :size].astype(np.float32)
     moved = cv2.remap(
-        prepared.person, x + across, y + down, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+        prepared.person,
+        x + across + prepared.pad,
+        y + down + prepared.pad,
+        cv2.INTER_CUBIC,
+        borderMode=cv2.BORDER_REPLICATE,
     )
     shown = warp._shown(prepared, motion, flow, size)
     moved = moved if shown is None else moved * shown[..., None]
