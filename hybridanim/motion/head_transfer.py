@@ -107,20 +107,39 @@ def absolute(
     own = in_crop(source.face.pose, source)
     if strength != 1:
         return relative(now, replace(now, pose=own), source, model, body, strength)
-    return HeadTarget(now.pose, expression(now, source.face, model, 1.0), body)
+    return HeadTarget(now.pose, own_expression(now, source.face, model), body)
 
 
 def expression(now: DriverFace, face: FaceFit, model: FaceModel, strength: float) -> Array:
-    """(E,) float32 expression of the source: its own, the driver's, and openings by meaning."""
+    """(E,) float32 expression of the source: its own and the driver's, and openings by meaning.
+
+    What both have in common counts once: a smile that drives a smile is no wider smile.
+    """
     own, neutral = face.quantities, face.neutral
-    wanted_lids = own[_LIDS] * np.clip(1 + strength * (now.lids - 1), 0, _WIDEST_LID)
+    lids = own[_LIDS] * np.clip(1 + strength * (now.lids - 1), 0, _WIDEST_LID)
     shut = own[_MOUTH] + min(strength, 1.0) * (neutral[_MOUTH] - own[_MOUTH])
-    wanted_mouth = max(0.0, shut + strength * max(now.mouth, 0.0))
-    found = face.expression + strength * now.expression
-    rows = [_MOUTH, *_LIDS]
-    wanted = np.array([wanted_mouth, *wanted_lids])
+    mouth = max(0.0, shut + strength * max(now.mouth, 0.0))
+    driven = strength * now.expression
+    length = max(float(np.linalg.norm(driven)), 1e-9)
+    shared = float(np.clip(face.expression @ driven / length, 0, length))
+    found = face.expression + (1 - shared / length) * driven
+    return _with_openings(found, face.identity, model, mouth, lids)
+
+
+def own_expression(now: DriverFace, face: FaceFit, model: FaceModel) -> Array:
+    """(E,) float32: the driver's expression on the source's neutral face."""
+    lids = face.neutral[_LIDS] * np.clip(now.lids, 0, _WIDEST_LID)
+    mouth = max(0.0, float(face.neutral[_MOUTH]) + now.mouth)
+    return _with_openings(now.expression, face.identity, model, mouth, lids)
+
+
+def _with_openings(
+    found: Array, identity: Array, model: FaceModel, mouth: float, lids: Array
+) -> Array:
+    """The expression with these openings of mouth and lids."""
+    rows, wanted = [_MOUTH, *_LIDS], np.array([mouth, *lids])
     for _ in range(_CORRECTIONS):
-        seen = measure(model.vertices(face.identity, found))[rows]
+        seen = measure(model.vertices(identity, found))[rows]
         found = found + (wanted - seen) @ model.axes[rows]
     return found.astype(np.float32)
 

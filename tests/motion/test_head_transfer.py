@@ -93,6 +93,26 @@ def test_a_driver_that_starts_with_an_open_mouth_can_shut_it():
     assert quantity(source, moved(later, begins, source), MOUTH) < source.neutral[MOUTH] + 0.015
 
 
+def test_a_smile_that_drives_a_smile_is_no_wider_smile():
+    smile = {"mouth_wide": 0.12, "left_corner_up": 0.04, "right_corner_up": 0.04}
+    source, driver = fit(1, **smile), fit(2, **smile)
+    wide = AXES.index("mouth_wide")
+    own = source.quantities[wide]
+    assert quantity(source, moved(driver, driver, source), wide) == pytest.approx(own, abs=0.03)
+    neutral = fit(1)
+    gained = quantity(neutral, moved(driver, driver, neutral), wide) - neutral.quantities[wide]
+    assert gained == pytest.approx(0.12, abs=0.03)
+
+
+def test_absolute_motion_takes_pose_and_expression_of_the_driver():
+    source = fit(1, (5, 0, 0), jaw_open=0.05)
+    now = fit(1, (25, -5, 3), 80.0, (140.0, 120.0), jaw_open=0.1, mouth_wide=0.05)
+    target = head_transfer.absolute(DriverFace.of(now, CROP), source_of(source), MODEL, BODY)
+    np.testing.assert_allclose(target.pose.rotation, now.pose.rotation)
+    shown = measure(MODEL.vertices(source.identity, target.expression))
+    np.testing.assert_allclose(shown[[0, 1, 5, 6]], now.quantities[[0, 1, 5, 6]], atol=0.02)
+
+
 def test_no_strength_no_motion():
     source, now = fit(1, (10, 0, 0)), fit(2, (30, 10, 0), jaw_open=0.1)
     target = moved(now, fit(2), source, 0.0)
