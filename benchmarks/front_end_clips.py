@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -244,7 +245,7 @@ def compose(clips: Path, network: Path, folder: Path) -> list[Path]:
         here = [people[(first + i) % len(people)] for i in range(len(scene.actors))]
         first += len(here)
         truth = []
-        with open_sink(path, RATE_HZ, (WIDTH, HEIGHT), overwrite=True) as sink:
+        with open_sink(path, Fraction(RATE_HZ), (WIDTH, HEIGHT), overwrite=True) as sink:
             for index in range(COUNT):
                 image, boxes = frame_of(scene, here, room, index)
                 sink.write(image, index / RATE_HZ)

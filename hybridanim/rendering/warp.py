@@ -180,9 +180,12 @@ def _fill_mouth(out: Array, interior: Array, colour: Array) -> None:
         (int(max(0, n[0] * scale - 2)), int(min(len(out), (n[-1] + 1) * scale + 2)))
         for n in (rows, columns)
     )
-    at = [(np.arange(a, b, dtype=np.float32) + 0.5) / scale - 0.5
-          for a, b in ((left, right), (top, bottom))]  # fmt: skip
-    alpha = cv2.remap(interior, *np.meshgrid(*at), cv2.INTER_LINEAR)
+    x, y = (
+        ((np.arange(first, last) + 0.5) / scale - 0.5).astype(np.float32)
+        for first, last in ((left, right), (top, bottom))
+    )
+    across, down = np.meshgrid(x, y)
+    alpha = cv2.remap(interior, across, down, cv2.INTER_LINEAR)
     deep = cv2.GaussianBlur(alpha, (0, 0), max(1.0, 0.012 * len(out)))[..., None]
     part = out[top:bottom, left:right]
     inside = colour * (1 - _MOUTH_DEPTH * np.clip(2 * deep - 1, 0, 1))
