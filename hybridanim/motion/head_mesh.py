@@ -47,10 +47,11 @@ _RINGS = (
 _DEPTH_FADE, _EXPRESSION_FADE = 0.15, 0.22  # heads beyond the hull over which the face's is kept
 _NECK = 0.6  # height of the neck below the chin, face heights: the head's motion fades there
 _AWAY, _AWAY_FADE = 1.15, 0.6  # distance from the face at which it fades, face heights
+_TEETH = 0.8  # share of the opening, from above, that moves with the upper lip
+_LEAST_GAP = 0.008  # heads; smaller gaps are not painted
+_UPPER = np.array(mesh.INNER_LIPS[1:10])
+_LOWER = np.array(mesh.INNER_LIPS[:10:-1])
 _BEHIND_LIDS, _BEHIND_LIPS = 0.02, 0.03  # of eyeballs and the mouth's inside, heads
-_SHOWN_MOUTH = 0.025  # opening from which the source shows the inside of its mouth
-_STRETCH = 2.0  # how far that may be stretched
-_LEAST_EXCESS, _EXCESS = 0.006, 0.025  # opening beyond the known: paint from here; fully after it
 _AVERAGE = landmark_average()
 _CAMERA = 24.0  # distance; the vertices are scaled so that the projection is orthographic
 _SPAN = 6.0  # largest coordinate that the rasteriser's colours hold
@@ -71,7 +72,6 @@ class SourceHead:
     ring_weight: Array  # (R, 1) share of the head's motion; the rest is the body's
     ring_vertex: Array  # (R,) the face's vertex whose expression it follows
     ring_fade: Array  # (R, 1) how much
-    known_opening: float  # of the mouth, up to which the source's own pixels fill it
 
     @property
     def face(self) -> Array:
@@ -88,18 +88,15 @@ def build(source: Source, model: FaceModel) -> SourceHead | None:
     face = model.vertices(fit.identity, fit.expression)
     shown = pose.project(face)
     ring = _ring(face, shown, pose)
-    eyes, mouth = _eyeballs(shown, pose), _mouth(shown, pose)
-    opening = float(mesh.openings(face)[0])
-    known = opening * (_STRETCH if opening > _SHOWN_MOUTH else 1)
+    eyes, mouth = _eyeballs(shown, pose), pose.project(_mouth(face, face))
     parts = [shown[:_FACE], ring.rest, eyes[0], eyes[1], mouth]
     starts = np.cumsum([0, *(len(part) for part in parts)])
     triangles = [model.triangles, ring.triangles + starts[1]]
     triangles += [_eye_triangles(eyes[side]) + starts[2 + side] for side in (0, 1)]
-    triangles.append(_fan(len(mouth)) + starts[4])
+    triangles.append(_MOUTH_TRIANGLES + starts[4])
     return SourceHead(
         model, fit.identity, fit.expression, pose, np.concatenate(parts).astype(np.float64),
         np.concatenate(triangles).astype(np.int32), ring.own, ring.weight, ring.vertex, ring.fade,
-        known,
     )  # fmt: skip
 
 
@@ -226,17 +223,37 @@ def _eye_triangles(points: Array) -> Array:
     return np.array(out, np.int32)
 
 
-def _mouth(shown: Array, pose: HeadPose) -> Array:
-    """(21, 3): inner contour of the lips, then its middle; behind the lips."""
-    contour = shown[list(mesh.INNER_LIPS)].copy()
-    contour[:, 2] += _BEHIND_LIPS * pose.scale_px
-    return np.vstack([contour, contour.mean(0)])
+def _mouth(start: Array, face: Array) -> Array:
+    """(38, 3) the mouth's inside in the model's frame, of a face that was ``start`` in the picture.
+
+    What the source shows between its lips is cut below the upper teeth. The upper part keeps its
+    place under the upper lip, the lower part above the lower lip; between them is a gap. Rows:
+    upper lip, edge of its part, edge of the other part, lower lip (nine each), corners.
+    """
+    cut = start[_UPPER] + _TEETH * (start[_LOWER] - start[_UPPER])
+    parts = [
+        face[_UPPER],
+        face[_UPPER] + cut - start[_UPPER],
+        face[_LOWER] + cut - start[_LOWER],
+        face[_LOWER],
+        face[[mesh.INNER_LIPS[0], mesh.INNER_LIPS[10]]],
+    ]
+    points = np.concatenate(parts)
+    points[:, 2] += _BEHIND_LIPS
+    return points
 
 
-def _fan(count: int) -> Array:
-    """Triangles of a contour of ``count`` - 1 points round the last one."""
-    i = np.arange(count - 1)
-    return np.stack([i, (i + 1) % (count - 1), np.full(count - 1, count - 1)], -1)
+def _mouth_triangles() -> Array:
+    """Two strips with their corners: upper lip to edge, edge to lower lip."""
+    out = []
+    for first in (0, 18):
+        a, b = np.arange(first, first + 8), np.arange(first + 9, first + 17)
+        out += [np.stack([a, a + 1, b], -1), np.stack([a + 1, b + 1, b], -1)]
+        out.append(np.array([[36, first, first + 9], [37, first + 8, first + 17]]))
+    return np.concatenate(out).astype(np.int32)
+
+
+_MOUTH_TRIANGLES = _mouth_triangles()
 
 
 def moved(head: SourceHead, target: HeadTarget) -> Array:
@@ -259,9 +276,8 @@ def moved(head: SourceHead, target: HeadTarget) -> Array:
         points[16:, 2] = points[:16, 2].mean()
         points[:, 2] += _BEHIND_LIDS * pose.scale_px * pose.rotation[2, 2]
         eyes.append(points)
-    mouth = shown[list(mesh.INNER_LIPS)].copy()
-    mouth[:, 2] += _BEHIND_LIPS * pose.scale_px
-    return np.vstack([shown[:_FACE], ring, *eyes, mouth, mouth.mean(0)])
+    mouth = pose.project(_mouth(start, face))
+    return np.vstack([shown[:_FACE], ring, *eyes, mouth])
 
 
 def _gaze(start: Array, face: Array, contour: tuple[int, ...], iris: tuple[int, ...]) -> Array:
@@ -303,11 +319,7 @@ def dense(
     """
     vertices = moved(head, target)
     grid, covered = rasterise(head, vertices, cells)
-    opening = float(mesh.openings(head.model.vertices(head.identity, target.expression))[0])
-    share = min(1.0, (opening - head.known_opening - _LEAST_EXCESS) / _EXCESS)
-    interior = None
-    if share > 0 and (shape := _opening(vertices, cells)) is not None:
-        interior = share * shape
+    interior = _gap(vertices[-38:, :2], target.pose, cells)
     grid = _filled(grid, covered)
     return DenseMotion(
         np.ascontiguousarray(grid, np.float32),
@@ -349,15 +361,22 @@ def keypoints(
     )
 
 
-def _opening(vertices: Array, cells: int) -> Array | None:
-    """(2 cells, 2 cells) float32 coverage of the polygon between the lips; None where shut."""
-    side = 2 * cells
-    points = (vertices[list(mesh.INNER_LIPS), :2] + 1) * (side / 2) - 0.5
-    area = abs(float(cv2.contourArea(points.astype(np.float32))))
-    if area < 1.0:
+def _gap(mouth: Array, pose: HeadPose, cells: int) -> Array | None:
+    """(2 cells, 2 cells) float32 coverage of the gap in the mouth's inside; None without one.
+
+    mouth: (38, 2) vertices of ``_mouth``, normalised.
+    """
+    down = pose.rotation[:2, 1] / (np.linalg.norm(pose.rotation[:2, 1]) + 1e-9)
+    upper, lower = mouth[9:18], mouth[18:27]
+    width = np.maximum((lower - upper) @ down, 0)
+    if width.max() < _LEAST_GAP * pose.scale_px:
         return None
+    lower = upper + width[:, None] * down
+    points = np.vstack([mouth[36], upper, mouth[37], lower[::-1]])
+    side = 2 * cells
     filled = np.zeros((side, side), np.uint8)
-    cv2.fillPoly(filled, [np.round(points * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+    places = (points + 1) * (side / 2) - 0.5
+    cv2.fillPoly(filled, [np.round(places * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
     return filled.astype(np.float32) / 255
 
 
