@@ -64,8 +64,9 @@ class TrackConfig:
     """With --tracker hybrid: the detector runs at least every so many frames."""
     face_fit: bool = True
     """Fit the face model (pose, expression, openings) in every frame, by landmark networks."""
-    face_every: int = 1
-    """The whole face is looked at every so many frames, eyes and mouth in each."""
+    face_every: int = 0
+    """The whole face is looked at every so many frames, eyes and mouth in each; 0: every frame,
+    with --tracker hybrid every third."""
 
     def __post_init__(self) -> None:
         _within("--max-features", self.max_features, 1, 5000)
@@ -74,7 +75,7 @@ class TrackConfig:
         _within("--forward-backward-px", self.forward_backward_px, 0, float("inf"))
         _within("--least-likeness", self.least_likeness, 0, 1)
         _within("--anchor-every", self.anchor_every, 1, 1000)
-        _within("--face-every", self.face_every, 1, 1000)
+        _within("--face-every", self.face_every, 0, 1000)
 
 
 @dataclass(frozen=True)

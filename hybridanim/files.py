@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from .errors import InputError
+
 PACKAGE = Path(__file__).resolve().parent
 WEIGHTS = PACKAGE / "weights"
 EXAMPLE_DRIVING = PACKAGE / "assets" / "driving.mp4"
@@ -63,6 +65,15 @@ def sha256(*paths: str | Path) -> str:
         with open(path, "rb") as file:
             hashlib.file_digest(file, lambda: digest)
     return digest.hexdigest()
+
+
+def expect_sha256(what: str, path: Path, expected: str) -> None:
+    """Raise InputError when the file of the package has another SHA-256 than this hex digest."""
+    if (found := sha256(path)) != expected:
+        raise InputError(
+            f"{what}: expected sha256 {expected[:12]}, got {found[:12]}; fetch the file again, it"
+            " is damaged or of another version"
+        )
 
 
 def cache_folder() -> Path | None:

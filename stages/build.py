@@ -33,6 +33,7 @@ from .s4_motion import Dense, LearnedDense
 from .s5_generate import Generate, LearnedGenerate
 
 _T = TypeVar("_T")
+_FACE_EVERY = 3  # frames between looks at the whole face, of a tracker that goes on by flow
 
 
 class Renderer(NamedTuple):
@@ -121,7 +122,8 @@ class Builder:
         if tracker.uses_skin:
             segment = Segment(config.segment, profiles.skin)
         moves = config.keypoints.moves_background
-        track = Track(tracker.build(parts), config.track, track_background=moves, finder=finder)
+        every = config.track.face_every or (_FACE_EVERY if tracker.uses_anchors else 1)
+        track = Track(tracker.build(parts), face_every=every, track_background=moves, finder=finder)
         return segment, track
 
     def keypoints(self, dense: Dense) -> Keypoints:

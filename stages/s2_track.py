@@ -6,8 +6,6 @@ from typing import Any
 
 import cv2
 
-from hybridanim import schema
-from hybridanim.config import TrackConfig
 from hybridanim.tracking import face_tracking, scene
 from hybridanim.tracking.base import Tracker
 from hybridanim.tracking.face_tracking import PointFinder
@@ -28,17 +26,18 @@ class Track(Stage):
     def __init__(
         self,
         tracker: Tracker,
-        config: TrackConfig | None = None,
         *,
+        face_every: int = 1,
         track_background: bool = True,
         finder: PointFinder | None = None,
     ) -> None:
         """track_background: track corners of the background in addition to the body's.
 
         finder: finds mesh points, to which the face model is fitted; None: no face is fitted.
+        face_every: the whole face is looked at every so many frames.
         """
         self._tracker, self._track_background = tracker, track_background
-        self._config, self._finder = config or TrackConfig(), finder
+        self._face_every, self._finder = face_every, finder
         self.reset()
 
     def __call__(self, frame: Frame, mask: SkinMask) -> Tracks:
@@ -55,7 +54,7 @@ class Track(Stage):
         grey = cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY)
         head = tracks.head if tracks else None
         self._face, found = face_tracking.step(
-            self._face, grey, head, self._finder, self._config.face_every
+            self._face, grey, head, self._finder, self._face_every
         )
         if tracks.is_new_reference:
             self._reference_landmarks = None
@@ -86,7 +85,7 @@ class Track(Stage):
     def adjust(self, **settings: Any) -> None:
         """Change settings of the tracker between two frames; its tracks are kept."""
         self._tracker = self._tracker.adjusted(**settings)
-        self._config = schema.replaced(self._config, settings, "adjust of tracks")
+        self._face_every = settings.get("face_every") or self._face_every
 
     def set_reference_image(self, image: Array, head: HeadBox) -> None:
         """Set the reference picture, in which body and background corners are located.

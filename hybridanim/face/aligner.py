@@ -281,9 +281,6 @@ def load(path: str | Path | None = None) -> Aligner:
     if not file.is_file():
         fix = "reinstall, or train them with python -m calibration.alignment"
         raise InputError(f"landmark weights: expected {file}, found nothing; {fix}")
-    if path is None and (found := files.sha256(file)) != WEIGHTS_SHA256:
-        raise InputError(
-            f"landmark weights: expected sha256 {WEIGHTS_SHA256[:12]}, got {found[:12]}; "
-            "fetch the file again, it is damaged or of another version"
-        )
+    if path is None:
+        files.expect_sha256("landmark weights", file, WEIGHTS_SHA256)
     return Aligner(load_tensors(file.read_bytes()))

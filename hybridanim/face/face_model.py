@@ -26,6 +26,7 @@ from hybridanim.types import Array
 from . import mesh
 
 WEIGHTS = files.WEIGHTS / "face_model.safetensors"
+WEIGHTS_SHA256 = "77882df6724f68714f727c72244cc72659dd9cf1a9253a06864ce512b34de9a6"
 AXES = (
     *("jaw_open", "mouth_wide", "left_corner_up", "right_corner_up", "lips_thick"),
     *("left_lid_open", "right_lid_open", "left_brow_up", "right_brow_up", "gaze_x", "gaze_y"),
@@ -138,6 +139,8 @@ def load(path: str | Path | None = None) -> FaceModel:
     fix = "reinstall, or learn it with python -m calibration.face_model"
     if not paths.is_file(file) or file.stat().st_size > _MOST_BYTES:
         raise InputError(f"face model: expected a file of at most 8 MB at {file}; {fix}")
+    if path is None:
+        files.expect_sha256("face model", file, WEIGHTS_SHA256)
     try:
         tensors = load_tensors(file.read_bytes())
         model = FaceModel(

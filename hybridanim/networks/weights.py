@@ -48,11 +48,8 @@ class Shipped:
 
     def checked(self) -> Path:
         """Return the path; InputError when the file exists with another SHA-256."""
-        if self.path.is_file() and (found := files.sha256(self.path)) != self.sha256:
-            raise InputError(
-                f"{self.path.name}: expected sha256 {self.sha256[:12]}, got {found[:12]}; fetch the"
-                " file again, it is damaged or of another version"
-            )
+        if self.path.is_file():
+            files.expect_sha256(self.path.name, self.path, self.sha256)
         return self.path
 
 

@@ -24,6 +24,7 @@ from hybridanim.networks import face_points_file
 from hybridanim.types import Array, HeadBox, HeadPose
 
 WEIGHTS = files.WEIGHTS / "face_points.safetensors"
+WEIGHTS_SHA256 = "63abf1429ecb715d1c0103060dbde66e180f944f3278c715396a269fa9afe468"
 LEAST_CONFIDENCE = 0.5  # of a face in the window
 _TURNS_DEG = (0.0, -30.0, 30.0)  # rolls of the first window, relative to the box
 _EPSILON = 1e-5  # of torch's batch norms
@@ -115,6 +116,8 @@ def load(path: str | Path | None = None, threads: int = 0) -> dict[str, Network]
     damaged, or not one of this program's.
     """
     file = Path(path) if path else WEIGHTS
+    if path is None and file.is_file():
+        files.expect_sha256("landmark networks", file, WEIGHTS_SHA256)
     try:
         openvino = quiet.openvino()
     except ImportError:
