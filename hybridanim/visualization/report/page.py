@@ -26,12 +26,14 @@ from .style import SCRIPT, STYLE
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+PICTURE = "0_source.png"
 OPTICAL = "3_optical_flow.mp4"  # only of a renderer that uses it
 FILES_BESIDE = {
     "overview.mp4": "all stages side by side",
+    PICTURE: "the source with its fitted face",
     "1_skin.mp4": "skin and blobs",
-    "2_tracks.mp4": "head and features",
-    "3_keypoints.mp4": "keypoints, measured and target",
+    "2_tracks.mp4": "head, fitted face and features",
+    "3_keypoints.mp4": "keypoints, measured and target; the source's face as it moves",
     OPTICAL: "optical flow of the driver",
     "4_flow.mp4": "motion in colour",
     "4_grid.mp4": "motion as a bent grid",
