@@ -9,14 +9,19 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from hybridanim.face import face_model
+from hybridanim.face.head_pose import rotation_matrix
 from hybridanim.geometry import grid_norm, inverse_2x2, similarity, warp
 from hybridanim.types import (
     Blob,
     Crop,
     DenseMotion,
     FaceBox,
+    FaceFit,
     Frame,
     HeadBox,
+    HeadPose,
+    HeadTarget,
     Keypoints,
     Picture,
     Results,
@@ -84,6 +89,19 @@ def made_skin(index: int, head: HeadBox, mask: np.ndarray, image: np.ndarray) ->
     return SkinMask(mask, blobs, (108.0, 151.0), is_frozen=away < 0.2, face=face)
 
 
+def made_face(head: HeadBox, yaw_deg: float, pitch_deg: float, index: int) -> FaceFit:
+    """The average face at the head box; its mouth opens and shuts, its left eye blinks."""
+    model = face_model.load()
+    turn = rotation_matrix((yaw_deg, pitch_deg, head.roll_deg))
+    pose = HeadPose(turn, head.size_px, np.array(head.center_xy_px))
+    amounts = {"jaw_open": 0.1 * np.sin(index / 4) ** 2, "left_lid_open": -0.2 * (index % 8 == 0)}
+    expression = model.along(**amounts).astype(np.float32)
+    identity = np.zeros(len(model.identity), np.float32)
+    found = face_model.measure(model.vertices(identity, expression)).astype(np.float32)
+    neutral = face_model.measure(model.mean).astype(np.float32)
+    return FaceFit(pose, identity, expression, 0.9, found, neutral)
+
+
 def made_tracks(index: int, head: HeadBox, first: HeadBox, count: int = 120) -> Tracks:
     """Features fixed to the head; some are new, unsure or just dropped."""
     if index in LOST:
@@ -103,13 +121,15 @@ def made_tracks(index: int, head: HeadBox, first: HeadBox, count: int = 120) -> 
 
     age = np.maximum(index - birth, 0).astype(np.int64)
     confidence = rng.uniform(0.2, 1, count).astype(np.float32)
+    yaw_deg, pitch_deg = 28 * float(np.sin(index / 9)), 12 * float(np.cos(index / 7))
     landmarks = place[:20] @ similarity(head.size_px, head.roll_deg).T + head.center_xy_px
     return Tracks(
         put(head), put(first), np.arange(count, dtype=np.int64), age, confidence,
         new=int((age == 1).sum()), dropped=index % 4, head=head,
         landmarks_xy_px=landmarks.astype(np.float32),
-        rotation_deg=(28 * float(np.sin(index / 9)), 12 * float(np.cos(index / 7)), head.roll_deg),
+        rotation_deg=(yaw_deg, pitch_deg, head.roll_deg),
         rotation_confidence=0.8, confidence_overall=0.6 + 0.3 * float(np.cos(index / 11)),
+        face=made_face(head, yaw_deg, pitch_deg, index),
     )  # fmt: skip
 
 
@@ -144,7 +164,18 @@ def made_source(side: int = 256) -> Source:
     image = image[..., ::-1].copy()  # other colours than the driver
     points = made_keypoints((0.0, -0.1), 0.9, 0)
     subject = (cv2.GaussianBlur(mask, (0, 0), 3) / np.float32(255)).astype(np.float32)
-    return Source(image, Crop(0, 0, side), image, points, head, subject, image)
+    face = made_face(head, 0.0, 0.0, 1)
+    return Source(image, Crop(0, 0, side), image, points, head, subject, image, face=face)
+
+
+def made_target(source: Source, tracks: Tracks) -> HeadTarget | None:
+    """The source's head with the driver's rotation and expression."""
+    if source.face is None or tracks.face is None:
+        return None
+    side, pose = source.crop.side_px, source.face.pose
+    place = (np.asarray(pose.shift_px) + 0.5) * 2 / side - 1
+    target = HeadPose(tracks.face.pose.rotation, 2 * pose.scale_px / side, place)
+    return HeadTarget(target, tracks.face.expression, np.eye(2, 3, dtype=np.float32))
 
 
 def made_results(
@@ -168,7 +199,9 @@ def made_results(
     times = {"skin": 3.0, "tracks": 6.5, "keypoints": 1.2, "motion": 2.1, "render": 8.0}
     return Results(
         Frame(image, index, index / fps), skin, tracks,
-        SparseMotion(driving, target, crop, is_frozen=index in LOST), motion,
-        Picture(moved),
+        SparseMotion(
+            driving, target, crop, is_frozen=index in LOST, head=made_target(source, tracks)
+        ),
+        motion, Picture(moved),
         {name: ms * float(rng.uniform(0.8, 1.5)) for name, ms in times.items()},
     )  # fmt: skip

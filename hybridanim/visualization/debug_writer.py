@@ -1,4 +1,4 @@
-"""The debug folder: a video of each stage, an overview video, a table, a report.
+"""The debug folder: the source, a video of each stage, an overview video, a table, a report.
 
 DebugWriter(folder, ...).write(Results) ... .close(). Everything is made in a new hidden folder next
 to FOLDER and moved into it at the end, so that FOLDER never holds half of a run; files of other
@@ -17,15 +17,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
+
 from hybridanim import files, paths
 from hybridanim.errors import InputError
 from hybridanim.io import open_sink
-from hybridanim.resampling import side_by_side
+from hybridanim.io.images import save_picture
+from hybridanim.resampling import resized, side_by_side
 from hybridanim.types import Array, Results, Source
 
 from . import drawing, flow
-from .overview import Overview, moment, panels
-from .report.page import OPTICAL, write_report
+from .overview import SQUARE_PX, Overview, moment, panels
+from .report.page import OPTICAL, PICTURE, write_report
 from .run_statistics import RunStatistics, columns, frame_row
 from .sheet import fit
 from .thumbnails import Thumbnails
@@ -41,7 +44,8 @@ VIDEOS = {  # file -> panels side by side in it
     "5_result.mp4": ("driving", "result"),
 }
 OVERVIEW, TABLE, REPORT, CONFIG = "overview.mp4", "frames.csv", "report.html", "config.json"
-FILES = (*VIDEOS, OPTICAL, OVERVIEW, TABLE, REPORT, CONFIG)
+FILES = (PICTURE, *VIDEOS, OPTICAL, OVERVIEW, TABLE, REPORT, CONFIG)
+SOURCE_PX = 1024  # largest side of the source's picture
 FLUSH_FRAMES = 50
 
 
@@ -90,6 +94,8 @@ class DebugWriter:
             self._write(results)
 
     def _write(self, results: Results) -> None:
+        if not self._frames:
+            self._write_source()
         if results.tracks:
             self._trails = drawing.extend_trails(self._trails, results.tracks)
         row = frame_row(results, self._stages)
@@ -104,7 +110,7 @@ class DebugWriter:
             self._put(name, image, time_s)
         seen = results.points.optical
         if seen is not None or OPTICAL in self._sinks:
-            still = pictures["source"]
+            still = resized(self.source.image, SQUARE_PX, SQUARE_PX)
             shown = still if seen is None else flow.optical(still, seen)
             self._put(OPTICAL, shown, time_s)
         if self._overview is None:
@@ -115,6 +121,13 @@ class DebugWriter:
         self._frames += 1
         if self._frames % FLUSH_FRAMES == 0:
             self._stream.flush()
+
+    def _write_source(self) -> None:
+        """Draw the source with its fitted face, once."""
+        side_px = int(np.clip(len(self.source.image), SQUARE_PX, SOURCE_PX))
+        picture = drawing.source(resized(self.source.image, side_px, side_px), self.source)
+        with (self._partial / PICTURE).open("wb") as file:
+            save_picture(file, picture, Path(PICTURE).suffix, {})
 
     def _put(self, name: str, image: Array, time_s: float) -> None:
         """Add a picture to a video; the first one sets its size (even, as H.264 wants it)."""

@@ -23,13 +23,15 @@ from hybridanim.types import (
     Blob,
     Crop,
     HeadBox,
+    HeadPose,
     Keypoints,
     SkinMask,
+    Source,
 )
 from hybridanim.types import Picture as PictureType
 from hybridanim.types import Tracks as TracksType
 
-from . import primitives
+from . import fitted_face, primitives
 from .primitives import Colour, Line
 from .sheet import fit
 
@@ -40,6 +42,7 @@ AXES: tuple[tuple[str, Colour], ...] = (
     ("pitch", primitives.ORANGE),
     ("roll", primitives.PINK),
 )
+_AXES = np.array([[0, -1, 0], [1, 0, 0], [0, 0, -1]])  # of an upright head that faces the camera
 OLD_FRAMES = 60  # features of this age and older share one colour
 _ANGLES = np.linspace(0, 2 * np.pi, 25)[:-1]
 CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], -1)
@@ -66,8 +69,8 @@ def skin(canvas: Array, mask: SkinMask) -> Array:
     for blob in mask.blobs:
         _put_blob(out, blob, per_px)
     if mask.face:
-        face = mask.face
-        box = primitives.box_path(face.x_px, face.y_px, face.width_px, face.height_px)
+        seen = mask.face
+        box = primitives.box_path(seen.x_px, seen.y_px, seen.width_px, seen.height_px)
         primitives.put_dashes(
             out, (box + 0.5) * per_px - 0.5, primitives.TEXT, unit, dash_px=3 * unit
         )
@@ -128,30 +131,41 @@ def tracks(
 
     ``trails`` come from ``extend_trails``. ``scale``: canvas pixels per pixel of the tracks. The
     three arrows are the head's axes: yaw turns about the blue one, pitch about the orange one, roll
-    about the pink one, which points out of the face.
+    about the pink one, which points out of the face. A fitted face is drawn as its mesh, in place
+    of the landmarks, with a panel of bars of its expression; the axes are then those of the fit.
     """
     out = cv2.convertScaleAbs(primitives.copied(canvas), alpha=0.72)
+    points = fitted_face.points_of(tracks.face, scale) if tracks.face else None
+    if points is not None:
+        fitted_face.put_face(out, points)
     _put_features(out, tracks, trails or {}, scale)
-    if tracks.landmarks_xy_px is not None:
+    if points is None and tracks.landmarks_xy_px is not None:
         radius_px = 0.55 * _dot_px(out, tracks, scale)
         primitives.put_dots(
             out, (tracks.landmarks_xy_px + 0.5) * scale - 0.5, radius_px, [primitives.TEXT]
         )
     if tracks.head:
         _put_head(out, tracks.head, scale)
-        if not tracks.lost:
-            _put_axes(out, tracks.head, tracks.rotation_deg, scale)
+    if tracks.face and points is not None:
+        _put_fitted_axes(out, tracks.face.pose, scale)
+    elif tracks.head and not tracks.lost:
+        _put_axes(out, tracks.head, tracks.rotation_deg, scale)
     primitives.put_note(out, _track_lines(tracks))
     if tracks.lost:
         primitives.put_banner(out, f"head lost: {tracks.lost}")
     else:
         primitives.put_note(out, _angle_lines(tracks), right=True)
+        if tracks.face:
+            fitted_face.put_bars(out, tracks.face)
     return out
 
 
 def _track_lines(tracks: TracksType) -> list[Line]:
     counts = f"{len(tracks.ids)} features, {tracks.new} new, {tracks.dropped} dropped"
-    return [Line(counts), Line(f"confidence {tracks.confidence_overall:.2f}")]
+    sure = f"confidence {tracks.confidence_overall:.2f}"
+    if tracks.face:
+        sure += f", fitted face {tracks.face.confidence:.2f}"
+    return [Line(counts), Line(sure)]
 
 
 def _angle_lines(tracks: TracksType) -> list[Line]:
@@ -206,8 +220,17 @@ def _put_axes(out: Array, head: HeadBox, rotation_deg: Sequence[float], scale: f
     if not np.isfinite(rotation_deg).all():
         return
     start = (np.asarray(head.center_xy_px) + 0.5) * scale - 0.5
-    length = 0.55 * head.size_px * scale
-    axes = length * axes_on_screen(*rotation_deg)
+    _put_arrows(out, start, 0.55 * head.size_px * scale * axes_on_screen(*rotation_deg))
+
+
+def _put_fitted_axes(out: Array, pose: HeadPose, scale: float) -> None:
+    """The axes of a fitted pose, from the origin of the face model."""
+    start = (np.asarray(pose.shift_px) + 0.5) * scale - 0.5
+    _put_arrows(out, start, 0.55 * pose.scale_px * scale * _AXES @ np.asarray(pose.rotation).T)
+
+
+def _put_arrows(out: Array, start: Array, axes: Array) -> None:
+    """Three arrows from a point (2,) along axes (3, 3), one a row, in the colours of ``AXES``."""
     order = np.argsort(-axes[:, 2])  # far ones first
     for index in order:
         tip = start + axes[index, :2]
@@ -221,8 +244,26 @@ def axes_on_screen(yaw_deg: float, pitch_deg: float, roll_deg: float) -> Array:
     Returns (3, 3): per axis x right, y down, z away from the viewer, unit length. Zero is a head
     that looks into the camera, upright; the signs are those of face.head_pose.
     """
-    turn = rotation_matrix((yaw_deg, pitch_deg, roll_deg))
-    return (turn @ np.array([[0, -1, 0], [1, 0, 0], [0, 0, -1]]).T).T
+    return _AXES @ rotation_matrix((yaw_deg, pitch_deg, roll_deg)).T
+
+
+def source(canvas: Array, source: Source) -> Array:
+    """The source's crop, the canvas, with its fitted face, the head's axes and its expression.
+
+    Unchanged where no face was fitted.
+    """
+    out = primitives.copied(canvas)
+    scale = out.shape[1] / source.crop.side_px
+    points = fitted_face.points_of_source(source, out.shape[1])
+    if source.face is None or points is None:
+        return out
+    fitted_face.put_face(out, points)
+    pose = source.face.pose
+    place = np.asarray(pose.shift_px) - (source.crop.x_px, source.crop.y_px)
+    _put_fitted_axes(out, HeadPose(pose.rotation, pose.scale_px, place), scale)
+    primitives.put_note(out, [Line(f"fitted face {source.face.confidence:.2f}")])
+    fitted_face.put_bars(out, source.face)
+    return out
 
 
 def keypoints(
@@ -231,6 +272,7 @@ def keypoints(
     crop: Crop,
     *,
     before: Keypoints | None = None,
+    face: Array | None = None,
     radius: float = 0.06,
     scale: float = 1.0,
     is_frozen: bool = False,
@@ -239,11 +281,14 @@ def keypoints(
 
     crop: the square that the points are normalised to, in pixels of the canvas's picture.
     before: the same points before the motion, drawn as rings with a line to where they go.
+    face: (478, 3) vertices of a moved face in pixels of the canvas, drawn below the points.
     radius: of the small circle; 1 is the side of the canonical face. The spoke is its x axis; a
     mirrored Jacobian is red. ``scale``: canvas pixels per picture pixel.
     """
     out = cv2.convertScaleAbs(primitives.copied(canvas), alpha=0.72)
     unit = primitives.unit(out)
+    if face is not None:
+        fitted_face.put_face(out, face)
     square = primitives.box_path(crop.x_px, crop.y_px, crop.side_px, crop.side_px)
     primitives.put_dashes(out, square * scale - 0.5, primitives.DIM, unit)
     xy = (px_from_norm(points.xy_norm, crop) + 0.5) * scale - 0.5

@@ -16,7 +16,7 @@ from hybridanim.geometry import crop_image, px_from_norm, whole
 from hybridanim.resampling import resized
 from hybridanim.types import Array, Crop, Keypoints, Results, Source, SparseMotion
 
-from . import drawing, flow, primitives, sheet
+from . import drawing, fitted_face, flow, primitives, sheet
 
 DRIVER_PX, SQUARE_PX = 640, 448
 WIDTH_PX, MOST_PX = 1920, 470
@@ -51,14 +51,17 @@ def panels(
     driving = resized(frame, round(frame.shape[1] * scale), round(frame.shape[0] * scale))
     still = resized(source.image, SQUARE_PX, SQUARE_PX)
     result = resized(results.picture.image, SQUARE_PX, SQUARE_PX)
+    face = None
+    if points.head is not None:
+        face = fitted_face.points_of_target(source, points.head, SQUARE_PX)
     return {
-        "source": still,
+        "source": drawing.source(still, source),
         "driving": driving,
         "skin": drawing.skin(driving, results.mask),
         "tracks": drawing.tracks(driving, results.tracks, trails, scale=scale),
         "keypoints_driving": driver_keypoints(frame, points),
         "keypoints_source": drawing.keypoints(
-            still, points.target, whole(still), before=source.keypoints
+            still, points.target, whole(still), before=source.keypoints, face=face
         ),
         "flow": flow.flow(still, results.motion),
         "grid": flow.grid(result, results.motion),

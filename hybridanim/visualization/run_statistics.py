@@ -13,9 +13,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from hybridanim.types import HEAD, LEFT_HAND, RIGHT_HAND, Array, Results, SkinMask
+from hybridanim.face.face_model import AXES
+from hybridanim.types import HEAD, LEFT_HAND, RIGHT_HAND, Array, FaceFit, Results, SkinMask
 
 Row = dict[str, float | int | str | bool]
+QUANTITIES = {  # column -> quantity of the fitted face
+    "mouth_opening": "jaw_open",
+    "mouth_width": "mouth_wide",
+    "left_eye_opening": "left_lid_open",
+    "right_eye_opening": "right_lid_open",
+    "gaze_x": "gaze_x",
+    "gaze_y": "gaze_y",
+}
 NUMBERS = (
     "total_ms",
     "skin_share",
@@ -30,6 +39,8 @@ NUMBERS = (
     "yaw_deg",
     "pitch_deg",
     "roll_deg",
+    *QUANTITIES,
+    "is_fitted",
     "is_hand_before_face",
     "is_cloud_frozen",
     "is_confirmed",
@@ -66,6 +77,7 @@ def frame_row(results: Results, stage_names: Sequence[str]) -> Row:
         "yaw_deg": round(yaw, 2),
         "pitch_deg": round(pitch, 2),
         "roll_deg": round(roll, 2),
+        **_fitted(tracks.face),
         "is_hand_before_face": int(is_hand_before_face(mask)),
         "is_cloud_frozen": int(mask.is_frozen),
         "is_confirmed": int(bool(tracks) and tracks.face_confidence > 0),
@@ -74,6 +86,15 @@ def frame_row(results: Results, stage_names: Sequence[str]) -> Row:
         "lost": mask.lost or tracks.lost,
     }
     return row
+
+
+def _fitted(face: FaceFit | None) -> Row:
+    """Quantities of the fitted face and whether there is one; 0 without."""
+    if face is None or len(face.quantities) != len(AXES):
+        return {**dict.fromkeys(QUANTITIES, 0.0), "is_fitted": 0}
+    found = np.nan_to_num(face.quantities)
+    row = {column: round(float(found[AXES.index(name)]), 4) for column, name in QUANTITIES.items()}
+    return {**row, "is_fitted": 1}
 
 
 def is_hand_before_face(mask: SkinMask, share: float = 0.3) -> bool:

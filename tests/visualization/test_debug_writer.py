@@ -15,12 +15,25 @@ import numpy as np
 import pytest
 
 from hybridanim.errors import InputError
+from hybridanim.face import face_model
+from hybridanim.face.face_model import AXES
+from hybridanim.face.mesh import openings
 from hybridanim.geometry import grid_norm
+from hybridanim.io import read_picture
+from hybridanim.resampling import resized
 from hybridanim.types import Blob, OpticalFlow, SkinMask
-from hybridanim.visualization import debug_writer
-from hybridanim.visualization.debug_writer import FILES, OPTICAL, STAGES, VIDEOS, DebugWriter
+from hybridanim.visualization import debug_writer, drawing
+from hybridanim.visualization.debug_writer import (
+    FILES,
+    OPTICAL,
+    PICTURE,
+    STAGES,
+    VIDEOS,
+    DebugWriter,
+)
 from hybridanim.visualization.run_statistics import (
     NUMBERS,
+    QUANTITIES,
     RunStatistics,
     Series,
     TimeHistogram,
@@ -110,6 +123,27 @@ def test_table_says_what_the_results_say(whole_run):
         assert float(row["skin_share"]) == pytest.approx(share, abs=1e-4)
         assert bool(row["lost"]) == (FRAMES[place] in LOST)
         assert int(row["is_hand_before_face"]) == (abs(FRAMES[place] - HAND) < 6)
+        face = made.tracks.face
+        assert int(row["is_fitted"]) == (face is not None) == (FRAMES[place] not in LOST)
+        for column, name in QUANTITIES.items():
+            expected = face.quantities[AXES.index(name)] if face else 0
+            assert float(row[column]) == pytest.approx(expected, abs=1e-4)
+
+
+def test_openings_are_those_of_the_mesh(whole_run):
+    with (whole_run / "frames.csv").open(newline="", encoding="utf-8") as stream:
+        row = next(csv.DictReader(stream))
+    face = results(0).tracks.face
+    found = openings(face_model.load().vertices(face.identity, face.expression))
+    names = ("mouth_opening", "mouth_width", "left_eye_opening", "right_eye_opening")
+    for name, value in zip(names, found[:4], strict=True):
+        assert float(row[name]) == pytest.approx(value, abs=2e-4)
+
+
+def test_the_source_is_drawn_with_its_face(whole_run):
+    shown = read_picture(whole_run / PICTURE)
+    assert shown.shape == (448, 448, 3)
+    np.testing.assert_array_equal(shown, drawing.source(resized(SOURCE.image, 448, 448), SOURCE))
 
 
 def test_settings_and_versions_are_saved_beside(whole_run):

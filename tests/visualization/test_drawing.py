@@ -66,6 +66,7 @@ DRAWINGS = {
     "before": lambda canvas, r: drawing.keypoints(
         canvas, r.points.target, whole(canvas), before=SOURCE.keypoints, is_frozen=True
     ),
+    "source": lambda canvas, r: drawing.source(canvas, SOURCE),
     "flow": lambda canvas, r: flow.flow(canvas, r.motion),
     "grid": lambda canvas, r: flow.grid(canvas, r.motion),
     "occlusion": lambda canvas, r: flow.occlusion(canvas, r.motion),

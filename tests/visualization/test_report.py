@@ -176,6 +176,50 @@ def test_each_trouble_is_found_alone_and_has_advice(key, change):
     assert other[0].advice == "try this"
 
 
+def test_a_face_that_is_fitted_in_a_part_of_the_frames_is_found():
+    def found(fitted, lost=""):
+        statistics = RunStatistics(STAGES, 25.0)
+        for index in range(60):
+            is_fitted = fitted(index)
+            statistics.add(row(index, lost="" if is_fitted else lost, is_fitted=int(is_fitted)))
+        return [f for f in findings.findings(statistics.summary()) if f.key == "unfitted"]
+
+    part = found(lambda index: index >= 15)
+    assert len(part) == 1 and "25\N{NO-BREAK SPACE}% of the frames" in part[0].text
+    assert part[0].advice == findings.ADVICE["unfitted"]
+    assert not found(lambda index: True)
+    assert not found(lambda index: False), "an object, or the fit is off"
+    assert not found(lambda index: index >= 15, lost="gone"), "there was no head"
+
+
+def test_openings_and_gaze_are_plotted_where_a_face_was_fitted():
+    assert "Openings" not in page(run()).text
+    statistics = RunStatistics(STAGES, 25.0)
+    for index in range(50):
+        known = int(index >= 10)
+        values = {"mouth_opening": 0.2, "left_eye_opening": 0.3, "gaze_x": -0.25, "is_fitted": 1}
+        statistics.add(row(index, **(values if known else {})))
+    text = report(statistics.summary(), statistics.series, [], settings={}, versions={})
+    got = Page(text)
+    assert "Openings" in got.text and "Gaze" in got.text and "face not fitted 20 %" in got.text
+    data = json.loads(re.search(r'id="series">(.*?)</script>', text)[1])
+    mouth, _, eye, _ = data["plots"][2]
+    assert mouth == [None] * 10 + [0.2] * 40 and eye[10:] == [0.3] * 40
+    assert data["plots"][3][0][10:] == [-0.25] * 40
+    assert len(data["plots"]) == len(got.all("figure"))
+    assert "NaN" not in text and ">nan" not in text
+
+
+def test_means_over_many_frames_do_not_count_those_without_a_face():
+    statistics = RunStatistics(STAGES, 25.0)
+    for index in range(4 * len(statistics.series._bins)):
+        is_fitted = index % 2
+        statistics.add(row(index, is_fitted=is_fitted, mouth_opening=0.3 * is_fitted))
+    text = report(statistics.summary(), statistics.series, [], settings={}, versions={})
+    data = json.loads(re.search(r'id="series">(.*?)</script>', text)[1])
+    assert set(data["plots"][2][0]) == {0.3}
+
+
 def test_an_early_stop_comes_first():
     found = findings.findings(Summary(frames=3, stopped="interrupted"))
     assert found[0].key == "stopped" and "interrupted" in found[0].text

@@ -21,6 +21,9 @@ ADVICE = {
     "unconfirmed": "There the head was carried on by its corners alone, for a second at most: "
     "a hand, a profile, or strong blur. Compare `2_tracks.mp4`, and leave the stretch out with "
     "`--start` and `--end` if it is wrong.",
+    "unfitted": "There the landmark networks saw no face in the head box, and the result holds the "
+    "last expression: a profile, a hand, strong blur or a small face. In `2_tracks.mp4` the mesh "
+    "is missing there.",
     "slow": "The result is right, it only takes longer than the video lasts. Part of it is the "
     "coding of the debug videos beside the stages: measure without `--debug`. Then try a smaller "
     "`--size`, or `--interpolation linear`.",
@@ -115,6 +118,10 @@ def _checks(summary: Summary):
     carried = seen - mean.get("is_confirmed", 0.0) if mean.get("face_confidence", 0.0) else 0.0
     text = f"No face was seen in {percent(carried)} of the frames with a followed head."
     yield "unconfirmed", text if carried > 0.02 else ""
+    fitted = mean.get("is_fitted", 0.0)
+    missed = seen - fitted if fitted else 0.0  # never: objects, or the fit is off
+    text = f"The face model could not be fitted in {percent(missed)} of the frames with a head."
+    yield "unfitted", text if missed > 0.02 else ""
     alive = mean.get("tracks_alive", 0.0) / seen
     yield (
         "few_features",

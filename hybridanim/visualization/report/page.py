@@ -26,12 +26,14 @@ from .style import SCRIPT, STYLE
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+PICTURE = "0_source.png"
 OPTICAL = "3_optical_flow.mp4"  # only of a renderer that uses it
 FILES_BESIDE = {
     "overview.mp4": "all stages side by side",
+    PICTURE: "the source with its fitted face",
     "1_skin.mp4": "skin and blobs",
-    "2_tracks.mp4": "head and features",
-    "3_keypoints.mp4": "keypoints, measured and target",
+    "2_tracks.mp4": "head, fitted face and features",
+    "3_keypoints.mp4": "keypoints, measured and target; the source's face as it moves",
     OPTICAL: "optical flow of the driver",
     "4_flow.mp4": "motion in colour",
     "4_grid.mp4": "motion as a bent grid",
@@ -40,6 +42,13 @@ FILES_BESIDE = {
     "frames.csv": "every number of every frame",
     "config.json": "settings and versions",
 }
+OPENINGS = {  # line -> column of the fitted face
+    "mouth": "mouth_opening",
+    "mouth's width": "mouth_width",
+    "left eye": "left_eye_opening",
+    "right eye": "right_eye_opening",
+}
+GAZE = {"to the right": "gaze_x", "down": "gaze_y"}
 SHADED = (
     '<p class="soft">Shaded: the head was lost. Point at a plot to read its values at that time in '
     "all of them.</p>"
@@ -158,7 +167,9 @@ def _moments(thumbnails: Sequence[Thumbnail]) -> str:
     return f'<div class="moments">{figures}</div>'
 
 
-def _plots(summary: Summary, series: Series, time: Timeline) -> tuple[str, list[list[list[float]]]]:
+def _plots(
+    summary: Summary, series: Series, time: Timeline
+) -> tuple[str, list[list[list[float | None]]]]:
     """All figures, and per figure the values of its lines, for reading off."""
     if not len(time.time_s):
         return "", []
@@ -173,30 +184,66 @@ def _plots(summary: Summary, series: Series, time: Timeline) -> tuple[str, list[
         "to paint of the result": 100 * series["occluded_share"],
     }
     times = {name: series[f"{name}_ms"] for name in summary.stages}
+    most_features = max(10.0, float(counts["alive"].max()))
+    fitted = _fitted_plots(series, time)
+    drawn: list[tuple[str, Mapping[str, Array]]] = [
+        (_events(_lanes(series, has_face=bool(fitted)), time), {}),
+        (
+            _lines("Head rotation", "degrees", angles, time, least_span=10, is_gap=time.is_lost),
+            angles,
+        ),
+        *fitted,
+        (_lines("Features", "features a frame", counts, time, limits=(0, most_features)), counts),
+        (_lines("Confidence", "confidence, 0 to 1", sure, time, limits=(0, 1)), sure),
+        (_stage_times(times, time, summary.driving_fps), times),
+        (_lines("Areas", "% of all pixels", shares, time, limits=(0, _most(shares))), shares),
+    ]
+    lines = [[_rounded(values) for values in columns.values()] for _, columns in drawn]
+    return "".join(figure for figure, _ in drawn), lines
+
+
+def _lanes(series: Series, *, has_face: bool) -> dict[str, Array]:
+    """What happened when, as shares of each bin; has_face: whether a face was ever fitted."""
     lanes = {
         "head lost": series["is_lost"],
         "motion held": series["is_held"],
         "hand before face": series["is_hand_before_face"],
         "learning paused": series["is_cloud_frozen"],
     }
-    most_features = max(10.0, float(counts["alive"].max()))
+    if has_face:
+        lanes["face not fitted"] = np.clip(1 - series["is_fitted"] - series["is_lost"], 0, 1)
+    return lanes
+
+
+def _fitted_plots(series: Series, time: Timeline) -> list[tuple[str, Mapping[str, Array]]]:
+    """Figures of the fitted face with their columns, NaN where none was fitted; none without."""
+    share = series["is_fitted"]
+    if not (share > 0).any():
+        return []
+
+    def of(names: Mapping[str, str]) -> dict[str, Array]:
+        # the means count a frame without a face as 0
+        known = np.where(share > 0, share, np.nan)
+        return {name: series[column] / known for name, column in names.items()}
+
+    openings, gaze = of(OPENINGS), of(GAZE)
+    most = max(0.5, *(float(np.nanmax(values)) for values in openings.values()))
+    far = max(0.5, *(float(np.nanmax(np.abs(values))) for values in gaze.values()))
+    is_gap = (share <= 0).astype(float)
+    unit = "shares of the face"
     figures = (
-        _events(lanes, time),
-        _lines("Head rotation", "degrees", angles, time, least_span=10, is_gap=time.is_lost),
-        _lines("Features", "features a frame", counts, time, limits=(0, most_features)),
-        _lines("Confidence", "confidence, 0 to 1", sure, time, limits=(0, 1)),
-        _stage_times(times, time, summary.driving_fps),
-        _lines("Areas", "% of all pixels", shares, time, limits=(0, _most(shares))),
+        _lines("Openings", unit, openings, time, limits=(0, most), is_gap=is_gap),
+        _lines("Gaze", "half eye widths", gaze, time, limits=(-far, far), is_gap=is_gap),
     )
-    lines = [[_rounded(v) for v in c.values()] for c in ({}, angles, counts, sure, times, shares)]
-    return "".join(figures), lines
+    return [(figures[0], openings), (figures[1], gaze)]
 
 
 def _lines(
     title: str, unit: str, columns: Mapping[str, Array], time: Timeline, **options: Any
 ) -> str:
     """A plot of lines; the options are those of ``plots.line_figure``."""
-    ranges = (f"{name} from {v.min():.4g} to {v.max():.4g}" for name, v in columns.items())
+    extremes = {name: (np.nanmin(v), np.nanmax(v)) for name, v in columns.items()}
+    ranges = (f"{name} from {low:.4g} to {high:.4g}" for name, (low, high) in extremes.items())
     figure = plots.line_figure(unit, columns, time, **options)
     return _plot(title, unit, [*columns], figure, f"{title}: " + "; ".join(ranges))
 
@@ -241,8 +288,9 @@ def _most(columns: Mapping[str, Array]) -> float:
     return max(1.0, *(float(values.max()) for values in columns.values()))
 
 
-def _rounded(values: Array) -> list[float]:
-    return [float(f"{value:.3g}") for value in values]
+def _rounded(values: Array) -> list[float | None]:
+    """Values for JSON, which has no NaN."""
+    return [float(f"{value:.3g}") if np.isfinite(value) else None for value in values]
 
 
 def _times(summary: Summary) -> str:
