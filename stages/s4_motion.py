@@ -90,8 +90,12 @@ class LearnedDense(Dense):
 
     def __call__(self, source: Source, points: SparseMotion) -> DenseMotion:
         """Compute flow, occlusion map and the generator's further inputs by the network."""
-        target = points.target
         head = None if points.head is None else self._mesh(source)
-        if points.head is not None and head is not None:
-            target = head_mesh.keypoints(head, points.head, source.keypoints, target)
-        return self._renderer.move(source, target, points.background, points.optical)
+        if points.head is None or head is None:
+            return self._renderer.move(source, points.target, points.background, points.optical)
+        from hybridanim.rendering.learned import with_head
+
+        target = head_mesh.keypoints(head, points.head, source.keypoints, points.target)
+        motion = self._renderer.move(source, target, points.background, points.optical)
+        mesh = head_mesh.dense(head, points.head, _FINER * self._config.grid)
+        return with_head(motion, mesh, source.subject)

@@ -53,6 +53,7 @@ _UPPER = np.array(mesh.INNER_LIPS[1:10])
 _LOWER = np.array(mesh.INNER_LIPS[:10:-1])
 _BEHIND_LIDS, _BEHIND_LIPS = 0.02, 0.03  # of eyeballs and the mouth's inside, heads
 _AVERAGE = landmark_average()
+_SOFT_CELLS = 0.7  # sigma of the blur of the flow
 _CAMERA = 24.0  # distance; the vertices are scaled so that the projection is orthographic
 _SPAN = 6.0  # largest coordinate that the rasteriser's colours hold
 _FACE = 468
@@ -320,13 +321,19 @@ def dense(
     vertices = moved(head, target)
     grid, covered = rasterise(head, vertices, cells)
     interior = _gap(vertices[-38:, :2], target.pose, cells)
-    grid = _filled(grid, covered)
+    grid = _softened(_filled(grid, covered))
     return DenseMotion(
         np.ascontiguousarray(grid, np.float32),
         np.ones((cells, cells), np.float32),
         background=background,
         interior=interior,
     )
+
+
+def _softened(grid: Array) -> Array:
+    """The grid slightly blurred: edges of what hides something are no staircases then."""
+    still = geometry.grid_norm(len(grid))
+    return still + cv2.GaussianBlur((grid - still).astype(np.float32), (0, 0), _SOFT_CELLS)
 
 
 def keypoints(

@@ -8,6 +8,7 @@ whether torch or OpenVINO runs; nothing here imports either.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 
 import cv2
@@ -17,7 +18,14 @@ from hybridanim import geometry
 from hybridanim.errors import InputError
 from hybridanim.resampling import smoothstep
 from hybridanim.runtime.base import AnimatorNetworks, RuntimeInfo
-from hybridanim.types import Array, DenseMotion, Keypoints, OpticalFlow, Source
+from hybridanim.types import (
+    Array,
+    DenseMotion,
+    Keypoints,
+    LearnedFeatures,
+    OpticalFlow,
+    Source,
+)
 
 
 class LearnedRenderer:
@@ -96,6 +104,32 @@ class LearnedRenderer:
             flow = still + (flow - still) * pinned(len(flow), pin_border)[..., None]
             alpha = alpha * pinned(len(alpha), pin_border)
         return self._compositor[1](flow, paint, alpha)
+
+
+def with_head(motion: DenseMotion, head: DenseMotion, subject: Array) -> DenseMotion:
+    """The networks' motion with the flow of the head mesh wherever that shows the person.
+
+    motion: from ``LearnedRenderer.move``. head: from ``motion.head_mesh.dense``. subject: (S, S)
+    soft mask of the person in the source. Large turns are beyond what the networks have learned;
+    what they paint is painted over the mesh's flow then.
+    """
+    assert motion.features is not None
+    cells = len(head.grid_norm)
+    person = cv2.resize(subject, (cells, cells), interpolation=cv2.INTER_AREA)
+    seen = cv2.GaussianBlur(geometry.warp(person, head.grid_norm, cv2.INTER_LINEAR), (0, 0), 1.0)
+    share = np.clip(1.6 * seen - 0.2, 0, 1)[..., None]
+    own = geometry.resize_grid(motion.grid_norm, cells)
+    grid = (own + share * (head.grid_norm - own)).astype(np.float32)
+    side = motion.features.motion["flow"].shape[1]
+    small = cv2.resize(grid, (side, side), interpolation=cv2.INTER_AREA)
+    features = {**motion.features.motion, "flow": np.ascontiguousarray(small[None])}
+    occlusion = cv2.resize(motion.occlusion, (cells, cells), interpolation=cv2.INTER_LINEAR)
+    return replace(
+        motion,
+        grid_norm=grid,
+        occlusion=occlusion,
+        features=LearnedFeatures(motion.features.source, features),
+    )
 
 
 class Compositor:
