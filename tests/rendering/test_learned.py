@@ -10,9 +10,10 @@ import torch
 from hybridanim import geometry
 from hybridanim.errors import InputError
 from hybridanim.networks import weights
-from hybridanim.rendering.learned import Compositor, LearnedRenderer
+from hybridanim.rendering.learned import Compositor, LearnedRenderer, with_head
 from hybridanim.runtime import networks as load
 from hybridanim.runtime.torch_backend import TorchAnimator
+from hybridanim.types import DenseMotion, LearnedFeatures
 from tests import made_networks as made
 
 
@@ -102,3 +103,24 @@ def test_saved_weights_come_back(tmp_path: Path):
         torch.testing.assert_close(
             again[name].to(value.dtype), value, atol=tolerance, rtol=tolerance
         )
+
+
+def test_the_head_mesh_moves_the_person_and_the_networks_move_the_rest():
+    still, cells = geometry.grid_norm(64), 128
+    network = (still + 0.3).astype(np.float32)
+    features = LearnedFeatures({}, {"flow": network[None], "occlusion": np.ones((1, 1, 64, 64))})
+    ones = np.ones((64, 64), np.float32)
+    motion = DenseMotion(network, ones, features=features)
+    mesh = (geometry.grid_norm(cells) - 0.05).astype(np.float32)
+    head = DenseMotion(mesh, np.ones((cells, cells), np.float32))
+    subject = np.zeros((256, 256), np.float32)
+    subject[64:192, 64:192] = 1
+    found = with_head(motion, head, subject)
+    centre, corner = slice(54, 74), slice(0, 10)
+    np.testing.assert_allclose(found.grid_norm[centre, centre], mesh[centre, centre], atol=1e-5)
+    own = geometry.grid_norm(cells)[corner, corner] + 0.3
+    np.testing.assert_allclose(found.grid_norm[corner, corner], own, atol=0.02)
+    assert found.features.motion["flow"].shape == (1, 64, 64, 2)
+    small = found.features.motion["flow"][0, 30:34, 30:34]
+    np.testing.assert_allclose(small, still[30:34, 30:34] - 0.05, atol=1e-4)
+    assert found.features.motion["occlusion"] is features.motion["occlusion"]
