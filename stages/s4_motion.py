@@ -22,9 +22,17 @@ if TYPE_CHECKING:
     from hybridanim.runtime.base import RuntimeInfo
 
 
-_FINER = 2  # cells of the head's flow for one of --grid: lids and lips are cuts in it
-_LARGE_PX = 640  # side of a source from which on there are twice as many
+_FINER = (
+    (320, 2),
+    (640, 4),
+)  # side of a source, up to which: cells of the head's flow to one of --grid
+_FINEST = 8  # for larger sources: lips, lids and the outline are cuts in the flow
 _REACH_OBJECT = 0.2  # sigma of an object's keypoint, normalised units
+
+
+def _finer(side_px: int) -> int:
+    """Cells of the head's flow along one cell of ``--grid``."""
+    return next((finer for side, finer in _FINER if side_px <= side), _FINEST)
 
 
 class Dense(Stage):
@@ -51,7 +59,7 @@ class Dense(Stage):
         """Compute the backward flow and the occlusion map of this frame."""
         head = None if points.head is None else self._mesh(source)
         if points.head is not None and head is not None:
-            cells = _FINER * self._config.grid * (2 if len(source.image) > _LARGE_PX else 1)
+            cells = self._config.grid * _finer(len(source.image))
             return head_mesh.dense(head, points.head, cells, points.background)
         head_norm = geometry.head_norm(source.head, source.crop)
         reach_norm, constrained = REACH_BOX * head_norm, PINNED
@@ -97,5 +105,5 @@ class LearnedDense(Dense):
 
         target = head_mesh.keypoints(head, points.head, source.keypoints, points.target)
         motion = self._renderer.move(source, target, points.background, points.optical)
-        mesh = head_mesh.dense(head, points.head, _FINER * self._config.grid)
+        mesh = head_mesh.dense(head, points.head, _FINER[0][1] * self._config.grid)
         return with_head(motion, mesh, source.subject)

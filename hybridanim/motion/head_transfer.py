@@ -20,6 +20,8 @@ from hybridanim.types import Array, Crop, FaceFit, HeadPose, HeadTarget, Source
 
 _LIDS = [AXES.index("left_lid_open"), AXES.index("right_lid_open")]
 _MOUTH = AXES.index("jaw_open")
+_SHUT_LIDS = 0.075  # opening at which lids are shut, as the networks see it
+_SHUT_MOUTH = 0.015  # most that a shut mouth is open, likewise
 _WIDEST_LID = 1.5  # most that an eye opens, of its opening in the picture
 _BEYOND_HEADS = 0.25  # how far a head may reach beyond the crop, in head sizes
 _CORRECTIONS = 2  # steps that bring the openings to their wanted values
@@ -41,7 +43,8 @@ class DriverFace:
         neutral = fit.neutral
         shift = geometry.norm_from_px(np.asarray(fit.pose.shift_px), crop).astype(np.float64)
         pose = HeadPose(fit.pose.rotation, fit.pose.scale_px * 2 / crop.side_px, shift)
-        lids = fit.quantities[_LIDS] / np.maximum(neutral[_LIDS], 0.05)
+        lids = np.maximum(fit.quantities[_LIDS] - _SHUT_LIDS, 0)
+        lids = lids / np.maximum(neutral[_LIDS] - _SHUT_LIDS, 0.05)
         return cls(pose, fit.expression, lids, float(fit.quantities[_MOUTH] - neutral[_MOUTH]))
 
     def smoothed(
@@ -87,10 +90,8 @@ def relative(
     """
     assert source.face is not None
     own = in_crop(source.face.pose, source)
-    turn = cv2.Rodrigues(now.pose.rotation @ reference.pose.rotation.T)[0][:, 0] * strength
-    length = float(np.linalg.norm(turn))
-    turn *= min(1.0, _LARGEST_TURN_RAD / max(length, 1e-9))
-    rotation = cv2.Rodrigues(turn)[0] @ own.rotation
+    turn = now.pose.rotation @ reference.pose.rotation.T
+    rotation = _turned(own.rotation, turn, strength)
     ratio = own.scale_px / reference.pose.scale_px
     zoom = (now.pose.scale_px / reference.pose.scale_px) ** strength
     shift = strength * ratio * (now.pose.shift_px - reference.pose.shift_px)
@@ -107,7 +108,19 @@ def absolute(
     own = in_crop(source.face.pose, source)
     if strength != 1:
         return relative(now, replace(now, pose=own), source, model, body, strength)
-    return HeadTarget(now.pose, own_expression(now, source.face, model), body)
+    rotation = _turned(own.rotation, now.pose.rotation @ own.rotation.T)
+    place = own.shift_px + limited_shift(
+        now.pose.shift_px - own.shift_px, own.shift_px, own.scale_px
+    )
+    pose = HeadPose(rotation, now.pose.scale_px, place)
+    return HeadTarget(pose, own_expression(now, source.face, model), body)
+
+
+def _turned(own: Array, turn: Array, strength: float = 1.0) -> Array:
+    """The rotation ``own`` turned by ``strength`` of a rotation, at most by the largest turn."""
+    vector = strength * cv2.Rodrigues(np.asarray(turn, np.float64))[0][:, 0]
+    vector *= min(1.0, _LARGEST_TURN_RAD / max(float(np.linalg.norm(vector)), 1e-9))
+    return cv2.Rodrigues(vector)[0] @ own
 
 
 def expression(now: DriverFace, face: FaceFit, model: FaceModel, strength: float) -> Array:
@@ -117,7 +130,8 @@ def expression(now: DriverFace, face: FaceFit, model: FaceModel, strength: float
     """
     own, neutral = face.quantities, face.neutral
     lids = own[_LIDS] * np.clip(1 + strength * (now.lids - 1), 0, _WIDEST_LID)
-    shut = own[_MOUTH] + min(strength, 1.0) * (neutral[_MOUTH] - own[_MOUTH])
+    rest = min(float(neutral[_MOUTH]), _SHUT_MOUTH)  # a smile with teeth widens the neutral one
+    shut = own[_MOUTH] + min(strength, 1.0) * (rest - own[_MOUTH])
     mouth = max(0.0, shut + strength * max(now.mouth, 0.0))
     driven = strength * now.expression
     length = max(float(np.linalg.norm(driven)), 1e-9)

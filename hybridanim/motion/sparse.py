@@ -99,7 +99,7 @@ def step(
     """
     state, driver = observe(state, frame, tracks, config, mean_shape, model)
     if driver is None:
-        return _relax(state, frame, source)
+        return _relax(state, frame, source, is_solid=model is not None)
     target, background = retarget(state, driver, source, config)
     head = None
     if model is not None and source.face is not None:
@@ -174,7 +174,9 @@ def _head(
     model: FaceModel,
 ) -> HeadTarget | None:
     """The source's head in this frame; the last one's where the driver's face is not seen."""
-    if driver.face is None or state.reference_face is None:
+    if state.reference_face is None:
+        return None  # no face has been fitted yet
+    if driver.face is None:
         return state.head
     chest = fit_similarity(source.keypoints.xy_norm[_CHEST], target.xy_norm[_CHEST])
     chest = chest.astype(np.float32)
@@ -254,8 +256,13 @@ def stabilise(
     return state, motion
 
 
-def _relax(state: SparseState, frame: Frame, source: Source) -> tuple[SparseState, SparseMotion]:
-    """Without a tracked head, let the last motion decay to the source's own pose (0.8 s)."""
+def _relax(
+    state: SparseState, frame: Frame, source: Source, *, is_solid: bool
+) -> tuple[SparseState, SparseMotion]:
+    """Without a tracked head, let the last motion decay to the source's own pose (0.8 s).
+
+    is_solid: heads move in three dimensions.
+    """
     step_s = max(0.0, frame.time_s - state.time_s)
     target = source.keypoints
     background = state.background
@@ -264,7 +271,9 @@ def _relax(state: SparseState, frame: Frame, source: Source) -> tuple[SparseStat
         target = mixed(state.target, target, share)
         background = _mixed_affine(background, None, share)
     head = state.head
-    if head is not None and source.face is not None:
+    if head is None and is_solid and source.face is not None:
+        head = head_transfer.own_target(source)  # a later motion is blended in from it
+    elif head is not None and source.face is not None:
         share = 1 - float(np.exp(-step_s / _RELAX_S))
         head = head_transfer.mixed(head, head_transfer.own_target(source), share)
     crop = state.first.crop if state.first else source.crop

@@ -21,7 +21,7 @@ from hybridanim.segmentation.still import segment_still
 from hybridanim.tracking import detection, face_tracking
 from hybridanim.tracking.detection import Detector
 from hybridanim.tracking.face_tracking import PointFinder
-from hybridanim.types import Array, Crop, FaceBox, HeadBox, Source
+from hybridanim.types import Array, Crop, FaceBox, FaceFit, HeadBox, Source
 
 from . import background, matting
 
@@ -75,6 +75,8 @@ def prepare(
     box = _scaled_face(head, scale, corner)
     points = None if landmarks is None else (landmarks + 0.5 - corner) * scale - 0.5
     subject = matting.subject_mask(image, box, points)
+    if face is not None and finder is not None:
+        subject = _with_face(subject, face, finder, corner, scale)
     keypoints = place_anchors(head, landmarks, MEAN_SHAPE if aligner else None, crop)
     rotation = rotation_deg(picture, head, landmarks)
     if face is not None:
@@ -97,6 +99,19 @@ def prepare(
         landmarks_xy_px=landmarks,
         face=face,
     )
+
+
+def _with_face(
+    subject: Array, face: FaceFit, finder: PointFinder, corner: Array, scale: float
+) -> Array:
+    """The mask of the person with all of the fitted face in it: dark halves are often missed."""
+    points = face.pose.project(finder.model.vertices(face.identity, face.expression))[:, :2]
+    places = ((points + 0.5 - corner) * scale - 0.5).astype(np.float32)
+    hull = np.round(cv2.convexHull(places) * 16).astype(np.int32)
+    filled = np.zeros(subject.shape, np.uint8)
+    cv2.fillConvexPoly(filled, hull, 255, cv2.LINE_AA, 4)
+    soft = cv2.GaussianBlur(filled, (0, 0), 0.004 * len(subject) + 0.5)
+    return np.maximum(subject, soft.astype(np.float32) / 255)
 
 
 def _prepare_object(picture: Array, config: PipelineConfig, detector: Detector) -> Source:

@@ -27,6 +27,7 @@ _SURE, _DOUBT = 0.7, 0.25  # matte above: certainly the person; below: possibly 
 _SHEET_FADE = 0.15  # share of the side over which motion fades out in sheet mode
 _FINER = 4  # samples per cell of the upsampled flow
 _FINE_CELLS = 128  # cells from which on the flow is upsampled linearly
+_CONTINUED = 14  # the person goes on beyond the picture by this part of its side
 _STILL_PX = 0.02  # motion below this is not resampled
 _MOUTH_SHADE = np.array([0.32, 0.2, 0.2], np.float32)  # of the lips' colour
 _MOUTH_DEPTH = 0.45  # how much darker the middle is
@@ -70,7 +71,7 @@ def prepare(source: Source, config: RenderConfig) -> Prepared:
     reach = cv2.resize(covered, cells, interpolation=cv2.INTER_AREA)
     reach = cv2.dilate((reach > 0).astype(np.float32), np.ones((3, 3), np.uint8))
     pinned = pinned_sides(source) if config.paste_back else (False, False, False, False)
-    pad = 0 if any(pinned) else size // 4
+    pad = 0 if any(pinned) else max(2, size // _CONTINUED)
     return Prepared(
         image, _continued(person, pad), background, coverage, reach, follow, pinned, config,
         pad, _mouth_colour(source),
@@ -81,13 +82,17 @@ def _continued(person: Array, pad: int) -> Array:
     """The person's layer (S, S, 4) continued by ``pad`` pixels beyond each side.
 
     Where the person reaches the side the layer is mirrored there, which looks more like hair and
-    cloth than streaks; elsewhere it is empty.
+    cloth than streaks, and fades; elsewhere it is empty.
     """
     if pad == 0:
         return person
     out = cv2.copyMakeBorder(person, pad, pad, pad, pad, cv2.BORDER_REFLECT_101)
     reaches = np.clip(2 * person[..., 3] - 0.5, 0, 1)
     around = cv2.copyMakeBorder(reaches, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
+    ramp = np.ones(len(out), np.float32)
+    ramp[:pad] = smoothstep((np.arange(pad, dtype=np.float32) + 0.5) / pad)
+    ramp[-pad:] = ramp[:pad][::-1]
+    around *= np.minimum(ramp, ramp[:, None])
     around[pad:-pad, pad:-pad] = 1
     return out * around[..., None]
 
@@ -222,7 +227,8 @@ def _composited(
     """
     flags = _FLAGS[prepared.config.interpolation]
     pad = np.float32(prepared.pad)
-    moved = cv2.remap(prepared.person, x + pad, y + pad, flags, borderMode=cv2.BORDER_REPLICATE)
+    border = cv2.BORDER_CONSTANT if prepared.pad else cv2.BORDER_REPLICATE
+    moved = cv2.remap(prepared.person, x + pad, y + pad, flags, borderMode=border)
     if shown is not None:
         moved *= shown
     free = 1 - np.clip(cv2.extractChannel(moved, 3), 0, 1)

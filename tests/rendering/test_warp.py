@@ -191,7 +191,7 @@ def _in_one_piece(prepared, motion, size):
         x + across + prepared.pad,
         y + down + prepared.pad,
         cv2.INTER_CUBIC,
-        borderMode=cv2.BORDER_REPLICATE,
+        borderMode=cv2.BORDER_CONSTANT,
     )
     shown = warp._shown(prepared, motion, flow, size)
     moved = moved if shown is None else moved * shown[..., None]
