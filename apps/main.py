@@ -64,6 +64,10 @@ def main(argv: list[str] | None = None) -> int:
 def _run(argv: list[str]) -> int:
     if argv and argv[0] in SUBCOMMANDS:  # each loads only what it needs
         return importlib.import_module(SUBCOMMANDS[argv[0]][0]).command(argv[1:])
+    if "" in argv[:2]:  # pathlib takes it for the present folder
+        raise InputError(
+            "source and driving video: expected names of files, got an empty one; check the command"
+        )
     return _render(*parse(argv))
 
 

@@ -23,7 +23,7 @@ from safetensors.numpy import save
 from hybridanim import command_line, files, paths
 from hybridanim.errors import InputError
 from hybridanim.face.landmarks import GROUPS, MESH
-from hybridanim.face.mesh_network import Teacher, points_from_mesh, teach_clip
+from hybridanim.face.mesh_network import Teacher, expect_networks, points_from_mesh, teach_clip
 from hybridanim.training.landmarks import mean as alignment_mean
 from hybridanim.training.landmarks import training
 from hybridanim.training.landmarks.samples import (
@@ -153,6 +153,7 @@ def _make_folder(folder: Path) -> None:
 
 def _fit(options: argparse.Namespace, clips: list[Path]) -> None:
     """Teach, collect, vary, fit, write."""
+    expect_networks(options.networks)  # before there are workers that would have to be stopped
     teacher_files = [options.teacher / f"{clip.stem}.npz" for clip in clips]
     with multiprocessing.get_context("fork").Pool(options.workers, _start) as pool:
         pool.map(

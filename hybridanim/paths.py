@@ -17,6 +17,7 @@ from .errors import InputError
 from .files import atomic_write
 
 MOST_TEXT_BYTES = 128 << 10  # of a file of settings; the largest have a few kB
+_MOST_DEPTH = 64  # parts of a dotted key
 
 
 def look(path: str | Path) -> os.stat_result | None:
@@ -88,7 +89,11 @@ def read_toml(where: str, path: str | Path, want: str, hint: str) -> dict[str, A
     it says to do.
     """
     try:
-        return tomllib.loads(read_text(path))
+        text = read_text(path)
+        for line in text.splitlines():  # the parser's memory grows with the square of the depth
+            if line.partition("=")[0].count(".") > _MOST_DEPTH:
+                raise ValueError(f"a key of more than {_MOST_DEPTH} parts")
+        return tomllib.loads(text)
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
     except (OSError, ValueError, RecursionError) as error:

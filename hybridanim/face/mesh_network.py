@@ -47,16 +47,21 @@ class Mesh:
     score: float  # in [0, 1]
 
 
+def expect_networks(folder: Path) -> None:
+    """Raise InputError unless the folder holds the networks' files."""
+    missing = [f for f in (MESH_FILE, EYE_FILE, DETECTOR_FILE) if not (folder / f).is_file()]
+    if missing:
+        raise InputError(
+            f"networks: expected {', '.join(missing)} in {folder}, found none; "
+            "give the folder that holds the landmark networks"
+        )
+
+
 class Teacher:
     """Runs the networks; its state is the last crop of a clip."""
 
     def __init__(self, networks: Path, threads: int = 1) -> None:
-        missing = [f for f in (MESH_FILE, EYE_FILE, DETECTOR_FILE) if not (networks / f).is_file()]
-        if missing:
-            raise InputError(
-                f"networks: expected {', '.join(missing)} in {networks}, found none; "
-                "give the folder that holds the landmark networks"
-            )
+        expect_networks(networks)
         core = quiet.openvino().Core()
         options = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
         self._mesh = core.compile_model(str(networks / MESH_FILE), "CPU", options)

@@ -58,7 +58,14 @@ def open_container(path: Path) -> Any:
         sound = "sound only" if container.streams.audio else "no video in it"
         container.close()
         raise InputError(f"driving video: expected a video, got {path.name} with {sound}; {ANSWER}")
-    width, height = video_stream(container).width, video_stream(container).height
+    stream = video_stream(container)
+    if not hasattr(stream, "width"):  # a format without a decoder, such as a vector drawing
+        container.close()
+        raise InputError(
+            f"driving video: expected a video, got {path.name} in a format that cannot be decoded;"
+            f" {ANSWER}"
+        )
+    width, height = stream.width, stream.height
     if width * height > MOST_PIXELS:
         container.close()
         raise InputError(

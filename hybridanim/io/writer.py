@@ -198,7 +198,11 @@ def open_sink(
         audio_from=Path(audio_from) if audio_from is not None else None,
         audio_start_s=audio_start_s,
         audio_end_s=audio_end_s,
-        metadata=dict(metadata or {}),
+        # names of files may hold bytes that are no text
+        metadata={
+            key: value.encode("utf-8", "replace").decode("utf-8")
+            for key, value in (metadata or {}).items()
+        },
         crf=crf,
     )
     _check_kind(target)
