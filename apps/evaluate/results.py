@@ -133,7 +133,7 @@ def _faceless(methods: tuple[Method, ...], results: list[ClipResult]) -> list[st
 def write_json(path: Path, result: dict[str, Any], *, overwrite: bool = False) -> None:
     """Write the JSON file completely or not at all; InputError where it cannot be written."""
     text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
-    paths.write_whole("--json", path, text.encode("utf-8"), overwrite=overwrite)
+    paths.write_whole("--json", path, text.encode("utf-8", "replace"), overwrite=overwrite)
 
 
 def weights_used(methods: tuple[Method, ...]) -> dict[str, str]:

@@ -113,7 +113,7 @@ def write_sidecar(output: str | Path, record: Mapping[str, Any]) -> Path:
     text = json.dumps(to_json(record), indent=2, ensure_ascii=False) + "\n"
     try:
         with files.atomic_write(path) as file:
-            file.write(text.encode())
+            file.write(text.encode("utf-8", "replace"))  # names of files may hold other bytes
     except OSError as error:
         raise InputError(
             f"sidecar: expected to write {path}, got '{error.strerror or error}'; free some space, "

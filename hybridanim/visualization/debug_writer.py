@@ -189,7 +189,7 @@ class DebugWriter:
         )
         saved = {"settings": self._settings, "versions": self._versions}
         text = json.dumps(saved, indent=2, default=str, ensure_ascii=False)
-        (self._partial / CONFIG).write_text(text + "\n", encoding="utf-8")
+        (self._partial / CONFIG).write_text(text + "\n", encoding="utf-8", errors="replace")
 
     def __enter__(self) -> Self:
         return self

@@ -112,7 +112,7 @@ def write_listing(listing: Path, cache: Path, rows: Sequence[dict[str, str]]) ->
     table = {"cache": str(cache.absolute()), "clips": list(rows)}
     text = json.dumps(table, indent=1, ensure_ascii=False) + "\n"
     with atomic_write(listing) as file:
-        file.write(text.encode())
+        file.write(text.encode("utf-8", "replace"))
 
 
 def read_points(file: Path) -> dict[str, Array]:
