@@ -186,6 +186,11 @@ def _run(options: argparse.Namespace) -> int:
         raise InputError(f"--jobs: expected 1 to 64, got {options.jobs}; leave it out")
     jobs = plan(options.clips, options.output)
     todo = [job for job in jobs if options.overwrite or not paths.is_file(job[1])]
+    paths.refuse_replacing(
+        [("--output", place) for _, place in todo],
+        [path for path, _ in jobs],
+        overwrite=options.overwrite,
+    )
     if options.install:
         attention_mesh.install(options.environment)
     try:

@@ -11,11 +11,9 @@ import csv
 import sys
 from pathlib import Path
 
-import numpy as np
-
 from hybridanim import command_line, paths
 from hybridanim.errors import InputError
-from hybridanim.face import face_model, mesh
+from hybridanim.face import face_model, mesh_labels
 from hybridanim.training import face_model as learning
 
 _MOST_DIRECTIONS = 200
@@ -44,9 +42,11 @@ def people(table: Path | None) -> dict[str, str]:
     if table is None:
         return {}
     paths.expect_readable("--clips-table", table)
-    with table.open(encoding="utf-8", errors="replace") as lines:
-        rows = list(csv.DictReader(lines))
-    if not rows or not {"file", "identity"} <= rows[0].keys():
+    try:
+        rows = list(csv.DictReader(paths.read_text(table).splitlines()))
+    except csv.Error:
+        rows = []
+    if not rows or not all(row.get("file") and row.get("identity") for row in rows):
         raise InputError(
             f"--clips-table {table}: expected a csv with the columns file and identity, got other"
             " ones; correct it, or leave it out"
@@ -63,25 +63,13 @@ def read_clips(folder: Path, table: Path | None) -> list[learning.Clip]:
             " python -m calibration.face_labels"
         )
     who = people(table)
-    return [learning.Clip(who.get(f.stem, f.stem), _labels(f)) for f in found]
-
-
-def _labels(file: Path) -> np.ndarray:
-    """(N, 478, 3) of a labels file; InputError for anything else."""
-    try:
-        points = np.load(file, allow_pickle=False)
-        if points.ndim != 3 or points.shape[1:] != (mesh.COUNT, 3) or points.dtype.kind != "f":
-            raise ValueError(f"{points.shape} {points.dtype}")
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(
-            f"{file}: expected labels (N, {mesh.COUNT}, 3) of float numbers, got {error}; make them"
-            " with python -m calibration.face_labels"
-        ) from error
-    return points
+    return [learning.Clip(who.get(f.stem, f.stem), mesh_labels.read(f)) for f in found]
 
 
 def _run(options: argparse.Namespace) -> int:
-    paths.refuse_replacing([("--output", options.output)], [], overwrite=options.overwrite)
+    inputs = [*options.labels.glob("*.npy")]
+    inputs += [] if options.clips_table is None else [options.clips_table]
+    paths.refuse_replacing([("--output", options.output)], inputs, overwrite=options.overwrite)
     for name in ("identities", "expressions"):
         if not 1 <= getattr(options, name) <= _MOST_DIRECTIONS:
             raise InputError(

@@ -57,12 +57,23 @@ def install(environment: Path) -> None:
     the folder holds something else.
     """
     if paths.is_folder(environment) and any(environment.iterdir()):
+        own = Path(sys.prefix).resolve() == environment.resolve()
+        if own or not paths.is_file(environment / "pyvenv.cfg"):
+            raise MeshError(
+                f"environment {environment}: expected a virtual environment of its own, got"
+                f" {'that of this program' if own else 'another folder'}; its packages need NumPy"
+                " 1, so name a new folder"
+            )
         python = interpreter(environment)
     else:
         _run([sys.executable, "-m", "venv", str(environment)], environment)
         python = interpreter(environment)
     check = "import numpy, mediapipe.python.solutions.face_mesh; assert numpy.__version__ < '2'"
-    if subprocess.run([python, "-I", "-c", check], capture_output=True).returncode:
+    try:
+        is_there = not subprocess.run([python, "-I", "-c", check], capture_output=True).returncode
+    except OSError as error:
+        raise paths.unusable(environment, error) from error
+    if not is_there:
         _run([str(python), "-I", "-m", "pip", "install", *PACKAGES], environment)
 
 

@@ -173,3 +173,7 @@ def _check(model: FaceModel) -> None:
             raise ValueError(f"{name} of shape {found.shape} instead of {shape}, or not finite")
     if model.triangles.min() < 0 or model.triangles.max() >= count:
         raise ValueError("triangles that name vertices which do not exist")
+    if sorted(model.mirror) != list(range(count)):
+        raise ValueError("a mirror that does not pair all vertices")
+    if np.ptp(model.mean, 0).min() < 0.1:
+        raise ValueError("a mean face without extent")

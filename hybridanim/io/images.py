@@ -31,6 +31,7 @@ PICTURE_SUFFIXES = frozenset([
 # fmt: on
 WRITE_SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"])
 BACKDROP = 255.0  # what shows through transparent places: white, as on a page
+_MOST_BYTES = 1 << 30  # of a picture file
 
 
 def is_picture(path: str | Path) -> bool:
@@ -139,6 +140,11 @@ def _check_file(path: Path) -> None:
         raise InputError(f"picture: expected a readable file, got {path}; check its permissions")
     if path.stat().st_size == 0:
         raise InputError(f"picture: expected a picture, got the empty file {path}; copy it again")
+    if path.stat().st_size > _MOST_BYTES:
+        raise InputError(
+            f"picture: expected a file of at most {_MOST_BYTES >> 20} MB, got {path} with"
+            f" {path.stat().st_size >> 20} MB; make it smaller first"
+        )
 
 
 def _upright_rgb(opened: Image.Image) -> Array:

@@ -59,11 +59,17 @@ def read_arrays(path: str | Path) -> tuple[dict[str, dict[str, Any]], dict[str, 
         tensors = {key: value.astype(np.float32) for key, value in tensors.items()}
         if not all(np.isfinite(value).all() for value in tensors.values()):
             raise ValueError("inf or not-a-number")
+        if any((v < 0).any() for k, v in tensors.items() if k.endswith("running_var")):
+            raise ValueError("a negative variance")
         sizes = json.loads(table["sizes"])
+        if not isinstance(sizes, dict) or not sizes:
+            raise ValueError("no networks")
         for name, given in sizes.items():
             _check(name, given)
             _check_shapes(name, given, tensors)
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+    except (
+        SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError
+    ) as error:  # fmt: skip
         raise _damaged(file, error) from error
     return sizes, tensors
 

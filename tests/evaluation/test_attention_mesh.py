@@ -131,13 +131,14 @@ def test_a_folder_that_is_no_environment_is_refused(tmp_path):
     with pytest.raises(MeshError, match="--install"):
         AttentionMesh(tmp_path)
     (tmp_path / "mine.txt").touch()
-    with pytest.raises(MeshError, match="found none"):
+    with pytest.raises(MeshError, match="of its own"):
         attention_mesh.install(tmp_path)  # it is somebody's folder
     assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
 
 
 def test_what_is_installed_is_left_as_it_is(environment, monkeypatch):
     words = []
+    (environment / "pyvenv.cfg").touch()
 
     def run(arguments, **_):
         words.append([str(word) for word in arguments])

@@ -12,12 +12,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 
+from hybridanim import io
 from hybridanim.errors import InputError
-from hybridanim.face import face_windows, mesh
+from hybridanim.face import face_windows, mesh, mesh_labels
 from hybridanim.face.face_model import FaceModel
 from hybridanim.face.face_windows import FACE, WindowKind
 from hybridanim.fitting import fit_similarity_3d
@@ -63,7 +63,7 @@ def read(folders: Sequence[tuple[Path, Path]], model: FaceModel, every: int = 1)
     points: list[Array] = []
     clips: list[int] = []
     for number, (media, label) in enumerate(_pairs(folders)):
-        labels = np.load(label)
+        labels = mesh_labels.read(label)
         frames = list(_greys(media))
         if len(frames) != len(labels):
             raise InputError(
@@ -95,14 +95,11 @@ def _pairs(folders: Sequence[tuple[Path, Path]]) -> Iterator[tuple[Path, Path]]:
 
 def _greys(file: Path) -> Iterator[Array]:
     if file.suffix.lower() in _SUFFIXES:
-        picture = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
-        if picture is None:
-            raise InputError(f"{file}: expected a picture, cannot read it; take it out")
-        yield picture
+        yield cv2.cvtColor(io.read_picture(file), cv2.COLOR_RGB2GRAY)
         return
-    with av.open(str(file)) as container:
-        for frame in container.decode(video=0):
-            yield cv2.cvtColor(frame.to_ndarray(format="rgb24"), cv2.COLOR_RGB2GRAY)
+    with io.open_source(file) as clip:
+        for frame in clip:
+            yield cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY)
 
 
 def _weights(points: Array, poses: Sequence[HeadPose], clips: Array) -> Array:
