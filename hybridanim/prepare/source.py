@@ -29,6 +29,7 @@ _LARGEST_PX = 2048  # side of the animated square when --size is not given
 _LEAST_PX = 16  # shorter side of a picture
 _SKIN_SEARCH_PX = 4096  # longer side at which skin is looked for, at most
 _MOST_CROP = 3.0  # largest crop in sides of the picture; the rest is margin
+_LARGER, _RISES = (1.5, 2.2, 3.2), (0.0, 0.15, 0.3)  # sizes and places of a search
 _LIKE_A_FACE = 0.65  # landmark confidence: nearly all faces above 0.9, cloth and walls up to 0.53
 SURE = 0.3  # landmark confidence above which landmarks replace the box
 
@@ -65,6 +66,8 @@ def prepare(
     if finder is not None:
         grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
         fitted = face_tracking.still_face(grey, head, finder)
+        if fitted is None and parse_crop(config.crop) is None:
+            fitted = _search_near(grey, head, finder)
         if fitted is not None:
             face, landmarks = fitted
             head = landmark_head(landmarks)
@@ -99,6 +102,17 @@ def prepare(
         landmarks_xy_px=landmarks,
         face=face,
     )
+
+
+def _search_near(grey: Array, head: HeadBox, finder: PointFinder) -> tuple[FaceFit, Array] | None:
+    """A face of another size near the head box; the cascade takes mouths and noses for faces."""
+    (x, y), found = head.center_xy_px, []
+    for larger in _LARGER:
+        size = larger * head.size_px
+        for rise in _RISES:  # a mouth lies below the middle of its face
+            box = HeadBox((x, y - rise * size), size, 0.0)
+            found.append(face_tracking.still_face(grey, box, finder))
+    return max((one for one in found if one), key=lambda one: one[0].confidence, default=None)
 
 
 def _with_face(
