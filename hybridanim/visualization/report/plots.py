@@ -203,7 +203,9 @@ def inline_svg(figure: Figure, description: str) -> str:
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     with matplotlib.rc_context(_SETTINGS):
         figure.savefig(file, format="svg", metadata=nothing)
-    inside = re.sub(r"(?s).*?<svg.*?>|</svg>.*|<defs>.*?</defs>|<!--.*?-->", "", file.getvalue())
+    text = file.getvalue()
+    text = text[text.index(">", text.index("<svg")) + 1 : text.rindex("</svg>")]
+    inside = re.sub(r"(?s)<defs>.*?</defs>|<!--.*?-->", "", text)
     inside = re.sub(r' id="[^"]*"|font-family: [^;"]*; ', "", inside)
     inside = re.sub(r"(\d\.\d\d)\d+", r"\1", re.sub(r"\s+", " ", inside))
     for colour, variable in _VARIABLES.items():
