@@ -64,7 +64,8 @@ class _Output:
 
     def write(self, text: str) -> int:
         """As that of a stream."""
-        self._try(self._stream.write, text)
+        # names of files may hold bytes that are no text
+        self._try(self._stream.write, text.encode("utf-8", "replace").decode("utf-8"))
         return len(text)
 
     def flush(self) -> None:
