@@ -11,8 +11,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from .geometry import apply_affine
 from .types import Array
 
+_ALIASES = 0.67  # scale below which bilinear sampling aliases
 FILL = (22, 24, 28)  # RGB of what no picture covers
 
 
@@ -39,6 +41,33 @@ def softened(picture: Array, scale: float) -> Array:
     if variance <= 0:
         return picture
     return cv2.GaussianBlur(picture, (5, 5), float(np.sqrt(variance)))
+
+
+def window_of(picture: Array, matrix: Array, size: tuple[int, int]) -> Array:
+    """(height, width) part of a grey picture under a similarity, without aliasing.
+
+    matrix: (2, 3) window from picture. size: (width, height). Pixels of the edge repeat outside.
+    """
+    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    if scale < _ALIASES:
+        picture, matrix = _shrunk_under(picture, matrix, scale, size)
+    return cv2.warpAffine(picture, matrix, size, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _shrunk_under(
+    picture: Array, matrix: Array, scale: float, size: tuple[int, int]
+) -> tuple[Array, Array]:
+    """The part of the picture under the window, downscaled to about its resolution; its map."""
+    back = cv2.invertAffineTransform(np.asarray(matrix, np.float64))
+    corners = apply_affine(back, np.array(size) * np.array([[0, 0], [1, 0], [0, 1], [1, 1]]))
+    height, width = picture.shape
+    x0, y0 = np.clip(np.floor(corners.min(0)).astype(int) - 2, 0, [width - 2, height - 2])
+    x1, y1 = np.clip(np.ceil(corners.max(0)).astype(int) + 3, [x0 + 2, y0 + 2], [width, height])
+    small, left = halved(picture[y0:y1, x0:x1], scale)
+    step = left / scale  # picture pixels per small one, a power of two
+    corner = np.array([x0, y0]) + (step - 1) / 2  # where the first small pixel lies
+    turn = step * matrix[:, :2]
+    return softened(small, left), np.column_stack([turn, apply_affine(matrix, corner)])
 
 
 def shrunk(picture: Array, size: tuple[int, int]) -> Array:

@@ -49,6 +49,11 @@ def one_euro_step(
     return OneEuroState(smooth, speed.astype(value.dtype), time_s), smooth
 
 
+def cutoff_hz(amount: float) -> float:
+    """Cutoff at rest of a user's amount of smoothing in [0, 1]: 2.5 Hz at 0.5, 0.3 Hz at 1."""
+    return 20 * 0.0156**amount
+
+
 def low_pass_gain(cutoff_hz: Array | float, step_s: float) -> Array | float:
     """Share of the new sample in a first-order low-pass of that cutoff, over one time step."""
     return 1 / (1 + 1 / (2 * np.pi * cutoff_hz * step_s))

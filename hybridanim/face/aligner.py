@@ -21,7 +21,7 @@ from hybridanim import files
 from hybridanim.errors import InputError
 from hybridanim.fitting import fit_similarity
 from hybridanim.geometry import apply_affine
-from hybridanim.resampling import halved, softened
+from hybridanim.resampling import window_of
 from hybridanim.types import Array, FaceBox
 
 from .landmarks import GROUPS, MIRROR, POINTS
@@ -111,34 +111,12 @@ def invert(matrix: Array) -> Array:
 
 def cut_patch(grey: Array, patch_from_picture: Array, side_px: int) -> Array:
     """(side, side) float32 patch of a uint8 picture, gain and offset normalised, antialiased."""
-    scale = float(np.hypot(patch_from_picture[0, 0], patch_from_picture[1, 0]))
-    if scale < 0.67:
-        grey, patch_from_picture = _shrink(grey, patch_from_picture, scale, side_px)
-    patch = cv2.warpAffine(
-        grey, patch_from_picture, (side_px, side_px), borderMode=cv2.BORDER_REPLICATE
-    )
+    patch = window_of(grey, patch_from_picture, (side_px, side_px))
     mean, deviation = (float(v[0, 0]) for v in cv2.meanStdDev(patch))
     gain = 1 / (deviation + 4.0)  # 4 grey levels of noise: flat patches are not amplified
     patch = np.multiply(patch, np.float32(gain), dtype=np.float32)
     patch -= np.float32(mean * gain)
     return patch
-
-
-def _shrink(
-    grey: Array, patch_from_picture: Array, scale: float, side_px: int
-) -> tuple[Array, Array]:
-    """The part of the picture under the patch, downscaled to about its resolution, and its map."""
-    found = apply_affine(
-        invert(patch_from_picture), side_px * np.array([[0, 0], [1, 0], [0, 1], [1, 1]])
-    )
-    height, width = grey.shape
-    x0, y0 = np.clip(np.floor(found.min(0)).astype(int) - 2, 0, [width - 2, height - 2])
-    x1, y1 = np.clip(np.ceil(found.max(0)).astype(int) + 3, [x0 + 2, y0 + 2], [width, height])
-    small, left = halved(grey[y0:y1, x0:x1], scale)
-    step = left / scale  # picture pixels per small one, a power of two
-    corner = np.array([x0, y0]) + (step - 1) / 2  # where the first small pixel lies
-    turn = step * patch_from_picture[:, :2]
-    return softened(small, left), np.column_stack([turn, apply_affine(patch_from_picture, corner)])
 
 
 def gradient_maps(patch: Array, level: Level) -> Array:

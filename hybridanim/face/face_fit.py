@@ -9,6 +9,7 @@ added to what earlier frames said and slowly forgotten (recursive Bayesian estim
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 import cv2
 import numpy as np
@@ -196,15 +197,11 @@ def _descend(
     )
 
 
-_cache: dict[int, tuple[FaceModel, Array]] = {}
-
-
+@cache
 def _rows(model: FaceModel) -> tuple[Array, int]:
     """(E + I, P, 3) float64 directions at the fitted points, and E; computed once a model."""
-    if id(model) not in _cache:
-        both = np.concatenate([model.expression, model.identity])[:, ROWS]
-        _cache[id(model)] = model, np.ascontiguousarray(both, np.float64)
-    return _cache[id(model)][1], len(model.expression)
+    both = np.concatenate([model.expression, model.identity])[:, ROWS]
+    return np.ascontiguousarray(both, np.float64), len(model.expression)
 
 
 def _cross(points: Array) -> Array:

@@ -36,7 +36,7 @@ _HALF = ("mean", "identity", "expression")  # stored in half precision
 _MOST_BYTES = 8 << 20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # compared and hashed as an object
 class FaceModel:
     """The model's arrays; V = 478 vertices, I identity and E expression directions."""
 
@@ -75,13 +75,7 @@ class FaceModel:
 _EYE_CORNERS = np.array([[eye[0], eye[8]] for eye in mesh.EYES])  # (2, 2)
 _IRISES = np.array([iris[0] for iris in mesh.IRISES])
 _BROWS = np.array(mesh.BROWS)
-# ends of the distances: face, eyes, mouth, mouth's corners, lids and corners of each eye, lips
-_ENDS = np.array(
-    [
-        *[(10, 152), (33, 263), (13, 14), (61, 291)],
-        *[(159, 145), (33, 133), (386, 374), (362, 263), (0, 13), (14, 17)],
-    ]
-).T
+_ENDS = np.array([(10, 152), (33, 263), (0, 13), (14, 17)])  # face, eyes, both lips
 
 
 def gaze_of(vertices: Array) -> Array:
@@ -101,18 +95,16 @@ def measure(vertices: Array) -> Array:
     Openings and width as ``mesh.openings``; heights of corners and brows over the distance of the
     eyes, upwards positive; thickness of both lips over the height of the face; gaze as ``gaze_of``.
     """
-    apart = vertices[..., _ENDS[0], :] - vertices[..., _ENDS[1], :]
-    face, eyes, mouth, wide, left, left_eye, right, right_eye, upper, lower = np.moveaxis(
-        np.sqrt((apart**2).sum(-1)), -1, 0
-    )
+    mouth, wide, left, right, _ = np.moveaxis(mesh.openings(vertices), -1, 0)
+    face, eyes, upper, lower = mesh.distances(vertices, _ENDS)
     y = vertices[..., 1]
     lips = (y[..., 0] + y[..., 17]) / 2
     brows = y[..., _EYE_CORNERS].mean(-1) - y[..., _BROWS].mean(-1)
     gaze = gaze_of(vertices)
     return np.stack(
         [
-            mouth / face, wide / eyes, (lips - y[..., 61]) / eyes, (lips - y[..., 291]) / eyes,
-            (upper + lower) / face, left / left_eye, right / right_eye,
+            mouth, wide, (lips - y[..., 61]) / eyes, (lips - y[..., 291]) / eyes,
+            (upper + lower) / face, left, right,
             brows[..., 0] / eyes, brows[..., 1] / eyes, gaze[..., 0], gaze[..., 1],
         ],
         -1,

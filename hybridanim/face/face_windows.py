@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
-from hybridanim.resampling import halved, softened
+from hybridanim.resampling import window_of
 from hybridanim.types import Array, HeadPose
 
 from . import mesh
@@ -73,23 +72,7 @@ def mouth_window(xy_px: Array, pose: HeadPose) -> Array:
 
 def cut(grey: Array, matrix: Array, kind: WindowKind) -> Array:
     """(height, width) uint8 window of a grey picture, without aliasing; edge pixels repeat."""
-    zoom = float(np.hypot(matrix[0, 0], matrix[1, 0]))
-    if zoom < 0.67:
-        back = cv2.invertAffineTransform(matrix)
-        corners = np.array([[0, 0], [kind.width_px, 0], [0, kind.height_px]], float)
-        corners = np.vstack([corners, [kind.width_px, kind.height_px]]) @ back[:, :2].T + back[:, 2]
-        height, width = grey.shape
-        low = np.clip(np.floor(corners.min(0)).astype(int) - 2, 0, [width - 2, height - 2])
-        high = np.clip(np.ceil(corners.max(0)).astype(int) + 3, low + 2, [width, height])
-        grey, left = halved(grey[low[1] : high[1], low[0] : high[0]], zoom)
-        step = left / zoom  # picture pixels to a pixel of the small picture
-        grey = softened(grey, left)
-        linear = step * matrix[:, :2]
-        offset = matrix[:, :2] @ (low + (step - 1) / 2) + matrix[:, 2]
-        matrix = np.column_stack([linear, offset])
-    return cv2.warpAffine(
-        grey, matrix, (kind.width_px, kind.height_px), borderMode=cv2.BORDER_REPLICATE
-    )
+    return window_of(grey, matrix, (kind.width_px, kind.height_px))
 
 
 def normalised(windows: Array) -> Array:

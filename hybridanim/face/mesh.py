@@ -43,6 +43,15 @@ BROWS = ((70, 63, 105, 66, 107), (300, 293, 334, 296, 336))
 """Upper edge of each brow, outer end first."""
 
 
+# height of the face, outer eye corners, inner lips, mouth's corners, lids and corners of each eye
+_OPENINGS = np.array(
+    [
+        *[(10, 152), (33, 263), (13, 14), (61, 291)],
+        *[(159, 145), (33, 133), (386, 374), (362, 263)],
+    ]
+)
+
+
 def openings(points: Array) -> Array:
     """(..., 5) float: mouth opening, mouth width, left and right eye opening, mean eye opening.
 
@@ -50,12 +59,12 @@ def openings(points: Array) -> Array:
     the inner lips over the height of the face; width: between the corners over the distance of the
     outer corners of the eyes; opening of an eye: distance of the lids over the eye's width.
     """
+    face, eyes, mouth, wide, left, left_eye, right, right_eye = distances(points, _OPENINGS)
+    left, right = left / left_eye, right / right_eye
+    return np.stack([mouth / face, wide / eyes, left, right, (left + right) / 2], -1)
 
-    def apart(a: int, b: int) -> Array:
-        return np.linalg.norm(points[..., a, :] - points[..., b, :], axis=-1)
 
-    left = apart(159, 145) / apart(33, 133)
-    right = apart(386, 374) / apart(362, 263)
-    mouth = apart(13, 14) / apart(10, 152)
-    wide = apart(61, 291) / apart(33, 263)
-    return np.stack([mouth, wide, left, right, (left + right) / 2], -1)
+def distances(points: Array, ends: Array) -> Array:
+    """(P, ...) distances of P pairs of points; points: (..., 478, D), ends: (P, 2)."""
+    apart = points[..., ends[:, 0], :] - points[..., ends[:, 1], :]
+    return np.moveaxis(np.sqrt((apart**2).sum(-1)), -1, 0)

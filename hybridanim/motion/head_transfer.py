@@ -15,7 +15,7 @@ import numpy as np
 
 from hybridanim import geometry
 from hybridanim.face.face_model import AXES, FaceModel, measure
-from hybridanim.smoothing import OneEuroState, one_euro_step
+from hybridanim.smoothing import OneEuroState, cutoff_hz, one_euro_step
 from hybridanim.types import Array, Crop, FaceFit, HeadPose, HeadTarget, Source
 
 _LIDS = [AXES.index("left_lid_open"), AXES.index("right_lid_open")]
@@ -57,7 +57,7 @@ class DriverFace:
         place = [np.log(self.pose.scale_px), *self.pose.shift_px]
         value = np.concatenate([turn, place, 0.1 * self.expression, 0.2 * self.lids, [self.mouth]])
         state, value = one_euro_step(
-            state, value[:, None], time_s, min_cutoff_hz=20 * 0.0156**amount, beta=24.0
+            state, value[:, None], time_s, min_cutoff_hz=cutoff_hz(amount), beta=24.0
         )
         value = value[:, 0]
         left, _, right = np.linalg.svd(value[:9].reshape(3, 3))

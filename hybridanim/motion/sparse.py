@@ -17,7 +17,7 @@ from hybridanim.config import KeypointsConfig
 from hybridanim.face.anchors import FOLLOW, FREE, PINNED
 from hybridanim.face.face_model import FaceModel
 from hybridanim.fitting import fit_similarity
-from hybridanim.smoothing import OneEuroState, one_euro_step
+from hybridanim.smoothing import OneEuroState, cutoff_hz, one_euro_step
 from hybridanim.types import (
     Array,
     Crop,
@@ -266,16 +266,14 @@ def _relax(
     step_s = max(0.0, frame.time_s - state.time_s)
     target = source.keypoints
     background = state.background
+    share = 1 - float(np.exp(-step_s / _RELAX_S))
     if state.target is not None:
-        share = 1 - float(np.exp(-step_s / _RELAX_S))
         target = mixed(state.target, target, share)
         background = _mixed_affine(background, None, share)
-    head = state.head
-    if head is None and is_solid and source.face is not None:
-        head = head_transfer.own_target(source)  # a later motion is blended in from it
-    elif head is not None and source.face is not None:
-        share = 1 - float(np.exp(-step_s / _RELAX_S))
-        head = head_transfer.mixed(head, head_transfer.own_target(source), share)
+    head = None
+    if is_solid and source.face is not None:
+        own = head_transfer.own_target(source)  # a later motion is blended in from it
+        head = own if state.head is None else head_transfer.mixed(state.head, own, share)
     crop = state.first.crop if state.first else source.crop
     driving = state.first.keypoints if state.first else source.keypoints
     state = replace(
@@ -369,7 +367,7 @@ def _smoothed(
     value = np.vstack([value, [*moved[:, 2], *moved[:, :2].ravel()]])
     # cutoff: amount 0.5 gives 2.5 Hz for a still head; a nod of half a crop per second adds 8 Hz
     filter_state, value = one_euro_step(
-        state.filter, value, time_s, min_cutoff_hz=20 * 0.0156**amount, beta=16.0
+        state.filter, value, time_s, min_cutoff_hz=cutoff_hz(amount), beta=16.0
     )
     xy, linear = value[:, :2], value[:, 2:].reshape(-1, 2, 2)
     moved = np.column_stack([linear[-1], xy[-1]])

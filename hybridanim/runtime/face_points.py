@@ -15,11 +15,10 @@ from typing import Any
 import numpy as np
 
 from hybridanim import files, quiet
-from hybridanim.face import face_windows, mesh
+from hybridanim.face import face_fit, face_windows
 from hybridanim.face.face_fit import Observation
 from hybridanim.face.face_model import FaceModel
 from hybridanim.face.face_windows import EYE, FACE, KINDS, MOUTH, WindowKind
-from hybridanim.fitting import fit_similarity_3d
 from hybridanim.networks import face_points_file
 from hybridanim.types import Array, HeadBox, HeadPose
 
@@ -71,9 +70,7 @@ class FacePoints:
 
     def pose_of(self, xyz_px: Array) -> HeadPose:
         """The pose of mesh points (478, 3), by those that move with the skull."""
-        bone = list(mesh.BONE)
-        scale, rotation, shift = fit_similarity_3d(self.model.mean[bone], xyz_px[bone])
-        return HeadPose(rotation, scale, shift[:2])
+        return face_fit.pose_of(self.model, xyz_px)
 
     def _face(self, grey: Array, pose: HeadPose) -> Observation:
         matrix = face_windows.face_window(pose)

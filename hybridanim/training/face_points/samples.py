@@ -17,10 +17,9 @@ import numpy as np
 
 from hybridanim import io
 from hybridanim.errors import InputError
-from hybridanim.face import face_windows, mesh, mesh_labels
+from hybridanim.face import face_fit, face_windows, mesh, mesh_labels
 from hybridanim.face.face_model import FaceModel
 from hybridanim.face.face_windows import FACE, WindowKind
-from hybridanim.fitting import fit_similarity_3d
 from hybridanim.types import Array, HeadPose
 
 _SHIFT = {"face": 0.045, "eye": 0.012, "mouth": 0.018}  # deviation of a window, head sizes
@@ -45,12 +44,7 @@ class Footage:
 
 def poses_of(points: Array, model: FaceModel) -> list[HeadPose]:
     """The pose of every mesh (N, 478, 3), by the points that move with the skull."""
-    bone = list(mesh.BONE)
-    found = []
-    for one in points:
-        scale, rotation, shift = fit_similarity_3d(model.mean[bone], one[bone])
-        found.append(HeadPose(rotation, scale, shift[:2]))
-    return found
+    return [face_fit.pose_of(model, one) for one in points]
 
 
 def read(folders: Sequence[tuple[Path, Path]], model: FaceModel, every: int = 1) -> Footage:

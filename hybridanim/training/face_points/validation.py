@@ -8,11 +8,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from hybridanim.face import face_windows, mesh
+from hybridanim.face import face_fit, face_windows, mesh
 from hybridanim.face.face_model import FaceModel
 from hybridanim.face.face_windows import EYE, FACE, MOUTH, WindowKind
 from hybridanim.face.head_pose import angles_deg
-from hybridanim.fitting import fit_similarity_3d
 from hybridanim.networks.face_points import PointNetwork
 from hybridanim.types import Array
 
@@ -111,10 +110,9 @@ def _agreement(name: str, seen: Array, true: Array, clips: Array) -> dict[str, f
 
 
 def _pose_errors(found: Array, truth: Array, model: FaceModel) -> dict[str, float]:
-    bone = list(mesh.BONE)
     apart = []
-    for a, b in zip(found, truth, strict=True):
-        seen, true = (fit_similarity_3d(model.mean[bone], one[bone])[1] for one in (a, b))
-        apart.append(np.subtract(angles_deg(seen), angles_deg(true)))
+    for pair in zip(found, truth, strict=True):
+        seen, true = (angles_deg(face_fit.pose_of(model, one).rotation) for one in pair)
+        apart.append(np.subtract(seen, true))
     median = np.median(np.abs(apart), 0)
     return dict(zip(("yaw_deg", "pitch_deg", "roll_deg"), map(float, median), strict=True))
