@@ -27,8 +27,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from hybridanim import command_line
 from hybridanim.config import pipeline_config
-from hybridanim.errors import InputError
 from hybridanim.io import open_source
 from hybridanim.prepare.driver_scan import Observation
 from hybridanim.profiles import Profiles
@@ -234,11 +234,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--trackers", default=",".join(TRACKERS), help="separated by commas")
     parser.add_argument("--json", type=Path, help="where to write the numbers")
     options = parser.parse_args(arguments)
-    try:
-        result = run(options)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return command_line.run("error", lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> int:
+    result = run(options)
     if options.json:
         options.json.write_text(json.dumps(result, indent=1) + "\n")
     return 0

@@ -37,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--validation", metavar=pair, help="the same, of other people")
     parser.add_argument("--kind", choices=sorted(KINDS), default="face", help="network to train")
     parser.add_argument("--out", type=Path, default=Path("runs/face_points"), help="run's folder")
+    parser.add_argument("--start-from", type=Path, help="weights to start from, as of --join")
     parser.add_argument("--minutes", type=float, default=60.0, help="training time, all sittings")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
@@ -88,6 +89,7 @@ def _train(options: argparse.Namespace) -> None:
     config = PointsConfig(
         out=options.out,
         kind=options.kind,
+        start_from=options.start_from,
         time_budget_s=options.minutes * 60,
         threads=options.threads,
         seed=options.seed,

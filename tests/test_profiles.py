@@ -32,6 +32,15 @@ def test_round_trip_is_exact(profile, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["profile.toml"]
 
 
+def changed(profile, path, old, new):
+    """The file of a saved profile with one text replaced."""
+    save_profile(profile, path)
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    return path
+
+
 @pytest.mark.parametrize(
     ("old", "new", "name"),
     [
@@ -41,10 +50,7 @@ def test_round_trip_is_exact(profile, tmp_path):
     ],
 )
 def test_colours_out_of_range_are_refused(old, new, name, tmp_path):
-    path = save_profile(SKIN, tmp_path / "skin.toml")
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new))
+    path = changed(SKIN, tmp_path / "skin.toml", old, new)
     with pytest.raises(InputError, match=f"skin profile, {name}: expected"):
         load_profile(path)
 
@@ -77,10 +83,7 @@ def test_profiles_are_sorted_by_kind(tmp_path):
     ],
 )
 def test_wrong_files_are_refused(old, new, words, tmp_path):
-    path = save_profile(CAMERA, tmp_path / "camera.toml")
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new))
+    path = changed(CAMERA, tmp_path / "camera.toml", old, new)
     with pytest.raises(InputError, match=words):
         load_profile(path)
 

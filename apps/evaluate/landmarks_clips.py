@@ -16,6 +16,7 @@ from hybridanim.config import pipeline_config
 from hybridanim.errors import InputError
 from hybridanim.evaluation import landmark_errors
 from hybridanim.evaluation.landmark_errors import Comparison, Reading
+from hybridanim.face import mesh_labels
 from hybridanim.prepare import driver_scan
 from hybridanim.prepare.view import View, view_around_faces
 from hybridanim.types import Array
@@ -63,7 +64,7 @@ class LandmarksWorker:
     def __call__(self, task: LabelledClip) -> ClipErrors:
         """Measure one clip; the result of an unusable one holds the reason."""
         try:
-            labels = read_labels(task.labels)
+            labels = mesh_labels.read(task.labels)
             return ClipErrors(task.name, self._compare(task.clip, labels))
         except InputError as error:
             return ClipErrors(task.name, failure=str(error))
@@ -103,23 +104,6 @@ class LandmarksWorker:
                     seen = driver_scan.detect(frame.image, frame.index, frame.time_s, None)
                     found += [seen.face] if seen else []
         return view_around_faces(found, *size)
-
-
-def read_labels(path: Path) -> Array:
-    """(N, 478, 3) float64 labels of a clip; InputError for another file."""
-    try:
-        found = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(_not_labels(path, str(error))) from error
-    if not isinstance(found, np.ndarray):
-        raise InputError(_not_labels(path, "an archive"))
-    if found.ndim != 3 or found.shape[1:] != (478, 3) or found.dtype.kind != "f":
-        raise InputError(_not_labels(path, f"{found.shape} {found.dtype}"))
-    return found.astype(np.float64)
-
-
-def _not_labels(path: Path, got: str) -> str:
-    return f"{path.name}: expected (N, 478, 3) float32, got {got}; label the clip again"
 
 
 def labels_in_view(labels: Array, view: View) -> Array:

@@ -24,13 +24,13 @@ def read(file: Path) -> Array:
         if not paths.is_file(file):
             raise ValueError("no file")
         points = np.load(file, mmap_mode="r", allow_pickle=False)  # the header may lie
-        if not isinstance(points, np.ndarray) or points.shape[1:] != (mesh.COUNT, 3):
-            raise ValueError(f"an array {getattr(points, 'shape', '')}")
-        if points.dtype.kind != "f":
-            raise ValueError(f"numbers of type {points.dtype}")
+        if not isinstance(points, np.ndarray):
+            raise ValueError("an archive")
+        if points.shape[1:] != (mesh.COUNT, 3) or points.dtype.kind != "f":
+            raise ValueError(f"{points.shape} {points.dtype}")
         return np.array(points, np.float32)
     except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile) as error:
         raise InputError(
-            f"{file}: expected labels (N, {mesh.COUNT}, 3) of float numbers, got {error}; make them"
-            " with python -m calibration.face_labels"
+            f"{file}: expected labels (N, {mesh.COUNT}, 3) of float numbers, got {error}; label"
+            " the clip again with python -m calibration.face_labels"
         ) from error

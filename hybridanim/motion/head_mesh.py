@@ -12,6 +12,7 @@ Coordinates are the source crop's, normalised, with z in the same unit, away fro
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
@@ -30,20 +31,7 @@ from hybridanim.types import Array, DenseMotion, HeadPose, HeadTarget, Keypoints
 from .head_transfer import in_crop
 
 _ANGLES, _SMOOTH_ANGLES = 96, 4.0  # of the polar mesh; sigma of its smoothed depth
-_RINGS = (
-    -0.02,
-    0.03,
-    0.07,
-    0.12,
-    0.18,
-    0.26,
-    0.36,
-    0.5,
-    0.7,
-    1.0,
-    1.5,
-    2.4,
-)  # beyond the hull, heads
+_RINGS = (-0.02, 0.03, 0.07, 0.12, 0.18, 0.26, 0.36, 0.5, 0.7, 1.0, 1.5, 2.4)  # heads from the hull
 _DEPTH_FADE, _EXPRESSION_FADE = 0.15, 0.22  # heads beyond the hull over which the face's is kept
 _NECK = 0.6  # height of the neck below the chin, face heights: the head's motion fades there
 _AWAY, _AWAY_FADE = 1.15, 0.6  # distance from the face at which it fades, face heights
@@ -68,6 +56,7 @@ class SourceHead:
     expression: Array  # (E,) of the picture
     pose: HeadPose  # of the picture
     rest: Array  # (N, 3) float64 vertices in the picture; x and y are the texture's place
+    colours: Array  # (N, 3) float32, the texture's place as the rasteriser wants it
     triangles: Array  # (T, 3) int32
     ring_own: Array  # (R, 3) the polar mesh in the face model's frame
     ring_weight: Array  # (R, 1) share of the head's motion; the rest is the body's
@@ -89,14 +78,15 @@ def build(source: Source, model: FaceModel) -> SourceHead | None:
     face = model.vertices(fit.identity, fit.expression)
     shown = pose.project(face)
     ring = _ring(face, shown, pose)
-    eyes, mouth = _eyeballs(shown, pose), pose.project(_mouth(face, face))
+    eyes, mouth = _eyeballs(face, face, pose), pose.project(_mouth(face, face))
     parts = [shown[:_FACE], ring.rest, eyes[0], eyes[1], mouth]
     starts = np.cumsum([0, *(len(part) for part in parts)])
     triangles = [model.triangles, ring.triangles + starts[1]]
     triangles += [_eye_triangles(eyes[side]) + starts[2 + side] for side in (0, 1)]
     triangles.append(_MOUTH_TRIANGLES + starts[4])
+    rest = np.concatenate(parts).astype(np.float64)
     return SourceHead(
-        model, fit.identity, fit.expression, pose, np.concatenate(parts).astype(np.float64),
+        model, fit.identity, fit.expression, pose, rest, _colours(rest),
         np.concatenate(triangles).astype(np.int32), ring.own, ring.weight, ring.vertex, ring.fade,
     )  # fmt: skip
 
@@ -190,16 +180,20 @@ def _weight(xy: Array, shown: Array, pose: HeadPose) -> Array:
     return neck * (1 - smoothstep(np.clip((away - _AWAY) / _AWAY_FADE, 0, 1)))
 
 
-def _eyeballs(shown: Array, pose: HeadPose) -> tuple[Array, Array]:
-    """(21, 3) each: contour, then the iris; behind the lids."""
-    behind = _BEHIND_LIDS * pose.scale_px * pose.rotation[:, 2]
+def _eyeballs(start: Array, face: Array, pose: HeadPose) -> list[Array]:
+    """(21, 3) each: contour, then the iris; behind the lids.
+
+    The sockets are those of ``start``, the picture's face; the irises follow the gaze of ``face``.
+    """
     found = []
     for contour, iris in zip(mesh.EYES, mesh.IRISES, strict=True):
-        points = shown[[*contour, *iris]].copy()
+        socket = start[[*contour, *iris]].copy()
+        socket[16:] += _gaze(start, face, contour, iris)
+        points = pose.project(socket)
         points[16:, 2] = points[:16, 2].mean()
-        points[:, 2] += behind[2]
+        points[:, 2] += _BEHIND_LIDS * pose.scale_px * pose.rotation[2, 2]
         found.append(points)
-    return found[0], found[1]
+    return found
 
 
 def _eye_triangles(points: Array) -> Array:
@@ -269,14 +263,7 @@ def moved(head: SourceHead, target: HeadTarget) -> Array:
     body = rest.copy()
     body[:, :2] = rest[:, :2] @ target.body[:, :2].T + target.body[:, 2]
     ring = body + head.ring_weight * (own - body)
-    eyes = []
-    for contour, iris in zip(mesh.EYES, mesh.IRISES, strict=True):
-        socket = start[[*contour, *iris]].copy()
-        socket[16:] += _gaze(start, face, contour, iris)
-        points = pose.project(socket)
-        points[16:, 2] = points[:16, 2].mean()
-        points[:, 2] += _BEHIND_LIDS * pose.scale_px * pose.rotation[2, 2]
-        eyes.append(points)
+    eyes = _eyeballs(start, face, pose)
     mouth = pose.project(_mouth(start, face))
     return np.vstack([shown[:_FACE], ring, *eyes, mouth])
 
@@ -287,6 +274,20 @@ def _gaze(start: Array, face: Array, contour: tuple[int, ...], iris: tuple[int, 
     return (face[iris[0]] - start[iris[0]]) - (face[corners] - start[corners]).mean(0)
 
 
+def _colours(rest: Array) -> Array:
+    """(N, 3) float32 in [0, 1]: x and y of each vertex in the picture, and 1 for being shown."""
+    places = (np.clip(rest[:, :2], -_SPAN, _SPAN) + _SPAN) / (2 * _SPAN)
+    return np.ascontiguousarray(np.column_stack([places, np.ones(len(rest))]), np.float32)
+
+
+@cache
+def _settings() -> cv2.TriangleRasterizeSettings:
+    settings = cv2.TriangleRasterizeSettings()
+    settings.setCullingMode(cv2.RASTERIZE_CULLING_NONE)
+    settings.setShadingType(cv2.RASTERIZE_SHADING_SHADED)
+    return settings
+
+
 def rasterise(head: SourceHead, vertices: Array, cells: int) -> tuple[Array, Array]:
     """Source position (cells, cells, 2) float32 of each output cell, and whether one is shown.
 
@@ -294,19 +295,14 @@ def rasterise(head: SourceHead, vertices: Array, cells: int) -> tuple[Array, Arr
     """
     grow = (_CAMERA + vertices[:, 2:]) / _CAMERA
     world = np.column_stack([vertices[:, :1] * grow, -vertices[:, 1:2] * grow, -vertices[:, 2]])
-    flag = np.ones((len(vertices), 1))
-    colours = np.hstack([(np.clip(head.rest[:, :2], -_SPAN, _SPAN) + _SPAN) / (2 * _SPAN), flag])
     shown = np.zeros((cells, cells, 3), np.float32)
     depth = np.full((cells, cells), 4 * _CAMERA, np.float32)
     camera = np.eye(4, dtype=np.float32)
     camera[2, 3] = -_CAMERA
-    settings = cv2.TriangleRasterizeSettings()
-    settings.setCullingMode(cv2.RASTERIZE_CULLING_NONE)
-    settings.setShadingType(cv2.RASTERIZE_SHADING_SHADED)
     shown, _ = cv2.triangleRasterize(
         np.ascontiguousarray(world, np.float32), head.triangles,
-        np.ascontiguousarray(colours, np.float32), shown, depth, camera,
-        2 * np.arctan(1 / _CAMERA), 1.0, 4 * _CAMERA, settings,
+        head.colours, shown, depth, camera,
+        2 * np.arctan(1 / _CAMERA), 1.0, 4 * _CAMERA, _settings(),
     )  # fmt: skip
     return shown[..., :2] * (2 * _SPAN) - _SPAN, shown[..., 2] > 0.5
 

@@ -195,26 +195,22 @@ def faces_by_time(observations: Sequence[Observation], view: View) -> dict[float
 
 
 def _head_in_view(one: FaceObservation, view: View) -> HeadBox:
-    corner = np.array([view.x_px, view.y_px])
-    x, y = (np.array(one.head.center_xy_px) + 0.5 - corner) * view.scale - 0.5
+    x, y = view.inside(np.array(one.head.center_xy_px))
     return HeadBox((float(x), float(y)), one.head.size_px * view.scale, one.head.roll_deg)
 
 
 def as_reference(one: Observation, view: View) -> Reference:
     """An observation as the reference frame of relative motion, in the view's pixels."""
-    corner = np.array([view.x_px, view.y_px])
-
-    def moved(xy: Array) -> Array:
-        return ((np.asarray(xy) + 0.5 - corner) * view.scale - 0.5).astype(np.float32)
-
     head = _head_in_view(one, view) if isinstance(one, FaceObservation) else None
     if one.keypoints is not None and one.keypoints_crop is not None:
         seen = one.keypoints_crop
-        x, y = ((np.array([seen.x_px, seen.y_px]) - corner) * view.scale).tolist()
+        x, y = (view.scale * (seen.x_px - view.x_px), view.scale * (seen.y_px - view.y_px))
         crop = Crop(x, y, seen.side_px * view.scale)
         return Reference(one.keypoints, head, crop, face=_fit_in_view(one, view))
     assert isinstance(one, FaceObservation) and head is not None
-    landmarks = None if one.landmarks_xy_px is None else moved(one.landmarks_xy_px)
+    landmarks = None
+    if one.landmarks_xy_px is not None:
+        landmarks = view.inside(one.landmarks_xy_px).astype(np.float32)
     crop = crop_around(head)
     points = place_anchors(head, landmarks, MEAN_SHAPE, crop)
     return Reference(points, head, crop, face=_fit_in_view(one, view))
@@ -224,6 +220,6 @@ def _fit_in_view(one: Observation, view: View) -> FaceFit | None:
     fit = one.fit if isinstance(one, FaceObservation) else None
     if fit is None:
         return None
-    shift = (np.asarray(fit.pose.shift_px) + 0.5 - [view.x_px, view.y_px]) * view.scale - 0.5
+    shift = view.inside(fit.pose.shift_px)
     pose = HeadPose(fit.pose.rotation, fit.pose.scale_px * view.scale, shift)
     return replace(fit, pose=pose)

@@ -28,6 +28,10 @@ class View:
     height_px: int
     scale: float  # working pixels per driving pixel, at most 1
 
+    def inside(self, xy_px: Array) -> Array:
+        """Places (..., 2) in pixels of the driving picture, in pixels of the working picture."""
+        return (np.asarray(xy_px) + 0.5 - [self.x_px, self.y_px]) * self.scale - 0.5
+
     def __call__(self, image: Array) -> Array:
         """The working picture, (h, w, 3) uint8 RGB; never a view of the given one."""
         part = image[self.y_px : self.y_px + self.height_px, self.x_px : self.x_px + self.width_px]

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from hybridanim.errors import InputError
 from hybridanim.face import mesh
 from hybridanim.face.face_model import FaceModel
 from hybridanim.face.face_windows import KINDS
@@ -47,6 +48,8 @@ class PointsConfig(LoopConfig):
     """Peak of the learning rate."""
     bf16: bool = False
     """Compute convolutions in bfloat16."""
+    start_from: Path | None = None
+    """Weights to start from, whose shape model is kept; None begins anew."""
     threads: int = 1
     """CPU threads of the network."""
 
@@ -68,7 +71,10 @@ class PointsTrainer(TrainingLoop[PointNetwork, Batch]):
         self._footage, self._held, self._model = footage, held, model
         net = PointNetwork(SIZES[config.kind])
         net = net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        self._set_shape(net)
+        if config.start_from is None:
+            self._set_shape(net)
+        else:
+            _start(net, config.start_from, config.kind)
         rate = config.learning_rate
         super().__init__(
             net,
@@ -140,6 +146,17 @@ class PointsTrainer(TrainingLoop[PointNetwork, Batch]):
         path = self.config.out / EXPORT
         face_points_file.write({self.config.kind: self.average}, path)
         return path
+
+
+def _start(net: PointNetwork, file: Path, kind: str) -> None:
+    """Take over the network of a weights file; InputError when that has none of this kind."""
+    found = face_points_file.read(file).get(kind)
+    if found is None or found.sizes != net.sizes:
+        raise InputError(
+            f"{file}: expected a network for the {kind} of {net.sizes}, got"
+            f" {found and found.sizes}; give another file"
+        )
+    net.load_state_dict(found.state_dict())
 
 
 def _robust(difference: Tensor) -> Tensor:

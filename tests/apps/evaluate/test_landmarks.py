@@ -9,12 +9,13 @@ import pytest
 
 from apps.evaluate.command import command
 from apps.evaluate.landmarks import evaluate_landmarks
-from apps.evaluate.landmarks_clips import labels_in_view, read_labels
+from apps.evaluate.landmarks_clips import labels_in_view
 from apps.evaluate.landmarks_job import LandmarksJob
 from hybridanim import Pipeline, io
 from hybridanim.errors import InputError
 from hybridanim.evaluation.landmark_errors import NUMBERS
 from hybridanim.evaluation.mesh_signals import eye_distance
+from hybridanim.face import mesh_labels
 from hybridanim.prepare.view import View
 from tests import synthetic
 
@@ -109,11 +110,11 @@ def test_the_word_prints_its_tables(folders, capsys):
 def test_other_files_are_no_labels(tmp_path, array):
     np.save(tmp_path / "a.npy", array, allow_pickle=True)
     with pytest.raises(InputError, match="label the clip again"):
-        read_labels(tmp_path / "a.npy")
+        mesh_labels.read(tmp_path / "a.npy")
     np.savez(tmp_path / "b.npz", a=1)
     (tmp_path / "b.npz").rename(tmp_path / "a.npy")
     with pytest.raises(InputError, match="an archive"):
-        read_labels(tmp_path / "a.npy")
+        mesh_labels.read(tmp_path / "a.npy")
 
 
 def test_labels_of_corners_are_corners_in_the_view():

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from hybridanim.errors import InputError
 from hybridanim.face import face_model
 from hybridanim.networks import face_points_file
+from hybridanim.runtime.face_points import WEIGHTS
 from hybridanim.training.face_points import samples, trainer
 from hybridanim.training.face_points.samples import Footage
 from hybridanim.training.face_points.trainer import PointsConfig, PointsTrainer
@@ -58,3 +60,15 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(tmp_path, data, mon
     one, two = (dict(run.average.named_parameters()) for run in (whole, second))
     for name, value in one.items():
         np.testing.assert_allclose(value.numpy(), two[name].numpy(), atol=1e-6)
+
+
+def test_a_run_starts_from_weights_that_exist(tmp_path, data):
+    packaged = config(tmp_path / "more", steps=1, start_from=WEIGHTS)
+    run = PointsTrainer(packaged, data, data, MODEL)
+    found = face_points_file.read(WEIGHTS)["eye"].state_dict()
+    for name, value in run.net.state_dict().items():
+        np.testing.assert_array_equal(value.numpy(), found[name].numpy())
+    only_eyes = tmp_path / "eyes.safetensors"
+    face_points_file.write({"eye": face_points_file.read(WEIGHTS)["eye"]}, only_eyes)
+    with pytest.raises(InputError, match="mouth"):
+        PointsTrainer(config(tmp_path, kind="mouth", start_from=only_eyes), data, data, MODEL)
