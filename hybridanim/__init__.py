@@ -9,13 +9,10 @@ The packages below hold the parts of the pipeline, which ``stages`` puts in orde
 hybridanim`` alone is light: OpenCV and torch are imported with the first part that needs them.
 """
 
-import os
 from typing import TYPE_CHECKING, Any
 
+from . import environment as environment
 from .errors import InputError
-
-# OpenCV refuses larger pictures by their headers; it reads this when it is first imported
-os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", "200000000")
 
 if TYPE_CHECKING:
     from stages.pipeline import Pipeline

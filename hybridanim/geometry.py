@@ -8,18 +8,26 @@ Affines are 2x3, direction in the name: ``target_from_source``.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 
 from .types import Array, Crop, HeadBox
 
 
+@lru_cache(maxsize=16)
 def grid_norm(height: int, width: int | None = None) -> Array:
-    """(H, W, 2) float32 of x, y in [-1, 1]: the identity sampling grid, at cell centres."""
+    """(H, W, 2) float32 of x, y in [-1, 1]: the identity sampling grid, at cell centres; shared.
+
+    It cannot be written to; copy it for that.
+    """
     width = width or height
     x = (2 * np.arange(width, dtype=np.float32) + 1) / width - 1
     y = (2 * np.arange(height, dtype=np.float32) + 1) / height - 1
-    return np.stack(np.meshgrid(x, y), axis=-1)
+    grid = np.stack(np.meshgrid(x, y), axis=-1)
+    grid.setflags(write=False)
+    return grid
 
 
 def grid_px(size: int) -> Array:

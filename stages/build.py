@@ -117,7 +117,8 @@ class Builder:
     ) -> tuple[Stage, Track]:
         """Build stages 1 and 2."""
         config, tracker = self.config, self.tracker
-        parts = TrackerParts(config.track, profiles, aligner, detector)
+        own = replace(config.track, face_fit=finder is not None)
+        parts = TrackerParts(own, profiles, aligner, detector)
         segment: Stage = NoSkin(config.segment, config.tracker)
         if tracker.uses_skin:
             segment = Segment(config.segment, profiles.skin)

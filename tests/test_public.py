@@ -1,5 +1,6 @@
 """``from hybridanim import ...``: the public names, and that importing them costs little."""
 
+import os
 import subprocess
 import sys
 
@@ -27,3 +28,10 @@ def test_an_unknown_name_is_refused():
 def test_the_import_alone_is_light():
     code = "import hybridanim, sys; sys.exit(bool({'cv2', 'numpy', 'torch'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_linear_algebra_has_one_thread_whatever_is_imported_first():
+    for package in ("hybridanim", "apps.live.command", "stages.pipeline", "calibration.skin"):
+        code = f"import os, {package}; assert os.environ['OPENBLAS_NUM_THREADS'] == '1'"
+        without = {k: v for k, v in os.environ.items() if k != "OPENBLAS_NUM_THREADS"}
+        assert subprocess.run([sys.executable, "-c", code], env=without).returncode == 0

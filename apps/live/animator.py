@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import statistics
+import time
+
 import cv2
 
 from hybridanim.live import overlay
@@ -19,6 +22,8 @@ from stages.pipeline import Pipeline, build
 
 from .levels import Levels, halved, sized
 
+_WARM_UP = 6  # pictures; the hybrid tracker's detector runs in the first and the fifth
+_SLOW_S = 0.1  # of a picture: no more of them are needed
 _STRENGTH_STEP, _MOST_STRENGTH = 0.1, 3.0
 
 
@@ -102,13 +107,23 @@ class Animator:
         self._is_half = quality.is_half
         self.use_source(self._number)
 
-    def warm_up(self) -> None:
-        """Animate the source by itself, so that the first shot takes no longer than later ones."""
-        for n in range(2):
+    def warm_up(self, quality: Quality) -> float:
+        """Animate the source by itself at a quality level; returns the seconds of a picture.
+
+        Later shots then take no longer for being the first ones.
+        """
+        self.set_quality(quality)
+        times_s = []
+        for n in range(_WARM_UP):
+            start_s = time.perf_counter()
             self(Shot(self._sources[self._number].picture, n / 30))
+            times_s.append(time.perf_counter() - start_s)
+            if n >= 2 and min(times_s[1:]) > _SLOW_S:
+                break
         self.pipeline.reset()
         self._viewing, self._start_s, self._hint = WorkingView(), None, None
         self._keeper.reset()
+        return statistics.median(times_s[1:])  # the first one allocates and compiles
 
     def _begin(self, image: Array) -> None:
         """Start tracking anew: the camera's first picture, or the first of another size."""

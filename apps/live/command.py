@@ -99,8 +99,7 @@ def live(
         raise
     threads = cv2.getNumThreads()
     try:
-        animator.set_quality(governor.quality)
-        animator.warm_up()
+        governor.choose_start(animator.warm_up)
         _wait(capture)
         print("\n".join(outputs.notes), flush=True)
         loop.run(outputs, job.seconds)

@@ -10,6 +10,7 @@ whether the better one would be too slow.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,8 +21,10 @@ from .sharing import Sharing
 
 LARGE_PX = 384  # side of the animated square; below, rendering is not what takes the time
 HIGH, LOW = 0.85, 0.6  # load above which the level is lowered, below which it may be raised
+_MOST_LOAD = 4.0  # that one picture counts for
 _LOAD_TIME_CONSTANT_S = 0.6  # time constant of the load
 _SETTLE_S = 1.5  # after a change, before the next: the first pictures take longer
+_LATE = 1.5  # of the latency: beyond it pictures are skipped, by which it falls a little
 _MEASURE_S = 3.0  # after a change, before the ratio of the loads is measured
 _LOW_S = 5.0  # of low load, before the level is raised
 _MOST_LOW_S = 120.0  # bound of the doubling
@@ -81,8 +84,9 @@ def quality_levels(
         add("half size", is_half=True)
     if uses_networks:
         add("warp renderer", is_warp=True, is_quick=True, tolerance=1.25)
-    add("every second picture", every=2, tolerance=1.6)
-    add("every third picture", every=3, tolerance=1.0)
+    # late pictures are dropped as well: skipping helps only where less than every second is shown
+    add("every second picture", every=2, tolerance=2.2)
+    add("every third picture", every=3, tolerance=1.5)
     return tuple(levels)
 
 
@@ -112,12 +116,14 @@ def step(state: GovernorState, time_s: float, load: float, levels: int) -> Gover
 
 
 def _with_load(state: GovernorState, time_s: float, load: float) -> GovernorState:
-    """Low-pass the load; one very slow picture counts as a load of 4 at most."""
+    """Low-pass the load; one very slow picture counts as ``_MOST_LOAD`` at most."""
     if state.time_s is None:
         return replace(state, time_s=time_s, changed_s=time_s, load=min(load, LOW))
     step_s = max(0.0, time_s - state.time_s)
     share = step_s / (step_s + _LOAD_TIME_CONSTANT_S)
-    return replace(state, time_s=time_s, load=state.load + share * (min(load, 4.0) - state.load))
+    return replace(
+        state, time_s=time_s, load=state.load + share * (min(load, _MOST_LOAD) - state.load)
+    )
 
 
 def _with_ratio(state: GovernorState) -> GovernorState:
@@ -182,6 +188,21 @@ class QualityGovernor:
             return level
         return replace(level, threads=self._sharing.threads)
 
+    def choose_start(self, measure: Callable[[Quality], float]) -> None:
+        """Begin at the best level that is fast enough, without skipping pictures.
+
+        measure: a level -> seconds that one picture takes at it.
+        """
+        last = sum(level.every == 1 for level in self._levels) - 1
+        while True:
+            load = measure(self.quality) / (self._interval_s * self._tolerance())
+            self.state = replace(self.state, load=min(load, _MOST_LOAD))
+            if load <= HIGH or self.state.level == last:
+                break
+            self.state = _down(self.state, 0.0)
+        if self.state.level:
+            self._note(0.0)
+
     def is_wanted(self, shot: Shot) -> bool:
         """Whether this shot is to be animated; also measures the camera's rate."""
         if self._seen is not None and shot.number > self._seen.number:
@@ -199,20 +220,24 @@ class QualityGovernor:
         """Take in when a shot was animated; returns whether the level or the threads changed."""
         every, before = self.quality.every, self.state.level
         busy = (end_s - start_s) / (self._interval_s * every * self._tolerance())
-        late = 1000 * (end_s - shot.time_s) / self._latency_ms
+        late = 1000 * (end_s - shot.time_s) / self._latency_ms / min(_LATE, self._tolerance())
         self.state = step(self.state, end_s, max(busy, late), len(self._levels))
         self._start_s = start_s if self._start_s is None else self._start_s
         has_other_threads = self._sharing is not None and self._sharing.update(end_s)
         if self.state.level == before and not has_other_threads:
             return False
+        self._note(end_s - self._start_s)
+        return True
+
+    def _note(self, time_s: float) -> None:
+        """Keep the level that was chosen, for the report."""
         change = {
-            "at_s": round(end_s - self._start_s, 1),
+            "at_s": round(time_s, 1),
             "to": self.quality.name,
             "load": round(self.state.load, 2),
             **self._shared(),
         }
         self._changes = [*self._changes, change][-_MOST_CHANGES:]
-        return True
 
     def _tolerance(self) -> float:
         """Of the next lower level; above 1 where the step is visible."""

@@ -1,11 +1,11 @@
 """Hybrid tracker (stage 2): Frame -> Tracks with keypoints, by detector and optical flow.
 
 step(state, ...) -> (state, tracks). The detector runs every n-th frame, and at once when too few
-points survive or a patch of a lid or lip has changed; in between, optical flow propagates the
-positions and Jacobians. The difference of a detection from the propagated keypoints (the residual)
-is blended in over the next frames, at once where it exceeds the detector's noise. This is a
-complementary filter, flow for high and the detector for low frequencies: the result neither drifts
-nor jumps at detections.
+points survive or, without a face fit, a patch of a lid or lip has changed; in between, optical flow
+propagates the positions and Jacobians. The difference of a detection from the propagated keypoints
+(the residual) is blended in over the next frames, at once where it exceeds the detector's noise.
+This is a complementary filter, flow for high and the detector for low frequencies: the result
+neither drifts nor jumps at detections.
 """
 
 from __future__ import annotations
@@ -76,7 +76,9 @@ def step(
     state, propagated = _propagate(state, grey)
     is_due = propagated is None or state.since + 1 >= config.anchor_every
     if not is_due and propagated is not None:
-        is_due = face is not None or _has_changed(state, propagated)
+        # with a fitted face, lids and lips are seen in each frame anyway
+        has_changed = not config.face_fit and _has_changed(state, propagated)
+        is_due = face is not None or has_changed
     detected = _detect(state, frame.image, propagated, detector, face) if is_due else None
     is_over = propagated is None or (is_due and state.misses >= _MOST_MISSES)
     if detected is None and (is_over or _has_left(state.base.head, grey)):

@@ -123,3 +123,34 @@ def test_governor_lowers_for_latency_alone():
         changes += governor.record(shot(number, time_s), time_s, time_s + 0.09)
     assert changes > 0
     assert QualityGovernor((), 80).quality.name == "full"
+
+
+TIMES_S = {"full": 0.16, "warp": 0.02}
+
+
+def levels_of_networks():
+    fast = quality.Quality("warp", is_warp=True)
+    return quality.Quality("full"), fast, replace(fast, name="second", every=2, tolerance=2.2)
+
+
+def test_a_run_starts_at_the_best_level_that_is_fast_enough():
+    governor = QualityGovernor(levels_of_networks(), 80)
+    governor.choose_start(lambda level: TIMES_S[level.name])
+    assert governor.quality.name == "warp"
+    assert governor.report()["changes"] == [{"at_s": 0.0, "to": "warp", "load": 0.27}]
+    for number in range(1, 600):  # 20 s: the better level is known to be too slow
+        time_s = number / 30
+        assert governor.is_wanted(shot(number, time_s))
+        governor.record(shot(number, time_s), time_s, time_s + 0.02)
+    assert governor.quality.name == "warp"
+
+
+def test_a_run_starts_without_skipping_and_at_full_quality_where_that_is_fast():
+    slow, fast = QualityGovernor(levels_of_networks(), 80), QualityGovernor((), 80)
+    slow.choose_start(lambda _: 1.0)
+    assert slow.quality.name == "warp"
+    fast.choose_start(lambda _: 1.0)
+    assert fast.quality.name == "full" and fast.report()["changes"] == []
+    fine = QualityGovernor(levels_of_networks(), 80)
+    fine.choose_start(lambda _: 0.01)
+    assert fine.quality.name == "full" and fine.text() == ""

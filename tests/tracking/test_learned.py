@@ -48,8 +48,8 @@ def run_learned(images, detector):
     return follow(learned.step, learned.initial_state(), images, detector)
 
 
-def run_hybrid(images, detector, every=3):
-    config = TrackConfig(anchor_every=every)
+def run_hybrid(images, detector, every=3, face_fit=False):
+    config = TrackConfig(anchor_every=every, face_fit=face_fit)
     return follow(hybrid.step, hybrid.initial_state(), images, detector, config)
 
 
@@ -161,6 +161,14 @@ def test_a_blink_calls_the_detector_at_once(clip):
     found = run_hybrid(images, detector, every=1000)
     moved = np.abs(truth[0].xy_px[lids, 1] - middle[1]) > 2
     assert np.abs(places(found[4])[lids, 1] - middle[1])[moved].max() < 1.0
+
+    # where a fitted face gives the lids, the detector keeps its interval
+    calls = []
+    for shown in (images, [still] * len(images)):
+        seen = Oracle().tell([still, closed], [truth[0], points])
+        run_hybrid(shown, seen, every=1000, face_fit=True)
+        calls.append(seen.calls)
+    assert calls[0] == calls[1] < detector.calls
 
 
 @pytest.mark.parametrize("way", [run_learned, run_hybrid], ids=["learned", "hybrid"])
