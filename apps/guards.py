@@ -40,12 +40,13 @@ def refuse_clashes(job: RenderJob, *inputs: Path) -> None:
             f"--output {job.output}: expected another folder than that of --debug, got the same;"
             " choose another one"
         )
-    shown = [] if job.debug is None else [(f"--debug {job.debug}:", job.debug / n) for n in FILES]
+    shown = [] if job.debug is None else [("--debug", job.debug / n) for n in FILES]
     paths.refuse_replacing(
         [*shown, *outputs_of(job.output)],
         files,
         overwrite=job.overwrite,
         records=[record_of(job.output)],
+        folders=[job.output],
     )
 
 

@@ -102,7 +102,13 @@ def refuse_to_replace(job: LiveJob, sources: tuple[Path, ...], *more: Path) -> N
                 f"--report: expected a file in a folder that exists, got {job.report}; create the"
                 " folder, or choose another name"
             )
-    paths.refuse_replacing(written, inputs, overwrite=job.overwrite, records=records)
+    paths.refuse_replacing(
+        written,
+        inputs,
+        overwrite=job.overwrite,
+        records=records,
+        folders=[] if job.output is None else [job.output],
+    )
 
 
 def finish(job: LiveJob, report: dict[str, Any], outputs: Outputs, record: dict[str, Any]) -> None:
