@@ -49,9 +49,9 @@ def _looked_up(text: str) -> str:
 
 def _is_of_many(address: Address) -> bool:
     """Whether this is no single machine's; no packet is sent to find out."""
-    if address.is_multicast or str(address) == "255.255.255.255":
+    if address.is_multicast or str(address) in ("255.255.255.255", "127.255.255.255"):
         return True
-    if address.version == 6 or address.is_unspecified:
+    if address.version == 6 or address.is_unspecified or address.is_loopback:
         return False
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:

@@ -1,17 +1,18 @@
 """No run loses a file of the user's, whatever its options."""
 
 import json
+import os
 
 import numpy as np
 import pytest
 
 from apps.evaluate.command import evaluate
 from apps.evaluate.job import EvaluateJob
-from apps.guards import refuse_clashes
+from apps.guards import note_remains, refuse_clashes
 from apps.live.outputs import refuse_to_replace
 from apps.train.command import _refuse_to_remove, prepare_folder
 from calibration import camera
-from hybridanim import io
+from hybridanim import files, io
 from hybridanim.config import RenderJob
 from hybridanim.errors import InputError
 from hybridanim.io import provenance
@@ -158,3 +159,14 @@ def test_training_anew_removes_files_of_a_run_alone(tmp_path):
     (out / "curves.csv").mkdir()
     with pytest.raises(InputError, match=r"--out .*curves.csv: expected .* got a folder"):
         _refuse_to_remove(job)
+
+
+def test_what_killed_runs_left_is_told_and_stays(tmp_path):
+    output, debug = tmp_path / "o.mp4", tmp_path / "debug"
+    assert note_remains(output, debug, None) == []
+    left = [files.part_file(output) for _ in range(3)] + [files.part_folder(debug, ".partial")]
+    for path in left:
+        os.utime(path, (1e9, 1e9))
+    (said,) = note_remains(output, debug, None)
+    assert "4 in all" in said and "can be deleted" in said and str(sorted(left)[0]) in said
+    assert all(path.exists() for path in left)
