@@ -36,7 +36,7 @@ _HALF = ("mean", "identity", "expression")  # stored in half precision
 _MOST_BYTES = 8 << 20
 _RANGES = {  # least and most; the unit of places is the head box
     "mean": (-2.0, 2.0), "identity": (-2.0, 2.0), "expression": (-2.0, 2.0),
-    "identity_sigma": (1e-6, 1e3), "expression_sigma": (1e-6, 1e3), "axes": (-1e4, 1e4),
+    "identity_sigma": (0.0, 1e3), "expression_sigma": (0.0, 1e3), "axes": (-1e9, 1e9),
 }  # fmt: skip
 
 
@@ -148,7 +148,7 @@ def load(path: str | Path | None = None) -> FaceModel:
                     for field in fields(FaceModel)
                 }
             )
-        _check(model)
+        check(model)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"face model: expected the arrays of a face model in {file}, got {error}; {fix}"
@@ -156,7 +156,7 @@ def load(path: str | Path | None = None) -> FaceModel:
     return model
 
 
-def _check(model: FaceModel) -> None:
+def check(model: FaceModel) -> None:
     """Raise ValueError for shapes that do not fit together, or values that no face has."""
     count, i, e = mesh.COUNT, len(model.identity), len(model.expression)
     shapes = {

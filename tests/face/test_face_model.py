@@ -110,7 +110,7 @@ def test_a_model_with_nan_is_refused(tmp_path):
         ("mean", 1e4),
         ("identity", 3.0),
         ("expression", -3.0),
-        ("identity_sigma", 0.0),
+        ("identity_sigma", 2e3),
         ("expression_sigma", -1.0),
         ("axes", 1e30),
     ],
