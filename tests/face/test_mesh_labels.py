@@ -31,9 +31,37 @@ def test_faces_and_rows_without_one_are_read(tmp_path):
         np.full_like(FACE, -np.inf),
         np.zeros_like(FACE),
         FACE * [1, 0, 1],
+        FACE[:, :1] * [1, 1, 1],
+        np.where(np.arange(478)[:, None] == 7, np.nan, FACE),
+        np.where(np.arange(478)[:, None] == 0, FACE, np.nan),
         FACE * 1e-6,
     ],
 )
 def test_points_that_are_no_face_are_refused(row, tmp_path):
     with pytest.raises(InputError, match=r"a\.npy: expected labels .*, got .*; label the clip"):
         read(tmp_path, np.stack([FACE, row]))
+
+
+def header(text):
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(b"", b"text", b"\x93NUM", b"\x93NUMPY", header(b""), header(b"(" * 9000)),
+        *(header(b"(" * 65000), b"\x93NUMPY\x02\x00\xff\xff\xff\x7f   ", b"PK\3\4"),
+        *(
+            header(b"{'descr': '%s', 'fortran_order': False, 'shape': (%s, 478, 3)}\n" % given)
+            for given in (
+                *((b"<f4", b"99999999999"), (b"<f4", b"-1"), (b"|O", b"1"), (b"<f4", b"10" * 40)),
+                *((b"<f4", b"1"), (b"<c8", b"1"), (b"f4,f4", b"1"), (b"nonsense", b"1")),
+            )
+        ),
+    ],
+)
+def test_files_whose_header_lies_are_refused(data, tmp_path):
+    (tmp_path / "a.npy").write_bytes(data)
+    with pytest.raises(InputError, match=r"a\.npy: expected labels .*, got .*; label") as raised:
+        mesh_labels.read(tmp_path / "a.npy")
+    assert "pickle" not in str(raised.value) and "\n" not in str(raised.value)
