@@ -93,10 +93,11 @@ def _train(options: argparse.Namespace) -> None:
     if not 0 <= options.seed < 2**63:
         raise InputError(f"--seed: expected 0 to 2^63 - 1, got {options.seed}; choose within")
     _refuse_to_replace(options)
+    pairs, other = [_folders(text) for text in options.data], _folders(options.validation)
     cv2.setNumThreads(1)
     model = face_model.load(options.model)
-    footage = samples.read([_folders(text) for text in options.data], model)
-    held = samples.read([_folders(options.validation)], model)
+    footage = samples.read(pairs, model)
+    held = samples.read([other], model)
     config = PointsConfig(
         out=options.out,
         kind=options.kind,
