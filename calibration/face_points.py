@@ -44,7 +44,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", type=Path, help="face model; default: the packaged one")
     parser.add_argument("--join", nargs="+", type=Path, help="join these weights files instead")
     parser.add_argument("--output", type=Path, default=Path("face_points.safetensors"))
-    parser.add_argument("--overwrite", action="store_true", help="replace the output of --join, or files in --out")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace the output of --join, or files in --out"
+    )
     return parser
 
 

@@ -114,7 +114,8 @@ def refuse_replacing(
     outputs: option and file, for each file that will be written. An input is never replaced, nor a
     file in a folder that is an input (``is_deep``: nor in the folders in it), nor one output by
     another, nor a pipe, device or folder; any other file only with ``overwrite``, except
-    ``records``, which an earlier run made for the same output. folders: outputs that may be folders.
+    ``records``, which an earlier run made for the same output. folders: outputs that may be a
+    folder.
     """
     given = [(path, look(path), Path(os.path.realpath(path))) for path in inputs]
     options: dict[Path, str] = {}

@@ -58,13 +58,13 @@ def test_a_changed_bit_is_refused(name, monkeypatch, tmp_path):
         place = "GENERIC_PATH" if owner is skin_model else "WEIGHTS"
         monkeypatch.setattr(owner, place, changed)
         load = load.__wrapped__  # without what was loaded before
-    with pytest.raises(InputError, match="expected sha256 .*; fetch the file again"):
+    with pytest.raises(InputError, match=r"expected sha256 .*; fetch the file again"):
         load()
 
 
 def test_a_skin_model_that_is_missing_is_said(monkeypatch, tmp_path):
     monkeypatch.setattr(skin_model, "GENERIC_PATH", tmp_path / "none")
-    with pytest.raises(InputError, match="skin colour model: expected .*; reinstall"):
+    with pytest.raises(InputError, match=r"skin colour model: expected .*; reinstall"):
         skin_model.generic_cloud.__wrapped__()
 
 

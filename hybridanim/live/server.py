@@ -2,8 +2,9 @@
 
 ``publish`` only stores the picture; each reader's own thread waits for it, and the first reader
 encodes it for all. A slow reader misses pictures, one that never reads is disconnected, and without
-readers nothing is encoded. There are at most eight, each a thread. Requests that other pages or names make a browser send are refused
-(``access``); where other machines reach the server, its URL holds a random token.
+readers nothing is encoded; there are at most eight. Requests that other pages or names make a
+browser send are refused (``access``); where other machines reach the server, its URL holds a random
+token.
 """
 
 from __future__ import annotations

@@ -308,8 +308,9 @@ def _filled(
 
 def _expect_range(name: str, value: Tensor, path: str | Path) -> None:
     """Raise InputError for values out of the range that tensors of this name have."""
-    least, most = size_limits.NUMBERS.get(name.rpartition(".")[2], (None, None))
-    if least is not None and value.numel() and not (value.min() >= least and value.max() <= most):
+    no_range = -float("inf"), float("inf")
+    least, most = size_limits.NUMBERS.get(name.rpartition(".")[2], no_range)
+    if value.numel() and not (value.min() >= least and value.max() <= most):
         raise InputError(
             f"weights: expected values from {least:g} to {most:g} in the tensor {name} of {path},"
             f" got {value.min():g} to {value.max():g}; fetch the file again, or export it from an"

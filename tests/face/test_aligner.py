@@ -119,9 +119,9 @@ def test_damaged_weights_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"expected .*found nothing"):
         alignment.load(tmp_path / "none.safetensors")
     whole = alignment.WEIGHTS.read_bytes()
-    for data in (b"", b"text", whole[:9000], whole[:-1]):
-        (tmp_path / "damaged.safetensors").write_bytes(data)
-        with pytest.raises(InputError, match="landmark weights: expected .* got"):
+    for content in (b"", b"text", whole[:9000], whole[:-1]):
+        (tmp_path / "damaged.safetensors").write_bytes(content)
+        with pytest.raises(InputError, match=r"landmark weights: expected .* got"):
             alignment.load.__wrapped__(tmp_path / "damaged.safetensors")
 
 

@@ -388,7 +388,7 @@ def test_an_address_of_many_machines_is_refused(address):
 def test_a_name_of_many_machines_is_refused(monkeypatch):
     found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("224.0.0.251", 0))]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
-    with pytest.raises(InputError, match="got all.example, which stands for many"):
+    with pytest.raises(InputError, match=r"got all\.example, which stands for many"):
         access.bound_address("all.example")
 
 
