@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hybridanim import paths
+from hybridanim import files, paths
 from hybridanim.config import RenderJob
 from hybridanim.errors import InputError
 from hybridanim.io import provenance
@@ -27,10 +27,10 @@ def refuse_clashes(job: RenderJob, *inputs: Path) -> None:
 
     inputs: what is read besides the files that the job names itself.
     """
-    files = [*inputs, *job.profile]
+    given = [*inputs, *job.profile]
     if job.pipeline.render.weights is not None:
-        files.append(job.pipeline.render.weights)
-    for path in files:
+        given.append(job.pipeline.render.weights)
+    for path in given:
         paths.expect_readable("input", path)
     for path in (job.output, job.debug):
         if path is not None:
@@ -40,12 +40,13 @@ def refuse_clashes(job: RenderJob, *inputs: Path) -> None:
             f"--output {job.output}: expected another folder than that of --debug, got the same;"
             " choose another one"
         )
-    shown = [] if job.debug is None else [(f"--debug {job.debug}:", job.debug / n) for n in FILES]
+    shown = [] if job.debug is None else [("--debug", job.debug / n) for n in FILES]
     paths.refuse_replacing(
         [*shown, *outputs_of(job.output)],
-        files,
+        given,
         overwrite=job.overwrite,
         records=[record_of(job.output)],
+        folders=[job.output],
     )
 
 
@@ -59,6 +60,18 @@ def outputs_of(output: Path) -> list[tuple[str, Path]]:
 def record_of(output: Path) -> tuple[str, Path]:
     """What the record of an --output is called in messages, and its file."""
     return "--output (its record)", provenance.sidecar_path(output)
+
+
+def note_remains(*outputs: Path | None) -> list[str]:
+    """A sentence about what runs that were killed left beside these outputs, or none."""
+    found = {part for path in outputs if path is not None for part in files.remains(path)}
+    if not found:
+        return []
+    names = ", ".join(str(part) for part in sorted(found)[:3])
+    return [
+        f"Unfinished and unchanged for a day: {names}{', ...' if len(found) > 3 else ''}"
+        f" ({len(found)} in all). Runs that were killed left this; it can be deleted."
+    ]
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from hybridanim.types import Array, Source
 from hybridanim.visualization.debug_writer import DebugWriter
 from stages.pipeline import Pipeline, build
 
-from .guards import DebugOutputs, refuse_clashes, undisturbed
+from .guards import DebugOutputs, note_remains, refuse_clashes, undisturbed
 from .held import HeldStretches
 from .streaming import animated, half_of, shared_processors, sharing
 
@@ -105,7 +105,7 @@ def render(
         for info in pipeline.runtime_info:
             summary.notes += info.notes
         held.finish(1 / float(reader.fps) if reader.fps else 0.0)
-        summary.notes += held.sentences()
+        summary.notes += [*held.sentences(), *note_remains(job.output, job.debug)]
         provenance.write_sidecar(sink.path, record)
     return summary
 

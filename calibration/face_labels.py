@@ -6,7 +6,8 @@ Writes DIR/NAME.npy for each file: (N, 478, 3) float32, x and y in pixels of the
 outer edge of its first pixel (half a pixel more than ``_px`` elsewhere), z away from the camera in
 the same unit, NaN rows where no face was found. N is 1 for a picture. The networks run in a virtual
 environment of their own (hybridanim.evaluation.attention_mesh); they are not part of this package.
-Files that are done are kept, so the same command goes on after an interruption.
+Files that are done are kept, so the same command goes on after an interruption. Where the process
+takes longer than --limit-s for one picture, it is killed and the run ends with an error.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from hybridanim.io import is_picture, open_source, read_picture
 from hybridanim.training.data.dataset_index import VIDEOS
 from hybridanim.types import Array
 
+_MOST_LIMIT_S = 86400
 _CLIP = 1  # the stream of a clip's frames
 
 
@@ -119,18 +121,23 @@ def _frames(path: Path, notes: list[str]) -> Iterator[Array]:
 
 
 def label_all(
-    jobs: Sequence[tuple[Path, Path]], environment: Path, processes: int
+    jobs: Sequence[tuple[Path, Path]],
+    environment: Path,
+    processes: int,
+    limit_s: float = attention_mesh.LIMIT_S,
 ) -> Generator[Labelled]:
     """The labels of all files, by several processes of the environment; in the order of finishing.
 
-    jobs: see ``plan``. Raises InputError where the environment cannot be used. When the caller
-    ends early, files that are not complete have no labels.
+    jobs: see ``plan``. limit_s: of one picture. Raises InputError where the environment cannot be
+    used, or takes longer. When the caller or an error ends it early, files that are not complete
+    have no labels.
     """
     stop = threading.Event()
     meshes: queue.SimpleQueue[AttentionMesh] = queue.SimpleQueue()
     with ExitStack() as stack:
-        for mesh in [AttentionMesh(environment) for _ in range(min(processes, len(jobs)))]:
-            stack.enter_context(mesh)
+        count = min(processes, len(jobs))
+        opened = [stack.enter_context(AttentionMesh(environment, limit_s)) for _ in range(count)]
+        for mesh in opened:
             mesh.wait()
             meshes.put(mesh)
 
@@ -148,6 +155,9 @@ def label_all(
                 yield done.result()
         finally:
             stop.set()
+            if not all(one.done() for one in running):
+                for mesh in opened:  # nobody waits for an answer that may never come
+                    mesh.kill()
             pool.shutdown(wait=True, cancel_futures=True)
 
 
@@ -169,6 +179,12 @@ def main(arguments: list[str] | None = None) -> int:
         " it; downloads packages",
     )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument(
+        "--limit-s",
+        type=float,
+        default=attention_mesh.LIMIT_S,
+        help="most seconds that the process may take for one picture",
+    )
     parser.add_argument("--overwrite", action="store_true", help="label files again that are done")
     options = parser.parse_args(arguments)
     try:
@@ -184,6 +200,11 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     if not 1 <= options.jobs <= 64:
         raise InputError(f"--jobs: expected 1 to 64, got {options.jobs}; leave it out")
+    if not 0 < options.limit_s <= _MOST_LIMIT_S:
+        raise InputError(
+            f"--limit-s: expected above 0 and at most {_MOST_LIMIT_S} s, got {options.limit_s};"
+            " leave it out"
+        )
     jobs = plan(options.clips, options.output)
     todo = [job for job in jobs if options.overwrite or not paths.is_file(job[1])]
     paths.refuse_replacing(
@@ -214,7 +235,7 @@ def _label_with_progress(
     todo: Sequence[tuple[Path, Path]], options: argparse.Namespace
 ) -> list[Labelled]:
     found: list[Labelled] = []
-    labels = label_all(todo, options.environment, options.jobs)
+    labels = label_all(todo, options.environment, options.jobs, options.limit_s)
     with closing(labels), tqdm(total=len(todo), unit=" files", disable=None) as bar:
         for one in labels:
             found.append(one)

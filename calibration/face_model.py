@@ -11,9 +11,12 @@ import csv
 import sys
 from pathlib import Path
 
+import numpy as np
+
 from hybridanim import command_line, paths
 from hybridanim.errors import InputError
 from hybridanim.face import face_model, mesh_labels
+from hybridanim.face.face_model import FaceModel
 from hybridanim.training import face_model as learning
 
 _MOST_DIRECTIONS = 200
@@ -44,7 +47,7 @@ def people(table: Path | None) -> dict[str, str]:
     paths.expect_readable("--clips-table", table)
     try:
         rows = list(csv.DictReader(paths.read_text(table).splitlines()))
-    except csv.Error:
+    except (csv.Error, UnicodeDecodeError):
         rows = []
     if not rows or not all(row.get("file") and row.get("identity") for row in rows):
         raise InputError(
@@ -66,6 +69,22 @@ def read_clips(folder: Path, table: Path | None) -> list[learning.Clip]:
     return [learning.Clip(who.get(f.stem, f.stem), mesh_labels.read(f)) for f in found]
 
 
+def _learned(clips: list[learning.Clip], options: argparse.Namespace) -> FaceModel:
+    """The model of the clips, which ``face_model.load`` would accept."""
+    try:
+        with np.errstate(all="ignore"):  # what comes of it is checked
+            model = learning.learn(clips, options.identities, options.expressions)
+        face_model.check(model)
+    except InputError:  # a ValueError that says more
+        raise
+    except ValueError as error:  # of the algebra, too
+        raise InputError(
+            f"--labels {options.labels}: expected faces that differ and move, got such that no"
+            f" model comes of ({error}); give labels of other clips"
+        ) from error
+    return model
+
+
 def _run(options: argparse.Namespace) -> int:
     inputs = [*options.labels.glob("*.npy")]
     inputs += [] if options.clips_table is None else [options.clips_table]
@@ -77,8 +96,7 @@ def _run(options: argparse.Namespace) -> int:
                 " within"
             )
     clips = read_clips(options.labels, options.clips_table)
-    model = learning.learn(clips, options.identities, options.expressions)
-    face_model.write(model, options.output)
+    face_model.write(_learned(clips, options), options.output)
     print(f"{len(clips)} clips, {len({c.who for c in clips})} people -> {options.output}")
     return 0
 

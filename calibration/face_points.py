@@ -44,7 +44,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", type=Path, help="face model; default: the packaged one")
     parser.add_argument("--join", nargs="+", type=Path, help="join these weights files instead")
     parser.add_argument("--output", type=Path, default=Path("face_points.safetensors"))
-    parser.add_argument("--overwrite", action="store_true", help="replace the output of --join")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace the output of --join, or files in --out"
+    )
     return parser
 
 
@@ -68,6 +70,14 @@ def _join(options: argparse.Namespace) -> None:
     print(f"{', '.join(networks)} -> {options.output}")
 
 
+def _refuse_to_replace(options: argparse.Namespace) -> None:
+    """Raise InputError for files in --out that are no run's, or that the run reads."""
+    inputs = [path for path in (options.start_from, options.model) if path is not None]
+    own = [("--out", options.out / name) for name in ("curves.csv", "points.safetensors")]
+    is_begun = paths.is_file(options.out / "checkpoint.pt")
+    paths.refuse_replacing(own, inputs, overwrite=is_begun or options.overwrite)
+
+
 def _train(options: argparse.Namespace) -> None:
     from hybridanim.training.face_points import samples
     from hybridanim.training.face_points.trainer import PointsConfig, PointsTrainer
@@ -82,10 +92,14 @@ def _train(options: argparse.Namespace) -> None:
             f"--minutes, --threads: expected a time above 0 and 1 to 256 threads, got"
             f" {options.minutes} and {options.threads}; choose within"
         )
+    if not 0 <= options.seed < 2**63:
+        raise InputError(f"--seed: expected 0 to 2^63 - 1, got {options.seed}; choose within")
+    _refuse_to_replace(options)
+    pairs, other = [_folders(text) for text in options.data], _folders(options.validation)
     cv2.setNumThreads(1)
     model = face_model.load(options.model)
-    footage = samples.read([_folders(text) for text in options.data], model)
-    held = samples.read([_folders(options.validation)], model)
+    footage = samples.read(pairs, model)
+    held = samples.read([other], model)
     config = PointsConfig(
         out=options.out,
         kind=options.kind,

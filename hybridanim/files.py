@@ -5,8 +5,11 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
+import stat
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +21,8 @@ PACKAGE = Path(__file__).resolve().parent
 WEIGHTS = PACKAGE / "weights"
 EXAMPLE_DRIVING = PACKAGE / "assets" / "driving.mp4"
 
+_RANDOM = "[a-z0-9_]{8}"  # in a part's name, by tempfile
+_OLD_S = 86400.0  # a part that nothing has changed for so long has no writer any more
 _MOST_NAME = 32  # characters of the target's name in that of its part, so that it is never too long
 
 
@@ -56,6 +61,30 @@ def part_folder(path: str | Path, suffix: str = ".part") -> Path:
     name = tempfile.mkdtemp(suffix, prefix, folder)
     os.chmod(name, 0o777 & ~_umask())
     return Path(name)
+
+
+def remains(path: str | Path) -> list[Path]:
+    """Parts of this path, files and folders, that nothing has changed for a day.
+
+    Writers that were killed left them. Their names are recognised, but another program's may look
+    alike, so they are for the user to delete. Empty where the folder cannot be read.
+    """
+    folder, prefix = _beside(path)
+    part = re.compile(rf"{re.escape(prefix)}{_RANDOM}\.(part|partial)")
+    try:
+        found = [folder / name for name in os.listdir(folder) if part.fullmatch(name)]
+        newest = time.time() - _OLD_S
+        return sorted(one for one in found if _changed_s(one) < newest)
+    except (OSError, ValueError):
+        return []
+
+
+def _changed_s(path: Path) -> float:
+    """When a file, or what is in a folder, was changed last; links are not followed."""
+    found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode):
+        return found.st_mtime
+    return max([found.st_mtime, *(_changed_s(inside) for inside in path.iterdir())])
 
 
 def sha256(*paths: str | Path) -> str:

@@ -106,14 +106,16 @@ def refuse_replacing(
     *,
     overwrite: bool,
     records: Sequence[tuple[str, Path]] = (),
+    folders: Sequence[Path] = (),
     is_deep: bool = False,
 ) -> None:
     """Raise InputError when writing the outputs would replace something that must stay.
 
     outputs: option and file, for each file that will be written. An input is never replaced, nor a
     file in a folder that is an input (``is_deep``: nor in the folders in it), nor one output by
-    another, nor a pipe or device; any other file only with ``overwrite``, except ``records``, which
-    an earlier run made for the same output.
+    another, nor a pipe, device or folder; any other file only with ``overwrite``, except
+    ``records``, which an earlier run made for the same output. folders: outputs that may be a
+    folder.
     """
     given = [(path, look(path), Path(os.path.realpath(path))) for path in inputs]
     options: dict[Path, str] = {}
@@ -138,7 +140,7 @@ def refuse_replacing(
             )
         options[place] = option
         if (option, path) not in records:
-            _expect_replaceable(option, path, there)
+            _expect_replaceable(option, path, there, is_folder=path in folders)
         is_taken = is_file(path) or (there is None and path.is_symlink())
         if is_taken and not overwrite and (option, path) not in records:
             raise InputError(
@@ -147,12 +149,24 @@ def refuse_replacing(
             )
 
 
-def _expect_replaceable(option: str, path: Path, there: os.stat_result | None) -> None:
-    """Raise InputError for what no output may take the place of, whatever the options: a device."""
-    if there is not None and not (stat.S_ISREG(there.st_mode) or stat.S_ISDIR(there.st_mode)):
+def _expect_replaceable(
+    option: str, path: Path, there: os.stat_result | None, *, is_folder: bool
+) -> None:
+    """Raise InputError for what no output may take the place of, whatever the options: a device.
+
+    is_folder: whether a folder may be there.
+    """
+    if there is None or stat.S_ISREG(there.st_mode):
+        return
+    if not stat.S_ISDIR(there.st_mode):
         raise InputError(
             f"{option} {path}: expected a new name or a file, got a pipe or device; choose another"
             " name"
+        )
+    if not is_folder:
+        raise InputError(
+            f"{option} {path}: expected a new name or a file, got a folder; move it, or choose"
+            " another name"
         )
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import sys
+import time
 
 import pytest
 
@@ -49,6 +50,37 @@ def test_parts_are_new_and_named_at_random(tmp_path):
     parts = {files.part_file(tmp_path / name) for _ in range(3)}
     parts |= {files.part_folder(tmp_path / name) for _ in range(3)}
     assert len(parts) == 6 and all(part.parent == tmp_path for part in parts)
+
+
+def aged(path, days):
+    then = time.time() - 86400 * days
+    os.utime(path, (then, then))
+    return path
+
+
+@pytest.mark.parametrize("name", ["o.mp4", "n" * 250, "a[1]*.mp4", "é.mp4"])
+def test_parts_of_writers_that_were_killed_are_found(name, tmp_path):
+    target = tmp_path / name
+    file, folder = files.part_file(target), files.part_folder(target, ".partial")
+    (folder / "frames.csv").write_text("half")
+    assert files.remains(target) == []  # new: their writers may be at work
+    aged(file, 1.1)
+    aged(folder, 1.1)
+    assert files.remains(target) == [file]  # what is in the folder is new
+    aged(folder / "frames.csv", 1.1)
+    aged(folder, 1.1)
+    assert files.remains(target) == sorted([file, folder])
+    for foreign in (".other.mp4.abcdefgh.part", f".{name[:32]}.part", f".{name[:32]}.abc.part",
+                    f"{name[:32]}.abcdefgh.part", f".{name[:32]}.abcdefgh.mp4"):  # fmt: skip
+        (tmp_path / foreign).touch()
+        aged(tmp_path / foreign, 9)
+    assert files.remains(target) == sorted([file, folder])
+    assert file.exists() and folder.exists()  # found, not removed
+
+
+def test_where_nothing_can_be_read_there_are_no_remains(tmp_path):
+    assert files.remains(tmp_path / "none" / "o.mp4") == []
+    assert files.remains("a\0b") == []
 
 
 def test_permissions_are_the_usual_ones(tmp_path):

@@ -142,3 +142,15 @@ def test_an_output_takes_the_place_of_no_pipe_or_device(tmp_path):
         with pytest.raises(InputError, match="pipe or device"):
             paths.refuse_replacing([("--output", tmp_path / name)], [], overwrite=True)
     paths.refuse_replacing([], [], overwrite=False, records=[("record", tmp_path / "o.mp4")])
+
+
+def test_an_output_takes_the_place_of_no_folder_unless_it_may_be_one(tmp_path):
+    (tmp_path / "d").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "d")
+    for name in ("d", "link"):
+        outputs = [("--json", tmp_path / name)]
+        for overwrite in (False, True):
+            with pytest.raises(InputError, match=rf"--json .*{name}: expected .*, got a folder;"):
+                paths.refuse_replacing(outputs, [], overwrite=overwrite)
+        paths.refuse_replacing(outputs, [], overwrite=False, folders=[tmp_path / name])
+    paths.refuse_replacing([], [], overwrite=False, records=[("record", tmp_path / "d")])

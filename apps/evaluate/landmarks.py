@@ -64,7 +64,14 @@ def command(argv: list[str]) -> int:
             print(f"{text}\n")
     for line in result["skipped"]:
         print(f"left out: {line}")
-    return 130 if result["interrupted"] else 0
+    if result["interrupted"]:
+        return 130
+    if not result["clips"]:
+        raise InputError(
+            "evaluate landmarks: expected clips that can be measured, got none of"
+            f" {len(result['skipped'])}; see the lines above"
+        )
+    return 0
 
 
 def evaluate_landmarks(job: LandmarksJob, report: Progress | None = None) -> dict[str, Any]:

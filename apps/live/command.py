@@ -17,6 +17,7 @@ from hybridanim import files, io, processors
 from hybridanim.config import PipelineConfig
 from hybridanim.errors import InputError
 from hybridanim.io import provenance
+from hybridanim.live import access
 from hybridanim.live.camera import Camera, CameraError, Shot, make_camera
 from hybridanim.live.capture import Capture
 from hybridanim.live.config import LiveJob, read_live_job
@@ -75,6 +76,8 @@ def live(
 ) -> dict[str, Any]:
     """Run until the end; returns the report. make: opens cameras in place of the job's."""
     refuse_to_replace(job, sources)
+    if job.serve is not None:
+        access.bound_address(job.serve_address)  # before seconds of loading
     if is_first_run():
         print(CONSENT_TEXT, flush=True)
     display = None if job.window == "no" else DisplayCheck()

@@ -9,7 +9,7 @@ from typing import Any
 
 import cv2
 
-from apps.guards import outputs_of, record_of
+from apps.guards import note_remains, outputs_of, record_of
 from hybridanim import paths
 from hybridanim.errors import InputError
 from hybridanim.io import provenance
@@ -37,6 +37,7 @@ def open_outputs(
         if job.output is not None:
             file = FileOutput(job.output, size, overwrite=job.overwrite, tags=tags)
             outputs.threaded.append(ThreadedOutput(file, size, _QUEUE["file"]))
+            outputs.notes += note_remains(job.output)
         if job.virtual_camera:
             camera = VirtualCamera(job.camera_size, job.camera_rate)  # a size that programs know
             outputs.threaded.append(
@@ -102,7 +103,13 @@ def refuse_to_replace(job: LiveJob, sources: tuple[Path, ...], *more: Path) -> N
                 f"--report: expected a file in a folder that exists, got {job.report}; create the"
                 " folder, or choose another name"
             )
-    paths.refuse_replacing(written, inputs, overwrite=job.overwrite, records=records)
+    paths.refuse_replacing(
+        written,
+        inputs,
+        overwrite=job.overwrite,
+        records=records,
+        folders=[] if job.output is None else [job.output],
+    )
 
 
 def finish(job: LiveJob, report: dict[str, Any], outputs: Outputs, record: dict[str, Any]) -> None:

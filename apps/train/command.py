@@ -8,8 +8,8 @@ lists of the clips that were used and left out.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +35,7 @@ Report = Callable[[str], None]
 BEST, FACE = "best.safetensors", "face.safetensors"
 _RUN_FILES = ("checkpoint.pt", "curves.csv", "train.log", BEST, FACE)
 _DETECTOR = "detector"  # folder of the detector's training, in that of the run
+_DETECTOR_FILES = ("checkpoint.pt", "curves.csv", "detector.safetensors")
 
 
 @dataclass(frozen=True)
@@ -189,9 +190,8 @@ def _refuse_to_remove(job: TrainJob) -> None:
     inputs += [Path(text) for text in (job.start_from, job.perceptual) if paths.is_file(text)]
     if job.overwrite:  # else a run that lies in one of these goes on
         inputs += [job.data, job.teacher, job.validation, job.portraits]
-    removed = [*_files_of_run(job.out), *(job.out / _DETECTOR).glob("*")]
     given = [path for path in inputs if path is not None]
-    outputs = [("--out", path) for path in removed]
+    outputs = [("--out", path) for path in _files_of_run(job.out)]
     paths.refuse_replacing(outputs, given, overwrite=True, is_deep=True)
     if not paths.is_file(job.out / _RUN_FILES[0]):
         weights = [("--out", job.out / name) for name in (BEST, FACE)]
@@ -199,7 +199,9 @@ def _refuse_to_remove(job: TrainJob) -> None:
 
 
 def _files_of_run(out: Path) -> list[Path]:
-    return [*(out / name for name in _RUN_FILES), *out.glob("strip_*.png")]
+    own = [out / name for name in _RUN_FILES]
+    own += [out / _DETECTOR / name for name in _DETECTOR_FILES]
+    return [*own, *out.glob("strip_*.png")]
 
 
 def prepare_folder(out: Path, *, overwrite: bool) -> None:
@@ -215,7 +217,8 @@ def prepare_folder(out: Path, *, overwrite: bool) -> None:
     if overwrite:
         for path in _files_of_run(out):
             path.unlink(missing_ok=True)
-        shutil.rmtree(out / _DETECTOR, ignore_errors=True)
+        with suppress(OSError):  # where other files are in it, it stays
+            (out / _DETECTOR).rmdir()
 
 
 def summary(trained: Trained) -> list[str]:

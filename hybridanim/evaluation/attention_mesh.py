@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -29,6 +32,10 @@ from .attention_mesh_worker import GREETING
 
 STILL = 0  # the stream of pictures that have nothing to do with each other
 PACKAGES = ("mediapipe==0.10.21", "numpy<2")
+LIMIT_S = 300.0
+"""Seconds for the answer to one picture, which takes milliseconds."""
+_LOAD_S = 300.0  # for loading the networks, which takes seconds
+_END_S = 5.0  # a process that has nothing left to do ends within milliseconds
 _WORKER = Path(__file__).with_name("attention_mesh_worker.py")
 _HEADER = struct.Struct("<iii")
 _QUIET = {"GLOG_minloglevel": "2", "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -70,9 +77,16 @@ def install(environment: Path) -> None:
         python = interpreter(environment)
     check = "import numpy, mediapipe.python.solutions.face_mesh; assert numpy.__version__ < '2'"
     try:
-        is_there = not subprocess.run([python, "-I", "-c", check], capture_output=True).returncode
+        command = [python, "-I", "-c", check]
+        done = subprocess.run(command, capture_output=True, timeout=_LOAD_S)
+        is_there = not done.returncode
     except OSError as error:
         raise paths.unusable(environment, error) from error
+    except subprocess.TimeoutExpired as error:
+        raise MeshError(
+            f"environment {environment}: expected a Python that answers within {_LOAD_S:g} s, got"
+            " none; name a new folder"
+        ) from error
     if not is_there:
         _run([str(python), "-I", "-m", "pip", "install", *PACKAGES], environment)
 
@@ -97,13 +111,15 @@ class AttentionMesh:
     thread-safe. Raises MeshError where the environment cannot be used.
     """
 
-    def __init__(self, environment: Path) -> None:
-        self._environment, self._is_ready = environment, False
+    def __init__(self, environment: Path, limit_s: float = LIMIT_S) -> None:
+        """limit_s: a process that takes longer for a picture is killed, and MeshError raised."""
+        self._environment, self._limit_s, self._is_ready = environment, limit_s, False
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115, closed by _end
         keep = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
         try:
             self._process = subprocess.Popen(
                 [str(interpreter(environment)), "-I", str(_WORKER)],
+                bufsize=0,  # closing a pipe must not wait until what is buffered was read
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
@@ -122,7 +138,8 @@ class AttentionMesh:
 
     def wait(self) -> None:
         """Wait until the process has loaded its networks; MeshError where it cannot."""
-        if not self._is_ready and self._read(len(GREETING)) != GREETING:
+        if not self._is_ready and self._ask(b"", len(GREETING), _LOAD_S) != GREETING:
+            _kill(self._process)
             raise self._failure()
         self._is_ready = True
 
@@ -135,30 +152,37 @@ class AttentionMesh:
         """
         self.wait()
         height, width = image.shape[:2]
-        self._write(_HEADER.pack(stream, height, width))
-        self._write(np.ascontiguousarray(image).tobytes())
-        points = np.frombuffer(self._read(COUNT * 3 * 4), "<f4").reshape(COUNT, 3)
+        request = _HEADER.pack(stream, height, width) + np.ascontiguousarray(image).tobytes()
+        answer = self._ask(request, COUNT * 3 * 4, self._limit_s)
+        points = np.frombuffer(answer, "<f4").reshape(COUNT, 3)
         return None if np.isnan(points[0, 0]) else points.astype(np.float32)
 
     def end(self, stream: int) -> None:
         """Forget a stream: its next picture is searched anew."""
         self.wait()
-        self._write(_HEADER.pack(stream, 0, 0))
+        self._ask(_HEADER.pack(stream, 0, 0), 0, self._limit_s)
 
-    def _write(self, data: bytes) -> None:
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(data)
-            self._process.stdin.flush()
-        except OSError as error:
-            raise self._failure() from error
+    def kill(self) -> None:
+        """End the process at once: whoever waits for its answer gets MeshError."""
+        _kill(self._process)
 
-    def _read(self, count: int) -> bytes:
-        assert self._process.stdout is not None
-        data = self._process.stdout.read(count)
-        if len(data) < count:
-            raise self._failure()
-        return data
+    def _ask(self, request: bytes, count: int, limit_s: float) -> bytes:
+        """Send a request and return the ``count`` bytes of its answer.
+
+        Raises MeshError when the process ends before, or is killed because it takes too long.
+        """
+        with _limited(self._process, limit_s) as is_late:
+            data = _exchanged(self._process, request, count)
+            if data is None:
+                self._process.wait()  # the answers end before the process does
+        if data is not None:
+            return data
+        if is_late.is_set():
+            raise MeshError(
+                f"environment {self._environment}: expected an answer of {PACKAGES[0]} within"
+                f" {limit_s:g} s, got none; allow it more time, or take the picture out"
+            )
+        raise self._failure()
 
     def _failure(self) -> MeshError:
         """The error for a process that has ended, with the last line that it wrote."""
@@ -171,13 +195,64 @@ class AttentionMesh:
         )
 
 
+def _exchanged(process: subprocess.Popen[bytes], request: bytes, count: int) -> bytes | None:
+    """Write a request and read ``count`` bytes; None where the process does not take or give it."""
+    assert process.stdin is not None and process.stdout is not None
+    left, data = memoryview(request), bytearray()
+    try:
+        while left:  # the pipes are not buffered, so that each call may do a part
+            left = left[process.stdin.write(left) :]
+        while len(data) < count:
+            if not (more := process.stdout.read(count - len(data))):
+                return None
+            data += more
+    except OSError:
+        return None
+    return bytes(data)
+
+
+@contextlib.contextmanager
+def _limited(process: subprocess.Popen[bytes], limit_s: float) -> Iterator[threading.Event]:
+    """Kill the process when the block takes longer; the event is set before that."""
+    is_late = threading.Event()
+
+    def end() -> None:
+        is_late.set()
+        _kill(process)
+
+    timer = threading.Timer(limit_s, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield is_late
+    finally:
+        timer.cancel()
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process with what it started, which would hold its pipes open."""
+    if process.returncode is not None:  # its number may be another's by now
+        return
+    try:
+        if os.name == "nt":
+            process.kill()
+        else:
+            os.killpg(process.pid, signal.SIGKILL)
+    except OSError:  # it has ended
+        return
+
+
 def _end(process: subprocess.Popen[bytes], errors: IO[bytes]) -> None:
-    """Close the pipes, which ends the process."""
+    """Close the pipes, which ends the process; kill one that goes on nevertheless."""
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
             with contextlib.suppress(OSError):  # the process had ended before it read everything
                 pipe.close()
-    process.wait()
+    try:
+        process.wait(_END_S)
+    except subprocess.TimeoutExpired:
+        _kill(process)
+        process.wait()
     errors.close()
 
 

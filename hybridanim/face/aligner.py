@@ -15,6 +15,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 
 from hybridanim import files
@@ -253,12 +254,20 @@ def box_from_landmarks(xy_px: Array) -> tuple[FaceBox, float]:
 def load(path: str | Path | None = None) -> Aligner:
     """The aligner with the packaged weights, or those of another file; loaded once.
 
-    Raises InputError when the file is missing or, if packaged, of another version.
+    Raises InputError when the file is missing, no aligner's or, if packaged, of another version.
     """
     file = Path(path) if path else WEIGHTS
+    fix = "reinstall, or train them with python -m calibration.alignment"
     if not file.is_file():
-        fix = "reinstall, or train them with python -m calibration.alignment"
         raise InputError(f"landmark weights: expected {file}, found nothing; {fix}")
     if path is None:
         files.expect_sha256("landmark weights", file, WEIGHTS_SHA256)
-    return Aligner(load_tensors(file.read_bytes()))
+    try:
+        tensors = load_tensors(file.read_bytes())
+        if not all(np.isfinite(value).all() for value in tensors.values()):
+            raise ValueError("inf or not-a-number")
+        return Aligner(tensors)
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"landmark weights: expected those of the aligner in {file}, got {error}; {fix}"
+        ) from error

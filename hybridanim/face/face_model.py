@@ -34,6 +34,10 @@ AXES = (
 """What the semantic axes change; see ``measure``."""
 _HALF = ("mean", "identity", "expression")  # stored in half precision
 _MOST_BYTES = 8 << 20
+_RANGES = {  # least and most; the unit of places is the head box
+    "mean": (-2.0, 2.0), "identity": (-2.0, 2.0), "expression": (-2.0, 2.0),
+    "identity_sigma": (0.0, 1e3), "expression_sigma": (0.0, 1e3), "axes": (-1e9, 1e9),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)  # compared and hashed as an object
@@ -135,24 +139,25 @@ def load(path: str | Path | None = None) -> FaceModel:
         files.expect_sha256("face model", file, WEIGHTS_SHA256)
     try:
         tensors = load_tensors(file.read_bytes())
-        model = FaceModel(
-            **{
-                field.name: tensors[field.name].astype(
-                    np.int32 if field.name in ("mirror", "triangles") else np.float32
-                )
-                for field in fields(FaceModel)
-            }
-        )
-        _check(model)
-    except (SafetensorError, KeyError, ValueError) as error:
+        with np.errstate(over="ignore", invalid="ignore"):
+            model = FaceModel(
+                **{
+                    field.name: tensors[field.name].astype(
+                        np.int32 if field.name in ("mirror", "triangles") else np.float32
+                    )
+                    for field in fields(FaceModel)
+                }
+            )
+        check(model)
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"face model: expected the arrays of a face model in {file}, got {error}; {fix}"
         ) from error
     return model
 
 
-def _check(model: FaceModel) -> None:
-    """Raise ValueError for shapes that do not fit together, or values that are not finite."""
+def check(model: FaceModel) -> None:
+    """Raise ValueError for shapes that do not fit together, or values that no face has."""
     count, i, e = mesh.COUNT, len(model.identity), len(model.expression)
     shapes = {
         "mean": (count, 3), "identity": (i, count, 3), "expression": (e, count, 3),
@@ -161,8 +166,11 @@ def _check(model: FaceModel) -> None:
     }  # fmt: skip
     for name, shape in shapes.items():
         found = getattr(model, name)
-        if found.shape != shape or not np.isfinite(found).all():
-            raise ValueError(f"{name} of shape {found.shape} instead of {shape}, or not finite")
+        if found.shape != shape:
+            raise ValueError(f"{name} of shape {found.shape} instead of {shape}")
+        least, most = _RANGES.get(name, (0, count))
+        if not ((found >= least) & (found <= most)).all():  # not-a-number is not, either
+            raise ValueError(f"{name} not finite, or not from {least:g} to {most:g}")
     if model.triangles.min() < 0 or model.triangles.max() >= count:
         raise ValueError("triangles that name vertices which do not exist")
     if sorted(model.mirror) != list(range(count)):

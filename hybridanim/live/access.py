@@ -24,24 +24,50 @@ _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?", re.ASCII
 def bound_address(text: str) -> Address:
     """The address to listen on; of a name, its first IPv4 address where it has one.
 
-    Raises InputError for an empty text, which sockets take for all addresses, and unknown names.
+    Raises InputError for an empty text, which sockets take for all addresses, unknown names, and
+    addresses of groups of machines (multicast, broadcast), which no browser can connect to.
     """
-    wanted = (
-        "--serve-address: expected an address of this machine, got {}; choose 127.0.0.1 for this"
-        " machine alone, or 0.0.0.0 for others of its network"
-    )
     if not text.strip():
-        raise InputError(wanted.format("nothing"))
-    try:
-        return ipaddress.ip_address(text)
-    except ValueError:
-        pass
+        raise _no_address("nothing")
+    found = _own(text) or _own(_looked_up(text))
+    if found is None:
+        raise _no_address(repr(text))
+    if _is_of_many(found):
+        raise _no_address(f"{text}, which stands for many machines")
+    return found
+
+
+def _looked_up(text: str) -> str:
+    """The address of a name, IPv4 first."""
     try:
         found = socket.getaddrinfo(text, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise InputError(wanted.format(repr(text))) from error
+        raise _no_address(repr(text)) from error
     found.sort(key=lambda entry: entry[0] != socket.AF_INET)
-    return ipaddress.ip_address(found[0][4][0])
+    return str(found[0][4][0])
+
+
+def _is_of_many(address: Address) -> bool:
+    """Whether this is no single machine's; no packet is sent to find out."""
+    if address.is_multicast or str(address) in ("255.255.255.255", "127.255.255.255"):
+        return True
+    if address.version == 6 or address.is_unspecified or address.is_loopback:
+        return False
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((str(address), 9))
+        except PermissionError:  # the broadcast address of a network of this machine
+            return True
+        except OSError:
+            return False
+    return False
+
+
+def _no_address(got: str) -> InputError:
+    return InputError(
+        f"--serve-address: expected an address of this machine, got {got}; choose 127.0.0.1 for"
+        " this machine alone, or 0.0.0.0 for others of its network"
+    )
 
 
 def in_url(bound: Address) -> str:
@@ -69,7 +95,7 @@ def is_named(host: str, here: tuple[str, int], asked: str) -> bool:
         address = ipaddress.ip_address(name)
     except ValueError:
         return False
-    return address.is_loopback or address == _own(here[0])
+    return address.is_loopback or address == _own(here[0].partition("%")[0])
 
 
 def new_token() -> str:
@@ -82,7 +108,10 @@ def is_below(path: str, root: str) -> bool:
     return hmac.compare_digest(path[: len(root)].encode(), root.encode())
 
 
-def _own(text: str) -> Address:
-    """The address of a socket's name: without a scope, and IPv4 where it is mapped into IPv6."""
-    address = ipaddress.ip_address(text.partition("%")[0])
+def _own(text: str) -> Address | None:
+    """The address that a text is, IPv4 where it is mapped into IPv6; None for other texts."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
     return getattr(address, "ipv4_mapped", None) or address

@@ -2,8 +2,9 @@
 
 ``publish`` only stores the picture; each reader's own thread waits for it, and the first reader
 encodes it for all. A slow reader misses pictures, one that never reads is disconnected, and without
-readers nothing is encoded. Requests that other pages or names make a browser send are refused
-(``access``); where other machines reach the server, its URL holds a random token.
+readers nothing is encoded; there are at most eight. Requests that other pages or names make a
+browser send are refused (``access``); where other machines reach the server, its URL holds a random
+token.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class FrameBroadcaster:
 
     def __init__(self) -> None:
         self.status: dict[str, Any] = {}  # shown on the page
-        self.readers = 0
+        self.readers = 0  # of the stream
         self._changed = threading.Condition()
         self._image: Array | None = None
         self._number, self._time_s = 0, 0.0
@@ -54,6 +55,18 @@ class FrameBroadcaster:
             self._image, self._time_s = image, time_s
             self._number += 1
             self._changed.notify_all()
+
+    def join(self) -> bool:
+        """Count one more reader of the stream; False, and not counted, where there are enough."""
+        with self._changed:
+            has_room = self.readers < _MOST_READERS
+            self.readers += has_room
+            return has_room
+
+    def leave(self) -> None:
+        """The opposite of a ``join`` that was True."""
+        with self._changed:
+            self.readers -= 1
 
     def close(self) -> None:
         """End all readers."""
@@ -96,7 +109,8 @@ class Server:
         address: str = "127.0.0.1",
         on_key: Callable[[str], None] = lambda letter: None,
     ) -> None:
-        """port: 0 = any free one. on_key: called from other threads with a hotkey's letter.
+        """port: 0 = any free one. on_key: called from other threads with a hotkey's letter,
+        one that the page has.
 
         address: of this machine, by number or name; 0.0.0.0 or :: = all of its addresses. Raises
         InputError when there is no such address, or the port is not available.
@@ -192,12 +206,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(404)
 
     def do_POST(self) -> None:
-        """A hotkey: /key?letter=r."""
+        """A hotkey of the page: /key?letter=r."""
         if not self._is_ours():
             return
         asked = urlsplit(self.path)
         letter = parse_qs(asked.query).get("letter", [""])[0]
-        if asked.path != f"{self.root}key" or len(letter) != 1:
+        if asked.path != f"{self.root}key" or letter not in _KEYS:
             self.send_error(404)
             return
         type(self).on_key(letter)
@@ -239,9 +253,18 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _stream(self) -> None:
         """Send pictures as they come, until the reader disconnects or stops reading."""
-        if self.broadcaster.readers >= _MOST_READERS:
+        if not self.broadcaster.join():
             self.send_error(503, "too many readers")
             return
+        try:
+            self._begin_stream()
+            self._send_pictures()
+        except OSError:  # disconnected
+            return
+        finally:
+            self.broadcaster.leave()
+
+    def _begin_stream(self) -> None:
         self.close_connection = True
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BYTES)
         self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -249,13 +272,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", f"multipart/x-mixed-replace; boundary={BOUNDARY}")
         self.send_header("Connection", "close")
         self.end_headers()
-        self.broadcaster.readers += 1
-        try:
-            self._send_pictures()
-        except OSError:  # disconnected
-            return
-        finally:
-            self.broadcaster.readers -= 1
 
     def _send_pictures(self) -> None:
         seen = 0
@@ -276,11 +292,15 @@ class _Handler(BaseHTTPRequestHandler):
 
 # The page that shows the stream: one picture, rate and latency, and buttons for the hotkeys.
 _LETTERS = {"+ -": ("+", "-")}
-_BUTTONS = "".join(
-    f'<button data-letter="{letter}" title="{what}">{letter}</button>'
+_SHOWN = [  # of the buttons, with what they do; h and q are for the window alone
+    (letter, what)
     for key, what in HELP
     if key not in ("h", "q")
     for letter in _LETTERS.get(key, (key,))
+]
+_KEYS = frozenset([*(letter for letter, _ in _SHOWN), *"=123456789"])  # all that the page sends
+_BUTTONS = "".join(
+    f'<button data-letter="{letter}" title="{what}">{letter}</button>' for letter, what in _SHOWN
 )
 
 _PAGE = f"""<!doctype html>
@@ -308,7 +328,7 @@ _PAGE = f"""<!doctype html>
     button.onclick = () => press(button.dataset.letter);
   document.onkeydown = event => {{
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if ("rnmd+-=p123456789".includes(event.key)) press(event.key);
+    if ({json.dumps(sorted(_KEYS))}.includes(event.key)) press(event.key);
   }};
   picture.onerror = () => setTimeout(() => {{ picture.src = "stream.mjpg?" + Date.now(); }}, 1000);
   setInterval(async () => {{

@@ -16,12 +16,15 @@ from hybridanim.errors import InputError
 from hybridanim.face.face_windows import KINDS
 from hybridanim.types import Array
 
+from . import size_limits
+
 if TYPE_CHECKING:
     from .face_points import PointNetwork
 
 FORMAT = "face-points-1"
 _MOST_BYTES = 32 << 20
 _MOST_CHANNELS, _MOST_LAYERS, _MOST_HIDDEN, _MOST_COMPONENTS = 512, 8, 2048, 512
+_MOST_VALUE = 1e6  # of a weight; trained ones stay below 1000
 _FIX = "reinstall, or train them with python -m calibration.face_points"
 
 
@@ -44,7 +47,7 @@ def read_arrays(path: str | Path) -> tuple[dict[str, dict[str, Any]], dict[str, 
     """Sizes of each network, and all tensors as float32 arrays, names prefixed by the network's.
 
     Raises InputError when the file is missing, damaged, not one of this program's, or holds numbers
-    that are not finite.
+    that are not finite, or absurd.
     """
     file = Path(path)
     paths.expect_readable("landmark networks", file)
@@ -56,9 +59,12 @@ def read_arrays(path: str | Path) -> tuple[dict[str, dict[str, Any]], dict[str, 
             tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
         if table.get("format") != FORMAT:
             raise ValueError(f"format {table.get('format')!r}")
-        tensors = {key: value.astype(np.float32) for key, value in tensors.items()}
-        if not all(np.isfinite(value).all() for value in tensors.values()):
-            raise ValueError("inf or not-a-number")
+        if any(value.dtype.kind != "f" for value in tensors.values()):
+            raise ValueError("numbers that are not floats")
+        with np.errstate(over="ignore"):
+            tensors = {key: value.astype(np.float32) for key, value in tensors.items()}
+        if not all((np.abs(value) <= _MOST_VALUE).all() for value in tensors.values()):
+            raise ValueError(f"numbers beyond {_MOST_VALUE:g}, or not-a-number")
         if any((v < 0).any() for k, v in tensors.items() if k.endswith("running_var")):
             raise ValueError("a negative variance")
         sizes = json.loads(table["sizes"])
@@ -147,17 +153,20 @@ def _check_shapes(name: str, sizes: dict[str, Any], tensors: dict[str, Array]) -
 
 
 def _check(name: str, sizes: dict[str, Any]) -> None:
+    """Raise ValueError for sizes of another window, or such as no network of this program has."""
     kind = KINDS[name]
-    window = (sizes["width_px"], sizes["height_px"], sizes["points"])
-    if window != (kind.width_px, kind.height_px, len(kind.points)):
-        raise ValueError(f"{name} with windows and points {window}")
-    channels = sizes["channels"]
-    fits = (
-        sizes["dimensions"] in (2, 3)
-        and 0 < len(channels) <= _MOST_LAYERS
-        and all(0 < n <= _MOST_CHANNELS for n in channels)
-        and 0 < sizes["hidden"] <= _MOST_HIDDEN
-        and 0 < sizes["components"] <= _MOST_COMPONENTS
-    )
-    if not fits:
-        raise ValueError(f"{name} of sizes {sizes}")
+    numbers = {
+        "width_px": (kind.width_px, kind.width_px),
+        "height_px": (kind.height_px, kind.height_px),
+        "points": (len(kind.points), len(kind.points)),
+        "dimensions": (2, 3),
+        "components": (1, _MOST_COMPONENTS),
+        "hidden": (1, _MOST_HIDDEN),
+    }
+    if sizes.keys() != numbers.keys() | {"channels"}:
+        raise ValueError(f"{name} of sizes {sorted(sizes)}")
+    for key, (least, most) in numbers.items():
+        size_limits.expect_within(f"{name}, {key}", sizes[key], least, most)
+    size_limits.expect_within(f"{name}, layers", len(sizes["channels"]), 1, _MOST_LAYERS)
+    for count in sizes["channels"]:
+        size_limits.expect_within(f"{name}, channels", count, 1, _MOST_CHANNELS)

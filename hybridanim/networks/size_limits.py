@@ -1,6 +1,7 @@
-"""Bounds of the sizes that a weights file states, checked before networks are built from them.
+"""Bounds of what a weights file states: sizes, and numbers that have a meaning of their own.
 
-A header of a few bytes could otherwise ask for any amount of memory or time. Needs no torch.
+Sizes are checked before networks are built from them: a header of a few bytes could otherwise ask
+for any amount of memory or time. Needs no torch.
 """
 
 from __future__ import annotations
@@ -10,6 +11,13 @@ from typing import Any
 MOST_BYTES = 2**30
 """Of a weights file."""
 MOST_KEYPOINTS = 512
+
+NUMBERS = {  # last part of a tensor's name -> least and most
+    "log_reach": (-7.0, 7.0),  # a keypoint's sigma is 1/1000 to 1000 of the object's size
+    "loud": (-100.0, 100.0),  # a logit; beyond, one keypoint decides everywhere
+    "running_var": (0.0, float("inf")),  # a variance
+}
+"""Ranges of tensors whose values are more than weights."""
 
 _CHANNELS = (1, 1024)
 _WIDTHS = (2, 8)  # entries of a U-Net's widths
@@ -60,17 +68,18 @@ def _check(
         raise ValueError(f"sizes that are a {type(table).__name__}")
     for name, value in table.items():
         if name in numbers:
-            _expect_within(name, value, *numbers[name])
+            expect_within(name, value, *numbers[name])
         elif name == widths:
             if not isinstance(value, list | tuple):
                 raise ValueError(f"{name} {str(value)[:40]!r}")
-            _expect_within(f"number of {name}", len(value), *_WIDTHS)
+            expect_within(f"number of {name}", len(value), *_WIDTHS)
             for width in value:
-                _expect_within(name, width, *_CHANNELS)
+                expect_within(name, width, *_CHANNELS)
         elif name not in switches or not isinstance(value, bool):
             raise ValueError(f"{str(name)[:40]} {str(value)[:40]!r}")
 
 
-def _expect_within(name: str, value: Any, least: int, most: int) -> None:
+def expect_within(name: str, value: Any, least: int, most: int) -> None:
+    """Raise ValueError unless the value is a whole number from ``least`` to ``most``."""
     if type(value) is not int or not least <= value <= most:  # a bool is an int, too
         raise ValueError(f"{name} {str(value)[:40]}, possible are {least} to {most}")

@@ -4,7 +4,7 @@ A file holds tensors named ``detector.*`` and ``animator.*``, either or both, an
 the sizes that they need, the kind of object and the window that the detector looks at. The older
 format of a renderer alone (``fast-1``, names without a prefix) is read as well. Only safetensors:
 a weights file cannot run code. Sizes are bounded, tensors must have the networks' shapes and finite
-values. ``read_header`` needs no torch.
+values, within their range where they have one. ``read_header`` needs no torch.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def read_weights(path: str | Path) -> WeightsFile:
     """Read the networks of a file; names and shapes of all tensors must match exactly.
 
     Raises InputError when the file is missing, damaged, or not one of this program's, or when a
-    tensor has values that are not finite.
+    tensor has values that are not finite or out of its range.
     """
     from safetensors.torch import load as load_tensors
 
@@ -279,7 +279,8 @@ def _filled(
 ) -> Net:
     """A network with a file's tensors; nothing is allocated before their shapes are known to fit.
 
-    Raises RuntimeError for other names or shapes, InputError for values that are not finite.
+    Raises RuntimeError for other names, shapes or kinds of numbers, InputError for values that are
+    not finite or out of their range.
     """
     import torch
 
@@ -290,6 +291,8 @@ def _filled(
         shapes = [tuple(part[name].shape) if name in part else None for part in (planned, own)]
         if shapes[0] != shapes[1]:
             raise RuntimeError(f"{prefix}{name} of shape {shapes[1]} instead of {shapes[0]}")
+        if planned[name].is_floating_point() != own[name].is_floating_point():
+            raise RuntimeError(f"{prefix}{name} of {own[name].dtype} numbers")
     floats = {name: v.float() if v.is_floating_point() else v for name, v in own.items()}
     for name, value in floats.items():
         if not torch.isfinite(value).all():
@@ -297,9 +300,22 @@ def _filled(
                 f"weights: expected finite numbers in {path}, got inf or not-a-number in the tensor"
                 f" {prefix}{name}; fetch the file again, or export it from an earlier checkpoint"
             )
+        _expect_range(prefix + name, value, path)
     net = make()
     net.load_state_dict(floats)
     return net.eval()
+
+
+def _expect_range(name: str, value: Tensor, path: str | Path) -> None:
+    """Raise InputError for values out of the range that tensors of this name have."""
+    no_range = -float("inf"), float("inf")
+    least, most = size_limits.NUMBERS.get(name.rpartition(".")[2], no_range)
+    if value.numel() and not (value.min() >= least and value.max() <= most):
+        raise InputError(
+            f"weights: expected values from {least:g} to {most:g} in the tensor {name} of {path},"
+            f" got {value.min():g} to {value.max():g}; fetch the file again, or export it from an"
+            " earlier checkpoint"
+        )
 
 
 def _damaged(file: Path, error: Exception) -> InputError:

@@ -11,6 +11,8 @@ import contextlib
 import hashlib
 import json
 import os
+import re
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -19,6 +21,8 @@ from hybridanim import files
 _MAGIC = b"hybridanim networks 1\n"
 _SUFFIX = ".networks"
 _FAILED = "failed"  # in place of graphs: why there are none
+_PART = re.compile(r"\.[a-z]+-[0-9a-f]{20,24}[.a-z]*\.[a-z0-9_]{8}\.part")  # see files.part_file
+_OLD_S = 86400.0  # writing takes seconds
 _KEPT = 32  # files; older ones probably belong to outdated weights or versions
 
 
@@ -85,8 +89,11 @@ def state(folder: Path) -> tuple[int, int]:
 
 
 def _prune(folder: Path) -> None:
-    """Delete all but the most recently used files."""
+    """Delete all but the most recently used files, and parts of those that were never whole."""
     with contextlib.suppress(OSError):
         kept = sorted(folder.glob("*" + _SUFFIX), key=lambda file: file.stat().st_mtime)
         for file in kept[:-_KEPT]:
             file.unlink(missing_ok=True)
+        for part in folder.iterdir():
+            if _PART.fullmatch(part.name) and time.time() - part.stat().st_mtime > _OLD_S:
+                part.unlink(missing_ok=True)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from hybridanim import files, quiet
+from hybridanim.errors import InputError
 from hybridanim.face import face_fit, face_windows
 from hybridanim.face.face_fit import Observation
 from hybridanim.face.face_model import FaceModel
@@ -110,16 +111,21 @@ def load(path: str | Path | None = None, threads: int = 0) -> dict[str, Network]
     """The networks of a weights file, or the packaged ones; loaded once.
 
     threads: of OpenVINO; 0: its own choice, at most 2. Raises InputError when the file is missing,
-    damaged, or not one of this program's.
+    damaged, not one of this program's, or lacks a network.
     """
     file = Path(path) if path else WEIGHTS
     if path is None and file.is_file():
         files.expect_sha256("landmark networks", file, WEIGHTS_SHA256)
+    sizes, tensors = face_points_file.read_arrays(file)
+    if missing := KINDS.keys() - sizes.keys():
+        raise InputError(
+            f"landmark networks: expected one for each of {', '.join(KINDS)} in {file}, got none"
+            f" for {', '.join(sorted(missing))}; join them with python -m calibration.face_points"
+        )
     try:
         openvino = quiet.openvino()
     except ImportError:
         return _by_torch(file)
-    sizes, tensors = face_points_file.read_arrays(file)
     core = openvino.Core()
     settings = {
         "INFERENCE_PRECISION_HINT": "f32",

@@ -14,14 +14,17 @@ from functools import cache
 
 import cv2
 import numpy as np
+from safetensors.numpy import load as load_tensors
 
-from hybridanim import files
+from hybridanim import files, paths
+from hybridanim.errors import InputError
 from hybridanim.profiles import SkinProfile, symmetric_3x3
 from hybridanim.types import Array, FaceBox
 
 BINS = (16, 32, 32)  # of Y, U, V
 RANGES = [0, 256, 40, 168, 96, 224]
 GENERIC_PATH = files.WEIGHTS / "skin_prior.safetensors"
+GENERIC_SHA256 = "19ae895fdb8b8ed271a1b18aa5594db5396f9c7ac558e08e82b05d1214981c1e"
 _SKIN_SHARE = 0.3  # prior P(skin) near people
 # Shaded skin keeps its hue: (gain, weight) of copies of the observed skin pixels.
 _SHADES = ((1.08, 0.5), (1.0, 1.0), (0.88, 0.5), (0.76, 0.25), (0.64, 0.12), (0.52, 0.06))
@@ -49,10 +52,16 @@ class Cloud:
 
 @cache
 def generic_cloud() -> Cloud:
-    """Generic skin colour model, packaged; read once."""
-    from safetensors.numpy import load_file
+    """Generic skin colour model, packaged; read once.
 
-    stored = load_file(GENERIC_PATH)
+    Raises InputError when its file is missing, or another than that of this version.
+    """
+    if not paths.is_file(GENERIC_PATH):
+        raise InputError(
+            f"skin colour model: expected its file at {GENERIC_PATH}, found nothing; reinstall"
+        )
+    files.expect_sha256("skin colour model", GENERIC_PATH, GENERIC_SHA256)
+    stored = load_tensors(GENERIC_PATH.read_bytes())
     skin, other = (_unpack(stored[name]) for name in ("skin", "other"))
     return Cloud(skin, other)
 

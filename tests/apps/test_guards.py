@@ -1,22 +1,24 @@
 """No run loses a file of the user's, whatever its options."""
 
 import json
+import os
 
 import numpy as np
 import pytest
 
 from apps.evaluate.command import evaluate
 from apps.evaluate.job import EvaluateJob
-from apps.guards import refuse_clashes
+from apps.guards import note_remains, refuse_clashes
 from apps.live.outputs import refuse_to_replace
-from apps.train.command import _refuse_to_remove
+from apps.train.command import _refuse_to_remove, prepare_folder
 from calibration import camera
-from hybridanim import io
+from hybridanim import files, io
 from hybridanim.config import RenderJob
 from hybridanim.errors import InputError
 from hybridanim.io import provenance
 from hybridanim.live.config import LiveJob
 from hybridanim.training.job import TrainJob
+from hybridanim.visualization.debug_writer import FILES
 
 
 def picture(path):
@@ -44,6 +46,34 @@ def test_pictures_in_an_output_folder_that_are_inputs_are_kept(name, tmp_path):
     with pytest.raises(InputError, match=name):
         refuse_clashes(job, driving, source)
     refuse_clashes(job, picture(tmp_path / "other.png"), driving)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_folders_and_links_in_a_debug_folder_are_kept(name, tmp_path):
+    debug = tmp_path / "debug"
+    (debug / name).mkdir(parents=True)
+    (debug / name / "mine").write_text("mine")
+    job = RenderJob(output=tmp_path / "o.mp4", debug=debug, overwrite=True)
+    with pytest.raises(InputError, match=rf"--debug .*{name}: expected .* got a folder; move it"):
+        refuse_clashes(job)
+    (debug / name).rename(tmp_path / "elsewhere")
+    refuse_clashes(job)
+    (debug / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=rf"--debug .*{name}: expected .* got a folder; move it"):
+        refuse_clashes(job)
+
+
+def test_a_debug_folder_s_link_is_replaced_and_not_its_target(tmp_path):
+    debug, mine = tmp_path / "debug", tmp_path / "mine.csv"
+    debug.mkdir()
+    mine.write_text("mine")
+    (debug / "frames.csv").symlink_to(mine)
+    job = RenderJob(output=tmp_path / "o.mp4", debug=debug)
+    with pytest.raises(InputError, match="--overwrite"):
+        refuse_clashes(job)
+    refuse_clashes(RenderJob(output=tmp_path / "o.mp4", debug=debug, overwrite=True))
+    with pytest.raises(InputError, match="same file"):  # what is read is never replaced
+        refuse_clashes(RenderJob(tmp_path / "o.mp4", debug=debug, overwrite=True), mine)
 
 
 def test_profiles_weights_and_other_outputs_are_kept(tmp_path):
@@ -111,3 +141,32 @@ def test_training_removes_no_weights_that_it_starts_from(overwrite, tmp_path):
         with pytest.raises(InputError, match="--overwrite"):
             _refuse_to_remove(TrainJob(tmp_path / "clips", out=weights.parent))
     _refuse_to_remove(TrainJob(tmp_path / "clips", out=weights.parent, overwrite=True))
+
+
+def test_training_anew_removes_files_of_a_run_alone(tmp_path):
+    out = tmp_path / "run"
+    (out / "detector").mkdir(parents=True)
+    for name in ("best.safetensors", "detector/checkpoint.pt", "detector/mine.txt", "mine.txt"):
+        (out / name).write_text("x")
+    job = TrainJob(tmp_path / "clips", out=out, overwrite=True)
+    _refuse_to_remove(job)
+    prepare_folder(out, overwrite=True)
+    kept = sorted(str(p.relative_to(out)) for p in out.rglob("*") if p.is_file())
+    assert kept == ["detector/mine.txt", "mine.txt"]
+    (out / "detector/mine.txt").unlink()
+    prepare_folder(out, overwrite=True)
+    assert not (out / "detector").exists()
+    (out / "curves.csv").mkdir()
+    with pytest.raises(InputError, match=r"--out .*curves.csv: expected .* got a folder"):
+        _refuse_to_remove(job)
+
+
+def test_what_killed_runs_left_is_told_and_stays(tmp_path):
+    output, debug = tmp_path / "o.mp4", tmp_path / "debug"
+    assert note_remains(output, debug, None) == []
+    left = [files.part_file(output) for _ in range(3)] + [files.part_folder(debug, ".partial")]
+    for path in left:
+        os.utime(path, (1e9, 1e9))
+    (said,) = note_remains(output, debug, None)
+    assert "4 in all" in said and "can be deleted" in said and str(sorted(left)[0]) in said
+    assert all(path.exists() for path in left)

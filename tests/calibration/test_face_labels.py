@@ -1,5 +1,6 @@
 """Labels of clips and pictures: one file each, in their frames' order, kept, and never half."""
 
+import time
 from fractions import Fraction
 
 import numpy as np
@@ -86,6 +87,39 @@ def test_a_process_that_dies_leaves_no_half_file(clips, environment, tmp_path, c
     assert run([clips / "poison.png"], environment, tmp_path / "labels") == 2
     assert "poison.png" in capsys.readouterr().err
     assert not list((tmp_path / "labels").iterdir())
+
+
+def test_a_process_that_hangs_is_an_error_and_what_is_done_is_kept(
+    clips, environment, tmp_path, capsys
+):
+    io.write_picture(clips / "tar.png", np.full((32, 64, 3), 17, np.uint8))  # the last but one
+    out = tmp_path / "labels"
+    assert run([clips], environment, out, "--jobs", "1", "--limit-s", "0.3") == 2
+    said = capsys.readouterr().err.strip()
+    assert "error: tar.png" in said and "within 0.3 s, got none" in said
+    assert sorted(p.name for p in out.iterdir()) == ["one.npy", "still.npy"]
+    (clips / "tar.png").unlink()
+    assert run([clips], environment, out) == 0  # goes on
+    assert "1 files labelled, 2 kept" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "1e9"])
+def test_a_limit_that_is_none_is_refused(value, clips, environment, tmp_path, capsys):
+    assert run([clips], environment, tmp_path / "labels", f"--limit-s={value}") == 2
+    assert "--limit-s: expected above 0" in capsys.readouterr().err
+
+
+def test_stopping_waits_for_no_answer(clips, environment, tmp_path):
+    (clips / "one.mkv").unlink()
+    (clips / "two.mkv").unlink()
+    io.write_picture(clips / "tar.png", np.full((32, 64, 3), 17, np.uint8))
+    out = tmp_path / "labels"
+    out.mkdir()
+    labels = face_labels.label_all(face_labels.plan([clips], out), environment, 1)
+    assert next(labels).name == "still.png"
+    start_s = time.monotonic()
+    labels.close()
+    assert time.monotonic() - start_s < 20
 
 
 def test_a_run_that_is_stopped_writes_whole_files_only(clips, environment, tmp_path):

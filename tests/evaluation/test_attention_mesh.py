@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import struct
 import sys
 import textwrap
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="the environment is a PO
 
 FAKE = '''
 """Stands for mediapipe: the points tell the picture's mean, the mode, and the pictures so far."""
-import os
+import os, subprocess
 from types import SimpleNamespace as Bag
 
 class FaceMesh:
@@ -30,6 +31,9 @@ class FaceMesh:
     def process(self, image):
         if image[0, 0, 0] == 13:
             os._exit(3)
+        if image[0, 0, 0] == 17:
+            child = subprocess.Popen(["sleep", "600"])  # holds the pipes open
+            child.wait()
         self.count += 1
         if image.mean() < 4:
             return Bag(multi_face_landmarks=None)
@@ -125,6 +129,47 @@ def test_a_process_that_dies_is_an_error_with_its_last_words(environment, tmp_pa
     broken = make_environment(tmp_path / "broken", "raise ImportError('no mediapipe here')")
     with AttentionMesh(broken) as mesh, pytest.raises(InputError, match="no mediapipe here"):
         mesh.wait()
+
+
+@pytest.mark.parametrize(("height", "width"), [(16, 24), (700, 700)])  # less and more than a pipe
+def test_a_process_that_hangs_is_killed(environment, height, width):
+    with AttentionMesh(environment, limit_s=0.2) as mesh:
+        mesh.wait()
+        with pytest.raises(MeshError, match=r"within 0\.2 s, got none; allow"):
+            mesh(picture(17, height, width))
+        assert mesh._process.returncode == -signal.SIGKILL
+        with pytest.raises(MeshError):  # there is no process any more
+            mesh(picture(50))
+
+
+def test_networks_that_never_load_are_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(attention_mesh, "_LOAD_S", 0.2)
+    hanging = make_environment(tmp_path / "hanging", "import time; time.sleep(600)")
+    with AttentionMesh(hanging) as mesh, pytest.raises(MeshError, match=r"within 0\.2 s"):
+        mesh.wait()
+
+
+def test_answers_that_are_none_end_the_process(tmp_path):
+    """Standard output says something else, and the process goes on."""
+    module = """
+import os, time
+for number in range(3, 10):
+    try: os.write(number, b"x" * 100)
+    except OSError: pass
+time.sleep(600)
+"""
+    strange = make_environment(tmp_path / "strange", module)
+    with AttentionMesh(strange) as mesh, pytest.raises(MeshError, match="expected a Python"):
+        mesh.wait()
+
+
+def test_closing_waits_for_no_process_that_hangs(environment, monkeypatch):
+    monkeypatch.setattr(attention_mesh, "_END_S", 0.1)
+    mesh = AttentionMesh(environment)
+    mesh.wait()
+    mesh._process.stdin.write(struct.pack("<iii", 0, 8, 8) + picture(17, 8, 8).tobytes())
+    mesh.close()
+    assert mesh._process.returncode == -signal.SIGKILL
 
 
 def test_a_folder_that_is_no_environment_is_refused(tmp_path):

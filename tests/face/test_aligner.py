@@ -118,6 +118,11 @@ def test_wrong_picture_is_refused_with_advice(aligner, wrong):
 def test_damaged_weights_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"expected .*found nothing"):
         alignment.load(tmp_path / "none.safetensors")
+    whole = alignment.WEIGHTS.read_bytes()
+    for content in (b"", b"text", whole[:9000], whole[:-1]):
+        (tmp_path / "damaged.safetensors").write_bytes(content)
+        with pytest.raises(InputError, match=r"landmark weights: expected .* got"):
+            alignment.load.__wrapped__(tmp_path / "damaged.safetensors")
 
 
 def test_weights_are_small_and_the_ones_named_in_the_code():

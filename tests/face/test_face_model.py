@@ -1,7 +1,10 @@
 """The face model: symmetry, semantic axes, units, files."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from hybridanim.errors import InputError
 from hybridanim.face import face_model, mesh
@@ -95,9 +98,37 @@ def test_damaged_files_are_refused(tmp_path, content):
 
 
 def test_a_model_with_nan_is_refused(tmp_path):
-    from dataclasses import replace
-
     file = tmp_path / "nan.safetensors"
     face_model.write(replace(MODEL, mean=np.full_like(MODEL.mean, np.nan)), file)
     with pytest.raises(InputError, match="not finite"):
+        face_model.load(file)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("mean", 1e4),
+        ("identity", 3.0),
+        ("expression", -3.0),
+        ("identity_sigma", 2e3),
+        ("expression_sigma", -1.0),
+        ("axes", 1e30),
+    ],
+)
+def test_a_model_of_values_that_no_face_has_is_refused(name, value, tmp_path):
+    changed = getattr(MODEL, name).copy()
+    changed.flat[-1] = value
+    file = tmp_path / "absurd.safetensors"
+    face_model.write(replace(MODEL, **{name: changed}), file)
+    with pytest.raises(InputError, match=rf"face model: expected .*{name} not finite, or not from"):
+        face_model.load(file)
+
+
+@pytest.mark.parametrize("name", ["identity", "expression", "triangles"])
+def test_a_number_in_place_of_directions_is_refused(name, tmp_path):
+    file = tmp_path / "scalar.safetensors"
+    face_model.write(replace(MODEL, **{name: np.float32(0.5)}), file)
+    data = {**load_file(file), name: np.array(0.5, np.float16)}
+    save_file(data, file)
+    with pytest.raises(InputError, match="face model: expected"):
         face_model.load(file)

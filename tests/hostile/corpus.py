@@ -7,6 +7,7 @@ numbers are seeded by the case's name, so that a case is the same in every run.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import random
@@ -527,6 +528,17 @@ def outputs() -> Iterator[Case]:
             ["--output", "o.mp4", "--debug", "d"],
             both(a_folder("d"), writes("d/overview.mp4", LOST)),
         ),
+        **{
+            f"a folder {name} in debug": (
+                ["--output", "o.mp4", "--debug", "d", "--overwrite"],
+                both(a_folder("d"), a_folder(f"d/{name}"), writes(f"d/{name}/mine", LOST)),
+            )
+            for name in ("frames.csv", "report.html", "5_result.mp4", "config.json")
+        },
+        "a link to a folder in debug": (
+            ["--output", "o.mp4", "--debug", "d", "--overwrite"],
+            both(a_folder("d"), a_folder("mine"), link("d/frames.csv", "../mine")),
+        ),
         "debug is the output": (["--output", "d", "--debug", "d"], mine),
         "the output is in debug": (
             ["--output", "d/overview.mp4", "--debug", "d", "--overwrite"],
@@ -656,6 +668,9 @@ def live() -> Iterator[Case]:
         "an empty address": (["--serve", "0", "--serve-address", ""], mine),
         "a foreign address": (["--serve", "0", "--serve-address", "203.0.113.1"], mine),
         "no address": (["--serve", "0", "--serve-address", "999.1.1.1"], mine),
+        "a multicast address": (["--serve", "0", "--serve-address", "224.0.0.1"], mine),
+        "a broadcast address": (["--serve", "0", "--serve-address", "255.255.255.255"], mine),
+        "a multicast address of IPv6": (["--serve", "0", "--serve-address", "ff02::1"], mine),
         "an address with a zero": (["--serve", "0", "--serve-address", "a\0b"], mine),
         "a tiny camera": (["--camera-size", "0", "0", "--report", "r.json"], mine),
         "one side": (["--camera-size", "640", "--report", "r.json"], mine),
@@ -712,6 +727,42 @@ def evaluate() -> Iterator[Case]:
         yield Case(f"evaluate {name}", ["evaluate", folder], ["clips"])
     yield Case("evaluate an empty folder", ["evaluate", "d"], (), a_folder("d"))
     yield Case("evaluate without words", ["evaluate"], ())
+
+
+def faces() -> Iterator[Case]:
+    """Labels of a teacher, and the programs that read them."""
+
+    def labels(data: bytes) -> Prepare:
+        return both(a_folder("l"), *(writes(f"l/{name}.npy", data) for name in "ab"))
+
+    def array(points: Any) -> bytes:
+        file = io.BytesIO()
+        np.save(file, points)
+        return file.getvalue()
+
+    numbers = np.random.default_rng(0).uniform(30, 90, (8, 478, 3)).astype(np.float32)
+    lie = b"{'descr': '<f4', 'fortran_order': False, 'shape': (-1, 478, 3)}\n"
+    made = {
+        "nothing": b"",
+        "text": b"no labels",
+        "a header that lies": b"\x93NUMPY\1\0" + struct.pack("<H", len(lie)) + lie,
+        "a header of brackets": b"\x93NUMPY\1\0" + struct.pack("<H", 9000) + b"(" * 9000,
+        "enormous numbers": array(numbers.astype(float) * 1e200),
+        "infinite numbers": array(numbers * np.inf),
+        "one place": array(0 * numbers),
+        "some of the points": array(np.where(np.arange(478)[:, None] == 0, np.nan, numbers)),
+        "too few frames": array(numbers[:1]),
+    }
+    pair = ["--data", "clips:l", "--validation", "clips:l", "--kind", "eye", "--out", "run"]
+    for text, data in made.items():
+        prepare = labels(data)
+        told = ["evaluate", "landmarks", "--clips", "clips", "--labels", "l", "--frames", "3"]
+        yield Case(f"evaluate landmarks, labels of {text}", told, ["clips"], prepare)
+        told = [*pair, "--minutes", "0.001"]
+        program = "calibration.face_points"
+        yield Case(f"{program}, labels of {text}", told, ["clips"], prepare, program=program)
+        told, program = ["--labels", "l", "--output", "m"], "calibration.face_model"
+        yield Case(f"{program}, labels of {text}", told, ["clips"], prepare, program=program)
 
 
 def train() -> Iterator[Case]:
@@ -870,5 +921,5 @@ def shells() -> Iterator[Case]:
 MAKERS = (
     *(damaged_drivers, damaged_sources, absurd_files, odd_drivers),
     *(numeric_options, worded_options, settings, profiles, weights),
-    *(outputs, inputs, live, evaluate, train, further_words, calibration, shells),
+    *(outputs, inputs, live, evaluate, faces, train, further_words, calibration, shells),
 )

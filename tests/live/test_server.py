@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 
 import cv2
@@ -16,7 +17,7 @@ import pytest
 
 from hybridanim.errors import InputError
 from hybridanim.live import access
-from hybridanim.live.server import BOUNDARY, Server
+from hybridanim.live.server import BOUNDARY, FrameBroadcaster, Server
 from tests.live_fakes import wait_until
 
 
@@ -142,6 +143,78 @@ def test_keys_come_from_its_own_page_only(server):
     with pytest.raises(urllib.error.HTTPError, match="404"):
         post(server, "key?letter=rr")
     assert server.pressed == ["r", "+"]
+
+
+def page_keys(server):
+    """Letters that the page can send: its buttons, and those that its script lets through."""
+    page = get(server, "").read().decode()
+    buttons = re.findall(r'<button data-letter="(.)"', page)
+    listed = json.loads(re.search(r"if \((\[.*?\])\.includes\(event\.key\)\)", page)[1])
+    return set(buttons), set(listed)
+
+
+def test_only_keys_of_the_page_are_accepted(server):
+    buttons, listed = page_keys(server)
+    assert buttons == set("rn+-mdp") and listed == buttons | set("=123456789")
+    for code in range(256):
+        letter = chr(code)
+        try:
+            status = post(server, f"key?letter={urllib.parse.quote(letter)}").status
+        except urllib.error.HTTPError as error:
+            status = error.code
+        assert status == (200 if letter in listed else 404), letter
+    assert set(server.pressed) == listed and "q" not in server.pressed
+    for query in ("", "letter=", "letter=qr", "letter=%71", "letter=Q", "letter=+", "key=r"):
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            post(server, f"key?{query}")
+
+
+def test_readers_beyond_the_limit_get_an_error(server):
+    server.write(picture(1), time.monotonic())
+    streams, codes = [], []
+    ready = threading.Barrier(30)
+
+    def read():
+        ready.wait()
+        try:
+            streams.append(get(server, "stream.mjpg"))
+        except urllib.error.HTTPError as error:
+            codes.append(error.code)
+
+    threads = [threading.Thread(target=read) for _ in range(30)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(streams) == 8 and codes == [503] * 22
+    streams.pop().close()
+    assert wait_until(lambda: feed(server).readers == 7, 10.0)
+    assert get(server, "stream.mjpg").status == 200
+    for stream in streams:
+        stream.close()
+
+
+def feed(server):
+    server.write(picture(2), time.monotonic())
+    return server.broadcaster
+
+
+def test_joining_at_the_same_time_lets_no_ninth_in():
+    broadcaster = FrameBroadcaster()
+    ready, found = threading.Barrier(40), []
+
+    def join():
+        ready.wait()
+        found.append(broadcaster.join())
+
+    threads = [threading.Thread(target=join) for _ in range(40)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(found) == broadcaster.readers == 8
+    broadcaster.leave()
+    assert broadcaster.join() and not broadcaster.join()
 
 
 def test_only_this_machine_can_reach_it(server):
@@ -297,6 +370,32 @@ def test_an_address_that_is_none_is_refused_in_words(address, monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     with pytest.raises(InputError, match=r"--serve-address: expected .*, got .*; choose 127"):
         Server(0, address)
+
+
+MANY = [
+    *("224.0.0.1", "239.255.255.250", "255.255.255.255", "127.255.255.255"),
+    *("ff02::1", "ff00::", "::ffff:224.0.0.1", "::ffff:255.255.255.255"),
+]
+
+
+@pytest.mark.parametrize("address", MANY)
+def test_an_address_of_many_machines_is_refused(address):
+    said = r"--serve-address: expected .*, got .* stands for many machines; choose 127"
+    with pytest.raises(InputError, match=said):
+        access.bound_address(address)
+
+
+def test_a_name_of_many_machines_is_refused(monkeypatch):
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("224.0.0.251", 0))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    with pytest.raises(InputError, match=r"got all\.example, which stands for many"):
+        access.bound_address("all.example")
+
+
+def test_addresses_of_one_machine_stay_as_they_are():
+    for address in ("127.0.0.1", "0.0.0.0", "::", "::1", "192.0.2.1", "fe80::1%lo"):
+        assert str(access.bound_address(address)) == address
+    assert str(access.bound_address("::ffff:127.0.0.1")) == "127.0.0.1"
 
 
 def test_an_address_of_another_machine_is_reported():

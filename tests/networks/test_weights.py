@@ -150,6 +150,42 @@ def test_values_that_are_not_finite_are_refused(
         weights.read_weights(tmp_path / "x.safetensors")
 
 
+RANGES = [  # float32 of exp(89) is infinite, and 1 / exp(-200)^2 too
+    ("animator.motion.log_reach", 89.0),
+    ("animator.motion.log_reach", -200.0),
+    ("animator.motion.log_reach", 7.1),
+    ("animator.motion.loud", 3e38),
+    ("animator.motion.stem.norm.running_var", -0.5),
+    ("detector.stem.norm.running_var", -1e-3),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), RANGES)
+def test_values_out_of_their_range_are_refused(
+    name: str, value: float, both: Path, tmp_path: Path
+) -> None:
+    tensors = load_file(both)
+    tensors[name].flatten()[-1] = value
+    save_file(tensors, tmp_path / "x.safetensors", table())
+    said = rf"expected values from .* in the tensor {name} of .*x\.safetensors, got"
+    with pytest.raises(InputError, match=said):
+        weights.read_weights(tmp_path / "x.safetensors")
+
+
+def test_the_widest_reach_is_finite() -> None:
+    for value in size_limits.NUMBERS["log_reach"]:
+        sigma = torch.tensor(value).exp()
+        assert torch.isfinite(sigma) and torch.isfinite(0.5 / sigma.square())
+
+
+def test_whole_numbers_in_place_of_weights_are_refused(both: Path, tmp_path: Path) -> None:
+    tensors = load_file(both)
+    tensors["detector.heat.bias"] = tensors["detector.heat.bias"].long()
+    save_file(tensors, tmp_path / "x.safetensors", table())
+    with pytest.raises(InputError, match=r"weights: expected .*detector.heat.bias of torch.int64"):
+        weights.read_weights(tmp_path / "x.safetensors")
+
+
 ABSURD = [
     ({"deep": 10**9}, {}),
     ({"deep": True}, {}),

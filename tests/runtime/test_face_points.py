@@ -125,12 +125,51 @@ def _other_format(tensors, table, sizes):
     table["format"] = "face-points-99"
 
 
-@pytest.mark.parametrize("change", [_nan, _huge, _other_shape, _other_format])
+def _no_weight(tensors, table, sizes):
+    tensors["eye.head.1.bias"] = tensors["eye.head.1.bias"].astype(np.float64) + 1e300
+
+
+def _whole_numbers(tensors, table, sizes):
+    tensors["eye.head.1.bias"] = tensors["eye.head.1.bias"].astype(np.int32)
+
+
+def _half_a_dimension(tensors, table, sizes):
+    sizes["face"]["dimensions"] = 3.0
+
+
+def _a_size_more(tensors, table, sizes):
+    sizes["face"]["depth"] = 3
+
+
+def _a_size_of_text(tensors, table, sizes):
+    sizes["face"]["hidden"] = "192"
+
+
+def _true_channels(tensors, table, sizes):
+    sizes["face"]["channels"] = 5
+
+
+CHANGES = [
+    *(_nan, _huge, _other_shape, _other_format, _no_weight, _whole_numbers),
+    *(_half_a_dimension, _a_size_more, _a_size_of_text, _true_channels),
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.filterwarnings("error")
 def test_unfit_files_are_refused(tmp_path, change):
     file = _changed(tmp_path, change)
     for read in (face_points_file.read_arrays, face_points_file.read):
         with pytest.raises(InputError, match="landmark networks"):
             read(file)
+
+
+def test_a_file_that_lacks_a_network_is_refused(tmp_path):
+    networks = face_points_file.read(WEIGHTS)
+    file = tmp_path / "face.safetensors"
+    face_points_file.write({"face": networks["face"]}, file)
+    with pytest.raises(InputError, match="none for eye, mouth; join"):
+        face_points.load(file)
 
 
 @pytest.mark.parametrize("content", [b"", b"x" * 100])

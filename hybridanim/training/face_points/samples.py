@@ -198,7 +198,7 @@ def _misplaced(matrix: Array, kind: WindowKind, rng: np.random.Generator) -> Arr
 def _coarser(grey: Array, matrix: Array, rng: np.random.Generator) -> tuple[Array, Array]:
     """The picture at half to one third of the window's resolution."""
     zoom = float(np.hypot(matrix[0, 0], matrix[1, 0])) * rng.uniform(0.35, 0.8)
-    if zoom >= 1:
+    if zoom >= 1 or zoom * min(grey.shape) < 1:  # nothing would be left of the picture
         return grey, matrix
     small = cv2.resize(grey, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA)
     fx, fy = small.shape[1] / grey.shape[1], small.shape[0] / grey.shape[0]

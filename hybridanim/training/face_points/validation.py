@@ -94,16 +94,23 @@ def _mouth(points: Array) -> Array:
     return np.linalg.norm(points[:, a] - points[:, b], axis=-1) * MOUTH.width_heads
 
 
+def _correlation(first: Array, second: Array) -> float:
+    """NaN where one of them does not vary."""
+    if len(first) < 2 or not (first.std() > 0 and second.std() > 0):
+        return float("nan")
+    return float(np.corrcoef(first, second)[0, 1])
+
+
 def _agreement(name: str, seen: Array, true: Array, clips: Array) -> dict[str, float]:
     """Correlation over all frames; mean correlation and slope within clips that vary."""
     within, slope = [], []
     for clip in np.unique(clips):
         a, b = true[clips == clip], seen[clips == clip]
         if len(a) > 10 and a.std() > _VARIES[name]:
-            within.append(np.corrcoef(a, b)[0, 1])
+            within.append(_correlation(a, b))
             slope.append(np.cov(a, b)[0, 1] / a.var(ddof=1))
     return {
-        f"{name}_r": float(np.corrcoef(true, seen)[0, 1]),
+        f"{name}_r": _correlation(true, seen),
         f"{name}_r_within": float(np.mean(within)) if within else float("nan"),
         f"{name}_gain": float(np.mean(slope)) if slope else float("nan"),
     }

@@ -104,6 +104,16 @@ def test_what_cannot_be_is_one_clear_line(options, message, source, tmp_path, mo
     assert [path.name for path in tmp_path.iterdir()] == ["source.png"]
 
 
+@pytest.mark.parametrize("address", ["224.0.0.1", "255.255.255.255", "ff02::1", ""])
+def test_an_address_to_serve_is_checked_before_anything_starts(address, source):
+    def make():
+        raise AssertionError("the camera is opened")
+
+    job = LiveJob(serve=0, serve_address=address, window="no")
+    with pytest.raises(InputError, match="--serve-address"):
+        live(job, (source,), make)
+
+
 def test_consent_is_shown_once(source, capsys):
     for is_shown in (True, False):
         with pytest.raises(InputError):

@@ -112,3 +112,9 @@ def test_windows_show_what_they_should():
         assert (eye > 0).all() and (eye < [48, 32]).all()
         assert abs(eye[0, 1] - eye[8, 1]) < 3  # levelled: the corners lie on one line
         assert eye[0, 0] < eye[8, 0]  # the outer corner is left, for the right eye too
+
+
+def test_a_face_much_larger_than_its_picture_gives_a_window():
+    grey, matrix = np.full((40, 60), 90, np.uint8), np.array([[1e-3, 0, 5.0], [0, 1e-3, 5.0]])
+    found, same = samples._coarser(grey, matrix, np.random.default_rng(0))
+    assert found is grey and same is matrix
