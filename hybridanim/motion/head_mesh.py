@@ -74,7 +74,7 @@ def build(source: Source, model: FaceModel) -> SourceHead | None:
     fit = source.face
     if fit is None:
         return None
-    pose = in_crop(fit.pose, source)
+    pose, model = in_crop(fit.pose, source), model.shaped(fit.offset)
     face = model.vertices(fit.identity, fit.expression)
     shown = pose.project(face)
     ring = _ring(face, shown, pose)
