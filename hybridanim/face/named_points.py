@@ -34,7 +34,7 @@ NAMES: dict[str, int] = {
     "right_eye_outer": 263,
     "right_iris": 473,
     "nose_bridge": 168,  # between the eyes
-    "nose_tip": 1,
+    "nose_tip": 4,
     "nose_base": 2,  # where the nose meets the upper lip's skin
     "nose_wing_left": 129,
     "nose_wing_right": 358,

@@ -1,10 +1,10 @@
 """Points of the head that were put right in the picture -> a corrected fit of the face model.
 
-Nonlinear least squares over pose, identity and expression (Levenberg-Marquardt, by scipy): points
-that were put right are met nearly exactly; all other points stay where the automatic fit has them,
-with a robust loss (Cauchy) that lets go of them where it was wrong; coefficients stay near those of
-the automatic fit. What the coefficients cannot reach is closed by a smooth displacement in the
-picture plane, by radial basis functions with compact support (Wendland 1995).
+Regularised nonlinear least squares over pose, identity and expression (by scipy): points that were
+put right are drawn to their places, all others to where the automatic fit has them, the less so the
+more points near them were put right; coefficients stay near those of the automatic fit. What is
+left is closed by a smooth displacement in the picture plane, by radial basis functions with compact
+support (Wendland 1995), so that the points are met exactly.
 
 Cameras: weak perspective, x = s R X + t, or a pinhole in the middle of the picture,
 x = f X / Z. In both, ``HeadPose`` holds the head: its rotation is relative to the ray through the
@@ -32,12 +32,12 @@ from .named_points import vertex_of
 
 LEAST_VIEW_DEG, MOST_VIEW_DEG = 1.0, 150.0
 _POSE = 6  # unknowns of the pose: rotation, log scale, shift
-_NOISE_PX, _NOISE = 0.25, 0.001  # of a point that was put right: pixels, and head sizes
+_MET = 0.012  # noise of a point that was put right, head sizes: what the model cannot show
 _STAY, _STAY_FINE = 0.02, 0.01  # noise of the automatic fit, and of its lids and lips, head sizes
-_NEAR, _LOOSER = 0.35, 4.0  # it grows by this for each constrained point this near, head sizes
-_EXPRESSION, _IDENTITY = 0.8, 0.6  # standard deviations of the coefficients' changes
+_NEAR, _LOOSER = 0.3, 10.0  # it grows by this for each constrained point this near, head sizes
+_EXPRESSION, _IDENTITY = 0.4, 0.6  # standard deviations of the coefficients' changes
+_MOST_STEPS = 60
 _REACH = 0.3  # radius of the displacement round a point, head sizes
-_LEAST_GAP_PX = 1e-3  # smaller gaps are met
 _FARTHEST = 1.5  # of a point from the automatic fit, head sizes: further ones are another face's
 _LEAST_DEPTH = 0.05  # of a vertex before the camera, head sizes
 
@@ -198,7 +198,7 @@ def _solved(
     start = np.concatenate([automatic.expression, automatic.identity]).astype(np.float64)
     mean = model.mean[rows].astype(np.float64)
     deviation = np.repeat([_EXPRESSION, _IDENTITY], [e, len(model.identity)])
-    own = np.sqrt(weights)[:, None] / (_NOISE_PX + _NOISE * size)
+    own = np.sqrt(weights)[:, None] / (_MET * size)
 
     def pose_of(values: Array) -> HeadPose:
         turn = cv2.Rodrigues(values[:3])[0]
@@ -211,12 +211,12 @@ def _solved(
         vertices = mean + np.tensordot(start + change, basis, 1)
         seen = camera.project(pose_of(values), vertices)
         stay = (seen[free] - stays) / noise
-        square = (stay**2).sum(1, keepdims=True) + 1e-12
-        stay *= np.sqrt(np.log1p(square) / square)
         met = own * (seen[at] - given)
         return np.concatenate([met.ravel(), stay.ravel(), change / deviation])
 
-    found = least_squares(residuals, np.zeros(_POSE + len(start)), method="trf", max_nfev=60).x
+    found = least_squares(
+        residuals, np.zeros(_POSE + len(start)), method="trf", max_nfev=_MOST_STEPS
+    ).x
     coefficients = start + found[_POSE:]
     return pose_of(found), coefficients[:e], coefficients[e:]
 

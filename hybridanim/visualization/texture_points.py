@@ -13,7 +13,7 @@ from hybridanim.types import Array, Crop
 
 from . import fitted_face, primitives
 
-_SIDE_PX, _COLUMN_PX = 960, 230  # of the picture's part, and of the names on both sides
+_SIDE_PX, _COLUMN_PX = 960, 280  # of the picture's part, and of the names on both sides
 _MARGIN = 1.3  # side of the part, sizes of the mesh
 _STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 _MOST_TICKS = 9
@@ -100,14 +100,12 @@ def _put_names(out: Array, shown: Array, more: list[str], left: dict[int, float]
             primitives.put_text(out, text, place, colour, size_px=size, align=align)
 
 
-def _apart(wanted: list[float], step: float, height: int) -> list[float]:
-    """Sorted places moved so that they are a step apart and inside the height, where they fit."""
-    step = min(step, height / max(len(wanted), 1))
-    places = []
-    for y in wanted:
-        places.append(max(y, places[-1] + step if places else step / 2))
-    limit = height - step / 2
-    for row in reversed(range(len(places))):
-        places[row] = limit = min(places[row], limit)
-        limit -= step
-    return places
+def _apart(wanted: list[float], step: float, height: int) -> Array:
+    """Sorted places moved so that they are a step apart, inside the height where they fit."""
+    count = len(wanted)
+    step = min(step, height / max(count, 1))
+    rows = step * np.arange(count)
+    free = np.asarray(wanted) - rows
+    down = np.maximum.accumulate(free)
+    up = np.minimum.accumulate(free[::-1])[::-1]
+    return np.clip((down + up) / 2, step / 2, height - step * (count - 0.5)) + rows
