@@ -36,10 +36,10 @@ _MET = 0.012  # noise of a point that was put right, head sizes: what the model 
 _STAY, _STAY_FINE = 0.02, 0.01  # noise of the automatic fit, and of its lids and lips, head sizes
 _NEAR, _LOOSER = 0.3, 10.0  # it grows by this for each constrained point this near, head sizes
 _EXPRESSION, _IDENTITY = 0.4, 0.6  # standard deviations of the coefficients' changes
-_MOST_STEPS = 60
+_MOST_STEPS, _STEP = 60, 1e-5  # of the search; of its differences
 _REACH = 0.3  # radius of the displacement round a point, head sizes
 _FARTHEST = 1.5  # of a point from the automatic fit, head sizes: further ones are another face's
-_LEAST_DEPTH = 0.05  # of a vertex before the camera, head sizes
+_LEAST_DISTANCE, _LEAST_DEPTH = 1.0, 0.05  # of the head, and a vertex, before a pinhole, head sizes
 
 
 @dataclass(frozen=True)
@@ -81,11 +81,26 @@ class Camera:
         """(V, 2) picture positions of vertices (V, 3) of the face model."""
         if self.focal_px is None:
             return pose.project(vertices)[:, :2]
+        seen = self._seen(pose, vertices)
+        return self.focal_px * seen[:, :2] / seen[:, 2:] + self.centre_px
+
+    def slopes(self, pose: HeadPose, vertices: Array, directions: Array) -> Array:
+        """(C, V, 2) change of ``project`` for changes (C, V, 3) of the vertices (V, 3)."""
+        if self.focal_px is None:
+            return pose.scale_px * directions @ pose.rotation[:2].T
+        seen = self._seen(pose, vertices)
+        change = directions @ self.rotation(pose).T
+        flat = seen[:, :2] / seen[:, 2:]
+        return self.focal_px * (change[..., :2] - flat * change[..., 2:]) / seen[:, 2:]
+
+    def _seen(self, pose: HeadPose, vertices: Array) -> Array:
+        """(V, 3) vertices in a pinhole's axes, from it, in head sizes."""
+        assert self.focal_px is not None
         shift = np.asarray(pose.shift_px, np.float64)
         place = np.append((shift - self.centre_px) / self.focal_px, 1.0)
         seen = vertices @ self.rotation(pose).T + place * (self.focal_px / pose.scale_px)
-        depth = np.maximum(seen[:, 2:], _LEAST_DEPTH)
-        return self.focal_px * seen[:, :2] / depth + self.centre_px
+        seen[:, 2] = np.maximum(seen[:, 2], _LEAST_DEPTH)
+        return seen
 
 
 @dataclass(frozen=True)
@@ -125,7 +140,8 @@ def fit(
 
     camera: None = weak perspective. Without constraints the result is the automatic fit itself.
     Raises InputError for unknown points, a point given twice, places that are not finite or more
-    than 1.5 head sizes from the automatic ones, and weights that are not in (0, 1].
+    than 1.5 head sizes from the automatic ones, weights that are not in (0, 1], and a field of view
+    so wide that the camera would lie in the head.
     """
     camera = camera or Camera()
     own = model.shaped(automatic.offset)
@@ -133,6 +149,7 @@ def fit(
         :, :2
     ].astype(np.float64)
     numbers = _checked(constraints, before, automatic.pose.scale_px)
+    _expect_far(camera, automatic.pose)
     if not constraints:
         return TextureFit(automatic, camera, before, before, numbers)
     given = np.array([one.xy_px for one in constraints], np.float64)
@@ -144,6 +161,18 @@ def fit(
     found = found + pose.scale_px * _spread(vertices, numbers, gap / pose.scale_px, weights)
     face = _for_pipeline(model, automatic, pose, expression, identity, found)
     return TextureFit(face, camera, found, before, numbers)
+
+
+def _expect_far(camera: Camera, pose: HeadPose) -> None:
+    """Raise InputError for a pinhole so near that it would lie in the head."""
+    if camera.focal_px is None or camera.focal_px >= _LEAST_DISTANCE * pose.scale_px:
+        return
+    half_width = camera.centre_px[0] + 0.5
+    most = 2 * np.rad2deg(np.arctan(half_width / (_LEAST_DISTANCE * pose.scale_px)))
+    raise InputError(
+        f"field of view: expected at most {np.floor(most):.0f} degrees for a head this large in the"
+        " picture, got more: the camera would be in the head; give a smaller one"
+    )
 
 
 def _checked(constraints: Sequence[Constraint], before: Array, size_px: float) -> Array:
@@ -186,39 +215,61 @@ def _solved(
     """Pose, expression and identity of the least squares."""
     size = automatic.pose.scale_px
     rows = np.union1d(face_fit.ROWS, numbers)
-    at = np.searchsorted(rows, numbers)
-    free = ~np.isin(rows, numbers)
-    stays = before[rows][free]
-    apart = cdist(model.mean[rows][free], model.mean[numbers])
-    near = np.exp(-0.5 * (apart / _NEAR) ** 2) @ weights
-    exact = np.where(np.isin(rows[free], face_fit.ROWS[face_fit.IS_FINE]), _STAY_FINE, _STAY)
-    noise = size * (exact * (1 + _LOOSER * near))[:, None]
+    goal, noise = _goal(model, rows, before, size, numbers, given, weights)
     e = len(model.expression)
     basis = np.concatenate([model.expression, model.identity])[:, rows].astype(np.float64)
     start = np.concatenate([automatic.expression, automatic.identity]).astype(np.float64)
-    mean = model.mean[rows].astype(np.float64)
+    mean = model.mean[rows].astype(np.float64) + np.tensordot(start, basis, 1)
     deviation = np.repeat([_EXPRESSION, _IDENTITY], [e, len(model.identity)])
-    own = np.sqrt(weights)[:, None] / (_MET * size)
 
     def pose_of(values: Array) -> HeadPose:
-        turn = cv2.Rodrigues(values[:3])[0]
         pose = automatic.pose
-        shift = np.asarray(pose.shift_px) + size * values[4:6]
+        shift = np.asarray(pose.shift_px) + size * values[4:_POSE]
+        turn = cv2.Rodrigues(values[:3])[0]
         return HeadPose(turn @ pose.rotation, size * float(np.exp(values[3])), shift)
 
     def residuals(values: Array) -> Array:
-        change = values[_POSE:]
-        vertices = mean + np.tensordot(start + change, basis, 1)
-        seen = camera.project(pose_of(values), vertices)
-        stay = (seen[free] - stays) / noise
-        met = own * (seen[at] - given)
-        return np.concatenate([met.ravel(), stay.ravel(), change / deviation])
+        vertices = mean + np.tensordot(values[_POSE:], basis, 1)
+        away = (camera.project(pose_of(values), vertices) - goal) / noise
+        return np.concatenate([away.ravel(), values[_POSE:] / deviation])
 
+    def slopes(values: Array) -> Array:
+        vertices = mean + np.tensordot(values[_POSE:], basis, 1)
+        out = np.zeros((2 * len(rows) + len(start), len(values)))
+        shown = camera.slopes(pose_of(values), vertices, basis) / noise
+        out[: 2 * len(rows), _POSE:] = shown.reshape(len(start), -1).T
+        out[range(2 * len(rows), len(out)), range(_POSE, len(values))] = 1 / deviation
+        for column, step in enumerate(_STEP * np.eye(_POSE, len(values))):
+            out[:, column] = (residuals(values + step) - residuals(values - step)) / (2 * _STEP)
+        return out
+
+    first = np.zeros(_POSE + len(start))
     found = least_squares(
-        residuals, np.zeros(_POSE + len(start)), method="trf", max_nfev=_MOST_STEPS
+        residuals,
+        first,
+        jac=slopes,  # type: ignore[arg-type]  # the stubs know its names only
+        max_nfev=_MOST_STEPS,
     ).x
     coefficients = start + found[_POSE:]
     return pose_of(found), coefficients[:e], coefficients[e:]
+
+
+def _goal(
+    model: FaceModel,
+    rows: Array,
+    before: Array,
+    size_px: float,
+    numbers: Array,
+    given: Array,
+    weights: Array,
+) -> tuple[Array, Array]:
+    """Places (R, 2) that the vertices ``rows`` are drawn to, and their noise (R, 1), in pixels."""
+    near = np.exp(-0.5 * (cdist(model.mean[rows], model.mean[numbers]) / _NEAR) ** 2) @ weights
+    stay = np.where(np.isin(rows, face_fit.ROWS[face_fit.IS_FINE]), _STAY_FINE, _STAY)
+    goal, noise = before[rows], stay * (1 + _LOOSER * near)
+    at = np.searchsorted(rows, numbers)
+    goal[at], noise[at] = given, _MET / np.sqrt(weights)
+    return goal, size_px * noise[:, None]
 
 
 def _spread(vertices: Array, numbers: Array, gap: Array, weights: Array) -> Array:
