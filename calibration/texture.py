@@ -26,6 +26,7 @@ from hybridanim.face.head_pose import angles_deg, rotation_matrix
 from hybridanim.face.named_points import NAMES, vertex_of
 from hybridanim.face.texture_fit import Constraint, TextureFit
 from hybridanim.io import read_picture, write_picture
+from hybridanim.io.images import WRITE_SUFFIXES
 from hybridanim.motion import head_mesh, head_transfer
 from hybridanim.prepare import source, texture
 from hybridanim.profiles import Origin, Profiles, TextureProfile, load_profile, save_profile
@@ -85,6 +86,9 @@ def _run(given: argparse.Namespace) -> int:
         [given.input, *([given.start_from] if given.start_from else [])],
         overwrite=given.overwrite,
     )
+    for option, path in optional:
+        if path is not None:
+            _expect_writable(option, path)
     picture = read_picture(given.input)
     profile = _profile(given, picture)
     config = pipeline_config({"crop": given.crop, "face": given.face, "size": _PREVIEW_PX})
@@ -104,6 +108,17 @@ def _run(given: argparse.Namespace) -> int:
     print(table(found, profile))
     print(f"{given.output}: texture of {given.input.name}, {len(left)} point(s)")
     return 0
+
+
+def _expect_writable(option: str, path: Path) -> None:
+    """Raise InputError for a picture that could not be written after the work is done."""
+    if path.suffix.lower() not in WRITE_SUFFIXES:
+        known = " ".join(sorted(WRITE_SUFFIXES))
+        raise InputError(f"{option}: expected one of {known}, got {path.name}; change the ending")
+    if not paths.is_folder(path.parent):
+        raise InputError(
+            f"{option}: expected a folder that exists, got {path.parent}; make it or choose another"
+        )
 
 
 def prepared(picture: Array, config: PipelineConfig, finder: FacePoints) -> Source:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 
 from hybridanim.face.named_points import NAMES, vertex_of
@@ -16,7 +17,7 @@ from . import fitted_face, primitives
 _SIDE_PX, _COLUMN_PX = 960, 280  # of the picture's part, and of the names on both sides
 _MARGIN = 1.3  # side of the part, sizes of the mesh
 _STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
-_MOST_TICKS = 9
+_MOST_TICKS, _OPACITY = 9, 0.55  # of a scale; of the lines to the names
 
 
 def draw(picture: Array, found: TextureFit, constraints: Sequence[Constraint]) -> Array:
@@ -79,25 +80,28 @@ def _put_names(out: Array, shown: Array, more: list[str], left: dict[int, float]
     """Names of the points in two columns, with lines to them; left: residuals of some vertices."""
     names = sorted({*NAMES, *more}, key=lambda name: shown[vertex_of(name), 0])
     size, half = primitives.text_px(out, 0.62), (len(names) + 1) // 2
+    labels: list[tuple[str, float, float, bool]] = []  # name, x, y, at the right
     for is_right, column in enumerate((names[:half], names[half:])):
         column.sort(key=lambda name: shown[vertex_of(name), 1])
-        wanted = [shown[vertex_of(name), 1] for name in column]
+        wanted = [float(shown[vertex_of(name), 1]) for name in column]
         places = _apart(wanted, 1.25 * primitives.line_height(size), len(out))
         edge = len(out[0]) - _COLUMN_PX + 8 if is_right else _COLUMN_PX - 8
-        for name, y in zip(column, places, strict=True):
-            number = vertex_of(name)
-            is_given = number in left
-            colour = primitives.ORANGE if is_given else primitives.SKY
-            text = f"{name}  {left[number]:.2f} px" if is_given else name
-            line = np.array([[edge, y], shown[number]])
-            primitives.blended(
-                out,
-                0.55,
-                lambda layer, line=line, colour=colour: primitives.put_paths(layer, [line], colour),
-            )
-            primitives.put_dots(out, shown[number], 2.6, [colour])
-            place, align = (edge + (5 if is_right else -5), y), (1.0 - is_right, 0.5)
-            primitives.put_text(out, text, place, colour, size_px=size, align=align)
+        labels += [(n, edge, y, bool(is_right)) for n, y in zip(column, places, strict=True)]
+    lines = {primitives.ORANGE: [], primitives.SKY: []}
+    for name, x, y, _ in labels:
+        colour = primitives.ORANGE if vertex_of(name) in left else primitives.SKY
+        lines[colour].append(np.array([[x, y], shown[vertex_of(name)]]))
+    layer = out.copy()
+    for colour, paths in lines.items():
+        primitives.put_paths(layer, paths, colour)
+    cv2.addWeighted(layer, _OPACITY, out, 1 - _OPACITY, 0, dst=out)
+    for name, x, y, is_right in labels:
+        number = vertex_of(name)
+        colour = primitives.ORANGE if number in left else primitives.SKY
+        text = f"{name}  {left[number]:.2f} px" if number in left else name
+        primitives.put_dots(out, shown[number], 2.6, [colour])
+        place, align = (x + (5 if is_right else -5), y), (1.0 - is_right, 0.5)
+        primitives.put_text(out, text, place, colour, size_px=size, align=align)
 
 
 def _apart(wanted: list[float], step: float, height: int) -> Array:
