@@ -14,7 +14,7 @@ from hybridanim.types import Array, Crop
 
 from . import fitted_face, primitives
 
-_SIDE_PX, _COLUMN_PX = 960, 280  # of the picture's part, and of the names on both sides
+_SIDE_PX, _COLUMN_PX = 960, 300  # of the picture's part, and of the names on both sides
 _MARGIN = 1.3  # side of the part, sizes of the mesh
 _STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 _MOST_TICKS, _OPACITY = 9, 0.55  # of a scale; of the lines to the names
