@@ -2,8 +2,9 @@
 
 Regularised nonlinear least squares over pose, identity and expression (by scipy): points that were
 put right are drawn to their places, all others to where the automatic fit has them, the less so the
-more points near them were put right; coefficients stay near those of the automatic fit. What is
-left is closed by a smooth displacement in the picture plane, by radial basis functions with compact
+more points near them were put right; coefficients stay near those of the automatic fit. Eyes and
+lips, which the automatic fit knows best, are let go for points on eyes and lips only. What is left
+is closed by a smooth displacement in the picture plane, by radial basis functions with compact
 support (Wendland 1995), so that the points are met exactly.
 
 Cameras: weak perspective, x = s R X + t, or a pinhole in the middle of the picture,
@@ -34,10 +35,11 @@ LEAST_VIEW_DEG, MOST_VIEW_DEG = 1.0, 150.0
 _POSE = 6  # unknowns of the pose: rotation, log scale, shift
 _MET = 0.012  # noise of a point that was put right, head sizes: what the model cannot show
 _STAY, _STAY_FINE = 0.02, 0.01  # noise of the automatic fit, and of its lids and lips, head sizes
-_NEAR, _LOOSER = 0.3, 10.0  # it grows by this for each constrained point this near, head sizes
+_NEAR, _LOOSER = 0.3, 10.0  # it grows by this for each point this near, head sizes,
+_WRONG = 0.05  # that was moved by this or more, head sizes
 _EXPRESSION, _IDENTITY = 0.4, 0.6  # standard deviations of the coefficients' changes
 _MOST_STEPS, _STEP = 60, 1e-5  # of the search; of its differences
-_REACH = 0.3  # radius of the displacement round a point, head sizes
+_REACH = 0.22  # radius of the displacement round a point, head sizes
 _FARTHEST = 1.5  # of a point from the automatic fit, head sizes: further ones are another face's
 _LEAST_DISTANCE, _LEAST_DEPTH = 1.0, 0.05  # of the head, and a vertex, before a pinhole, head sizes
 
@@ -264,9 +266,13 @@ def _goal(
     weights: Array,
 ) -> tuple[Array, Array]:
     """Places (R, 2) that the vertices ``rows`` are drawn to, and their noise (R, 1), in pixels."""
-    near = np.exp(-0.5 * (cdist(model.mean[rows], model.mean[numbers]) / _NEAR) ** 2) @ weights
-    stay = np.where(np.isin(rows, face_fit.ROWS[face_fit.IS_FINE]), _STAY_FINE, _STAY)
-    goal, noise = before[rows], stay * (1 + _LOOSER * near)
+    fine = face_fit.ROWS[face_fit.IS_FINE]
+    is_fine = np.isin(rows, fine)
+    near = np.exp(-0.5 * (cdist(model.mean[rows], model.mean[numbers]) / _NEAR) ** 2)
+    near[np.ix_(is_fine, ~np.isin(numbers, fine))] = 0  # eyes do not follow the brows
+    moved = np.linalg.norm(given - before[numbers], axis=1) / size_px
+    wrong = near @ (weights * np.minimum(moved / _WRONG, 1))
+    goal, noise = before[rows], np.where(is_fine, _STAY_FINE, _STAY) * (1 + _LOOSER * wrong)
     at = np.searchsorted(rows, numbers)
     goal[at], noise[at] = given, _MET / np.sqrt(weights)
     return goal, size_px * noise[:, None]
