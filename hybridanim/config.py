@@ -212,7 +212,7 @@ class RenderJob:
     debug: Path | None = None
     """Write what every stage saw into this folder: videos, frames.csv and report.html."""
     profile: tuple[Path, ...] = ()
-    """A profile made by calibration: skin, camera or tracker; repeat it for one of each."""
+    """A profile made by calibration (skin, camera, tracker, texture); repeat it for one of each."""
     overwrite: bool = False
     """Replace the output (and the debug folder) if it exists."""
     pipeline: PipelineConfig = field(default_factory=PipelineConfig)

@@ -1,4 +1,4 @@
-"""Measured profiles <-> small versioned TOML files: a person's skin, a camera, tracker settings.
+"""Measured profiles <-> small versioned TOML files: skin, camera, tracker settings, texture.
 
 ``calibration`` measures and saves them, ``--profile`` of the command line loads them. A file states
 its kind, schema version, date and origin (name and SHA-256). A key that is missing, unknown or out
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,11 +135,41 @@ class TrackerProfile:
         _require("tracker", "forward_backward_px", 0 < limit <= _MOST_PX, limit, "above 0")
 
 
-Profile = SkinProfile | CameraProfile | TrackerProfile
+@dataclass(frozen=True)
+class TextureProfile:
+    """Points of the head that were put right in one picture, and the camera that saw it."""
+
+    picture_size_px: tuple[int, int]  # width, height of the picture that it applies to
+    thumbnail: str  # of that picture: 8x8 grey levels in hexadecimal, see prepare.texture
+    camera: Literal["weak", "perspective"] = "weak"
+    field_of_view_deg: float = 0.0  # of a perspective camera, over the picture's width
+    points: tuple[tuple[str, float, float, float], ...] = ()  # name, x and y in pixels, weight
+    largest_residual_px: float = 0.0  # of the points after the fit
+    origin: Origin = Origin()
+
+    def __post_init__(self) -> None:
+        size = self.picture_size_px
+        is_right = _are_within(size, 1, _MOST_PX)
+        _require("texture", "picture_size_px", is_right, size, "width and height, in pixels")
+        is_right = re.fullmatch("[0-9a-f]{128}", self.thumbnail) is not None
+        _require("texture", "thumbnail", is_right, self.thumbnail[:20], "128 hexadecimal digits")
+        view = self.field_of_view_deg
+        is_right = self.camera == "weak" or _are_within((view,), 1, 150)
+        _require("texture", "field_of_view_deg", is_right, view, "1 to 150 degrees")
+        for row in self.points:
+            is_right = _are_within(row[1:3], -_MOST_PX, _MOST_PX) and 0 < row[3] <= 1
+            _require("texture", "points", is_right, row, "a place in pixels, a weight in (0, 1]")
+        names = [row[0] for row in self.points]
+        is_right = len(set(names)) == len(names)
+        _require("texture", "points", is_right, names, "each name once")
+
+
+Profile = SkinProfile | CameraProfile | TrackerProfile | TextureProfile
 _KINDS: dict[str, type[Profile]] = {
     "skin": SkinProfile,
     "camera": CameraProfile,
     "tracker": TrackerProfile,
+    "texture": TextureProfile,
 }
 
 
@@ -149,6 +180,7 @@ class Profiles:
     skin: SkinProfile | None = None
     camera: CameraProfile | None = None
     tracker: TrackerProfile | None = None
+    texture: TextureProfile | None = None
 
 
 def symmetric_3x3(upper: Sequence[float]) -> np.ndarray:

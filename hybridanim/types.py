@@ -155,6 +155,7 @@ class FaceFit:
     confidence: float  # in [0, 1]
     quantities: Array  # (A,) float32, openings, gaze, ...: face_model.AXES, of this face
     neutral: Array  # (A,) float32, the same of the person's neutral face
+    offset: Array | None = None  # (V, 3) float32, of the vertices from what the coefficients say
 
     def __post_init__(self) -> None:
         _expect("FaceFit.identity", self.identity, (None,), np.float32, "use float32")
@@ -162,6 +163,8 @@ class FaceFit:
         _expect("FaceFit.quantities", self.quantities, (None,), np.float32, "use float32")
         count, fix = len(self.quantities), "give one for each quantity"
         _expect("FaceFit.neutral", self.neutral, (count,), np.float32, fix)
+        if self.offset is not None:
+            _expect("FaceFit.offset", self.offset, (None, 3), np.float32, "use float32")
 
 
 @dataclass(frozen=True, slots=True)

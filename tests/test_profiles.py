@@ -7,6 +7,7 @@ from hybridanim.profiles import (
     CameraProfile,
     Origin,
     SkinProfile,
+    TextureProfile,
     TrackerProfile,
     load_profile,
     load_profiles,
@@ -23,9 +24,13 @@ SKIN = SkinProfile(
 )
 CAMERA = CameraProfile(500.5, 501.0, 319.5, 239.5, (640, 480), (0.1, -0.2, 0.0, 0.0), 0.3, ORIGIN)
 TRACKER = TrackerProfile("harris", 120, 13, 2, 0.8, 0.11, 43.0, 4.2, ORIGIN)
+TEXTURE = TextureProfile(
+    (640, 480), "0f" * 64, "perspective", 42.5,
+    (("chin", 212.25, 305.0, 1.0), ("477", -3.5, 20.0, 0.25)), 0.12, ORIGIN,
+)  # fmt: skip
 
 
-@pytest.mark.parametrize("profile", [SKIN, CAMERA, TRACKER])
+@pytest.mark.parametrize("profile", [SKIN, CAMERA, TRACKER, TEXTURE])
 def test_round_trip_is_exact(profile, tmp_path):
     path = save_profile(profile, tmp_path / "profile.toml")
     assert load_profile(path) == profile
@@ -52,6 +57,29 @@ def changed(profile, path, old, new):
 def test_colours_out_of_range_are_refused(old, new, name, tmp_path):
     path = changed(SKIN, tmp_path / "skin.toml", old, new)
     with pytest.raises(InputError, match=f"skin profile, {name}: expected"):
+        load_profile(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "name"),
+    [
+        ('"perspective"', '"fisheye"', "camera: expected one of weak, perspective"),
+        ("= 42.5", "= 0.0", "field_of_view_deg: expected 1 to 150"),
+        ("= 42.5", "= 180.0", "field_of_view_deg: expected 1 to 150"),
+        ("0f0f", "0F0f", "thumbnail: expected 128"),
+        ("0f0f", "0f", "thumbnail: expected 128"),
+        ("212.25", "1e300", "points: expected a place"),
+        ("305.0", "nan", "points"),
+        ("0.25]", "0.0]", "points: expected a place in pixels, a weight"),
+        ("0.25]", "2.0]", "points: expected a place in pixels, a weight"),
+        ('"477"', '"chin"', "points: expected each name once"),
+        ('"477"', "477", "points: expected text"),
+        ("[640, 480]", "[0, 480]", "picture_size_px"),
+    ],
+)
+def test_points_of_a_texture_out_of_range_are_refused(old, new, name, tmp_path):
+    path = changed(TEXTURE, tmp_path / "texture.toml", old, new)
+    with pytest.raises(InputError, match=name):
         load_profile(path)
 
 

@@ -1,14 +1,18 @@
 """Draw the pictures of README and docs anew from the example: run after anything changes them.
 
-Writes docs/pictures/overview.jpg (every stage at one moment) and strip.jpg: the driver, and the
-astronaut moved by the warp and by the learned renderer with the shipped weights.
+Writes docs/pictures/overview.jpg (every stage at one moment), strip.jpg: the driver, and the
+astronaut moved by the warp and by the learned renderer with the shipped weights, and texture.jpg:
+her brows and chin put right by python -m calibration.texture, which `--texture` draws alone.
 """
 
+import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 from skimage import data
 
+from calibration import texture
 from hybridanim import files, io
 from hybridanim.resampling import resized
 from hybridanim.visualization import overview, sheet
@@ -17,14 +21,41 @@ from stages.pipeline import Pipeline
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
 MOMENT = 70  # the frame of the overview
 STRIP = (8, 32, 70, 84, 112, 140, 154, 176)  # neutral, turns, blink, nod, tilt, speech
+PUT_RIGHT = (
+    *("left_brow_outer=190,91", "left_brow_middle=199,88", "left_brow_inner=213,92.5"),
+    *("right_brow_inner=238,93.5", "right_brow_middle=253,91.5", "right_brow_outer=266,96"),
+    "chin=222,177",
+)  # of the astronaut
 
 
 def main() -> None:
+    _write_texture()
+    if "--texture" in sys.argv:
+        return
     rows = [_results(renderer) for renderer in ("warp", "learned")]
     drivers = {moment: frame for moment, (frame, _) in rows[0].items()}
     cells = [np.vstack([drivers[moment], *(row[moment][1] for row in rows)]) for moment in drivers]
     labels = [f"{moment / 30:.1f} s" for moment in drivers]
     io.write_picture(PICTURES / "strip.jpg", sheet.row(cells, labels, height_px=600))
+
+
+def _write_texture() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        face, points, turned = (Path(folder) / name for name in ("face.png", "a.png", "b.png"))
+        io.write_picture(face, data.astronaut())
+        words = [word for point in PUT_RIGHT for word in ("--point", point)]
+        outputs = [
+            "--output",
+            f"{folder}/t.toml",
+            "--picture",
+            str(points),
+            "--preview",
+            str(turned),
+        ]
+        if texture.main([str(face), *outputs, *words]):
+            sys.exit(1)
+        cells = [io.read_picture(points), io.read_picture(turned)]
+        io.write_picture(PICTURES / "texture.jpg", sheet.row(cells, height_px=560))
 
 
 def _results(renderer: str) -> dict[int, tuple[np.ndarray, np.ndarray]]:

@@ -10,7 +10,7 @@ the side of the head box; origin: the centre of the head box, at the mean depth 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from safetensors.numpy import save
 
 from hybridanim import files, paths
 from hybridanim.errors import InputError
-from hybridanim.types import Array
+from hybridanim.types import Array, FaceFit
 
 from . import mesh
 
@@ -61,6 +61,14 @@ class FaceModel:
         if expression is not None:
             found = found + np.tensordot(expression, self.expression, 1)
         return found
+
+    def shaped(self, offset: Array | None) -> FaceModel:
+        """The model of a person whose face differs by an offset (V, 3), as ``FaceFit.offset``."""
+        return self if offset is None else replace(self, mean=self.mean + offset)
+
+    def vertices_of(self, fit: FaceFit) -> Array:
+        """(V, 3) vertices of a fitted face."""
+        return self.shaped(fit.offset).vertices(fit.identity, fit.expression)
 
     def along(self, **amounts: float) -> Array:
         """(E,) expression coefficients that change the named quantities of AXES by these amounts.

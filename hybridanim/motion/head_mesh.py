@@ -42,6 +42,7 @@ _LOWER = np.array(mesh.INNER_LIPS[:10:-1])
 _BEHIND_LIDS, _BEHIND_LIPS = 0.02, 0.03  # of eyeballs and the mouth's inside, heads
 _AVERAGE = landmark_average()
 _SOFT_CELLS = 0.7  # sigma of the blur of the flow
+_STILL = 1e-6  # movement of the vertices below which nothing moves
 _CAMERA = 24.0  # distance; the vertices are scaled so that the projection is orthographic
 _SPAN = 6.0  # largest coordinate that the rasteriser's colours hold
 _FACE = 468
@@ -74,7 +75,7 @@ def build(source: Source, model: FaceModel) -> SourceHead | None:
     fit = source.face
     if fit is None:
         return None
-    pose = in_crop(fit.pose, source)
+    pose, model = in_crop(fit.pose, source), model.shaped(fit.offset)
     face = model.vertices(fit.identity, fit.expression)
     shown = pose.project(face)
     ring = _ring(face, shown, pose)
@@ -315,9 +316,11 @@ def dense(
     background: (2, 3) affine source <- target of the background, or None.
     """
     vertices = moved(head, target)
-    grid, covered = rasterise(head, vertices, cells)
     interior = _gap(vertices[-38:, :2], target.pose, cells)
-    grid = _softened(_filled(grid, covered))
+    if np.abs(vertices - head.rest).max() < _STILL:  # the rasteriser rounds
+        grid = geometry.grid_norm(cells).copy()
+    else:
+        grid = _softened(_filled(*rasterise(head, vertices, cells)))
     return DenseMotion(
         np.ascontiguousarray(grid, np.float32),
         np.ones((cells, cells), np.float32),

@@ -103,7 +103,8 @@ def step(
     target, background = retarget(state, driver, source, config)
     head = None
     if model is not None and source.face is not None:
-        head = _head(state, driver, target, source, config, model)
+        person = model.shaped(source.face.offset)
+        head = _head(state, driver, target, source, config, person)
     return stabilise(state, frame, driver, target, background, head)
 
 

@@ -23,7 +23,7 @@ from hybridanim.tracking.detection import Detector
 from hybridanim.tracking.face_tracking import PointFinder
 from hybridanim.types import Array, Crop, FaceBox, FaceFit, HeadBox, Source
 
-from . import background, matting
+from . import background, matting, texture
 
 _LARGEST_PX = 2048  # side of the animated square when --size is not given
 _LEAST_PX = 16  # shorter side of a picture
@@ -60,6 +60,7 @@ def prepare(
         )
     _refuse_far_crop(picture, config.crop)
     if detector is not None and detector.window != "head":
+        texture.expect_none(profiles.texture)
         return _prepare_object(picture, config, detector)
     head, landmarks = find_head(picture, config, profiles, aligner)
     face = None
@@ -69,8 +70,10 @@ def prepare(
         if fitted is None and parse_crop(config.crop) is None:
             fitted = _search_near(grey, head, finder)
         if fitted is not None:
-            face, landmarks = fitted
+            face, landmarks = _put_right(picture, *fitted, finder, profiles)
             head = landmark_head(landmarks)
+    if face is None:
+        texture.expect_none(profiles.texture)
     crop = source_crop(picture, head, config.crop)
     image = _cut(picture, crop, config.size)
     scale = image.shape[0] / crop.side_px
@@ -115,11 +118,21 @@ def _search_near(grey: Array, head: HeadBox, finder: PointFinder) -> tuple[FaceF
     return max((one for one in found if one), key=lambda one: one[0].confidence, default=None)
 
 
+def _put_right(
+    picture: Array, face: FaceFit, landmarks: Array, finder: PointFinder, profiles: Profiles
+) -> tuple[FaceFit, Array]:
+    """The face and its landmarks, corrected by a texture profile if there is one."""
+    if profiles.texture is None:
+        return face, landmarks
+    face = texture.corrected(finder.model, face, profiles.texture, picture).face
+    return face, face_tracking.landmarks_of(finder.model, face)
+
+
 def _with_face(
     subject: Array, face: FaceFit, finder: PointFinder, corner: Array, scale: float
 ) -> Array:
     """The mask of the person with all of the fitted face in it: dark halves are often missed."""
-    points = face.pose.project(finder.model.vertices(face.identity, face.expression))[:, :2]
+    points = face.pose.project(finder.model.vertices_of(face))[:, :2]
     places = ((points + 0.5 - corner) * scale - 0.5).astype(np.float32)
     hull = np.round(cv2.convexHull(places) * 16).astype(np.int32)
     filled = np.zeros(subject.shape, np.uint8)

@@ -150,7 +150,7 @@ def moved(pose: HeadPose, before: HeadBox, after: HeadBox) -> HeadPose:
 
 def landmarks_of(model: FaceModel, face: FaceFit) -> Array:
     """(L, 2) float32 landmarks: the fitted model's points."""
-    points = face.pose.project(model.vertices(face.identity, face.expression))[:, :2]
+    points = face.pose.project(model.vertices_of(face))[:, :2]
     out = points[MESH].astype(np.float32)  # the irises' rows follow
     for side, iris in (("left", 468), ("right", 473)):
         out[GROUPS[f"{side}_iris"][0]] = points[iris]

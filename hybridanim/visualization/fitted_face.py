@@ -40,7 +40,7 @@ def points_of(fit: FaceFit, scale: float = 1.0) -> Array | None:
 
     scale: canvas pixels per pixel of the fit's picture.
     """
-    return _projected(fit.pose, fit.identity, fit.expression, 0.5, scale)
+    return _projected(fit, fit.pose, fit.expression, 0.5, scale)
 
 
 def points_of_target(source: Source, target: HeadTarget, side_px: int) -> Array | None:
@@ -50,7 +50,7 @@ def points_of_target(source: Source, target: HeadTarget, side_px: int) -> Array 
     """
     if source.face is None:
         return None
-    return _projected(target.pose, source.face.identity, target.expression, 1.0, side_px / 2)
+    return _projected(source.face, target.pose, target.expression, 1.0, side_px / 2)
 
 
 def points_of_source(source: Source, side_px: int) -> Array | None:
@@ -67,20 +67,22 @@ def points_of_source(source: Source, side_px: int) -> Array | None:
 
 
 def _projected(
-    pose: HeadPose, identity: Array, expression: Array, offset: float, scale: float
+    fit: FaceFit, pose: HeadPose, expression: Array, edge: float, scale: float
 ) -> Array | None:
-    """Vertices of the packaged model, with (xy + offset) * scale - 0.5; None if they do not fit.
+    """Vertices of the packaged model, with (xy + edge) * scale - 0.5; None if they do not fit.
 
-    offset: from the fit's coordinates to those whose 0 is the left edge of its picture.
+    fit: whose face it is. edge: from the fit's coordinates to those whose 0 is the left edge of its
+    picture.
     """
     model = _model()
-    if len(identity) != len(model.identity) or len(expression) != len(model.expression):
+    if len(fit.identity) != len(model.identity) or len(expression) != len(model.expression):
         return None
     with np.errstate(all="ignore"):
-        found = pose.project(model.vertices(identity, expression).astype(np.float64))
+        vertices = model.shaped(fit.offset).vertices(fit.identity, expression)
+        found = pose.project(vertices.astype(np.float64))
     if not np.isfinite(found).all():
         return None
-    found[:, :2] += offset
+    found[:, :2] += edge
     found *= scale
     found[:, :2] -= 0.5
     return found

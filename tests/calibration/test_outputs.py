@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from skimage import data
 
-from calibration import alignment, camera, skin, skin_prior, tracker
+from calibration import alignment, camera, skin, skin_prior, texture, tracker
 from hybridanim.io import write_picture
 from tools import make_driving, make_gallery, make_shapes
 
@@ -13,6 +13,11 @@ PROGRAMS = {
     "skin preview": (skin.main, ["face.png", "--output", "new.toml", "--preview", "mine"]),
     "camera": (camera.main, ["--field-of-view", "60", "--output", "mine"]),
     "tracker": (tracker.main, ["clips/a.mp4", "--output", "mine"]),
+    "texture": (texture.main, ["clips/face.png", "--output", "clips/mine"]),
+    "texture picture": (
+        texture.main,
+        ["face.png", "--output", "new.toml", "--picture", "mine", "--preview", "other"],
+    ),
     "skin_prior": (skin_prior.main, ["clips", "--output", "mine"]),
     "alignment": (
         alignment.main,
@@ -57,6 +62,7 @@ def test_a_file_that_exists_stays_without_overwrite(name, folder, capsys):
     ("name", "output"),
     [
         ("skin", "clips/face.png"),
+        ("texture", "clips/face.png"),
         ("tracker", "clips/a.mp4"),
         ("skin_prior", "clips/a.mp4"),
         ("alignment", "clips/a.mp4"),

@@ -357,7 +357,18 @@ def profile_texts() -> Iterator[tuple[str, str]]:
         "pyramid_levels": "3",
         "forward_backward_px": "1.0",
     }
+    texture = {
+        "picture_size_px": "[640, 480]",
+        "thumbnail": f'"{"0f" * 64}"',
+        "camera": '"perspective"',
+        "field_of_view_deg": "40.0",
+        "points": '[["chin", 300.0, 300.0, 1.0]]',
+    }
     nonsense = {
+        "thumbnail": ('""', '"zz"', "1"),
+        "camera": ('"fisheye"', "[]"),
+        "field_of_view_deg": ("nan", "0.0", "180.0", "1e300"),
+        "points": ('[["chin"]]', '[["chin", nan, 1.0, 1.0]]', '[["chin", 1e300, 1.0, 1.0]]', "1"),
         "weights": ("[]", "[nan]", "[0.5, nan]", "[-1.0, 2.0]", "[1e308, 1e308]"),
         "means_yuv": ("[[nan, 1.0, 1.0]]", "[[1.0]]", "[[inf, 0.0, 0.0]]", "[[1e300, 0.0, 0.0]]"),
         "covariances_yuv": (
@@ -378,7 +389,8 @@ def profile_texts() -> Iterator[tuple[str, str]]:
         "pyramid_levels": ("-1", "1000"),
         "forward_backward_px": ("nan", "inf", "-1.0"),
     }
-    for kind, whole in (("skin", skin), ("camera", camera), ("tracker", tracker)):
+    kinds = {"skin": skin, "camera": camera, "tracker": tracker, "texture": texture}
+    for kind, whole in kinds.items():
         for key in whole:
             for value in nonsense.get(key, ()):
                 rows = [f"{k} = {value if k == key else v}" for k, v in whole.items()]
