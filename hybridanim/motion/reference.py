@@ -34,6 +34,9 @@ _STRETCH, _STRETCH_SURE = (
 )  # largest anisotropy of a head; added at confidence 1
 
 
+SEARCH_S = 60.0  # length of the part in which the automatic reference frame is searched
+NEAR_DEGREES = 10.0  # rotation that is a distance of 1 from the source's
+NEAR_OPENING = 0.12  # change of an eye's or the mouth's opening that is a distance of 1
 PICTURE_PX = 256  # side of a reference's picture, which the optical flow starts from
 
 

@@ -175,9 +175,12 @@ def observe(
     first, pose = state.first, state.pose
     assert first is not None and pose is not None
     known = first.keypoints, pose.keypoints
-    if pose.is_face and seen.face is None:
-        if not any(is_plausible(seen.keypoints, one, seen.trust) for one in known):
-            return state, None
+    if (
+        pose.is_face
+        and seen.face is None
+        and not any(is_plausible(seen.keypoints, one, seen.trust) for one in known)
+    ):
+        return state, None
     if seen.background is not None and config.moves_background:
         state = replace(state, driver_background=seen.background)
     state, points, moved = _smoothed(state, seen.keypoints, frame.time_s, config.smooth)
