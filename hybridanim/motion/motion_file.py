@@ -44,7 +44,7 @@ _MOST_TEXT = 16 << 10  # characters of an entry of the metadata
 _BLOCK = 1024  # rows that are read or written at a time
 _MOST_VIEW_PX = 4096
 _LARGEST_NORM, _LARGEST_PX = 1e3, 1e6
-_DTYPES = {"f8": "F64", "f4": "F32", "f2": "F16", "i8": "I64", "i4": "I32", "u1": "U8"}
+_DTYPES = {"f8": "F64", "f4": "F32", "i8": "I64", "i4": "I32", "u1": "U8"}
 _FIX = "give one that --save-motion wrote"
 
 
@@ -135,7 +135,9 @@ def _fraction(text: str) -> Fraction:
     return Fraction(int(top), int(bottom or "1"))  # ZeroDivisionError is an ArithmeticError
 
 
-# Layout: fields of a row, (name, type, shape), of which each becomes one tensor
+# Layout: fields of a row, (name, type, shape), of which each becomes one tensor. Types are those
+# that stage 3 computes in: with half precision, single pixels at the head's edge differ by up to 65
+# grey levels from those of the run from the video
 
 _Layout = list[tuple[str, str, tuple[int, ...]]]
 
@@ -144,16 +146,16 @@ def _points_layout(keypoints: int) -> _Layout:
     return [
         ("xy", "f4", (keypoints, 2)),
         ("jacobian", "f4", (keypoints, 2, 2)),
-        ("confidence", "f2", (keypoints,)),
+        ("confidence", "f4", (keypoints,)),
     ]
 
 
-_HEAD_LAYOUT: _Layout = [("head", "f4", (4,))]  # x, y, size, roll; size 0: none
+_HEAD_LAYOUT: _Layout = [("head", "f8", (4,))]  # x, y, size, roll; size 0: none
 _FACE_LAYOUT: _Layout = [
     ("has_face", "u1", ()),
-    ("rotation", "f4", (3, 3)),
-    ("face_scale", "f4", ()),
-    ("face_shift", "f4", (2,)),
+    ("rotation", "f8", (3, 3)),
+    ("face_scale", "f8", ()),
+    ("face_shift", "f8", (2,)),
 ]
 _BACKGROUND_LAYOUT: _Layout = [("has_background", "u1", ()), ("background", "f4", (2, 3))]
 
@@ -164,14 +166,14 @@ def _row_layout(keypoints: int, expression: int) -> _Layout:
         ("stretch", "i4", ()),
         ("is_seen", "u1", ()),
         ("has_body", "u1", ()),
-        ("trust", "f4", ()),
+        ("trust", "f8", ()),
         *_HEAD_LAYOUT,
         *_points_layout(keypoints),
         *_BACKGROUND_LAYOUT,
         *_FACE_LAYOUT,
         ("expression", "f4", (expression,)),
         ("lids", "f4", (2,)),
-        ("mouth", "f4", ()),
+        ("mouth", "f8", ()),
     ]
 
 
@@ -264,7 +266,7 @@ def _seen(row: Any) -> Seen | None:
     face = None
     if row["has_face"]:
         expression = np.asarray(row["expression"], np.float32)
-        lids = np.asarray(row["lids"], np.float64)
+        lids = np.asarray(row["lids"], np.float32)
         face = DriverFace(_pose(row), expression, lids, float(row["mouth"]))
     return Seen(
         _points(row), _background(row), bool(row["has_body"]), face, float(row["trust"]), _head(row)
@@ -520,6 +522,7 @@ class Motion:
             ValueError,
             TypeError,
             ArithmeticError,
+            RecursionError,
         ) as error:
             line = next(iter(str(error).splitlines()), "")[:120] or type(error).__name__
             raise InputError(
