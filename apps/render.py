@@ -7,6 +7,7 @@ interruption keeps the frames that are done.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
@@ -19,12 +20,12 @@ from hybridanim import io, paths, processors
 from hybridanim.config import RenderJob
 from hybridanim.errors import InputError
 from hybridanim.io import provenance
+from hybridanim.prepare.motion_recorder import MotionRecorder
 from hybridanim.profiles import load_profiles
 from hybridanim.rendering.output_frame import Composer
 from hybridanim.types import Array, Source
 from hybridanim.visualization.debug_writer import DebugWriter
 from stages.pipeline import Pipeline, build
-from stages.recording import MotionRecorder
 
 from .driving import Drive, Driver, MotionDriver, VideoDriver, read_motion, with_tracker_of
 from .guards import DebugOutputs, note_remains, refuse_clashes, undisturbed
@@ -70,6 +71,8 @@ def render(
         else MotionDriver(motion, job, pipeline)
     )
     record = provenance.describe(source_path, driving_path, job)
+    if motion is not None:
+        record["driving"]["saved_with"] = json.loads(motion.header.settings)
     with ExitStack() as quiet, ExitStack() as stack:
         drive = stack.enter_context(driver.opened())
         composer = Composer(job, source)

@@ -25,6 +25,7 @@ from hybridanim.motion.reference import Reference, with_picture
 from hybridanim.motion.replay import Replay
 from hybridanim.prepare import driver_scan, source, view
 from hybridanim.prepare.driver_scan import Observation
+from hybridanim.prepare.motion_recorder import MotionRecorder
 from hybridanim.profiles import Profiles
 from hybridanim.runtime.base import RuntimeInfo
 from hybridanim.runtime.detector import LearnedDetector
@@ -43,10 +44,9 @@ from hybridanim.types import (
 
 from .base import Run, Stage
 from .build import Builder, Renderer, detector_sha256, expect_same_tracker
-from .recording import MotionRecorder
 from .s3_keypoints import model_of
 
-__all__ = ["Followed", "Pipeline", "build"]
+__all__ = ["Followed", "Motion", "Pipeline", "build"]
 
 
 def build(

@@ -29,11 +29,12 @@ from hybridanim.motion.motion_file import (
 )
 from hybridanim.motion.reference import Reference, ReferencePose, completed, openings_of
 from hybridanim.motion.sparse import Seen
-from hybridanim.prepare import driver_scan
-from hybridanim.prepare.driver_scan import FaceObservation, Observation
-from hybridanim.prepare.view import View
 from hybridanim.tracking import scene
 from hybridanim.types import Array, Frame, Tracks
+
+from . import driver_scan
+from .driver_scan import FaceObservation, Observation
+from .view import View
 
 
 @dataclass
