@@ -14,6 +14,7 @@ import numpy as np
 
 from hybridanim.config import KeypointsConfig
 from hybridanim.errors import InputError
+from hybridanim.face import head_pose
 from hybridanim.face.anchors import FREE
 from hybridanim.face.face_model import FaceModel
 from hybridanim.types import (
@@ -167,7 +168,7 @@ class Replay:
     """Iterates over the motion of a source: (frame, mask, tracks, SparseMotion) for each row.
 
     The frames are black pictures of the driver's working size, the mask is empty, and the tracks
-    have the head box alone.
+    have only the head's box and rotation.
     """
 
     def __init__(
@@ -231,11 +232,14 @@ def expect_fit(motion: Motion, source: Source, model: FaceModel | None) -> None:
 
 
 def _tracks(row: MotionRow) -> Tracks:
-    """What is known of the tracks: head box and confidence."""
+    """What is known of the tracks: head box, rotation and confidence."""
     pairs, count = np.zeros((0, 2), np.float32), np.zeros(0, np.int64)
     head = None if row.seen is None else row.seen.head
     trust = 0.0 if row.seen is None else row.seen.trust
+    face = None if row.seen is None else row.seen.face
+    turned = (0.0, 0.0, 0.0) if face is None else head_pose.angles_deg(face.pose.rotation)
     return Tracks(
         pairs, pairs, count, count, np.zeros(0, np.float32), head=head, confidence_overall=trust,
+        rotation_deg=turned, rotation_confidence=0.0 if face is None else trust,
         lost="" if row.seen is not None else _NO_HEAD,
     )  # fmt: skip

@@ -37,11 +37,11 @@ def made_face(rng) -> DriverFace:
     turn = cv2.Rodrigues(rng.uniform(-0.5, 0.5, 3))[0]
     pose = HeadPose(turn, float(np.float32(0.8)), rng.uniform(-1, 1, 2).astype(np.float32))
     expression = rng.normal(size=EXPRESSION).astype(np.float32)
-    return DriverFace(pose, expression, np.float32([0.9, 1.25]), 0.25)
+    return DriverFace(pose, expression, np.array([0.9, 1.25], np.float32), 0.25)
 
 
 def made_seen(rng, *, has_face: bool = True) -> Seen:
-    background = np.float32([[1, 0, 0.5], [0, 1, 0.25]]) if has_face else None
+    background = np.array([[1, 0, 0.5], [0, 1, 0.25]], np.float32) if has_face else None
     head = HeadBox((100.5, 80.25), 64.0, 3.5)
     face = made_face(rng) if has_face else None
     return Seen(made_points(rng), background, has_face, face, 0.5, head)
@@ -76,7 +76,7 @@ def same(one, other) -> bool:
         names = one.__dataclass_fields__
         return all(same(getattr(one, name), getattr(other, name)) for name in names)
     if isinstance(one, np.ndarray | list | tuple) and len(one) and not isinstance(one[0], tuple):
-        return np.array_equal(np.float32(one), np.float32(other))
+        return np.array_equal(np.asarray(one, np.float32), np.asarray(other, np.float32))
     return one == other
 
 

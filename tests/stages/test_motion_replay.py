@@ -207,7 +207,7 @@ def test_a_new_reference_of_the_tracker_begins_a_stretch(clip, tmp_path, monkeyp
                 inner, tracks = track(inner or tracker.initial_state(), frame, mask)
                 return inner, replace(tracks, is_new_reference=frame.index == 4)
 
-        tracker, pipeline.track._tracker = pipeline.track._tracker, Again()
+        tracker, pipeline.track._tracker = pipeline.track._tracker, Again()  # pyright: ignore
         pipeline.track.reset()
         if not record:
             return [pipeline.animate(image) for image in clip]
