@@ -32,7 +32,7 @@ def refuse_clashes(job: RenderJob, *inputs: Path) -> None:
         given.append(job.pipeline.render.weights)
     for path in given:
         paths.expect_readable("input", path)
-    for path in (job.output, job.debug):
+    for path in (job.output, job.debug, job.save_motion):
         if path is not None:
             paths.look(path)  # refuses names that the system does not take
     if job.debug is not None and os.path.realpath(job.output) == os.path.realpath(job.debug):
@@ -41,8 +41,9 @@ def refuse_clashes(job: RenderJob, *inputs: Path) -> None:
             " choose another one"
         )
     shown = [] if job.debug is None else [("--debug", job.debug / n) for n in FILES]
+    motion = [] if job.save_motion is None else [("--save-motion", job.save_motion)]
     paths.refuse_replacing(
-        [*shown, *outputs_of(job.output)],
+        [*shown, *outputs_of(job.output), *motion],
         given,
         overwrite=job.overwrite,
         records=[record_of(job.output)],

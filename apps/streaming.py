@@ -56,6 +56,19 @@ def animated(pipeline: Pipeline, frames: Iterable[Frame]) -> Generator[tuple[Fra
     return overlapped(frames, [follow], renderers)
 
 
+def replayed(pipeline: Pipeline, followed: Iterable[Followed]) -> Generator[tuple[Frame, Results]]:
+    """Yield the frame and the results of what stages 1 to 3 give, for a motion file."""
+
+    def render(one: Followed) -> tuple[Frame, Results]:
+        return one.frame, pipeline.render(one)
+
+    second = _second_renderer(pipeline) if uses_networks(pipeline.config) else None
+    steps: list[Callable[[Followed], tuple[Frame, Results]]] = [render]
+    if second is not None:
+        steps.append(lambda one: second((one.frame, one)))
+    return overlapped(followed, steps)
+
+
 def _second_renderer(pipeline: Pipeline) -> Callable[[Tracked], tuple[Frame, Results]]:
     """Rendering by a second instance, which its own thread loads with its first frame."""
 

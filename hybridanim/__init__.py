@@ -3,7 +3,7 @@
 ``from hybridanim import Pipeline, InputError`` is the public interface: ``Pipeline.load(...)``
 takes the options of the command line as keywords (``stages.pipeline`` documents it), and everything
 that a user gave and that cannot be used raises InputError. ``hybridanim.io`` reads and writes
-pictures and videos.
+pictures and videos. ``Motion.load(path)`` reads a motion file for ``Pipeline.replay``.
 
 The packages below hold the parts of the pipeline, which ``stages`` puts in order. ``import
 hybridanim`` alone is light: OpenCV and torch are imported with the first part that needs them.
@@ -15,9 +15,9 @@ from . import environment as environment
 from .errors import InputError
 
 if TYPE_CHECKING:
-    from stages.pipeline import Pipeline
+    from stages.pipeline import Motion, Pipeline
 
-__all__ = ["InputError", "Pipeline", "__version__"]
+__all__ = ["InputError", "Motion", "Pipeline", "__version__"]
 
 __version__ = "0.1.0"
 
@@ -25,8 +25,8 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     # The one import from a lower package into a higher one: users find the pipeline under the
     # package's name, and no module below imports it from here.
-    if name == "Pipeline":
-        from stages.pipeline import Pipeline
+    if name in ("Motion", "Pipeline"):
+        from stages import pipeline
 
-        return Pipeline
+        return getattr(pipeline, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

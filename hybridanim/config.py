@@ -209,6 +209,8 @@ class RenderJob:
     """Show the driving video at the left of the result."""
     mark: bool = True
     """A small visible mark that says the picture is generated."""
+    save_motion: Path | None = None
+    """Also write the driver's motion into this .safetensors file, which can be given as DRIVING."""
     debug: Path | None = None
     """Write what every stage saw into this folder: videos, frames.csv and report.html."""
     profile: tuple[Path, ...] = ()
@@ -227,6 +229,11 @@ class RenderJob:
             raise InputError(
                 f"--output: expected a file or a new folder, got {str(self.output)!r}; add a name,"
                 " for example out.mp4"
+            )
+        if self.save_motion is not None and self.save_motion.suffix != ".safetensors":
+            raise InputError(
+                f"--save-motion: expected a name that ends in .safetensors, got"
+                f" {str(self.save_motion)!r}; add the ending, for example motion.safetensors"
             )
         _within("--start", self.start, 0, _LATEST_START_S)
         _within("--source-time", self.source_time, 0, _LATEST_START_S)

@@ -96,6 +96,21 @@ def sha256(*paths: str | Path) -> str:
     return digest.hexdigest()
 
 
+def is_safetensors(path: str | Path) -> bool:
+    """Whether a regular file is named, or begins, as a safetensors file, which no video does."""
+    path = Path(path)
+    if not path.is_file():
+        return False
+    if path.suffix.lower() == ".safetensors":
+        return True
+    try:
+        with open(path, "rb") as file:
+            start = file.read(10)
+    except OSError:
+        return False
+    return start[4:8] == bytes(4) and start[8:] == b'{"'  # a short length, and JSON
+
+
 def expect_sha256(what: str, path: Path, expected: str) -> None:
     """Raise InputError when the file of the package has another SHA-256 than this hex digest."""
     if (found := sha256(path)) != expected:

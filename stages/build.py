@@ -12,11 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from hybridanim import files
 from hybridanim.config import PipelineConfig
 from hybridanim.errors import InputError
 from hybridanim.face import face_model
 from hybridanim.face.aligner import Aligner
 from hybridanim.face.anchors import ANCHORS
+from hybridanim.motion.motion_file import MotionHeader
 from hybridanim.networks.weights import Header, read_header
 from hybridanim.profiles import Profiles
 from hybridanim.runtime import face_points
@@ -176,6 +178,30 @@ class Builder:
                 f"{option}: expected a detector of the {len(ANCHORS)} anchors of a face, got one"
                 " of other keypoints; train it on whole frames, as for objects"
             )
+
+
+def detector_sha256(config: PipelineConfig) -> str:
+    """SHA-256 of ``--weights`` if the tracker uses a detector in it, or ""."""
+    path = config.render.weights
+    if path is None or not TRACKERS[config.tracker].uses_detector:
+        return ""
+    return "" if read_header(path).detector is None else files.sha256(path)
+
+
+def expect_same_tracker(config: PipelineConfig, header: MotionHeader) -> None:
+    """Raise InputError unless source and motion have keypoints of the same kind."""
+    own, theirs = TRACKERS[config.tracker], TRACKERS.get(header.tracker)
+    if theirs is None or theirs.uses_detector != own.uses_detector:
+        raise InputError(
+            f"motion: expected one of --tracker {config.tracker}, got one of {header.tracker!r};"
+            " give the tracker that it was saved with"
+        )
+    known = detector_sha256(config)
+    if known != header.weights:
+        raise InputError(
+            "motion: expected the --weights that it was saved with, got"
+            f" {'others' if known else 'none'}; give that file, or save the motion again"
+        )
 
 
 def uses_networks(config: PipelineConfig) -> bool:

@@ -8,7 +8,10 @@ pipeline.last                          # the typed result of each stage for the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
@@ -17,9 +20,12 @@ from hybridanim import schema
 from hybridanim.config import PipelineConfig, pipeline_config
 from hybridanim.errors import InputError
 from hybridanim.face import aligner
+from hybridanim.motion.motion_file import Motion
 from hybridanim.motion.reference import Reference, with_picture
+from hybridanim.motion.replay import Replay
 from hybridanim.prepare import driver_scan, source, view
 from hybridanim.prepare.driver_scan import Observation
+from hybridanim.prepare.motion_recorder import MotionRecorder
 from hybridanim.profiles import Profiles
 from hybridanim.runtime.base import RuntimeInfo
 from hybridanim.runtime.detector import LearnedDetector
@@ -37,9 +43,10 @@ from hybridanim.types import (
 )
 
 from .base import Run, Stage
-from .build import Builder, Renderer
+from .build import Builder, Renderer, detector_sha256, expect_same_tracker
+from .s3_keypoints import model_of
 
-__all__ = ["Followed", "Pipeline", "build"]
+__all__ = ["Followed", "Motion", "Pipeline", "build"]
 
 
 def build(
@@ -93,6 +100,8 @@ class Pipeline:
         self._source: Source | None = None
         self._view: view.View | None = None  # None: to be chosen from the first frame
         self._reference: tuple[Observation, Array] | None = None  # until the view is known
+        self._observations: Sequence[Observation] = ()  # of ``use_scan``
+        self._recorder: MotionRecorder | None = None
         self._run, self._index = run or Run(), 0
         self._shape: tuple[int, ...] = ()  # of the first frame; () before it
 
@@ -171,6 +180,7 @@ class Pipeline:
         """
         faces = [one.face for one in driver_scan.surest_faces(observations)]
         self._view = view.view_around_faces(faces, height, width)
+        self._observations = tuple(observations)
         self.track.expect_faces(driver_scan.faces_by_time(observations, self._view))
 
     def set_driving_crop(self, crop: Crop) -> None:
@@ -235,6 +245,9 @@ class Pipeline:
         mask = go(self.segment, frame)
         tracks = go(self.track, frame, mask)
         points = go(self.keypoints, frame, tracks, source)
+        if self._recorder is not None and self._recorder.is_open:
+            first, seen = self.keypoints.first, self.keypoints.seen
+            self._recorder.add(frame, tracks, first, seen, self.track.scene, self._view)
         return Followed(source, frame, mask, tracks, points, go.times_of(*self.stages[:3]))
 
     def render(self, followed: Followed, renderer: Renderer | None = None) -> Results:
@@ -246,6 +259,81 @@ class Pipeline:
         picture = go(generate, source, motion)
         times_ms = times_ms | go.times_of(dense, generate)
         return Results(frame, mask, tracks, points, motion, picture, times_ms)
+
+    def record(
+        self,
+        path: str | Path,
+        fps: Fraction | int = 30,
+        *,
+        time_base: Fraction | None = None,
+        overwrite: bool = False,
+    ) -> MotionRecorder:
+        """Write the driver's motion in later frames to a motion file; call before the first frame.
+
+        The recorder is a context manager, whose end completes the file. fps, time_base: of the
+        driving video. Raises InputError where the file cannot be written, or is there and
+        ``overwrite`` is off.
+        """
+        if self._index:
+            raise InputError(
+                f"record: expected a new or reset pipeline, got one after {self._index} frames;"
+                " call it before the first frame"
+            )
+        self._recorder = MotionRecorder(
+            path,
+            self.config,
+            detector_sha256(self.config),
+            Fraction(fps),
+            time_base,
+            self._observations,
+            overwrite=overwrite,
+        )
+        self.track.follow_background()
+        return self._recorder
+
+    def replay(
+        self,
+        motion: Motion,
+        reference: str = "auto",
+        start_s: float = 0.0,
+        end_s: float | None = None,
+    ) -> Iterator[Array]:
+        """Animate the source by a motion file: yields pictures (S, S, 3) uint8 RGB.
+
+        The motion options of this pipeline apply as with a video. reference: auto, first, or the
+        number of a frame. start_s, end_s: cut in seconds from the first frame, end excluded.
+        Raises InputError for a motion of another tracker's keypoints, or an unfit reference.
+        """
+        for followed in self.followed(self.replaying(motion, reference, start_s, end_s)):
+            self.last = self.render(followed)
+            yield self.last.picture.image
+
+    def replaying(
+        self,
+        motion: Motion,
+        reference: str = "auto",
+        start_s: float = 0.0,
+        end_s: float | None = None,
+    ) -> Replay:
+        """Stage 3 of a motion file, its reference chosen; see ``replay``."""
+        source = self._ready()
+        _expect_type("replay", motion, Motion, "Motion.load(path) reads one")
+        expect_same_tracker(self.config, motion.header)
+        config = self.config.keypoints
+        model = model_of(config)
+        return Replay(
+            motion, source, config, model, reference=reference, start_s=start_s, end_s=end_s
+        )
+
+    def followed(self, replay: Replay) -> Iterator[Followed]:
+        """Yield the input of ``render`` for each frame of a motion file."""
+        source = self._ready()
+        first, second, third = (stage.name for stage in self.stages[:3])
+        start = time.perf_counter()
+        for frame, mask, tracks, points in replay:
+            times_ms = {first: 0.0, second: 0.0, third: 1000 * (time.perf_counter() - start)}
+            yield Followed(source, frame, mask, tracks, points, times_ms)
+            start = time.perf_counter()
 
     def observe(self, image: Array, time_s: float | None = None) -> Tracks:
         """Run stages 1 and 2 alone: track the driver without animating."""
@@ -295,7 +383,7 @@ class Pipeline:
         for stage in self.stages:
             stage.reset()
         self._index, self.last, self._view, self._shape = 0, None, None, ()
-        self._reference = None
+        self._reference, self._observations = None, ()
 
     def _apply_reference(self) -> None:
         """Pass a chosen reference to the stages, in pixels of the view, once the view is known."""

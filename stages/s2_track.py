@@ -87,6 +87,15 @@ class Track(Stage):
         self._tracker = self._tracker.adjusted(**settings)
         self._face_every = settings.get("face_every") or self._face_every
 
+    @property
+    def scene(self) -> scene.SceneState:
+        """State of the corners of body and background."""
+        return self._scene
+
+    def follow_background(self) -> None:
+        """Track corners of the background, too; call before the first frame."""
+        self._track_background = True
+
     def set_reference_image(self, image: Array, head: HeadBox) -> None:
         """Set the reference picture, in which body and background corners are located.
 

@@ -5,12 +5,18 @@ import dataclasses
 from hybridanim.config import KeypointsConfig
 from hybridanim.face import face_model
 from hybridanim.face.aligner import MEAN_SHAPE
+from hybridanim.face.face_model import FaceModel
 from hybridanim.motion import flow_transfer, sparse
 from hybridanim.motion.reference import Reference
 from hybridanim.types import Array, Crop, Frame, Source, SparseMotion, Tracks
 from hybridanim.visualization import drawing
 
 from .base import Stage
+
+
+def model_of(config: KeypointsConfig) -> FaceModel | None:
+    """The face model by which heads move; None: in two dimensions."""
+    return face_model.load() if config.head_motion == "3d" else None
 
 
 class Keypoints(Stage):
@@ -25,9 +31,10 @@ class Keypoints(Stage):
 
     def __call__(self, frame: Frame, tracks: Tracks, source: Source) -> SparseMotion:
         """Observe the driver's keypoints in this frame and transfer their motion to the source."""
-        model = face_model.load() if self._config.head_motion == "3d" else None
-        self._state, motion = sparse.step(
-            self._state, frame, tracks, source, self._config, MEAN_SHAPE, model
+        model = model_of(self._config)
+        self._state, self.seen = sparse.see(self._state, frame, tracks, MEAN_SHAPE)
+        self._state, motion = sparse.move(
+            self._state, frame, self.seen, source, self._config, model
         )
         pose, config = self._state.pose, self._config
         if pose is None or config.optical_flow == "off":
@@ -48,6 +55,12 @@ class Keypoints(Stage):
     def reset(self) -> None:
         """Discard all state of the driver; the next frame with a head is the reference."""
         self._state, self._flow = sparse.SparseState(), flow_transfer.FlowTransfer()
+        self.seen: sparse.Seen | None = None  # the driver in the last frame
+
+    @property
+    def first(self) -> Reference | None:
+        """The frame that the tracks refer to; None before the first head."""
+        return self._state.first
 
     def set_crop(self, crop: Crop) -> None:
         """Fix the driving crop, in pixels of the driving frames; call before the first frame."""

@@ -10,12 +10,14 @@ import hybridanim
 
 
 def test_the_public_names():
-    from hybridanim import InputError, Pipeline, __version__
+    from hybridanim import InputError, Motion, Pipeline, __version__
     from hybridanim.errors import InputError as SameError
+    from hybridanim.motion.motion_file import Motion as SameMotion
     from stages.pipeline import Pipeline as SamePipeline
 
+    assert Motion is SameMotion
     assert Pipeline is SamePipeline and InputError is SameError
-    assert set(hybridanim.__all__) == {"InputError", "Pipeline", "__version__"}
+    assert set(hybridanim.__all__) == {"InputError", "Motion", "Pipeline", "__version__"}
     assert __version__.count(".") == 2
 
 

@@ -1,4 +1,4 @@
-"""Write docs/guide/api.md from the docstrings: Pipeline, InputError, io, types and settings.
+"""Write docs/guide/api.md from the docstrings: Pipeline, Motion, InputError, io, types, settings.
 
 ``python -m tools.make_api_reference`` parses the sources without importing them; public names only.
 The same sources give the same text.
@@ -13,11 +13,12 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PAGE = Path("docs/guide/api.md")
 PIPELINE, ERRORS = Path("stages/pipeline.py"), Path("hybridanim/errors.py")
+MOTION = Path("hybridanim/motion/motion_file.py")
 IO, TYPES, CONFIG = (Path("hybridanim") / name for name in ("io", "types.py", "config.py"))
 _HEAD = """# API reference
 
 Written by `python -m tools.make_api_reference` from the docstrings; do not edit it.
-`from hybridanim import Pipeline, InputError` imports the two public names of the package;
+`from hybridanim import Pipeline, Motion, InputError` imports the public names of the package;
 functions for files are in `hybridanim.io`.
 """
 
@@ -54,6 +55,8 @@ def reference(root: Path = ROOT) -> str:
     """The whole page."""
     pipeline, errors = Module(root / PIPELINE), Module(root / ERRORS)
     parts = [_HEAD, "## Pipeline\n", *_class(pipeline, "Pipeline", level=3)]
+    motion = Module(root / MOTION)
+    parts += ["## Motion\n", *_class(motion, "Motion", level=3)]
     parts += ["## InputError\n", _docstring(errors.find("InputError"))]
     parts += ["## Files: `hybridanim.io`\n", *_io(root)]
     parts += ["## Types: `hybridanim.types`\n", _module_docstring(root / TYPES)]

@@ -15,7 +15,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from hybridanim import paths
+from hybridanim import files, paths
 from hybridanim.errors import InputError
 from hybridanim.types import Array, Frame
 
@@ -194,6 +194,11 @@ def _check_file(path: Path) -> None:
     if is_empty:
         raise InputError(
             f"driving video: expected a video, got the empty file {path}; copy it again"
+        )
+    if files.is_safetensors(path):
+        raise InputError(
+            f"driving video: expected a video, got {path.name}, a motion file or weights; a motion"
+            " file can only be the DRIVING of a render"
         )
 
 

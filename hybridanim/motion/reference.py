@@ -26,6 +26,7 @@ from hybridanim.types import (
 )
 
 from . import body, keypoints, transfer
+from .head_transfer import DriverFace
 
 _STRETCH, _STRETCH_SURE = (
     1.2,
@@ -33,6 +34,9 @@ _STRETCH, _STRETCH_SURE = (
 )  # largest anisotropy of a head; added at confidence 1
 
 
+SEARCH_S = 60.0  # length of the part in which the automatic reference frame is searched
+NEAR_DEGREES = 10.0  # rotation that is a distance of 1 from the source's
+NEAR_OPENING = 0.12  # change of an eye's or the mouth's opening that is a distance of 1
 PICTURE_PX = 256  # side of a reference's picture, which the optical flow starts from
 
 
@@ -57,6 +61,7 @@ class ReferencePose:
     is_face: bool
     scene: SceneTracks | None  # corners of body and background in the reference's picture
     background: Array | None  # (2, 3) norm, reference <- first frame; None = unknown
+    face: DriverFace | None = None  # in the fixed crop
 
 
 def reference_of(
@@ -114,25 +119,48 @@ def pose_distance(
     out. A rotation by scale_deg (one angle, or one per axis) adds 1, as does a change of the eyes'
     opening by scale_opening; the mouth's opening has weight 2.
     """
+    openings = None if landmarks_xy_px is None else openings_of(landmarks_xy_px)
+    return distance_of_openings(
+        rotation_deg, openings, source, scale_deg=scale_deg, scale_opening=scale_opening
+    )
+
+
+def openings_of(landmarks_xy_px: Array) -> Array:
+    """(3,) opening of left eye, right eye and mouth of landmarks (L, 2)."""
+    return np.append(eye_opening(landmarks_xy_px), mouth_opening(landmarks_xy_px))
+
+
+def distance_of_openings(
+    rotation_deg: tuple[float, float, float],
+    openings: Array | None,
+    source: Source,
+    *,
+    scale_deg: float | Array,
+    scale_opening: float,
+) -> float:
+    """As ``pose_distance``, from the openings (3,) of a driving face."""
     turn_deg = np.array(rotation_deg) - source.rotation_deg
     total = float(np.linalg.norm(turn_deg / scale_deg))
-    if landmarks_xy_px is not None and source.landmarks_xy_px is not None:
-        eyes = eye_opening(landmarks_xy_px) - eye_opening(source.landmarks_xy_px)
-        mouth = mouth_opening(landmarks_xy_px) - mouth_opening(source.landmarks_xy_px)
+    if openings is not None and source.landmarks_xy_px is not None:
+        *eyes, mouth = openings - openings_of(source.landmarks_xy_px)
         total += float(np.abs(eyes).mean() + 2 * abs(mouth)) / scale_opening
     return total
 
 
-def is_plausible(driving: Keypoints, pose: Keypoints, tracks: Tracks) -> bool:
+def trust_of(tracks: Tracks) -> float:
+    """Confidence of the trackers in [0, 1]: of the landmarks where there are some."""
+    has_landmarks = tracks.landmarks_xy_px is not None
+    return tracks.landmarks_confidence if has_landmarks else tracks.confidence_overall
+
+
+def is_plausible(driving: Keypoints, pose: Keypoints, trust: float) -> bool:
     """Whether the head's affine since the reference pose is possible: limits its anisotropy.
 
     A rotated head is narrower, but only up to a limit; beyond it the tracks are wrong, for example
-    because a hand covers the face. The limit is wider where the trackers are confident.
+    because a hand covers the face. The limit is wider where the trackers are confident (trust).
     """
     whole = transfer.head_affine(pose, driving, PINNED)
     longest, shortest = np.linalg.svd(whole[:, :2], compute_uv=False)
-    has_landmarks = tracks.landmarks_xy_px is not None
-    trust = tracks.landmarks_confidence if has_landmarks else tracks.confidence_overall
     return bool(longest < (_STRETCH + _STRETCH_SURE * trust) * shortest)
 
 
@@ -168,11 +196,12 @@ def completed(
         if scene is not None:
             points = body.with_body(points, *context_of(first, scene))
         else:
-            points = _with_first_body(points, first)
-    return ReferencePose(reference, points, is_face, scene, background)
+            points = with_first_body(points, first)
+    face = None if reference.face is None else DriverFace.of(reference.face, first.crop)
+    return ReferencePose(reference, points, is_face, scene, background, face)
 
 
-def _with_first_body(points: Keypoints, first: Reference) -> Keypoints:
+def with_first_body(points: Keypoints, first: Reference) -> Keypoints:
     """Keep the head's keypoints; take neck and shoulders from the first frame."""
     return Keypoints(
         np.where(PINNED[:, None], points.xy_norm, first.keypoints.xy_norm),

@@ -1,9 +1,10 @@
-"""Stage 3 over time: Tracks -> SparseMotion, in three steps over a state.
+"""Stage 3 over time: Tracks -> SparseMotion, in four steps over a state.
 
-step(state, ...) -> (state, motion). ``observe`` computes the driver's keypoints in a fixed crop:
-the first frame's anchors moved by the tracks, or the tracks' own keypoints. ``retarget`` transfers
-their change since the reference pose to the source. ``stabilise`` blends in after a loss of the
-head; during a loss the motion relaxes to the source's own pose, so that nothing jumps.
+step(state, ...) -> (state, motion). ``see`` computes the driver's keypoints in a fixed crop: the
+first frame's anchors moved by the tracks, or the tracks' own keypoints; ``motion_file`` can keep
+these. ``observe`` smooths them. ``retarget`` transfers their change since the reference pose to the
+source. ``stabilise`` blends in after a loss of the head; during a loss the motion relaxes to the
+source's own pose, so that nothing jumps.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from hybridanim.smoothing import OneEuroState, cutoff_hz, one_euro_step
 from hybridanim.types import (
     Array,
     Crop,
-    FaceFit,
     Frame,
+    HeadBox,
     HeadTarget,
     Keypoints,
     Source,
@@ -40,6 +41,7 @@ from .reference import (
     is_plausible,
     is_tracked,
     reference_of,
+    trust_of,
     with_picture,
 )
 
@@ -65,12 +67,24 @@ class SparseState:
     driver_background: Array = field(default_factory=_identity)  # (2, 3) norm, now <- first
     target: Keypoints | None = None  # last result, in the source's crop
     background: Array | None = None  # (2, 3) norm source <- target, of the last result
-    fixed_face: FaceFit | None = None  # of the reference that was set
+    fixed_face: DriverFace | None = None  # of the reference that was set
     reference_face: DriverFace | None = None  # of the reference frame, or the first with a face
     face_filter: OneEuroState | None = None
     head: HeadTarget | None = None  # last result
     time_s: float = 0.0
     away: float = 0.0  # blend weight of the last result: 1 = head just lost, 0 = fully tracked
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The driver of one frame, before smoothing: independent of source and reference frame."""
+
+    keypoints: Keypoints  # in the first frame's crop, with the body's where that is tracked
+    background: Array | None  # (2, 3) float32 norm, now <- first; None = unknown, as before
+    has_body: bool  # whether neck and shoulders come from tracked corners of the body
+    face: DriverFace | None  # None: no face was fitted in this frame
+    trust: float  # in [0, 1], confidence of the trackers
+    head: HeadBox | None  # driving pixels; None = keypoints of an object
 
 
 @dataclass(frozen=True)
@@ -97,7 +111,22 @@ def step(
     mean_shape: (L, 2) of the aligner, or None when it is not in use. model: of the fitted faces;
     None: heads move in two dimensions.
     """
-    state, driver = observe(state, frame, tracks, config, mean_shape, model)
+    state, seen = see(state, frame, tracks, mean_shape)
+    return move(state, frame, seen, source, config, model)
+
+
+def move(
+    state: SparseState,
+    frame: Frame,
+    seen: Seen | None,
+    source: Source,
+    config: KeypointsConfig,
+    model: FaceModel | None = None,
+) -> tuple[SparseState, SparseMotion]:
+    """Compute the motion for this source of what was seen in a frame; of the frame, its time."""
+    driver = None
+    if seen is not None:
+        state, driver = observe(state, frame, seen, config, model)
     if driver is None:
         return _relax(state, frame, source, is_solid=model is not None)
     target, background = retarget(state, driver, source, config)
@@ -108,59 +137,67 @@ def step(
     return stabilise(state, frame, driver, target, background, head)
 
 
-def observe(
-    state: SparseState,
-    frame: Frame,
-    tracks: Tracks,
-    config: KeypointsConfig,
-    mean_shape: Array | None,
-    model: FaceModel | None = None,
-) -> tuple[SparseState, DriverPose | None]:
-    """Compute the driver's keypoints in the fixed crop; None when nothing plausible is tracked."""
+def see(
+    state: SparseState, frame: Frame, tracks: Tracks, mean_shape: Array | None
+) -> tuple[SparseState, Seen | None]:
+    """Compute the driver's keypoints in the fixed crop; None when nothing is tracked.
+
+    The state's reference pose is completed with what the tracks know of it.
+    """
     if not is_tracked(tracks):
         return state, None
     if tracks.is_new_reference:
-        state = _restarted(state)
+        state = restarted(state)
     first = state.first or with_picture(reference_of(tracks, mean_shape, state.crop), frame.image)
     points = first and _in_fixed_crop(tracks, first)
     if first is None or points is None:
         return replace(state, first=first), None
     pose = completed(state.pose, state.reference or first, first, tracks)
     state = replace(state, first=first, pose=pose)
-    if (
-        pose.is_face
-        and tracks.face is None
-        and not any(is_plausible(points, one, tracks) for one in (first.keypoints, pose.keypoints))
-    ):
-        return state, None
     scene = tracks.scene if pose.is_face and first.head is not None else None
+    background = None
     if scene is not None:
         context = context_of(first, scene)
         points = body.with_body(points, *context)
-        moved = body.background(points, *context) if config.moves_background else None
-        if moved is not None:
-            state = replace(state, driver_background=moved)
-    state, points, moved = _smoothed(state, points, frame.time_s, config.smooth)
+        background = body.background(points, *context)
+    face = None if tracks.face is None else DriverFace.of(tracks.face, first.crop)
+    trust = trust_of(tracks)
+    return state, Seen(points, background, scene is not None, face, trust, tracks.head)
+
+
+def observe(
+    state: SparseState,
+    frame: Frame,
+    seen: Seen,
+    config: KeypointsConfig,
+    model: FaceModel | None = None,
+) -> tuple[SparseState, DriverPose | None]:
+    """Smooth what was seen; None when that is not plausible."""
+    first, pose = state.first, state.pose
+    assert first is not None and pose is not None
+    known = first.keypoints, pose.keypoints
+    if (
+        pose.is_face
+        and seen.face is None
+        and not any(is_plausible(seen.keypoints, one, seen.trust) for one in known)
+    ):
+        return state, None
+    if seen.background is not None and config.moves_background:
+        state = replace(state, driver_background=seen.background)
+    state, points, moved = _smoothed(state, seen.keypoints, frame.time_s, config.smooth)
     face = None
-    if model is not None and tracks.face is not None:
-        state, face = _face(state, frame, tracks, first, pose, config)
-    return state, DriverPose(points, moved, scene is not None, face)
+    if model is not None and seen.face is not None:
+        state, face = _face(state, frame, seen.face, pose, config)
+    return state, DriverPose(points, moved, seen.has_body, face)
 
 
 def _face(
-    state: SparseState,
-    frame: Frame,
-    tracks: Tracks,
-    first: Reference,
-    pose: ReferencePose,
-    config: KeypointsConfig,
+    state: SparseState, frame: Frame, seen: DriverFace, pose: ReferencePose, config: KeypointsConfig
 ) -> tuple[SparseState, DriverFace]:
-    """The driver's face in the fixed crop, smoothed; the state knows that of the reference, too."""
-    assert tracks.face is not None
-    seen = DriverFace.of(tracks.face, first.crop)
-    known, fixed = state.reference_face, pose.reference.face
+    """The driver's face, smoothed; the state knows that of the reference, too."""
+    known, fixed = state.reference_face, pose.face
     if fixed is not None and fixed is not state.fixed_face:
-        known = DriverFace.of(fixed, first.crop)
+        known = fixed
         state = replace(state, fixed_face=fixed)
     filter_state, face = seen.smoothed(state.face_filter, frame.time_s, config.smooth)
     return replace(state, reference_face=known or seen, face_filter=filter_state), face
@@ -188,7 +225,7 @@ def _head(
     )
 
 
-def _restarted(state: SparseState) -> SparseState:
+def restarted(state: SparseState) -> SparseState:
     """The state before a new first frame; the motion is blended from the last result."""
     return replace(
         state,

@@ -1,1 +1,1 @@
-"""What is done once, before the first frame: source, matting, background, driver scan, view."""
+"""What is done once, before the first frame (source, matting, scan, view), and the recorder."""

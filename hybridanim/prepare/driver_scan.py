@@ -18,7 +18,7 @@ from hybridanim.face import cascade, head_pose
 from hybridanim.face.aligner import MEAN_SHAPE, Aligner
 from hybridanim.face.head_box import share_inside
 from hybridanim.motion.keypoints import crop_around, place_anchors
-from hybridanim.motion.reference import Reference, pose_distance
+from hybridanim.motion.reference import NEAR_DEGREES, NEAR_OPENING, Reference, pose_distance
 from hybridanim.tracking import detection, face_tracking
 from hybridanim.tracking.detection import Detector
 from hybridanim.tracking.face_tracking import PointFinder
@@ -36,9 +36,7 @@ from hybridanim.types import (
 from .source import SURE, landmark_head, rotation_deg
 from .view import View
 
-_DEGREES = 10.0  # rotation that is a distance of 1
 _LEAST_INSIDE = 0.8  # share of a head box in the picture
-_OPENING = 0.12  # change of an eye's or the mouth's opening that is a distance of 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +167,8 @@ def distance(one: FaceObservation, source: Source) -> float:
         one.rotation_deg,
         one.landmarks_xy_px,
         source,
-        scale_deg=_DEGREES,
-        scale_opening=_OPENING,
+        scale_deg=NEAR_DEGREES,
+        scale_opening=NEAR_OPENING,
     )
 
 

@@ -107,12 +107,12 @@ def _track_from_first(
 
 
 def elsewhere(state: SceneState, image: Array, there: HeadBox, here: HeadBox) -> SceneTracks | None:
-    """Find the first frame's corners in another picture of the same size, (H, W, 3) uint8 RGB.
+    """Find the first frame's corners in another picture of the same size, uint8, RGB or grey.
 
     here, there: the head box in the first frame and in that picture. Each corner is searched at its
     own position and then at that position shifted like the head, with which bodies move.
     """
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     if state.window is None or state.shape != grey.shape or state.reference is None:
         return None
     small = state.window.cut(grey)

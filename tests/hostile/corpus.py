@@ -424,7 +424,9 @@ def profiles() -> Iterator[Case]:
     yield render("two profiles of one kind", *twice, takes=takes)
 
 
-def weights() -> Iterator[Case]:
+def tensor_files() -> dict[str, bytes]:
+    """Safetensors files that are none, or none of this program's, by what is wrong with them."""
+
     def tensors(**arrays: Any) -> bytes:
         return save({k: np.asarray(v, np.float32) for k, v in arrays.items()}, {"format": "1"})
 
@@ -433,7 +435,7 @@ def weights() -> Iterator[Case]:
         return struct.pack("<Q", len(text)) + text
 
     one = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
-    made = {
+    return {
         "nothing": b"",
         "zeros": bytes(1000),
         "an enormous header": struct.pack("<Q", 2**62) + b"{}",
@@ -450,6 +452,10 @@ def weights() -> Iterator[Case]:
         "a list of metadata": header({"__metadata__": [1, 2]}),
         "a pickle": b"\x80\x04cos\nsystem\n(S'touch user2.txt'\ntR.",
     }  # fmt: skip
+
+
+def weights() -> Iterator[Case]:
+    made = tensor_files()
     for text, data in made.items():
         prepare = writes("w.safetensors", data)
         words = ("--renderer", "learned", "--weights", "w.safetensors")
@@ -462,6 +468,84 @@ def weights() -> Iterator[Case]:
         yield Case(f"evaluate weights: {text}", told, ["clips"], prepare)
         told = ["train", "--data", "clips", "--start-from", "w.safetensors"]
         yield Case(f"train from weights: {text}", told, ["clips"], prepare, leaves=[b"runs"])
+
+
+def motions() -> Iterator[Case]:
+    name = "motion.safetensors"
+    takes, words = ("source.png", name), ("source.png", name, *SHORT, "--output", "o.mp4")
+    changes = {f"cut at {share}": cut(share) for share in (0.0, 0.001, 0.2, 0.9, 0.9999)}
+    changes |= {f"{n} bytes changed": flipped(n, 8000) for n in (1, 10, 200)}
+    changes["header changed"] = flipped(6)
+    for text, change in changes.items():
+        case = f"render a motion {text}"
+        ends: Ends = "refused" if "cut" in text else "either"
+        yield Case(case, words, takes, data_of(name, change, case), ends)
+    for text, data in tensor_files().items():
+        yield Case(f"render a motion: {text}", words, takes, writes(name, data))
+    foreign = ("source.png", "foreign.safetensors", *SHORT, "--output", "o.mp4")
+    yield Case("render a foreign motion", foreign, ["source.png", "foreign.safetensors"])
+    refused: dict[str, Sequence[str]] = {
+        "and save one": ["--save-motion", "n.safetensors"],
+        "of another tracker": ["--tracker", "learned"],
+        "by a frame that is not there": ["--reference", "999"],
+        "from beyond its end": ["--start", "50"],
+        "as the output": ["--output", name, "--overwrite"],
+        "as a debug folder": ["--debug", name, "--overwrite"],
+    }
+    for text, more in refused.items():
+        yield Case(f"render a motion {text}", [*words, *more], takes)
+    done: dict[str, Sequence[str]] = {
+        "alone": [],
+        "beside its keypoints": ["--side-by-side"],
+        "with debug": ["--debug", "d"],
+        "in two dimensions": ["--head-motion", "2d", "--motion", "absolute"],
+        "cut": ["--start", "0.1", "--end", "0.2"],
+    }
+    for text, more in done.items():
+        yield Case(f"render a motion {text}", [*words, *more], takes, ends="done", makes=["o.mp4"])
+    linked = link("m.safetensors", name)
+    by_link = ["source.png", "m.safetensors", *words[2:]]
+    yield Case("render a link to a motion", by_link, takes, linked, "done", makes=["o.mp4"])
+    yield Case("live by a motion", ["live", "source.png", "--window", "no", "--camera", name,
+                                    "--report", "r.json"], takes)  # fmt: skip
+    yield Case("evaluate a motion", ["evaluate", name], takes)
+    yield Case("render a motion as the source", [name, "driving.mp4"], [*takes, "driving.mp4"])
+    yield from saved_motions()
+
+
+def saved_motions() -> Iterator[Case]:
+    name, mine = "m.safetensors", writes("mine.safetensors", LOST)
+    refused: dict[str, tuple[str, Prepare]] = {
+        "a missing folder": (f"no/{name}", mine),
+        "an existing file": ("mine.safetensors", mine),
+        "below a file": (f"mine.safetensors/{name}", mine),
+        "a link to a file": (name, both(mine, link(name, "mine.safetensors"))),
+        "a dangling link": (name, link(name, "nothing")),
+        "a link in a circle": (name, link(name, name)),
+        "a pipe": (name, pipe(name)),
+        "a folder": (name, a_folder(name)),
+        "a system folder": (f"/proc/{name}", mine),
+        "another ending": ("o.txt", mine),
+        "an ending alone": (".safetensors", mine),
+        "nothing": ("", mine),
+        "a long name": ("x" * 300 + ".safetensors", mine),
+        "a zero in the name": ("a\0b.safetensors", mine),
+    }
+    for text, (place, prepare) in refused.items():
+        yield render(f"save-motion: {text}", "--output", "o.mp4", "--save-motion", place,
+                     prepare=prepare)  # fmt: skip
+    for text, prepare in (("a pipe", pipe(name)), ("a folder", a_folder(name))):
+        words = ("--output", "o.mp4", "--save-motion", name, "--overwrite")
+        yield render(f"save-motion: {text}, replacing", *words, prepare=prepare)
+    done = {"new": (name, mine), "odd": ("-%03d*\n.safetensors", mine)}
+    for text, (place, prepare) in done.items():
+        words = ("--output", "o.mp4", f"--save-motion={place}")
+        yield render(
+            f"save-motion: {text}", *words, prepare=prepare, ends="done", makes=["o.mp4", place]
+        )
+    words = ("--output", "o.mp4", "--save-motion", "mine.safetensors", "--overwrite")
+    yield render("save-motion: replaced when asked", *words, prepare=mine, ends="done",
+                 replaces=["mine.safetensors"], makes=["o.mp4"])  # fmt: skip
 
 
 # Places
@@ -932,6 +1016,6 @@ def shells() -> Iterator[Case]:
 
 MAKERS = (
     *(damaged_drivers, damaged_sources, absurd_files, odd_drivers),
-    *(numeric_options, worded_options, settings, profiles, weights),
+    *(numeric_options, worded_options, settings, profiles, weights, motions),
     *(outputs, inputs, live, evaluate, faces, train, further_words, calibration, shells),
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from hybridanim import io
+from hybridanim import Pipeline, io
 from hybridanim.profiles import CameraProfile, SkinProfile, TrackerProfile, save_profile
 from tests import synthetic
 from tests.io_clips import write_clip
@@ -45,4 +45,9 @@ def make(folder: Path) -> None:
     save_profile(TRACKER, folder / "tracker.toml")
     (folder / "job.toml").write_text('size = 64\nmark = false\n[keypoints]\nmotion = "absolute"\n')
     save_file({"a": np.zeros((2, 2), np.float32)}, folder / "foreign.safetensors")
+    pipeline = Pipeline.load(size=64)
+    pipeline.set_source(picture)
+    with pipeline.record(folder / "motion.safetensors", Fraction(25)):
+        for image in images:
+            pipeline.animate(image)
     (folder / "user.txt").write_text("years of work")

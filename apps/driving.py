@@ -1,0 +1,223 @@
+"""What drives a render: a video, or a motion file in its place.
+
+Both are prepared, then opened (as context managers), then iterated with ``animated``; ``render``
+uses them alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Protocol
+
+from hybridanim import files, io, paths
+from hybridanim.config import RenderJob
+from hybridanim.errors import InputError
+from hybridanim.motion.motion_file import Motion
+from hybridanim.motion.reference import SEARCH_S
+from hybridanim.prepare import driver_scan
+from hybridanim.prepare.driver_scan import Observation
+from hybridanim.types import Array, Frame, Results
+from hybridanim.visualization.overview import SQUARE_PX, driver_keypoints
+from stages.pipeline import Pipeline
+
+from .streaming import animated, replayed
+
+_SCAN_EVERY_S = 0.4  # interval of the preview scan
+
+
+@dataclass(frozen=True)
+class Drive:
+    """An opened driver: what the output takes from it."""
+
+    fps: Fraction
+    time_base: Fraction
+    size: tuple[int, int]  # width and height of its pictures beside the result
+    frame_count: int | None  # of the cut; None = unknown
+    audio: Path | None = None
+
+
+class Driver(Protocol):
+    """A driver of a render."""
+
+    notes: list[str]  # sentences for the user
+    has_face: bool  # whether a look before the run found one
+
+    def opened(self) -> AbstractContextManager[Drive]:
+        """Open it; at its end ``notes`` is complete."""
+        ...
+
+    def animated(self) -> Generator[tuple[Frame, Results]]:
+        """Yield each frame with its results."""
+        ...
+
+    def shown(self, frame: Frame, results: Results) -> Array:
+        """Its picture beside the result, (H, W, 3) uint8 RGB."""
+        ...
+
+
+def read_motion(job: RenderJob, driving_path: Path) -> Motion | None:
+    """The motion file that the driving path names; None for a video.
+
+    Raises InputError for an unfit one, or options that need a video.
+    """
+    if not (paths.is_file(driving_path) and files.is_safetensors(driving_path)):
+        return None
+    if job.save_motion is not None:
+        raise InputError(
+            f"--save-motion {job.save_motion}: expected a driving video, got the motion file"
+            f" {driving_path.name}; copy that file instead"
+        )
+    return Motion.load(driving_path)
+
+
+def with_tracker_of(job: RenderJob, motion: Motion) -> RenderJob:
+    """The job with the motion's tracker, whose kind of keypoints the source needs, too.
+
+    Raises InputError when the job asks for another one.
+    """
+    wanted, given = motion.header.tracker, job.pipeline.tracker
+    if given not in (wanted, type(job.pipeline)().tracker):
+        raise InputError(
+            f"--tracker {given}: expected {wanted}, with which the motion was saved, got another;"
+            " leave the option out"
+        )
+    return replace(job, pipeline=replace(job.pipeline, tracker=wanted))
+
+
+class VideoDriver:
+    """A video, or a folder of pictures."""
+
+    def __init__(self, path: Path, job: RenderJob, pipeline: Pipeline) -> None:
+        """Look through the first minute of the cut; the pipeline has its source."""
+        self._path, self._job, self._pipeline = path, job, pipeline
+        self.notes: list[str] = []
+        self._observations, self._chosen = _scan(path, job, pipeline)
+        self.has_face = bool(self._observations)
+        self._reader: io.VideoReader | None = None
+
+    @contextmanager
+    def opened(self) -> Iterator[Drive]:
+        """Open the video and give the pipeline what the scan found."""
+        job, pipeline = self._job, self._pipeline
+        with io.open_source(self._path, job.start, job.end) as reader:
+            self._reader = reader
+            pipeline.use_scan(self._observations, reader.height, reader.width)
+            self._set_reference()
+            audio = self._path if job.audio and reader.has_audio else None
+            size = reader.width, reader.height
+            count = _expected_frames(job, reader)
+            yield Drive(reader.fps, reader.time_base, size, count, audio)
+            self.notes += [reader.warning] if reader.warning else []
+
+    def animated(self) -> Generator[tuple[Frame, Results]]:
+        """Yield each frame as read, with its results."""
+        assert self._reader is not None
+        return animated(self._pipeline, self._reader)
+
+    def shown(self, frame: Frame, results: Results) -> Array:
+        """The frame."""
+        return frame.image
+
+    def _set_reference(self) -> None:
+        """Set the pipeline's reference frame; adds a note."""
+        job, (observation, picture) = self._job, self._chosen or (None, None)
+        if job.reference.isdecimal() and (observation is None or not observation.is_clear):
+            raise InputError(
+                f"--reference {job.reference}: expected a frame with a clear face, found none"
+                " there; choose another frame, or auto"
+            )
+        if observation is not None and self._pipeline.set_reference(picture, observation):
+            self.notes.append(_reference_note(observation.index, observation.time_s))
+
+
+class MotionDriver:
+    """A motion file."""
+
+    def __init__(self, motion: Motion, job: RenderJob, pipeline: Pipeline) -> None:
+        """Choose the reference frame; InputError for a motion that the source cannot take."""
+        self._motion, self._job = motion, job
+        self.has_face = False
+        self._pipeline = pipeline
+        cut = job.reference, job.start, job.end
+        self._replay = pipeline.replaying(motion, *cut)
+        chosen = self._replay.reference
+        header = motion.header
+        self.notes = [f"Motion of {motion.count} frames, saved with --tracker {header.tracker}."]
+        if chosen is not None:
+            self.notes.append(_reference_note(chosen.row, chosen.time_s))
+
+    @contextmanager
+    def opened(self) -> Iterator[Drive]:
+        """The motion's rates; its place beside the result takes a square with the keypoints."""
+        job, header = self._job, self._motion.header
+        is_cut = job.start > 0 or job.end is not None
+        count = None if is_cut else self._motion.count
+        yield Drive(header.fps, header.time_base, (SQUARE_PX, SQUARE_PX), count)
+
+    def animated(self) -> Generator[tuple[Frame, Results]]:
+        """Yield a black frame and the results for each frame of the file."""
+        return replayed(self._pipeline, self._pipeline.followed(self._replay))
+
+    def shown(self, frame: Frame, results: Results) -> Array:
+        """The driver's keypoints."""
+        return driver_keypoints(frame.image, results.points)
+
+
+def _reference_note(index: int, time_s: float) -> str:
+    return f"Reference: frame {index} ({time_s:.2f} s)."
+
+
+def _scan(
+    path: Path, job: RenderJob, pipeline: Pipeline
+) -> tuple[list[Observation], tuple[Observation, Array] | None]:
+    """Preview scan: observations of the driver at intervals over the first minute of the cut.
+
+    Also returns the reference observation and its picture; None for the first frame.
+    """
+    end = min(job.start + SEARCH_S, job.end or float("inf"))
+    wanted = int(job.reference) if job.reference.isdecimal() else -1
+    found: list[Observation] = []
+    chosen: tuple[Observation, Array] | None = None
+    due = 0.0
+    with io.open_source(path, job.start, None if wanted >= 0 else end) as reader:
+        first_s: float | None = None
+        for frame in reader:
+            first_s = frame.time_s if first_s is None else first_s
+            passed = frame.time_s - first_s
+            if passed >= due or frame.index == wanted:
+                observation = pipeline.detect(frame.image, frame.index, frame.time_s)
+                if observation is not None:
+                    found.append(observation)
+                    if _is_reference(observation, chosen and chosen[0], job, pipeline):
+                        chosen = observation, frame.image
+                due = max(due, passed + _SCAN_EVERY_S) if passed >= due else due
+            if passed > SEARCH_S and frame.index >= wanted:
+                break
+    return found, chosen
+
+
+def _is_reference(
+    observation: Observation, best: Observation | None, job: RenderJob, pipeline: Pipeline
+) -> bool:
+    """Whether this observation is a better reference frame than the best before it."""
+    if job.reference == "first" or pipeline.source is None:
+        return False
+    if job.reference == "auto":
+        both = [observation] if best is None else [best, observation]
+        return driver_scan.nearest(both, pipeline.source) is observation
+    return observation.index == int(job.reference)
+
+
+def _expected_frames(job: RenderJob, reader: io.VideoReader) -> int | None:
+    """Number of frames in the cut by the file's metadata; None if unknown."""
+    if reader.frame_count is None:
+        return None
+    end_s = job.end if job.end is not None else float("inf")
+    length_s = min(end_s, reader.duration_s or end_s) - job.start
+    if length_s == float("inf"):
+        return reader.frame_count
+    return max(1, min(reader.frame_count, round(length_s * reader.fps)))
