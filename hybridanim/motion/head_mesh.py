@@ -12,7 +12,6 @@ Coordinates are the source crop's, normalised, with z in the same unit, away fro
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 
 import cv2
 import numpy as np
@@ -28,6 +27,8 @@ from hybridanim.fitting import fit_global_affine, fit_local_affines
 from hybridanim.resampling import smoothstep
 from hybridanim.types import Array, DenseMotion, HeadPose, HeadTarget, Keypoints, Source
 
+from . import head_occlusion, z_buffer
+from .head_occlusion import Outlines, Shown, SourceView
 from .head_transfer import in_crop
 
 _ANGLES, _SMOOTH_ANGLES = 96, 4.0  # of the polar mesh; sigma of its smoothed depth
@@ -42,8 +43,7 @@ _LOWER = np.array(mesh.INNER_LIPS[:10:-1])
 _BEHIND_LIDS, _BEHIND_LIPS = 0.02, 0.03  # of eyeballs and the mouth's inside, heads
 _AVERAGE = landmark_average()
 _SOFT_CELLS = 0.7  # sigma of the blur of the flow
-_CAMERA = 24.0  # distance; the vertices are scaled so that the projection is orthographic
-_SPAN = 6.0  # largest coordinate that the rasteriser's colours hold
+_SPAN = 6.0  # largest coordinate that the rasteriser's values hold
 _FACE = 468
 
 
@@ -56,12 +56,13 @@ class SourceHead:
     expression: Array  # (E,) of the picture
     pose: HeadPose  # of the picture
     rest: Array  # (N, 3) float64 vertices in the picture; x and y are the texture's place
-    colours: Array  # (N, 3) float32, the texture's place as the rasteriser wants it
+    colours: Array  # (N, 3) float32, ``rest`` as the rasteriser wants it
     triangles: Array  # (T, 3) int32
     ring_own: Array  # (R, 3) the polar mesh in the face model's frame
     ring_weight: Array  # (R, 1) share of the head's motion; the rest is the body's
     ring_vertex: Array  # (R,) the face's vertex whose expression it follows
     ring_fade: Array  # (R, 1) how much
+    view: SourceView  # what the picture shows of the mesh
 
     @property
     def face(self) -> Array:
@@ -85,9 +86,13 @@ def build(source: Source, model: FaceModel) -> SourceHead | None:
     triangles += [_eye_triangles(eyes[side]) + starts[2 + side] for side in (0, 1)]
     triangles.append(_MOUTH_TRIANGLES + starts[4])
     rest = np.concatenate(parts).astype(np.float64)
+    corners = np.concatenate(triangles).astype(np.int32)
+    share = np.ones(len(rest))
+    share[starts[1] : starts[2]] = ring.weight[:, 0]
     return SourceHead(
         model, fit.identity, fit.expression, pose, rest, _colours(rest),
-        np.concatenate(triangles).astype(np.int32), ring.own, ring.weight, ring.vertex, ring.fade,
+        corners, ring.own, ring.weight, ring.vertex, ring.fade,
+        head_occlusion.source_view(rest, corners, share, source.subject),
     )  # fmt: skip
 
 
@@ -275,54 +280,42 @@ def _gaze(start: Array, face: Array, contour: tuple[int, ...], iris: tuple[int, 
 
 
 def _colours(rest: Array) -> Array:
-    """(N, 3) float32 in [0, 1]: x and y of each vertex in the picture, and 1 for being shown."""
-    places = (np.clip(rest[:, :2], -_SPAN, _SPAN) + _SPAN) / (2 * _SPAN)
-    return np.ascontiguousarray(np.column_stack([places, np.ones(len(rest))]), np.float32)
+    """(N, 3) float32 in [0, 1]: the place of each vertex in the picture."""
+    return np.ascontiguousarray((np.clip(rest, -_SPAN, _SPAN) + _SPAN) / (2 * _SPAN), np.float32)
 
 
-@cache
-def _settings() -> cv2.TriangleRasterizeSettings:
-    settings = cv2.TriangleRasterizeSettings()
-    settings.setCullingMode(cv2.RASTERIZE_CULLING_NONE)
-    settings.setShadingType(cv2.RASTERIZE_SHADING_SHADED)
-    return settings
-
-
-def rasterise(head: SourceHead, vertices: Array, cells: int) -> tuple[Array, Array]:
-    """Source position (cells, cells, 2) float32 of each output cell, and whether one is shown.
-
-    vertices: (N, 3) of ``moved``. The nearest triangle wins.
-    """
-    grow = (_CAMERA + vertices[:, 2:]) / _CAMERA
-    world = np.column_stack([vertices[:, :1] * grow, -vertices[:, 1:2] * grow, -vertices[:, 2]])
-    shown = np.zeros((cells, cells, 3), np.float32)
-    depth = np.full((cells, cells), 4 * _CAMERA, np.float32)
-    camera = np.eye(4, dtype=np.float32)
-    camera[2, 3] = -_CAMERA
-    shown, _ = cv2.triangleRasterize(
-        np.ascontiguousarray(world, np.float32), head.triangles,
-        head.colours, shown, depth, camera,
-        2 * np.arctan(1 / _CAMERA), 1.0, 4 * _CAMERA, _settings(),
-    )  # fmt: skip
-    return shown[..., :2] * (2 * _SPAN) - _SPAN, shown[..., 2] > 0.5
+def rasterise(head: SourceHead, vertices: Array, cells: int) -> Shown:
+    """What each cell of a grid shows of the mesh. vertices: (N, 3) of ``moved``."""
+    values, depth = z_buffer.rasterise(vertices, head.triangles, head.colours, cells)
+    return Shown(values * np.float32(2 * _SPAN) - np.float32(_SPAN), depth)
 
 
 def dense(
     head: SourceHead, target: HeadTarget, cells: int, background: Array | None = None
 ) -> DenseMotion:
-    """Backward flow and occlusion of one frame, and where the mouth shows its unknown inside.
+    """Backward flow, occlusion and depth of one frame, and where the mouth shows its unknown inside.
 
     background: (2, 3) affine source <- target of the background, or None.
     """
     vertices = moved(head, target)
-    grid, covered = rasterise(head, vertices, cells)
+    shown = rasterise(head, vertices, cells)
     interior = _gap(vertices[-38:, :2], target.pose, cells)
-    grid = _softened(_filled(grid, covered))
+    outlines = Outlines(
+        [vertices[list(rows), :2] for rows in (mesh.INNER_LIPS, *mesh.EYES)],
+        vertices[_FACE + len(head.ring_own) - _ANGLES : _FACE + len(head.ring_own), :2],
+        interior,
+    )
+    occlusion, reasons = head_occlusion.explained(
+        head.view, shown, outlines, target.pose.scale_px / head.pose.scale_px, background
+    )
+    grid = _softened(_filled(shown.xy, shown.is_surface))
     return DenseMotion(
         np.ascontiguousarray(grid, np.float32),
-        np.ones((cells, cells), np.float32),
+        occlusion,
         background=background,
         interior=interior,
+        depth=shown.depth,
+        reasons=reasons,
     )
 
 

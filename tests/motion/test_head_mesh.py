@@ -24,7 +24,8 @@ def source(angles=(0, 0, 0), **amounts):
     quantities = measure(MODEL.vertices(identity, expression)).astype(np.float32)
     neutral = measure(MODEL.mean).astype(np.float32)
     fit = FaceFit(pose, identity, expression, 1.0, quantities, neutral)
-    return SimpleNamespace(face=fit, crop=Crop(0.0, 0.0, 256.0))
+    subject = np.ones((256, 256), np.float32)
+    return SimpleNamespace(face=fit, crop=Crop(0.0, 0.0, 256.0), subject=subject)
 
 
 def turned(head, angles):
