@@ -338,6 +338,7 @@ class Reason(IntEnum):
     UNCOVERED = 1  # background or body that the head covers in the source, or a hole in the mesh
     SELF_OCCLUDED = 2  # of the head, but in the source turned away or behind another part of it
     OPENED = 3  # inside of a mouth or an eye that opens further than in the source
+    OUTSIDE = 4  # of the person, but beyond the edge of the source's picture
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,8 +43,7 @@ _LOWER = np.array(mesh.INNER_LIPS[:10:-1])
 _BEHIND_LIDS, _BEHIND_LIPS = 0.02, 0.03  # of eyeballs and the mouth's inside, heads
 _AVERAGE = landmark_average()
 _SOFT_CELLS = 0.7  # sigma of the blur of the flow
-_SPAN = 6.0  # largest coordinate that the rasteriser's values hold
-_FACE = 468
+_FACE, _EYEBALL = 468, 21  # vertices of the face, and of each eyeball
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,6 @@ class SourceHead:
     expression: Array  # (E,) of the picture
     pose: HeadPose  # of the picture
     rest: Array  # (N, 3) float64 vertices in the picture; x and y are the texture's place
-    colours: Array  # (N, 3) float32, ``rest`` as the rasteriser wants it
     triangles: Array  # (T, 3) int32
     ring_own: Array  # (R, 3) the polar mesh in the face model's frame
     ring_weight: Array  # (R, 1) share of the head's motion; the rest is the body's
@@ -90,8 +88,8 @@ def build(source: Source, model: FaceModel) -> SourceHead | None:
     share = np.ones(len(rest))
     share[starts[1] : starts[2]] = ring.weight[:, 0]
     return SourceHead(
-        model, fit.identity, fit.expression, pose, rest, _colours(rest),
-        corners, ring.own, ring.weight, ring.vertex, ring.fade,
+        model, fit.identity, fit.expression, pose, rest, corners,
+        ring.own, ring.weight, ring.vertex, ring.fade,
         head_occlusion.source_view(rest, corners, share, source.subject),
     )  # fmt: skip
 
@@ -279,60 +277,68 @@ def _gaze(start: Array, face: Array, contour: tuple[int, ...], iris: tuple[int, 
     return (face[iris[0]] - start[iris[0]]) - (face[corners] - start[corners]).mean(0)
 
 
-def _colours(rest: Array) -> Array:
-    """(N, 3) float32 in [0, 1]: the place of each vertex in the picture."""
-    return np.ascontiguousarray((np.clip(rest, -_SPAN, _SPAN) + _SPAN) / (2 * _SPAN), np.float32)
+def rasterise(head: SourceHead, vertices: Array, zoom: float, cells: int) -> Shown:
+    """What each cell of a grid shows of the mesh.
 
-
-def rasterise(head: SourceHead, vertices: Array, cells: int) -> Shown:
-    """What each cell of a grid shows of the mesh. vertices: (N, 3) of ``moved``."""
-    values, depth = z_buffer.rasterise(vertices, head.triangles, head.colours, cells)
-    return Shown(values * np.float32(2 * _SPAN) - np.float32(_SPAN), depth)
+    vertices: (N, 3) of ``moved``. zoom: size of the head over that in the picture.
+    """
+    seen = head_occlusion.seen_vertices(head.view, vertices, zoom)
+    values = np.column_stack([head.rest[:, :2], seen])
+    values, depth = z_buffer.rasterise(vertices, head.triangles, values, cells)
+    return Shown(np.ascontiguousarray(values[..., :2]), values[..., 2], depth)
 
 
 def dense(
-    head: SourceHead, target: HeadTarget, cells: int, background: Array | None = None
+    head: SourceHead,
+    target: HeadTarget,
+    cells: int,
+    background: Array | None = None,
+    vertices: Array | None = None,
 ) -> DenseMotion:
     """Backward flow, occlusion and depth of one frame, and where the mouth shows its unknown inside.
 
-    background: (2, 3) affine source <- target of the background, or None.
+    background: (2, 3) affine source <- target of the background, or None. vertices: of ``moved``,
+    if they are known.
     """
-    vertices = moved(head, target)
-    shown = rasterise(head, vertices, cells)
+    if vertices is None:
+        vertices = moved(head, target)
+    shown = rasterise(head, vertices, target.pose.scale_px / head.pose.scale_px, cells)
     interior = _gap(vertices[-38:, :2], target.pose, cells)
-    outlines = Outlines(
-        [vertices[list(rows), :2] for rows in (mesh.INNER_LIPS, *mesh.EYES)],
-        vertices[_FACE + len(head.ring_own) - _ANGLES : _FACE + len(head.ring_own), :2],
-        interior,
-    )
-    occlusion, reasons = head_occlusion.explained(
-        head.view, shown, outlines, target.pose.scale_px / head.pose.scale_px, background
+    seen = head_occlusion.explained(
+        head.view, shown, _outlines(head, vertices, interior), background
     )
     grid = _softened(_filled(shown.xy, shown.is_surface))
     return DenseMotion(
-        np.ascontiguousarray(grid, np.float32),
-        occlusion,
+        grid,
+        seen.occlusion,
         background=background,
         interior=interior,
-        depth=shown.depth,
-        reasons=reasons,
+        depth=seen.depth,
+        reasons=seen.reasons,
     )
+
+
+def _outlines(head: SourceHead, vertices: Array, interior: Array | None) -> Outlines:
+    """Contours of the moved mesh; vertices: of ``moved``."""
+    xy, end = vertices[:, :2], _FACE + len(head.ring_own)
+    lids = [xy[list(rows)] for rows in mesh.EYES]
+    sockets = [xy[first : first + len(mesh.EYES[0])] for first in (end, end + _EYEBALL)]
+    return Outlines(xy[list(mesh.INNER_LIPS)], lids, sockets, xy[end - _ANGLES : end], interior)
 
 
 def _softened(grid: Array) -> Array:
     """The grid slightly blurred: edges of what hides something are no staircases then."""
     still = geometry.grid_norm(len(grid))
-    return still + cv2.GaussianBlur((grid - still).astype(np.float32), (0, 0), _SOFT_CELLS)
+    return still + cv2.GaussianBlur(grid - still, (0, 0), _SOFT_CELLS)
 
 
-def keypoints(
-    head: SourceHead, target: HeadTarget, source: Keypoints, other: Keypoints
-) -> Keypoints:
+def keypoints(head: SourceHead, vertices: Array, source: Keypoints, other: Keypoints) -> Keypoints:
     """The source's keypoints moved by the mesh, with their Jacobians, for a network.
 
-    other: target keypoints by other means, whose neck, shoulders and confidence are kept.
+    vertices: (N, 3) of ``moved``. other: target keypoints by other means, whose neck, shoulders and
+    confidence are kept.
     """
-    before, after = head.rest[:, :2], moved(head, target)[:, :2]
+    before, after = head.rest[:, :2], vertices[:, :2]
     count = _FACE + len(head.ring_own)
     ones = np.ones(count)
     reach = np.maximum(FIT_BOX, 0.1) * head.pose.scale_px
@@ -380,16 +386,25 @@ def _filled(grid: Array, covered: Array) -> Array:
     """Holes filled from around them, so that interpolation next to them has values."""
     if covered.all():
         return grid
-    cells = grid.shape[0]
-    offset = np.where(covered[..., None], grid - geometry.grid_norm(cells), 0)
-    out, known = offset.copy(), covered.copy()
-    weight = covered.astype(np.float32)
+    still = geometry.grid_norm(len(grid))
+    out = np.where(covered[..., None], grid - still, 0).astype(np.float32)
+    start = np.dstack([out, covered.astype(np.float32)])
+    known = covered.copy()
     for sigma in (0.8, 1.6, 3.2, 8.0):
-        total = cv2.GaussianBlur(weight, (0, 0), sigma)
-        around = cv2.GaussianBlur(offset.astype(np.float32), (0, 0), sigma)
-        new = ~known & (total > 0.02)
-        out[new] = around[new] / total[new][:, None]
-        known |= new
+        near = _around_holes(known, int(4 * sigma) + 2)
+        blurred = cv2.GaussianBlur(start[near], (0, 0), sigma)
+        new = ~known[near] & (blurred[..., 2] > 0.02)
+        out[near][new] = blurred[new, :2] / blurred[new, 2:]
+        known[near] |= new
         if known.all():
             break
-    return out + geometry.grid_norm(cells)
+    return out + still
+
+
+def _around_holes(known: Array, margin: int) -> tuple[slice, slice]:
+    """Rows and columns of what is not known, with a margin."""
+    spans = []
+    for axis in (1, 0):
+        hit = np.flatnonzero(~known.all(axis))
+        spans.append(slice(max(0, hit[0] - margin), hit[-1] + 1 + margin))
+    return spans[0], spans[1]

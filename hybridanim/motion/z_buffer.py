@@ -26,23 +26,22 @@ def _settings() -> cv2.TriangleRasterizeSettings:
     return settings
 
 
-def rasterise(
-    vertices: Array, triangles: Array, values: Array, cells: int
-) -> tuple[Array, Array]:
+def rasterise(vertices: Array, triangles: Array, values: Array, cells: int) -> tuple[Array, Array]:
     """(cells, cells, 3) float32 values of the nearest surface, and its depth (cells, cells).
 
     vertices: (N, 3), x and y normalised to the grid, z in the same unit, away from the camera.
-    triangles: (T, 3) int32. values: (N, 3) float32, contiguous, in [0, 1]. The depth is the z of
-    what is shown; NaN where nothing is, whose values are 0.
+    triangles: (T, 3) int32. values: (N, 3). The depth is the z of what is shown; where nothing is,
+    it is NaN and the values are 0.
     """
     grow = (_CAMERA + vertices[:, 2:]) / _CAMERA
     world = np.column_stack([vertices[:, :1] * grow, -vertices[:, 1:2] * grow, -vertices[:, 2]])
     camera = np.eye(4, dtype=np.float32)
     camera[2, 3] = -_CAMERA
     shown, depth = cv2.triangleRasterize(
-        np.ascontiguousarray(world, np.float32), triangles, values,
-        np.zeros((cells, cells, 3), np.float32), np.full((cells, cells), _FAR, np.float32), camera,
-        2 * np.arctan(1 / _CAMERA), 1.0, _FAR, _settings(),
+        np.ascontiguousarray(world, np.float32), triangles,
+        np.ascontiguousarray(values, np.float32), np.zeros((cells, cells, 3), np.float32),
+        np.full((cells, cells), _FAR, np.float32), camera, 2 * np.arctan(1 / _CAMERA), 1.0, _FAR, _settings(),
     )  # fmt: skip
-    depth[depth > _FAR / 2] = np.nan
-    return shown, depth - np.float32(_CAMERA)
+    np.copyto(depth, np.nan, where=depth > _FAR / 2)
+    depth -= _CAMERA
+    return shown, depth

@@ -19,11 +19,13 @@ COLOURS: dict[Reason, Colour] = {
     Reason.UNCOVERED: primitives.SKY,
     Reason.SELF_OCCLUDED: primitives.ORANGE,
     Reason.OPENED: primitives.PINK,
+    Reason.OUTSIDE: primitives.YELLOW,
 }
 NAMES = {
     Reason.UNCOVERED: "uncovered",
     Reason.SELF_OCCLUDED: "self-occluded",
     Reason.OPENED: "opened",
+    Reason.OUTSIDE: "outside the picture",
 }
 _OPACITY = 0.75  # of a reason where the source shows nothing
 _STEP = 0.1  # norm; the range of depths is a multiple, so that it rarely jumps
