@@ -43,6 +43,7 @@ _LOWER = np.array(mesh.INNER_LIPS[:10:-1])
 _BEHIND_LIDS, _BEHIND_LIPS = 0.02, 0.03  # of eyeballs and the mouth's inside, heads
 _AVERAGE = landmark_average()
 _SOFT_CELLS = 0.7  # sigma of the blur of the flow
+_FILLS = (0.8, 1.6, 3.2, 8.0)  # sigmas in cells over which holes are filled, the nearest first
 _FACE, _EYEBALL = 468, 21  # vertices of the face, and of each eyeball
 
 
@@ -295,7 +296,7 @@ def dense(
     background: Array | None = None,
     vertices: Array | None = None,
 ) -> DenseMotion:
-    """Backward flow, occlusion and depth of one frame, and where the mouth shows its unknown inside.
+    """Backward flow, occlusion and depth of one frame, and the unknown inside of the mouth.
 
     background: (2, 3) affine source <- target of the background, or None. vertices: of ``moved``,
     if they are known.
@@ -376,29 +377,37 @@ def _gap(mouth: Array, pose: HeadPose, cells: int) -> Array | None:
     lower = upper + width[:, None] * down
     points = np.vstack([mouth[36], upper, mouth[37], lower[::-1]])
     side = 2 * cells
-    filled = np.zeros((side, side), np.uint8)
-    places = (points + 1) * (side / 2) - 0.5
-    cv2.fillPoly(filled, [np.round(places * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-    return filled.astype(np.float32) / 255
+    corners = np.round(((points + 1) * (side / 2) - 0.5) * 16).astype(np.int32)
+    out = np.zeros((side, side), np.float32)
+    low, high = (np.clip(n, 0, side) for n in (corners.min(0) // 16 - 1, corners.max(0) // 16 + 3))
+    if (low >= high).any():
+        return out
+    part = np.zeros(high[::-1] - low[::-1], np.uint8)
+    cv2.fillPoly(part, [corners - 16 * low.astype(np.int32)], 255, cv2.LINE_AA, 4)
+    out[low[1] : high[1], low[0] : high[0]] = part.astype(np.float32) / 255
+    return out
 
 
 def _filled(grid: Array, covered: Array) -> Array:
     """Holes filled from around them, so that interpolation next to them has values."""
     if covered.all():
         return grid
-    still = geometry.grid_norm(len(grid))
-    out = np.where(covered[..., None], grid - still, 0).astype(np.float32)
-    start = np.dstack([out, covered.astype(np.float32)])
-    known = covered.copy()
-    for sigma in (0.8, 1.6, 3.2, 8.0):
-        near = _around_holes(known, int(4 * sigma) + 2)
-        blurred = cv2.GaussianBlur(start[near], (0, 0), sigma)
-        new = ~known[near] & (blurred[..., 2] > 0.02)
-        out[near][new] = blurred[new, :2] / blurred[new, 2:]
-        known[near] |= new
+    whole = geometry.grid_norm(len(grid))
+    near = _around_holes(covered, int(4 * _FILLS[-1]) + 2)
+    known, still, out = covered[near].copy(), whole[near], grid.copy()
+    offset = np.where(known[..., None], grid[near] - still, np.float32(0))
+    start = cv2.merge([*cv2.split(offset), known.astype(np.float32)])
+    for sigma in _FILLS:
+        part = _around_holes(known, int(4 * sigma) + 2)
+        blurred = cv2.GaussianBlur(start[part], (0, 0), sigma)
+        new = ~known[part] & (blurred[..., 2] > 0.02)
+        offset[part][new] = blurred[new, :2] / blurred[new, 2:]
+        known[part] |= new
         if known.all():
             break
-    return out + still
+    hole = ~covered[near]
+    out[near][hole] = (offset + still)[hole]
+    return out
 
 
 def _around_holes(known: Array, margin: int) -> tuple[slice, slice]:

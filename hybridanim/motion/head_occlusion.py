@@ -164,7 +164,8 @@ def _explained(
     if holes.any():
         away[holes], uncovered[holes] = 0, 0
         uncovered[holes & ~inside & _polygons([outlines.rim], cells)] = 1
-    outside = (np.abs(shown.xy).max(-1) > 1 + 1 / cells) & ~holes & (person > 0.5)
+    far = np.maximum(np.abs(shown.xy[..., 0]), np.abs(shown.xy[..., 1])) > 1 + 1 / cells
+    outside = far & ~holes & (person > 0.5)
     reasons = np.zeros((cells, cells), np.uint8)
     hidden = away > 0.5
     reasons[hidden & (share >= _SHARE_OF_HEAD)] = Reason.SELF_OCCLUDED

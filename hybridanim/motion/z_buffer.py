@@ -39,8 +39,9 @@ def rasterise(vertices: Array, triangles: Array, values: Array, cells: int) -> t
     camera[2, 3] = -_CAMERA
     shown, depth = cv2.triangleRasterize(
         np.ascontiguousarray(world, np.float32), triangles,
-        np.ascontiguousarray(values, np.float32), np.zeros((cells, cells, 3), np.float32),
-        np.full((cells, cells), _FAR, np.float32), camera, 2 * np.arctan(1 / _CAMERA), 1.0, _FAR, _settings(),
+        np.ascontiguousarray(values, np.float32),
+        np.zeros((cells, cells, 3), np.float32), np.full((cells, cells), _FAR, np.float32),
+        camera, 2 * np.arctan(1 / _CAMERA), 1.0, _FAR, _settings(),
     )  # fmt: skip
     np.copyto(depth, np.nan, where=depth > _FAR / 2)
     depth -= _CAMERA
