@@ -90,6 +90,7 @@ def source_view(rest: Array, triangles: Array, share: Array, subject: Array) -> 
     """
     values = np.repeat(share[:, None], 3, 1)
     shares, depth = z_buffer.rasterise(rest, triangles, values, _CELLS)
+    shares[np.isnan(depth)] = 1  # beside its outline: of the head, as on the mesh next to it
     depth = np.where(np.isnan(depth), np.float32(_NOTHING_Z), depth)
     depth = cv2.dilate(depth, np.ones((3, 3), np.uint8))  # slopes do not hide themselves
     before = rest[:, 2] - geometry.warp(depth, rest[None, :, :2], cv2.INTER_LINEAR)[0]
