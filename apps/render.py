@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from hybridanim import io, paths, processors
-from hybridanim.config import RenderJob
+from hybridanim.config import PipelineConfig, RenderJob
 from hybridanim.errors import InputError
 from hybridanim.io import provenance
 from hybridanim.prepare import driver_scan
@@ -104,10 +104,21 @@ def render(
         summary.notes += [warning for warning in warnings if warning]
         for info in pipeline.runtime_info:
             summary.notes += info.notes
+        summary.notes += config_notes(job.pipeline)
         held.finish(1 / float(reader.fps) if reader.fps else 0.0)
         summary.notes += held.sentences()
         provenance.write_sidecar(sink.path, record)
     return summary
+
+
+def config_notes(config: PipelineConfig) -> list[str]:
+    """Sentences about settings that have no effect beside others."""
+    if config.track.face_fit or config.keypoints.head_motion == "2d":
+        return []
+    return [
+        "The head moves in the plane: --head-motion 3d needs the fitted face, which --no-face-fit"
+        " switches off."
+    ]
 
 
 def _name_of_part(job: RenderJob, summary: Summary) -> Path | None:

@@ -145,8 +145,9 @@ def test_an_ellipsoid_hides_what_faced_away(yaw_deg):
     x = geometry.grid_norm(CELLS)[..., 0]
     # yaw is positive to the right, which shows the side that was on the left
     assert (np.sign(x[is_hidden & meets]) == -np.sign(yaw_deg)).all()
-    assert found.occlusion[meets & (ratio < 0.05)].max() < 0.2
-    assert found.occlusion[meets & (ratio > 0.6)].min() > 0.95
+    inner = meets & (now > 0.4)  # the map is blurred into what lies beside the ellipsoid
+    assert found.occlusion[inner & (ratio < 0.05)].max() < 0.1
+    assert found.occlusion[inner & (ratio > 0.6)].min() > 0.95
 
 
 def test_a_part_behind_another_is_hidden():
