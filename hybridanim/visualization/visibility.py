@@ -77,7 +77,9 @@ def depth(canvas: Array, motion: DenseMotion) -> Array:
     # below a tenth the colours are as dark as what is unknown
     heat = cv2.applyColorMap((25 + 230 * level).astype(np.uint8), cv2.COLORMAP_VIRIDIS)[..., ::-1]
     heat = np.where(known[..., None], heat, np.array(primitives.DARK, np.uint8))
-    out = cv2.resize(np.ascontiguousarray(heat), canvas.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    out = cv2.resize(
+        np.ascontiguousarray(heat), canvas.shape[1::-1], interpolation=cv2.INTER_NEAREST
+    )
     chips = [_viridis(level) for level in (255, 25)]
     names = (f"near, {near:+.1f}", f"far, {far:+.1f}")
     lines = [Line(name, chip) for name, chip in zip(names, chips, strict=True)]

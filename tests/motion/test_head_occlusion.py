@@ -106,7 +106,11 @@ def ellipsoid(radius, rows=40, columns=80):
     """Vertices and triangles of an ellipsoid, its poles above and below."""
     down = np.linspace(0.02, np.pi - 0.02, rows)[:, None]
     round_ = (np.arange(columns) * 2 * np.pi / columns)[None]
-    parts = [np.sin(down) * np.cos(round_), np.cos(down) + 0 * round_, np.sin(down) * np.sin(round_)]
+    parts = [
+        np.sin(down) * np.cos(round_),
+        np.cos(down) + 0 * round_,
+        np.sin(down) * np.sin(round_),
+    ]
     vertices = np.stack(parts, -1).reshape(-1, 3) * radius
     first = np.arange(rows - 1)[:, None] * columns + np.arange(columns)
     after = first - np.arange(columns) + (np.arange(columns) + 1) % columns

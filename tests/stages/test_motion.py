@@ -31,8 +31,9 @@ def scene():
     eye = np.repeat(np.eye(2, dtype=np.float32)[None], count, 0)
     places = np.random.default_rng(0).uniform(-0.3, 0.3, (count, 2)).astype(np.float32)
     points = Keypoints(places, eye, np.ones(count, np.float32))
-    source = replace(made_source(128), keypoints=points)
-    return source, replace(made_results(3, source).points, target=points)
+    source = made_source(128)
+    moved = replace(made_results(3, source).points, target=points)
+    return replace(source, keypoints=points), moved
 
 
 def test_the_mesh_is_moved_once_a_frame(monkeypatch):
