@@ -1,4 +1,4 @@
-"""Z-buffer against rays, flow against projection, reasons against analytic surfaces and contours."""
+"""Z-buffer against rays, flow against projection, reasons against analytic surfaces."""
 
 import cv2
 import numpy as np
@@ -244,7 +244,8 @@ def test_background_is_uncovered_where_the_person_was():
 
 def test_what_comes_from_beyond_the_picture_is_outside():
     head = head_mesh.build(source(), MODEL)
-    pose = HeadPose(head.pose.rotation, head.pose.scale_px, head.pose.shift_px + [0.0, 0.4])
+    place = head.pose.shift_px + np.array([0.0, 0.4])
+    pose = HeadPose(head.pose.rotation, head.pose.scale_px, place)
     body = np.array([[1, 0, 0], [0, 1, 0.4]], np.float32)
     target = HeadTarget(pose, head.expression.astype(np.float32), body)
     motion = head_mesh.dense(head, target, CELLS)
