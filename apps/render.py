@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from hybridanim import io, paths, processors
-from hybridanim.config import RenderJob
+from hybridanim.config import PipelineConfig, RenderJob
 from hybridanim.errors import InputError
 from hybridanim.io import provenance
 from hybridanim.prepare.motion_recorder import MotionRecorder
@@ -115,10 +115,21 @@ def render(
         summary.notes += [warning for warning in warnings if warning]
         for info in pipeline.runtime_info:
             summary.notes += info.notes
+        summary.notes += config_notes(job.pipeline)
         held.finish(1 / float(drive.fps) if drive.fps else 0.0)
         summary.notes += [*held.sentences(), *note_remains(job.output, job.debug)]
         provenance.write_sidecar(sink.path, record)
     return summary
+
+
+def config_notes(config: PipelineConfig) -> list[str]:
+    """Sentences about settings that have no effect beside others."""
+    if config.track.face_fit or config.keypoints.head_motion == "2d":
+        return []
+    return [
+        "The head moves in the plane: --head-motion 3d needs the fitted face, which --no-face-fit"
+        " switches off."
+    ]
 
 
 def _name_of_part(job: RenderJob, summary: Summary) -> Path | None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Any
 
 import numpy as np
@@ -330,6 +331,19 @@ class LearnedFeatures:
     motion: Mapping[str, Array]  # flow, occlusion and features of this frame
 
 
+class Reason(IntEnum):
+    """Why an output cell is, or is not, visible in the source: values of ``DenseMotion.reasons``.
+
+    See motion.head_occlusion.
+    """
+
+    VISIBLE = 0  # the source shows what the cell shows
+    UNCOVERED = 1  # background or body that the head covers in the source, or a hole in the mesh
+    SELF_OCCLUDED = 2  # of the head, but in the source turned away or behind another part of it
+    OPENED = 3  # inside of a mouth or an eye that opens further than in the source
+    OUTSIDE = 4  # of the person, but beyond the edge of the source's picture
+
+
 @dataclass(frozen=True, slots=True)
 class DenseMotion:
     """Stage 4: backward flow and occlusion map on a grid of output cells."""
@@ -342,11 +356,18 @@ class DenseMotion:
     interior: Array | None = (
         None  # (n, n) float32 in [0, 1]: inside of a mouth that the source shuts
     )
+    # of the head's mesh alone; None for the motion of keypoints
+    depth: Array | None = None  # (h, w) float32, z of what is shown, norm, away; NaN = no surface
+    reasons: Array | None = None  # (h, w) uint8, values of ``Reason``
 
     def __post_init__(self) -> None:
         _expect("DenseMotion.grid_norm", self.grid_norm, (None, None, 2), np.float32, "x, y last")
         h, w = self.grid_norm.shape[:2]
         _expect("DenseMotion.occlusion", self.occlusion, (h, w), np.float32, "match grid_norm")
+        if self.depth is not None:
+            _expect("DenseMotion.depth", self.depth, (h, w), np.float32, "match grid_norm")
+        if self.reasons is not None:
+            _expect("DenseMotion.reasons", self.reasons, (h, w), np.uint8, "match grid_norm")
 
 
 @dataclass(frozen=True, slots=True)

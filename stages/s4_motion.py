@@ -103,7 +103,9 @@ class LearnedDense(Dense):
             return self._renderer.move(source, points.target, points.background, points.optical)
         from hybridanim.rendering.learned import with_head
 
-        target = head_mesh.keypoints(head, points.head, source.keypoints, points.target)
+        vertices = head_mesh.moved(head, points.head)
+        target = head_mesh.keypoints(head, vertices, source.keypoints, points.target)
         motion = self._renderer.move(source, target, points.background, points.optical)
-        mesh = head_mesh.dense(head, points.head, _FINER[0][1] * self._config.grid)
+        cells = _FINER[0][1] * self._config.grid
+        mesh = head_mesh.dense(head, points.head, cells, points.background, vertices)
         return with_head(motion, mesh, source.subject)

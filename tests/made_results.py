@@ -24,6 +24,7 @@ from hybridanim.types import (
     HeadTarget,
     Keypoints,
     Picture,
+    Reason,
     Results,
     SkinMask,
     Source,
@@ -154,7 +155,15 @@ def made_dense(source: Keypoints, target: Keypoints, cells: int = 64) -> DenseMo
     maps = np.concatenate([place[None], local])
     grid = (share[..., None] * maps).sum(0).astype(np.float32)
     spread = cv2.Sobel(grid[..., 0] - place[..., 0], cv2.CV_32F, 1, 0)
-    return DenseMotion(grid, np.clip(1 - 4 * np.abs(spread), 0, 1), share.astype(np.float32))
+    seen = np.clip(1 - 4 * np.abs(spread), 0, 1)
+    radius = np.hypot(place[..., 0], place[..., 1] + 0.1).astype(np.float32)
+    reasons = np.where(radius < 0.9, Reason.SELF_OCCLUDED, Reason.UNCOVERED)
+    reasons[(np.abs(place[..., 0]) < 0.1) & (np.abs(place[..., 1] - 0.1) < 0.05)] = Reason.OPENED
+    return DenseMotion(
+        grid, seen, share.astype(np.float32),
+        depth=np.where(radius < 0.9, radius**2 - 0.4, np.float32(np.nan)),
+        reasons=np.where(seen < 0.5, reasons, Reason.VISIBLE).astype(np.uint8),
+    )  # fmt: skip
 
 
 def made_source(side: int = 256) -> Source:

@@ -12,7 +12,6 @@ Coordinates are the source crop's, normalised, with z in the same unit, away fro
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 
 import cv2
 import numpy as np
@@ -28,6 +27,8 @@ from hybridanim.fitting import fit_global_affine, fit_local_affines
 from hybridanim.resampling import smoothstep
 from hybridanim.types import Array, DenseMotion, HeadPose, HeadTarget, Keypoints, Source
 
+from . import head_occlusion, z_buffer
+from .head_occlusion import Outlines, Shown, SourceView
 from .head_transfer import in_crop
 
 _ANGLES, _SMOOTH_ANGLES = 96, 4.0  # of the polar mesh; sigma of its smoothed depth
@@ -43,9 +44,8 @@ _BEHIND_LIDS, _BEHIND_LIPS = 0.02, 0.03  # of eyeballs and the mouth's inside, h
 _AVERAGE = landmark_average()
 _SOFT_CELLS = 0.7  # sigma of the blur of the flow
 _STILL = 1e-6  # movement of the vertices below which nothing moves
-_CAMERA = 24.0  # distance; the vertices are scaled so that the projection is orthographic
-_SPAN = 6.0  # largest coordinate that the rasteriser's colours hold
-_FACE = 468
+_FILLS = (0.8, 1.6, 3.2, 8.0)  # sigmas in cells over which holes are filled, the nearest first
+_FACE, _EYEBALL = 468, 21  # vertices of the face, and of each eyeball
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,12 @@ class SourceHead:
     expression: Array  # (E,) of the picture
     pose: HeadPose  # of the picture
     rest: Array  # (N, 3) float64 vertices in the picture; x and y are the texture's place
-    colours: Array  # (N, 3) float32, the texture's place as the rasteriser wants it
     triangles: Array  # (T, 3) int32
     ring_own: Array  # (R, 3) the polar mesh in the face model's frame
     ring_weight: Array  # (R, 1) share of the head's motion; the rest is the body's
     ring_vertex: Array  # (R,) the face's vertex whose expression it follows
     ring_fade: Array  # (R, 1) how much
+    view: SourceView  # what the picture shows of the mesh
 
     @property
     def face(self) -> Array:
@@ -86,9 +86,13 @@ def build(source: Source, model: FaceModel) -> SourceHead | None:
     triangles += [_eye_triangles(eyes[side]) + starts[2 + side] for side in (0, 1)]
     triangles.append(_MOUTH_TRIANGLES + starts[4])
     rest = np.concatenate(parts).astype(np.float64)
+    corners = np.concatenate(triangles).astype(np.int32)
+    share = np.ones(len(rest))
+    share[starts[1] : starts[2]] = ring.weight[:, 0]
     return SourceHead(
-        model, fit.identity, fit.expression, pose, rest, _colours(rest),
-        np.concatenate(triangles).astype(np.int32), ring.own, ring.weight, ring.vertex, ring.fade,
+        model, fit.identity, fit.expression, pose, rest, corners,
+        ring.own, ring.weight, ring.vertex, ring.fade,
+        head_occlusion.source_view(rest, corners, share, source.subject),
     )  # fmt: skip
 
 
@@ -275,74 +279,70 @@ def _gaze(start: Array, face: Array, contour: tuple[int, ...], iris: tuple[int, 
     return (face[iris[0]] - start[iris[0]]) - (face[corners] - start[corners]).mean(0)
 
 
-def _colours(rest: Array) -> Array:
-    """(N, 3) float32 in [0, 1]: x and y of each vertex in the picture, and 1 for being shown."""
-    places = (np.clip(rest[:, :2], -_SPAN, _SPAN) + _SPAN) / (2 * _SPAN)
-    return np.ascontiguousarray(np.column_stack([places, np.ones(len(rest))]), np.float32)
+def rasterise(head: SourceHead, vertices: Array, zoom: float, cells: int) -> Shown:
+    """What each cell of a grid shows of the mesh.
 
-
-@cache
-def _settings() -> cv2.TriangleRasterizeSettings:
-    settings = cv2.TriangleRasterizeSettings()
-    settings.setCullingMode(cv2.RASTERIZE_CULLING_NONE)
-    settings.setShadingType(cv2.RASTERIZE_SHADING_SHADED)
-    return settings
-
-
-def rasterise(head: SourceHead, vertices: Array, cells: int) -> tuple[Array, Array]:
-    """Source position (cells, cells, 2) float32 of each output cell, and whether one is shown.
-
-    vertices: (N, 3) of ``moved``. The nearest triangle wins.
+    vertices: (N, 3) of ``moved``. zoom: size of the head over that in the picture.
     """
-    grow = (_CAMERA + vertices[:, 2:]) / _CAMERA
-    world = np.column_stack([vertices[:, :1] * grow, -vertices[:, 1:2] * grow, -vertices[:, 2]])
-    shown = np.zeros((cells, cells, 3), np.float32)
-    depth = np.full((cells, cells), 4 * _CAMERA, np.float32)
-    camera = np.eye(4, dtype=np.float32)
-    camera[2, 3] = -_CAMERA
-    shown, _ = cv2.triangleRasterize(
-        np.ascontiguousarray(world, np.float32), head.triangles,
-        head.colours, shown, depth, camera,
-        2 * np.arctan(1 / _CAMERA), 1.0, 4 * _CAMERA, _settings(),
-    )  # fmt: skip
-    return shown[..., :2] * (2 * _SPAN) - _SPAN, shown[..., 2] > 0.5
+    seen = head_occlusion.seen_vertices(head.view, vertices, zoom)
+    values = np.column_stack([head.rest[:, :2], seen])
+    values, depth = z_buffer.rasterise(vertices, head.triangles, values, cells)
+    return Shown(np.ascontiguousarray(values[..., :2]), values[..., 2], depth)
 
 
 def dense(
-    head: SourceHead, target: HeadTarget, cells: int, background: Array | None = None
+    head: SourceHead,
+    target: HeadTarget,
+    cells: int,
+    background: Array | None = None,
+    vertices: Array | None = None,
 ) -> DenseMotion:
-    """Backward flow and occlusion of one frame, and where the mouth shows its unknown inside.
+    """Backward flow, occlusion and depth of one frame, and the unknown inside of the mouth.
 
-    background: (2, 3) affine source <- target of the background, or None.
+    background: (2, 3) affine source <- target of the background, or None. vertices: of ``moved``,
+    if they are known.
     """
-    vertices = moved(head, target)
+    if vertices is None:
+        vertices = moved(head, target)
+    shown = rasterise(head, vertices, target.pose.scale_px / head.pose.scale_px, cells)
     interior = _gap(vertices[-38:, :2], target.pose, cells)
-    if np.abs(vertices - head.rest).max() < _STILL:  # the rasteriser rounds
-        grid = geometry.grid_norm(cells).copy()
-    else:
-        grid = _softened(_filled(*rasterise(head, vertices, cells)))
+    seen = head_occlusion.explained(
+        head.view, shown, _outlines(head, vertices, interior), background
+    )
+    grid = geometry.grid_norm(cells)
+    if np.abs(vertices - head.rest).max() > _STILL:  # the rasteriser rounds
+        grid = _softened(_filled(shown.xy, shown.is_surface))
     return DenseMotion(
-        np.ascontiguousarray(grid, np.float32),
-        np.ones((cells, cells), np.float32),
+        grid,
+        seen.occlusion,
         background=background,
         interior=interior,
+        depth=seen.depth,
+        reasons=seen.reasons,
     )
+
+
+def _outlines(head: SourceHead, vertices: Array, interior: Array | None) -> Outlines:
+    """Contours of the moved mesh; vertices: of ``moved``."""
+    xy, end = vertices[:, :2], _FACE + len(head.ring_own)
+    lids = [xy[list(rows)] for rows in mesh.EYES]
+    sockets = [xy[first : first + len(mesh.EYES[0])] for first in (end, end + _EYEBALL)]
+    return Outlines(xy[list(mesh.INNER_LIPS)], lids, sockets, xy[end - _ANGLES : end], interior)
 
 
 def _softened(grid: Array) -> Array:
     """The grid slightly blurred: edges of what hides something are no staircases then."""
     still = geometry.grid_norm(len(grid))
-    return still + cv2.GaussianBlur((grid - still).astype(np.float32), (0, 0), _SOFT_CELLS)
+    return still + cv2.GaussianBlur(grid - still, (0, 0), _SOFT_CELLS)
 
 
-def keypoints(
-    head: SourceHead, target: HeadTarget, source: Keypoints, other: Keypoints
-) -> Keypoints:
+def keypoints(head: SourceHead, vertices: Array, source: Keypoints, other: Keypoints) -> Keypoints:
     """The source's keypoints moved by the mesh, with their Jacobians, for a network.
 
-    other: target keypoints by other means, whose neck, shoulders and confidence are kept.
+    vertices: (N, 3) of ``moved``. other: target keypoints by other means, whose neck, shoulders and
+    confidence are kept.
     """
-    before, after = head.rest[:, :2], moved(head, target)[:, :2]
+    before, after = head.rest[:, :2], vertices[:, :2]
     count = _FACE + len(head.ring_own)
     ones = np.ones(count)
     reach = np.maximum(FIT_BOX, 0.1) * head.pose.scale_px
@@ -380,26 +380,43 @@ def _gap(mouth: Array, pose: HeadPose, cells: int) -> Array | None:
     lower = upper + width[:, None] * down
     points = np.vstack([mouth[36], upper, mouth[37], lower[::-1]])
     side = 2 * cells
-    filled = np.zeros((side, side), np.uint8)
-    places = (points + 1) * (side / 2) - 0.5
-    cv2.fillPoly(filled, [np.round(places * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-    return filled.astype(np.float32) / 255
+    corners = np.round(((points + 1) * (side / 2) - 0.5) * 16).astype(np.int32)
+    out = np.zeros((side, side), np.float32)
+    low, high = (np.clip(n, 0, side) for n in (corners.min(0) // 16 - 1, corners.max(0) // 16 + 3))
+    if (low >= high).any():
+        return out
+    part = np.zeros(high[::-1] - low[::-1], np.uint8)
+    cv2.fillPoly(part, [corners - 16 * low.astype(np.int32)], 255, cv2.LINE_AA, 4)
+    out[low[1] : high[1], low[0] : high[0]] = part.astype(np.float32) / 255
+    return out
 
 
 def _filled(grid: Array, covered: Array) -> Array:
     """Holes filled from around them, so that interpolation next to them has values."""
     if covered.all():
         return grid
-    cells = grid.shape[0]
-    offset = np.where(covered[..., None], grid - geometry.grid_norm(cells), 0)
-    out, known = offset.copy(), covered.copy()
-    weight = covered.astype(np.float32)
-    for sigma in (0.8, 1.6, 3.2, 8.0):
-        total = cv2.GaussianBlur(weight, (0, 0), sigma)
-        around = cv2.GaussianBlur(offset.astype(np.float32), (0, 0), sigma)
-        new = ~known & (total > 0.02)
-        out[new] = around[new] / total[new][:, None]
-        known |= new
+    whole = geometry.grid_norm(len(grid))
+    near = _around_holes(covered, int(4 * _FILLS[-1]) + 2)
+    known, still, out = covered[near].copy(), whole[near], grid.copy()
+    offset = np.where(known[..., None], grid[near] - still, np.float32(0))
+    start = cv2.merge([*cv2.split(offset), known.astype(np.float32)])
+    for sigma in _FILLS:
+        part = _around_holes(known, int(4 * sigma) + 2)
+        blurred = cv2.GaussianBlur(start[part], (0, 0), sigma)
+        new = ~known[part] & (blurred[..., 2] > 0.02)
+        offset[part][new] = blurred[new, :2] / blurred[new, 2:]
+        known[part] |= new
         if known.all():
             break
-    return out + geometry.grid_norm(cells)
+    hole = ~covered[near]
+    out[near][hole] = (offset + still)[hole]
+    return out
+
+
+def _around_holes(known: Array, margin: int) -> tuple[slice, slice]:
+    """Rows and columns of what is not known, with a margin."""
+    spans = []
+    for axis in (1, 0):
+        hit = np.flatnonzero(~known.all(axis))
+        spans.append(slice(max(0, hit[0] - margin), hit[-1] + 1 + margin))
+    return spans[0], spans[1]

@@ -111,7 +111,8 @@ def with_head(motion: DenseMotion, head: DenseMotion, subject: Array) -> DenseMo
 
     motion: from ``LearnedRenderer.move``. head: from ``motion.head_mesh.dense``. subject: (S, S)
     soft mask of the person in the source. Large turns are beyond what the networks have learned;
-    what they paint is painted over the mesh's flow then.
+    what they paint is painted over the mesh's flow then. The occlusion map stays the networks' own;
+    depth and reasons are the mesh's.
     """
     assert motion.features is not None
     cells = len(head.grid_norm)
@@ -128,6 +129,8 @@ def with_head(motion: DenseMotion, head: DenseMotion, subject: Array) -> DenseMo
         motion,
         grid_norm=grid,
         occlusion=occlusion,
+        depth=head.depth,
+        reasons=head.reasons,
         features=LearnedFeatures(motion.features.source, features),
     )
 

@@ -357,8 +357,11 @@ def _shown(prepared: Prepared, motion: DenseMotion, flow: Array, size: int) -> A
     """Visible share of the person's layer, (S, S) float32 in [0, 1]; None for all of it.
 
     Occluded cells well inside the person keep their (stretched) content: a hole that shows the
-    background would look worse.
+    background would look worse. The occlusion of a head's mesh is not used: its flow already takes
+    the person away from what is uncovered, and the map would eat into hair and outlines next to it.
     """
+    if motion.reasons is not None:
+        return None
     missing = 1 - np.clip(motion.occlusion, 0, 1)
     if not (missing > 0.02).any():
         return None

@@ -41,6 +41,8 @@ VIDEOS = {  # file -> panels side by side in it
     "4_flow.mp4": ("flow",),
     "4_grid.mp4": ("grid",),
     "4_occlusion.mp4": ("occlusion",),
+    "4_depth.mp4": ("depth",),
+    "4_mesh.mp4": ("mesh",),
     "5_result.mp4": ("driving", "result"),
 }
 OVERVIEW, TABLE, REPORT, CONFIG = "overview.mp4", "frames.csv", "report.html", "config.json"

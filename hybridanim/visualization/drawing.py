@@ -24,6 +24,7 @@ from hybridanim.types import (
     Crop,
     HeadBox,
     HeadPose,
+    HeadTarget,
     Keypoints,
     SkinMask,
     Source,
@@ -263,6 +264,24 @@ def source(canvas: Array, source: Source) -> Array:
     _put_fitted_axes(out, HeadPose(pose.rotation, pose.scale_px, place), scale)
     primitives.put_note(out, [Line(f"fitted face {source.face.confidence:.2f}")])
     fitted_face.put_bars(out, source.face)
+    return out
+
+
+def moved_face(canvas: Array, source: Source, target: HeadTarget | None) -> Array:
+    """The result, the canvas, with the source's face as it moves and the axes of its head.
+
+    Has a note instead where no face moves the head.
+    """
+    out = primitives.copied(canvas)
+    side = out.shape[1]
+    points = fitted_face.points_of_target(source, target, side) if target else None
+    if target is None or points is None:
+        primitives.put_note(out, [Line("no mesh moves the head")])
+        return out
+    fitted_face.put_face(out, points)
+    pose = target.pose
+    place = (np.asarray(pose.shift_px) + 1) * (side / 2) - 0.5
+    _put_fitted_axes(out, HeadPose(pose.rotation, pose.scale_px * side / 2, place), 1.0)
     return out
 
 

@@ -16,7 +16,7 @@ from hybridanim.geometry import crop_image, px_from_norm, whole
 from hybridanim.resampling import resized
 from hybridanim.types import Array, Crop, Keypoints, Results, Source, SparseMotion
 
-from . import drawing, fitted_face, flow, primitives, sheet
+from . import drawing, fitted_face, flow, primitives, sheet, visibility
 
 DRIVER_PX, SQUARE_PX = 640, 448
 WIDTH_PX, MOST_PX = 1920, 470
@@ -31,6 +31,8 @@ LABELS = {  # panel -> its label, and the stage whose time stands next to it
     "flow": ("4  motion", 3),
     "grid": ("4  motion as a bent grid", None),
     "occlusion": ("4  hidden places", None),
+    "depth": ("4  depth", None),
+    "mesh": ("4  mesh over the result", None),
     "result": ("5  result", 4),
 }
 STAGE_COLOURS = (
@@ -65,7 +67,9 @@ def panels(
         ),
         "flow": flow.flow(still, results.motion),
         "grid": flow.grid(result, results.motion),
-        "occlusion": flow.occlusion(result, results.motion),
+        "occlusion": visibility.occlusion(result, results.motion),
+        "depth": visibility.depth(result, results.motion),
+        "mesh": drawing.moved_face(result, source, points.head),
         "result": result,
     }
 

@@ -14,7 +14,18 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hybridanim.face.face_model import AXES
-from hybridanim.types import HEAD, LEFT_HAND, RIGHT_HAND, Array, FaceFit, Results, SkinMask
+from hybridanim.types import (
+    HEAD,
+    LEFT_HAND,
+    RIGHT_HAND,
+    Array,
+    DenseMotion,
+    FaceFit,
+    Results,
+    SkinMask,
+)
+
+from . import visibility
 
 Row = dict[str, float | int | str | bool]
 QUANTITIES = {  # column -> quantity of the fitted face
@@ -46,6 +57,7 @@ NUMBERS = (
     "is_confirmed",
     "is_held",
     "occluded_share",
+    *(f"{reason.name.lower()}_share" for reason in visibility.COLOURS),
 )
 
 
@@ -83,9 +95,16 @@ def frame_row(results: Results, stage_names: Sequence[str]) -> Row:
         "is_confirmed": int(bool(tracks) and tracks.face_confidence > 0),
         "is_held": int(points.is_frozen),
         "occluded_share": round(float(np.nanmean(occluded)) if occluded.size else 0.0, 5),
+        **_hidden(results.motion),
         "lost": mask.lost or tracks.lost,
     }
     return row
+
+
+def _hidden(motion: DenseMotion) -> Row:
+    """Shares of the cells that the source does not show, by reason."""
+    shares = visibility.shares(motion)
+    return {f"{reason.name.lower()}_share": round(share, 5) for reason, share in shares.items()}
 
 
 def _fitted(face: FaceFit | None) -> Row:

@@ -250,6 +250,19 @@ def test_a_failing_debug_keeps_the_result(files, tmp_path, monkeypatch):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["o.json", "o.mp4"]
 
 
+@pytest.mark.parametrize(
+    "face_fit, head_motion, is_said",
+    [(False, "3d", True), (False, "2d", False), (True, "3d", False), (True, "2d", False)],
+)
+def test_a_head_that_cannot_turn_is_said(face_fit, head_motion, is_said):
+    from apps.render import config_notes
+    from hybridanim.config import pipeline_config
+
+    notes = config_notes(pipeline_config({"face_fit": face_fit, "head_motion": head_motion}))
+    assert bool(notes) == is_said
+    assert all("--no-face-fit" in note and "--head-motion" in note for note in notes)
+
+
 def test_an_output_that_appears_meanwhile_is_kept(tmp_path):
     from hybridanim.errors import InputError
 

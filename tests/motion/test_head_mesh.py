@@ -24,7 +24,8 @@ def source(angles=(0, 0, 0), **amounts):
     quantities = measure(MODEL.vertices(identity, expression)).astype(np.float32)
     neutral = measure(MODEL.mean).astype(np.float32)
     fit = FaceFit(pose, identity, expression, 1.0, quantities, neutral)
-    return SimpleNamespace(face=fit, crop=Crop(0.0, 0.0, 256.0))
+    subject = np.ones((256, 256), np.float32)
+    return SimpleNamespace(face=fit, crop=Crop(0.0, 0.0, 256.0), subject=subject)
 
 
 def turned(head, angles):
@@ -156,8 +157,9 @@ def test_keypoints_turn_with_the_mesh():
     eye = np.repeat(np.eye(2, dtype=np.float32)[None], count, 0)
     points = Keypoints(places, eye, np.ones(count, np.float32))
     target = turned(head, (20, 0, 0))
-    found = head_mesh.keypoints(head, target, points, points)
-    now = head_mesh.moved(head, target)[[195, 4], :2].mean(0)
+    vertices = head_mesh.moved(head, target)
+    found = head_mesh.keypoints(head, vertices, points, points)
+    now = vertices[[195, 4], :2].mean(0)
     nose = [anchor.name for anchor in ANCHORS].index("nose_tip")
     np.testing.assert_allclose(found.xy_norm[nose], now, atol=0.02)
 
@@ -168,7 +170,8 @@ def test_keypoints_of_the_lips_part_with_them():
     eye = np.repeat(np.eye(2, dtype=np.float32)[None], count, 0)
     points = Keypoints(np.zeros((count, 2), np.float32), eye, np.ones(count, np.float32))
     wide = (head.expression + MODEL.along(jaw_open=0.1)).astype(np.float32)
-    found = head_mesh.keypoints(head, HeadTarget(head.pose, wide, BODY), points, points)
+    vertices = head_mesh.moved(head, HeadTarget(head.pose, wide, BODY))
+    found = head_mesh.keypoints(head, vertices, points, points)
     names = [anchor.name for anchor in ANCHORS]
     upper, lower = (names.index(f"{part}_lip_inside") for part in ("upper", "lower"))
     gap = found.xy_norm[lower, 1] - found.xy_norm[upper, 1]

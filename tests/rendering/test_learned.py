@@ -112,7 +112,8 @@ def test_the_head_mesh_moves_the_person_and_the_networks_move_the_rest():
     ones = np.ones((64, 64), np.float32)
     motion = DenseMotion(network, ones, features=features)
     mesh = (geometry.grid_norm(cells) - 0.05).astype(np.float32)
-    head = DenseMotion(mesh, np.ones((cells, cells), np.float32))
+    depth, reasons = np.zeros((cells, cells), np.float32), np.ones((cells, cells), np.uint8)
+    head = DenseMotion(mesh, 0 * depth, depth=depth, reasons=reasons)
     subject = np.zeros((256, 256), np.float32)
     subject[64:192, 64:192] = 1
     found = with_head(motion, head, subject)
@@ -124,3 +125,5 @@ def test_the_head_mesh_moves_the_person_and_the_networks_move_the_rest():
     small = found.features.motion["flow"][0, 30:34, 30:34]
     np.testing.assert_allclose(small, still[30:34, 30:34] - 0.05, atol=1e-4)
     assert found.features.motion["occlusion"] is features.motion["occlusion"]
+    assert (found.occlusion == 1).all()  # the networks' own
+    assert found.depth is depth and found.reasons is reasons

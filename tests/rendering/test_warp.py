@@ -12,7 +12,7 @@ from hybridanim import geometry
 from hybridanim.config import RenderConfig
 from hybridanim.prepare import background
 from hybridanim.rendering import warp
-from hybridanim.types import Crop, DenseMotion, HeadBox, Keypoints, Source
+from hybridanim.types import Crop, DenseMotion, HeadBox, Keypoints, Reason, Source
 
 STILL = DenseMotion(geometry.grid_norm(64), np.ones((64, 64), np.float32))
 BOTH = ("layers", "sheet")
@@ -125,6 +125,16 @@ def test_occluded_cells_show_no_person_at_the_edge_but_keep_the_inside():
         out = _render(_source(image, mask), DenseMotion(grid, occlusion))
         assert (out[:, :48, 0].max() < 60) == painted
         assert out[112:144, 112:144, 0].min() > 150
+
+
+def test_the_reasons_of_a_mesh_do_not_cut_the_person():
+    image, mask = _scene()
+    motion = _moved(0.1)
+    hidden = np.zeros((64, 64), np.float32)
+    reasons = np.full((64, 64), Reason.UNCOVERED, np.uint8)
+    explained = DenseMotion(motion.grid_norm, hidden, reasons=reasons)
+    source = _source(image, mask)
+    np.testing.assert_array_equal(_render(source, explained), _render(source, motion))
 
 
 @pytest.mark.parametrize("soft_px", [1.0, 6.0])

@@ -21,7 +21,7 @@ from hybridanim.face.mesh import openings
 from hybridanim.geometry import grid_norm
 from hybridanim.io import read_picture
 from hybridanim.resampling import resized
-from hybridanim.types import Blob, OpticalFlow, SkinMask
+from hybridanim.types import Blob, OpticalFlow, Reason, SkinMask
 from hybridanim.visualization import debug_writer, drawing
 from hybridanim.visualization.debug_writer import (
     FILES,
@@ -119,6 +119,9 @@ def test_table_says_what_the_results_say(whole_run):
         assert float(row["yaw_deg"]) == pytest.approx(made.tracks.rotation_deg[0], abs=0.01)
         assert float(row["total_ms"]) == pytest.approx(sum(made.times_ms.values()), abs=0.01)
         assert float(row["render_ms"]) == pytest.approx(made.times_ms["render"], abs=0.01)
+        for reason in ("uncovered", "self_occluded", "opened", "outside"):
+            share = (made.motion.reasons == Reason[reason.upper()]).mean()
+            assert float(row[f"{reason}_share"]) == pytest.approx(share, abs=1e-4)
         share = np.count_nonzero(made.mask.mask) / made.mask.mask.size
         assert float(row["skin_share"]) == pytest.approx(share, abs=1e-4)
         assert bool(row["lost"]) == (FRAMES[place] in LOST)

@@ -10,8 +10,17 @@ import pytest
 
 from hybridanim.geometry import grid_norm, whole
 from hybridanim.resampling import side_by_side
-from hybridanim.types import Blob, Crop, DenseMotion, HeadBox, Keypoints, Picture, SkinMask, Tracks
-from hybridanim.visualization import drawing, flow, primitives, sheet
+from hybridanim.types import (
+    Blob,
+    Crop,
+    DenseMotion,
+    HeadBox,
+    Keypoints,
+    Picture,
+    SkinMask,
+    Tracks,
+)
+from hybridanim.visualization import drawing, fitted_face, flow, primitives, sheet, visibility
 from hybridanim.visualization.overview import (
     LABELS,
     STAGE_COLOURS,
@@ -70,6 +79,9 @@ DRAWINGS = {
     "flow": lambda canvas, r: flow.flow(canvas, r.motion),
     "grid": lambda canvas, r: flow.grid(canvas, r.motion),
     "occlusion": lambda canvas, r: flow.occlusion(canvas, r.motion),
+    "reasons": lambda canvas, r: visibility.occlusion(canvas, r.motion),
+    "depth": lambda canvas, r: visibility.depth(canvas, r.motion),
+    "mesh": lambda canvas, r: drawing.moved_face(canvas, SOURCE, r.points.head),
     "weights": lambda canvas, r: flow.weights(canvas, r.motion),
     "motion": lambda canvas, r: flow.motion(canvas, r.motion),
     "picture": lambda canvas, r: drawing.picture(canvas, r.picture),
@@ -136,8 +148,13 @@ def test_wild_numbers_do_not_fail():
     broken = DenseMotion(
         np.full((4, 4, 2), np.nan, np.float32), np.full((4, 4), np.nan, np.float32)
     )
-    for paint in (flow.flow, flow.grid, flow.occlusion, flow.weights, flow.motion):
+    unknown = dataclasses.replace(
+        broken, depth=np.full((4, 4), np.nan, np.float32), reasons=np.full((4, 4), 255, np.uint8)
+    )
+    seen = visibility.occlusion, visibility.depth
+    for paint in (flow.flow, flow.grid, flow.occlusion, flow.weights, flow.motion, *seen):
         paint(canvas, broken)
+        paint(canvas, unknown)
 
 
 def test_ellipse_is_the_image_of_the_circle():
@@ -268,6 +285,54 @@ def test_hidden_places_are_hot():
     out = flow.occlusion(canvas, motion).astype(int)
     assert out[100, 40, 0] > 200 and np.ptp(out[100, 40]) > 60
     assert np.ptp(out[100, 160]) < 3
+
+
+def test_each_reason_has_its_colour():
+    motion = dense(cells=16)
+    reasons = np.zeros((16, 16), np.uint8)
+    for row, reason in enumerate(visibility.COLOURS):
+        reasons[row : row + 1, 8:] = reason
+    seen = np.where(reasons > 0, 0, 1).astype(np.float32)
+    motion = dataclasses.replace(motion, reasons=reasons, occlusion=seen)
+    out = visibility.occlusion(plain(320, 320), motion).astype(int)
+    for row, colour in enumerate(visibility.COLOURS.values()):
+        found = out[20 * row + 10, 250]
+        assert np.abs(found - colour).max() < 60
+        others = [other for other in visibility.COLOURS.values() if other != colour]
+        assert all(np.abs(found - colour).sum() < np.abs(found - other).sum() for other in others)
+    assert np.ptp(out[30, 60]) < 3  # visible: grey
+    assert visibility.shares(motion) == dict.fromkeys(visibility.COLOURS, 8 / 256)
+    assert not any(visibility.shares(dense()).values())
+
+
+def test_without_reasons_occlusion_is_drawn_as_heat():
+    motion = dense(seen=0.3)
+    canvas = plain(120, 120)
+    np.testing.assert_array_equal(
+        visibility.occlusion(canvas, motion), flow.occlusion(canvas, motion)
+    )
+
+
+def test_depth_is_brighter_where_it_is_nearer_and_dark_without():
+    depth = np.tile(np.linspace(-0.5, 0.5, 16, dtype=np.float32), (16, 1))
+    depth[:8, :] = np.nan
+    out = visibility.depth(plain(160, 160), dataclasses.replace(dense(), depth=depth))
+    assert (out[:70] == primitives.DARK).all()
+    row = out[90].astype(int) @ [299, 587, 114]
+    assert (np.diff(row[5::10]) < 0).all()
+
+
+def test_the_moved_mesh_lies_on_its_place_in_the_result():
+    canvas = plain(300, 300)
+    target = RESULTS[0].points.head
+    out = drawing.moved_face(canvas, SOURCE, target)
+    changed = (out != 90).any(-1)
+    face = fitted_face.points_of_target(SOURCE, target, 300)[:, :2]
+    rows, columns = np.nonzero(changed)
+    nose = face[4].round().astype(int)
+    assert changed[nose[1] - 6 : nose[1] + 7, nose[0] - 6 : nose[0] + 7].any()
+    assert abs(rows.max() - face[:, 1].max()) < 8 and abs(columns.min() - face[:, 0].min()) < 8
+    assert not np.array_equal(drawing.moved_face(canvas, SOURCE, None), canvas)  # says so
 
 
 def test_weights_colour_the_winner_and_leave_the_background():

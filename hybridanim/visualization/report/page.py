@@ -37,7 +37,9 @@ FILES_BESIDE = {
     OPTICAL: "optical flow of the driver",
     "4_flow.mp4": "motion in colour",
     "4_grid.mp4": "motion as a bent grid",
-    "4_occlusion.mp4": "hidden places",
+    "4_occlusion.mp4": "hidden places, by reason",
+    "4_depth.mp4": "depth of the head's mesh",
+    "4_mesh.mp4": "the source's mesh over the result",
     "5_result.mp4": "driver and result",
     "frames.csv": "every number of every frame",
     "config.json": "settings and versions",
@@ -47,6 +49,12 @@ OPENINGS = {  # line -> column of the fitted face
     "mouth's width": "mouth_width",
     "left eye": "left_eye_opening",
     "right eye": "right_eye_opening",
+}
+HIDDEN = {  # line -> column of the share of cells with that reason
+    "uncovered": "uncovered_share",
+    "self-occluded": "self_occluded_share",
+    "opened": "opened_share",
+    "outside the source": "outside_share",
 }
 GAZE = {"to the right": "gaze_x", "down": "gaze_y"}
 SHADED = (
@@ -183,6 +191,9 @@ def _plots(
         "skin of the picture": 100 * series["skin_share"],
         "to paint of the result": 100 * series["occluded_share"],
     }
+    hidden = {text: 100 * series[column] for text, column in HIDDEN.items()}
+    if any(values.any() for values in hidden.values()):  # never: no head moved as a mesh
+        shares |= hidden
     times = {name: series[f"{name}_ms"] for name in summary.stages}
     most_features = max(10.0, float(counts["alive"].max()))
     fitted = _fitted_plots(series, time)
