@@ -88,5 +88,6 @@ def depth(canvas: Array, motion: DenseMotion) -> Array:
 
 
 def _viridis(level: int) -> Colour:
-    blue, green, red = cv2.applyColorMap(np.uint8([[level]]), cv2.COLORMAP_VIRIDIS)[0, 0].tolist()
+    one = np.array([[level]], np.uint8)
+    blue, green, red = cv2.applyColorMap(one, cv2.COLORMAP_VIRIDIS)[0, 0].tolist()
     return red, green, blue
