@@ -112,7 +112,7 @@ def render(
             summary.notes.append("No motion file: no head was tracked.")
         summary.has_debug = job.debug is not None and not debug.failure
         warnings = sink.warning, debug.failure
-        summary.notes += [warning for warning in warnings if warning]
+        summary.notes += [*filter(None, warnings), *pipeline.notes]
         for info in pipeline.runtime_info:
             summary.notes += info.notes
         summary.notes += config_notes(job.pipeline)

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
+from . import drive as driven
 from . import paths, schema
 from .errors import InputError
 
@@ -86,6 +87,13 @@ class KeypointsConfig:
     """relative moves the source by the driver's change; absolute puts it in the driver's pose."""
     scale: float = 1.0
     """Motion strength: 1 = as the driver, 0 = still, 2 = twice as much."""
+    drive: str = driven.ALL
+    """Parts that the driver moves, each with an optional strength of 0 to 5, times --scale, for
+    example lips or pose=0.5,eyes. pose: the head's rotation, size and place; lips: jaw and lips;
+    eyes: lids and gaze; expression: the rest of the face. Other parts stay as in the source."""
+    neutral: Literal["auto", "off"] = "off"
+    """auto relaxes the source's own smile and opens its shut eyes before the driver's motion is
+    added; off adds it to the expression in the source."""
     smooth: float = 0.15
     """Smoothing of the motion, 0 = none to 1 = heavy (a One-Euro filter)."""
 
@@ -104,6 +112,19 @@ class KeypointsConfig:
     def __post_init__(self) -> None:
         _within("--scale", self.scale, 0, 5)
         _within("--smooth", self.smooth, 0, 1)
+        is_uniform = driven.parse(self.drive).is_uniform
+        if self.head_motion == "2d" and not is_uniform:
+            _refuse_parts(self.drive, "--head-motion 2d")
+
+    @property
+    def strengths(self) -> driven.Drive:
+        """Strength of each part of the motion: ``drive`` times ``scale``."""
+        return driven.parse(self.drive).times(self.scale)
+
+    @property
+    def strength_of_all(self) -> float:
+        """Strength of a motion that has no parts, by keypoints alone."""
+        return max(self.strengths) if driven.parse(self.drive).is_uniform else self.scale
 
     @property
     def moves_background(self) -> bool:
@@ -187,6 +208,8 @@ class PipelineConfig:
         if self.size:
             _within("--size", self.size, 64, 4096)
         parse_crop(self.crop)
+        if not self.track.face_fit and not driven.parse(self.keypoints.drive).is_uniform:
+            _refuse_parts(self.keypoints.drive, "--no-face-fit")
 
 
 @dataclass(frozen=True)
@@ -278,6 +301,13 @@ def parse_crop(text: str) -> tuple[float, float, float, float] | None:
             f"{MOST_CROP_PX}, got {text!r}; for example --crop 100,40,300,300"
         )
     return x, y, width, height
+
+
+def _refuse_parts(text: str, option: str) -> NoReturn:
+    raise InputError(
+        f"--drive {text}: expected heads that move in three dimensions, got {option}, where"
+        f" keypoints move all parts together; leave out {option}, or use --scale for all of them"
+    )
 
 
 def _within(flag: str, value: float, least: float, most: float) -> None:

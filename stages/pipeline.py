@@ -19,7 +19,8 @@ import numpy as np
 from hybridanim import schema
 from hybridanim.config import PipelineConfig, pipeline_config
 from hybridanim.errors import InputError
-from hybridanim.face import aligner
+from hybridanim.face import aligner, face_model
+from hybridanim.motion import by_hand
 from hybridanim.motion.motion_file import Motion
 from hybridanim.motion.reference import Reference, with_picture
 from hybridanim.motion.replay import Replay
@@ -335,6 +336,38 @@ class Pipeline:
             yield Followed(source, frame, mask, tracks, points, times_ms)
             start = time.perf_counter()
 
+    def pose(self, **amounts: float) -> Array:
+        """Pose the source by hand, without a driver: (S, S, 3) uint8 RGB by the renderer.
+
+        Each amount is a change from the picture, 0 = the source's own. Degrees: ``yaw`` -60 to 60
+        (> 0 turns the face to the picture's right), ``pitch`` -45 to 45 (> 0 looks up), ``roll``
+        -60 to 60 (> 0 clockwise). Heads: ``shift_x``, ``shift_y`` -1 to 1 (right, down). ``zoom``
+        -1 to 1: half to twice the size. From -1 to 1: ``jaw`` (1 opens the mouth wide, by 0.18
+        heights of the face; -1 shuts it), ``smile``, ``brows`` (1 = raised), ``blink_left`` and
+        ``blink_right`` (1 = shut, -1 = wide open; left and right as seen in the picture),
+        ``gaze_x`` and ``gaze_y`` (> 0: to the picture's right, up).
+
+        The state of a driver that is running is left alone; without amounts the warp renderer gives
+        ``source.image``. Raises InputError before ``set_source``, for a source without a fitted
+        face, unknown names, and values that are no numbers or out of range.
+        """
+        source = self._ready("pose")
+        head = by_hand.target(source, face_model.load(), by_hand.controls(amounts))
+        points = SparseMotion(source.keypoints, source.keypoints, source.crop, head=head)
+        return self._renderer.generate(source, self._renderer.dense(source, points)).image
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know about the source and the frames so far, as sentences."""
+        if self._source is None or self.config.keypoints.strengths.is_uniform:
+            return []
+        lacks = "source" if self._source.face is None else "driver"
+        if lacks == "driver" and (not self._index or self.keypoints.has_seen_a_face):
+            return []
+        effect = {"source": "all parts move together", "driver": "the head rests"}[lacks]
+        drive = self.config.keypoints.drive
+        return [f"--drive {drive}: the face model fits no face in the {lacks}, so {effect}."]
+
     def observe(self, image: Array, time_s: float | None = None) -> Tracks:
         """Run stages 1 and 2 alone: track the driver without animating."""
         frame = self.frame(image, time_s)
@@ -404,10 +437,10 @@ class Pipeline:
                 " call reset() before another video"
             )
 
-    def _ready(self) -> Source:
+    def _ready(self, what: str = "animate") -> Source:
         if self._source is None:
             raise InputError(
-                "animate: expected a source first, got none; call set_source(picture) before"
+                f"{what}: expected a source first, got none; call set_source(picture) before"
             )
         return self._source
 

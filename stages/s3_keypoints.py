@@ -1,6 +1,7 @@
 """Frame, Tracks, Source -> SparseMotion.  Keypoints and their transfer (docs/guide/motion.md)."""
 
 import dataclasses
+from typing import Any
 
 from hybridanim.config import KeypointsConfig
 from hybridanim.face import face_model
@@ -37,8 +38,8 @@ class Keypoints(Stage):
             self._state, frame, self.seen, source, self._config, model
         )
         pose, config = self._state.pose, self._config
-        if pose is None or config.optical_flow == "off":
-            return motion
+        if pose is None or config.optical_flow == "off" or not config.strengths.is_uniform:
+            return motion  # the driver's optical flow has no parts
         # the flow fits the background only if its motion is transferred unscaled
         is_full = config.motion == "absolute" and config.scale == 1
         moves_background = config.moves_background and is_full
@@ -61,6 +62,19 @@ class Keypoints(Stage):
     def first(self) -> Reference | None:
         """The frame that the tracks refer to; None before the first head."""
         return self._state.first
+
+    def adjust(self, **settings: Any) -> None:
+        """Change settings between two frames; other parts of the motion are blended in."""
+        before = self._config
+        super().adjust(**settings)
+        after = self._config
+        if (before.drive, before.neutral) != (after.drive, after.neutral):
+            self._state = dataclasses.replace(self._state, away=1.0)
+
+    @property
+    def has_seen_a_face(self) -> bool:
+        """Whether a face has been fitted to the driver."""
+        return self._state.reference_face is not None
 
     def set_crop(self, crop: Crop) -> None:
         """Fix the driving crop, in pixels of the driving frames; call before the first frame."""

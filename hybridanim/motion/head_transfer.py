@@ -4,27 +4,47 @@ Pose: R = R_driver,t R_driver,ref^-1 R_source, and scale and shift likewise, so 
 frame means "no turn". The expression is the driver's difference from its own neutral face, which
 the fit's identity is, added to the source's; it does not depend on how the first frame looked.
 Openings are transferred by meaning: lids close by the same share, lips meet when the driver's meet.
+Pose, lips, eyes and the rest of the face have strengths of their own (``drive``).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from hybridanim import geometry
+from hybridanim.drive import Drive
+from hybridanim.face import face_model
 from hybridanim.face.face_model import AXES, FaceModel, measure
+from hybridanim.resampling import smoothstep
 from hybridanim.smoothing import OneEuroState, cutoff_hz, one_euro_step
 from hybridanim.types import Array, Crop, FaceFit, HeadPose, HeadTarget, Source
 
+from . import regions
+
+EVERYTHING = Drive()
 _LIDS = [AXES.index("left_lid_open"), AXES.index("right_lid_open")]
 _MOUTH = AXES.index("jaw_open")
+OPENINGS = [_MOUTH, *_LIDS]
+_UPPER, _LOWER = [13, 159, 386], [14, 145, 374]  # their edges, as ``mesh.openings`` measures
+_LAP, _LAP_FROM = 0.03, 0.1  # by which lids lap that are shut; opening from which on they do
 _SHUT_LIDS = 0.075  # opening at which lids are shut, as the networks see it
 _SHUT_MOUTH = 0.015  # most that a shut mouth is open, likewise
 _WIDEST_LID = 1.5  # most that an eye opens, of its opening in the picture
 _BEYOND_HEADS = 0.25  # how far a head may reach beyond the crop, in head sizes
-_CORRECTIONS = 2  # steps that bring the openings to their wanted values
+_CORRECTIONS = 4  # steps that bring quantities to their wanted values
+_ASLEEP, _AWAKE = 0.4, 0.7  # share of the neutral opening: sleepy eyes, open ones
+_MOST_STRETCH = 2.0  # of what is seen of an eye
+_KEPT = {  # rows of AXES that stay as they are while their part is not driven
+    part: [AXES.index(name) for name in names]
+    for part, names in {
+        "lips": ("mouth_wide", "left_corner_up", "right_corner_up", "lips_thick"),
+        "eyes": ("gaze_x", "gaze_y"),
+        "expression": ("left_brow_up", "right_brow_up"),
+    }.items()
+}
 _LARGEST_TURN_RAD = 1.1  # of the source's head from its own pose
 
 
@@ -81,81 +101,157 @@ def relative(
     source: Source,
     model: FaceModel,
     body: Array,
-    strength: float = 1.0,
+    drive: Drive = EVERYTHING,
+    *,
+    relaxes: bool = False,
 ) -> HeadTarget:
     """Move the source's head as the driver's has moved since the reference frame.
 
-    body: (2, 3) motion of the source's chest. strength: 0 keeps the source still, 1 moves it as the
-    driver.
+    body: (2, 3) motion of the source's chest. drive: strength of each part; 0 keeps it as in the
+    source, 1 moves it as the driver. relaxes: the source's expression is brought to neutral first.
     """
     assert source.face is not None
-    own = in_crop(source.face.pose, source)
-    turn = now.pose.rotation @ reference.pose.rotation.T
-    rotation = _turned(own.rotation, turn, strength)
-    ratio = own.scale_px / reference.pose.scale_px
-    zoom = (now.pose.scale_px / reference.pose.scale_px) ** strength
-    shift = strength * ratio * (now.pose.shift_px - reference.pose.shift_px)
-    place = own.shift_px + limited_shift(shift, own.shift_px, own.scale_px)
-    pose = HeadPose(rotation, own.scale_px * zoom, place)
-    return HeadTarget(pose, expression(now, source.face, model, strength), body)
+    pose = _moved(in_crop(source.face.pose, source), now.pose, reference.pose, drive.pose)
+    return HeadTarget(pose, expression(now, source.face, model, drive, relaxes=relaxes), body)
 
 
 def absolute(
-    now: DriverFace, source: Source, model: FaceModel, body: Array, strength: float = 1.0
+    now: DriverFace, source: Source, model: FaceModel, body: Array, drive: Drive = EVERYTHING
 ) -> HeadTarget:
-    """Put the source's head in the driver's pose, each in its crop."""
+    """Put the source's head in the driver's pose, each in its crop, with its expression.
+
+    drive: of each part, how far from the source's own, 0, to the driver's, 1.
+    """
     assert source.face is not None
     own = in_crop(source.face.pose, source)
-    if strength != 1:
-        return relative(now, replace(now, pose=own), source, model, body, strength)
-    rotation = _turned(own.rotation, now.pose.rotation @ own.rotation.T)
-    place = own.shift_px + limited_shift(
-        now.pose.shift_px - own.shift_px, own.shift_px, own.scale_px
-    )
-    pose = HeadPose(rotation, now.pose.scale_px, place)
-    return HeadTarget(pose, own_expression(now, source.face, model), body)
+    pose = _moved(own, now.pose, own, drive.pose)
+    return HeadTarget(pose, drivers_expression(now, source.face, model, drive), body)
 
 
-def _turned(own: Array, turn: Array, strength: float = 1.0) -> Array:
+def _moved(own: HeadPose, now: HeadPose, reference: HeadPose, strength: float) -> HeadPose:
+    """The pose ``own`` moved by ``strength`` of a driver's motion since its reference."""
+    rotation = _turned(own.rotation, now.rotation @ reference.rotation.T, strength)
+    ratio = own.scale_px / reference.scale_px
+    zoom = (now.scale_px / reference.scale_px) ** strength
+    shift = strength * ratio * (now.shift_px - reference.shift_px)
+    place = own.shift_px + limited_shift(shift, own.shift_px, own.scale_px)
+    return HeadPose(rotation, own.scale_px * zoom, place)
+
+
+def _turned(own: Array, turn: Array, strength: float) -> Array:
     """The rotation ``own`` turned by ``strength`` of a rotation, at most by the largest turn."""
     vector = strength * cv2.Rodrigues(np.asarray(turn, np.float64))[0][:, 0]
     vector *= min(1.0, _LARGEST_TURN_RAD / max(float(np.linalg.norm(vector)), 1e-9))
     return cv2.Rodrigues(vector)[0] @ own
 
 
-def expression(now: DriverFace, face: FaceFit, model: FaceModel, strength: float) -> Array:
+def expression(
+    now: DriverFace,
+    face: FaceFit,
+    model: FaceModel,
+    drive: Drive = EVERYTHING,
+    *,
+    relaxes: bool = False,
+) -> Array:
     """(E,) float32 expression of the source: its own and the driver's, and openings by meaning.
 
-    What both have in common counts once: a smile that drives a smile is no wider smile.
+    What both have in common counts once: a smile that drives a smile is no wider smile. Lips and
+    eyes have the strengths of their openings; parts of strength 0 keep what is measured of them.
+    relaxes: see ``relative``.
     """
     own, neutral = face.quantities, face.neutral
-    lids = own[_LIDS] * np.clip(1 + strength * (now.lids - 1), 0, _WIDEST_LID)
+    start, lids = face.expression, own[_LIDS]
+    if relaxes:
+        start = start - _split(start, drive.capped(), eyes=0.0)
+        lids = lids + min(drive.eyes, 1.0) * (_awake(face) - lids)
+    lids = lids * np.clip(1 + drive.eyes * (now.lids - 1), 0, _WIDEST_LID)
     rest = min(float(neutral[_MOUTH]), _SHUT_MOUTH)  # a smile with teeth widens the neutral one
-    shut = own[_MOUTH] + min(strength, 1.0) * (rest - own[_MOUTH])
-    mouth = max(0.0, shut + strength * max(now.mouth, 0.0))
-    driven = strength * now.expression
+    shut = own[_MOUTH] + min(drive.lips, 1.0) * (rest - own[_MOUTH])
+    mouth = max(0.0, shut + drive.lips * max(now.mouth, 0.0))
+    driven = _split(now.expression, drive)
     length = max(float(np.linalg.norm(driven)), 1e-9)
-    shared = float(np.clip(face.expression @ driven / length, 0, length))
-    found = face.expression + (1 - shared / length) * driven
-    return _with_openings(found, face.identity, model, mouth, lids)
+    shared = float(np.clip(start @ driven / length, 0, length))
+    found = start + (1 - shared / length) * driven
+    return _with_openings(found, face, model, mouth, lids, drive)
 
 
-def own_expression(now: DriverFace, face: FaceFit, model: FaceModel) -> Array:
-    """(E,) float32: the driver's expression on the source's neutral face."""
-    lids = face.neutral[_LIDS] * np.clip(now.lids, 0, _WIDEST_LID)
-    mouth = max(0.0, float(face.neutral[_MOUTH]) + now.mouth)
-    return _with_openings(now.expression, face.identity, model, mouth, lids)
+def drivers_expression(
+    now: DriverFace, face: FaceFit, model: FaceModel, drive: Drive = EVERYTHING
+) -> Array:
+    """(E,) float32: the driver's expression on the source's neutral face, part by part.
+
+    drive: of each part, how far from the source's own, 0, to the driver's, 1.
+    """
+    own, neutral = face.quantities, face.neutral
+    lids = neutral[_LIDS] * np.clip(now.lids, 0, _WIDEST_LID)
+    lids = np.maximum(own[_LIDS] + drive.eyes * (lids - own[_LIDS]), 0)
+    mouth = float(neutral[_MOUTH]) + now.mouth
+    mouth = max(0.0, float(own[_MOUTH]) + drive.lips * (mouth - float(own[_MOUTH])))
+    found = face.expression + _split(now.expression - face.expression, drive)
+    return _with_openings(found, face, model, mouth, lids, drive)
+
+
+def _split(found: Array, drive: Drive, eyes: float | None = None) -> Array:
+    """(E,) the sum of an expression's regions, each times its strength; eyes: replaces theirs."""
+    if eyes is None and drive.is_even:
+        return drive.lips * found
+    rest, lips, lids = regions.parts(
+        face_model.load()
+    )  # a person's shape has no regions of its own
+    matrix = drive.expression * rest + drive.lips * lips
+    return (matrix + (drive.eyes if eyes is None else eyes) * lids) @ found
+
+
+def _awake(face: FaceFit) -> Array:
+    """(2,) openings of the source's lids with sleepy eyes opened, up to those of its neutral face.
+
+    At most to twice of what is seen of an eye: the picture shows nothing under a shut lid.
+    """
+    own, neutral = face.quantities[_LIDS], face.neutral[_LIDS]
+    visible = np.maximum(own - _SHUT_LIDS, 0)
+    share = visible / np.maximum(neutral - _SHUT_LIDS, 0.05)
+    asleep = smoothstep(np.clip((_AWAKE - share) / (_AWAKE - _ASLEEP), 0, 1))
+    wider = np.minimum(neutral - own, (_MOST_STRETCH - 1) * visible)
+    return own + asleep * np.maximum(wider, 0)
 
 
 def _with_openings(
-    found: Array, identity: Array, model: FaceModel, mouth: float, lids: Array
+    found: Array, face: FaceFit, model: FaceModel, mouth: float, lids: Array, drive: Drive
 ) -> Array:
-    """The expression with these openings of mouth and lids."""
-    rows, wanted = [_MOUTH, *_LIDS], np.array([mouth, *lids])
+    """(E,) float32: the expression with these openings, and the source's own undriven parts."""
+    kept = [row for part, own in _KEPT.items() if getattr(drive, part) == 0 for row in own]
+    wanted = np.array([mouth, *lids, *face.quantities[kept]])
+    return with_quantities(found, face.identity, model, [*OPENINGS, *kept], wanted)
+
+
+def with_quantities(
+    found: Array, identity: Array, model: FaceModel, rows: list[int], wanted: Array
+) -> Array:
+    """(E,) float32: the expression moved along the axes ``rows`` of AXES to their wanted values.
+
+    rows begins with the three openings. An opening of 0 makes the edges meet.
+    """
     for _ in range(_CORRECTIONS):
-        seen = measure(model.vertices(identity, found))[rows]
-        found = found + (wanted - seen) @ model.axes[rows]
+        vertices = model.vertices(identity, found)
+        seen = measure(vertices)[rows]
+        missing = wanted - seen
+        missing[:3] = _missing_gaps(vertices, seen[:3], wanted[:3])
+        found = found + missing @ model.axes[rows]
     return found.astype(np.float32)
+
+
+def _missing_gaps(vertices: Array, seen: Array, wanted: Array) -> Array:
+    """(3,) what the openings lack in height; edges that have passed each other lack more.
+
+    An opening is the distance of two points, which may also lie beside or behind each other; only
+    the part of it along y can be brought to zero. Shut lids lap, so that no part of the eye shows.
+    """
+    apart = (vertices[_LOWER] - vertices[_UPPER]).astype(np.float64)
+    length = np.maximum(np.sqrt((apart**2).sum(-1)), 1e-9)
+    gap = seen * apart[:, 1] / length
+    height = np.sqrt(np.maximum(wanted**2 - (seen**2 - gap**2), 0))
+    height[1:] -= _LAP * np.maximum(0, 1 - wanted[1:] / _LAP_FROM)
+    return height - gap
 
 
 def limited_shift(shift: Array, centre: Array, size: float) -> Array:
@@ -181,13 +277,17 @@ def own_target(source: Source) -> HeadTarget:
 
 def mixed(a: HeadTarget, b: HeadTarget, share_b: float) -> HeadTarget:
     """Interpolate two targets: share_b 0 = a, 1 = b."""
-    turn = cv2.Rodrigues(np.asarray(b.pose.rotation @ a.pose.rotation.T, np.float64))[0]
-    rotation = cv2.Rodrigues(share_b * turn)[0] @ a.pose.rotation
-    zoom = (b.pose.scale_px / a.pose.scale_px) ** share_b
-    shift = a.pose.shift_px + share_b * (b.pose.shift_px - a.pose.shift_px)
-    pose = HeadPose(rotation, a.pose.scale_px * zoom, shift)
     return HeadTarget(
-        pose,
+        mixed_pose(a.pose, b.pose, share_b),
         (a.expression + share_b * (b.expression - a.expression)).astype(np.float32),
         (a.body + share_b * (b.body - a.body)).astype(np.float32),
     )
+
+
+def mixed_pose(a: HeadPose, b: HeadPose, share_b: float) -> HeadPose:
+    """Interpolate two poses, about one axis: share_b 0 = a, 1 = b."""
+    turn = cv2.Rodrigues(np.asarray(b.rotation @ a.rotation.T, np.float64))[0]
+    rotation = cv2.Rodrigues(share_b * turn)[0] @ a.rotation
+    zoom = (b.scale_px / a.scale_px) ** share_b
+    shift = a.shift_px + share_b * (b.shift_px - a.shift_px)
+    return HeadPose(rotation, a.scale_px * zoom, shift)

@@ -167,6 +167,7 @@ def _row_layout(keypoints: int, expression: int) -> _Layout:
         ("is_seen", "u1", ()),
         ("has_body", "u1", ()),
         ("trust", "f8", ()),
+        ("sure", "f8", (2,)),
         *_HEAD_LAYOUT,
         *_points_layout(keypoints),
         *_BACKGROUND_LAYOUT,
@@ -269,7 +270,13 @@ def _seen(row: Any) -> Seen | None:
         lids = np.asarray(row["lids"], np.float32)
         face = DriverFace(_pose(row), expression, lids, float(row["mouth"]))
     return Seen(
-        _points(row), _background(row), bool(row["has_body"]), face, float(row["trust"]), _head(row)
+        _points(row),
+        _background(row),
+        bool(row["has_body"]),
+        face,
+        float(row["trust"]),
+        _head(row),
+        (float(row["sure"][0]), float(row["sure"][1])),
     )
 
 
@@ -335,7 +342,7 @@ class MotionWriter:
         filled = rows.copy()
         row = filled[0]
         row["is_seen"], row["has_body"] = 1, seen.has_body
-        row["trust"] = np.clip(seen.trust, 0, 1)
+        row["trust"], row["sure"] = np.clip(seen.trust, 0, 1), np.clip(seen.sure, 0, 1)
         _put_head(row, seen.head)
         _put_points(row, seen.keypoints)
         _put_background(row, seen.background)
@@ -646,6 +653,7 @@ def _check_rows(rows: Array) -> None:
     _within(rows, "jacobian", -_LARGEST_NORM, _LARGEST_NORM)
     _within(rows, "confidence", 0, 1)
     _within(rows, "trust", 0, 1)
+    _within(rows, "sure", 0, 1)
     _within(rows, "head", -_LARGEST_PX, _LARGEST_PX)
     _within(rows, "background", -_LARGEST_NORM, _LARGEST_NORM)
     _within(rows, "expression", -100, 100)

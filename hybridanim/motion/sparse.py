@@ -31,8 +31,9 @@ from hybridanim.types import (
     Tracks,
 )
 
-from . import body, head_transfer, keypoints, transfer
+from . import body, head_transfer, hold, keypoints, transfer
 from .head_transfer import DriverFace
+from .hold import HoldState
 from .reference import (
     Reference,
     ReferencePose,
@@ -70,6 +71,7 @@ class SparseState:
     fixed_face: DriverFace | None = None  # of the reference that was set
     reference_face: DriverFace | None = None  # of the reference frame, or the first with a face
     face_filter: OneEuroState | None = None
+    hold: HoldState | None = None  # of the driver's face
     head: HeadTarget | None = None  # last result
     time_s: float = 0.0
     away: float = 0.0  # blend weight of the last result: 1 = head just lost, 0 = fully tracked
@@ -85,6 +87,7 @@ class Seen:
     face: DriverFace | None  # None: no face was fitted in this frame
     trust: float  # in [0, 1], confidence of the trackers
     head: HeadBox | None  # driving pixels; None = keypoints of an object
+    sure: tuple[float, float] = (1.0, 1.0)  # of the fit, and of a face there; in [0, 1]
 
 
 @dataclass(frozen=True)
@@ -129,11 +132,12 @@ def move(
         state, driver = observe(state, frame, seen, config, model)
     if driver is None:
         return _relax(state, frame, source, is_solid=model is not None)
-    target, background = retarget(state, driver, source, config)
-    head = None
-    if model is not None and source.face is not None:
-        person = model.shaped(source.face.offset)
-        head = _head(state, driver, target, source, config, person)
+    if model is None or source.face is None:
+        target, background = retarget(state, driver, source, config)
+        return stabilise(state, frame, driver, target, background)
+    target, background = retarget(state, driver, source, config, config.strengths.pose)
+    person = model.shaped(source.face.offset)
+    head = _head(state, driver, target, source, config, person)
     return stabilise(state, frame, driver, target, background, head)
 
 
@@ -162,7 +166,8 @@ def see(
         background = body.background(points, *context)
     face = None if tracks.face is None else DriverFace.of(tracks.face, first.crop)
     trust = trust_of(tracks)
-    return state, Seen(points, background, scene is not None, face, trust, tracks.head)
+    sure = (1.0 if tracks.face is None else tracks.face.confidence, tracks.face_confidence)
+    return state, Seen(points, background, scene is not None, face, trust, tracks.head, sure)
 
 
 def observe(
@@ -187,20 +192,32 @@ def observe(
     state, points, moved = _smoothed(state, seen.keypoints, frame.time_s, config.smooth)
     face = None
     if model is not None and seen.face is not None:
-        state, face = _face(state, frame, seen.face, pose, config)
+        state, face = _face(state, frame, seen.face, seen.sure, pose, config)
+    elif model is not None:
+        state = replace(state, hold=hold.missed(state.hold, frame.time_s))
     return state, DriverPose(points, moved, seen.has_body, face)
 
 
 def _face(
-    state: SparseState, frame: Frame, seen: DriverFace, pose: ReferencePose, config: KeypointsConfig
+    state: SparseState,
+    frame: Frame,
+    seen: DriverFace,
+    sure: tuple[float, float],
+    pose: ReferencePose,
+    config: KeypointsConfig,
 ) -> tuple[SparseState, DriverFace]:
-    """The driver's face, smoothed; the state knows that of the reference, too."""
+    """The driver's face, held where it is unsure, and smoothed.
+
+    The state knows that of the reference, too.
+    """
     known, fixed = state.reference_face, pose.face
     if fixed is not None and fixed is not state.fixed_face:
         known = fixed
         state = replace(state, fixed_face=fixed)
-    filter_state, face = seen.smoothed(state.face_filter, frame.time_s, config.smooth)
-    return replace(state, reference_face=known or seen, face_filter=filter_state), face
+    held, face = hold.step(state.hold, seen, *sure, frame.time_s)
+    filter_state, face = face.smoothed(state.face_filter, frame.time_s, config.smooth)
+    state = replace(state, hold=held, face_filter=filter_state)
+    return replace(state, reference_face=known or seen), face
 
 
 def _head(
@@ -211,17 +228,23 @@ def _head(
     config: KeypointsConfig,
     model: FaceModel,
 ) -> HeadTarget | None:
-    """The source's head in this frame; the last one's where the driver's face is not seen."""
+    """The source's head in this frame; the last one's where the driver's face is not seen.
+
+    None, before any face has been fitted to the driver, moves all parts by keypoints; where parts
+    have strengths of their own, the head rests until then.
+    """
+    drive = config.strengths
     if state.reference_face is None:
-        return None  # no face has been fitted yet
+        return None if drive.is_uniform else head_transfer.own_target(source)
     if driver.face is None:
         return state.head
     chest = fit_similarity(source.keypoints.xy_norm[_CHEST], target.xy_norm[_CHEST])
     chest = chest.astype(np.float32)
     if config.motion == "absolute":
-        return head_transfer.absolute(driver.face, source, model, chest, config.scale)
+        return head_transfer.absolute(driver.face, source, model, chest, drive)
+    relaxes = config.neutral == "auto"
     return head_transfer.relative(
-        driver.face, state.reference_face, source, model, chest, config.scale
+        driver.face, state.reference_face, source, model, chest, drive, relaxes=relaxes
     )
 
 
@@ -235,39 +258,47 @@ def restarted(state: SparseState) -> SparseState:
         reference_face=None,
         fixed_face=None,
         face_filter=None,
+        hold=None,
         driver_background=_identity(),
         away=1.0,
     )
 
 
 def retarget(
-    state: SparseState, driver: DriverPose, source: Source, config: KeypointsConfig
+    state: SparseState,
+    driver: DriverPose,
+    source: Source,
+    config: KeypointsConfig,
+    strength: float | None = None,
 ) -> tuple[Keypoints, Array | None]:
     """Transfer the motion: target keypoints in the source's crop, and the background's affine.
 
     Absolute motion takes the driver's keypoints, relative motion their change since the reference
     pose (Siarohin et al., NeurIPS 2019, equation 12 and its Jacobians). The affine is (2, 3)
-    source <- target, normalised; None where the background is still.
+    source <- target, normalised; None where the background is still. strength: of the motion; None:
+    as configured for a motion that has no parts.
     """
+    strength = config.strength_of_all if strength is None else strength
     pose, first = state.pose, state.first
     assert pose is not None and first is not None
     ratio = _size_ratio(source, pose.reference, first.crop)
     if config.motion == "absolute":
-        target = transfer.absolute(driver.keypoints, config.scale, source.keypoints)
+        target = transfer.absolute(driver.keypoints, strength, source.keypoints)
     else:
         target = transfer.relative(
             driver.keypoints,
             pose.keypoints,
             source.keypoints,
             head_ratio=ratio,
-            strength=config.scale,
+            strength=strength,
             free=FREE if pose.is_face else None,
         )
     if pose.is_face:
         target = _limited(target, source, has_body=driver.has_body)
     if not config.moves_background:
         return target, None
-    return target, _source_background(driver.background, config, pose, ratio)
+    background = _source_background(driver.background, config, pose, ratio, strength)
+    return target, background
 
 
 def stabilise(
@@ -323,6 +354,7 @@ def _relax(
         away=1.0,
         filter=None,
         face_filter=None,
+        hold=None,
     )
     motion = SparseMotion(driving, target, crop, True, background, head=head)
     return state, motion
@@ -361,7 +393,7 @@ def _mixed_affine(a: Array | None, b: Array | None, share_b: float) -> Array | N
 
 
 def _source_background(
-    moved: Array, config: KeypointsConfig, pose: ReferencePose, head_ratio: float
+    moved: Array, config: KeypointsConfig, pose: ReferencePose, head_ratio: float, strength: float
 ) -> Array | None:
     """Affine (2, 3) float32 source <- target of the source's background; None where it is still.
 
@@ -373,7 +405,7 @@ def _source_background(
         if pose.background is not None:
             total = total @ np.linalg.inv(geometry.homogeneous(pose.background))
         total[:2, 2] *= head_ratio
-    total = np.eye(3) + min(config.scale, 1.0) * (total - np.eye(3))
+    total = np.eye(3) + min(strength, 1.0) * (total - np.eye(3))
     if np.allclose(total, np.eye(3), atol=_STILL_NORM):
         return None
     return np.linalg.inv(total)[:2].astype(np.float32)

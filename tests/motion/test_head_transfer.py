@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from hybridanim.face import face_model, head_pose
+from hybridanim.drive import ALL, parse
+from hybridanim.face import face_model, head_pose, mesh
 from hybridanim.face.face_model import AXES, measure
 from hybridanim.motion import head_transfer
 from hybridanim.motion.head_transfer import DriverFace
@@ -16,6 +17,12 @@ MODEL = face_model.load()
 BODY = np.eye(2, 3, dtype=np.float32)
 CROP = Crop(0.0, 0.0, 256.0)
 MOUTH, LID = AXES.index("jaw_open"), AXES.index("left_lid_open")
+LIDS = [row for contour in mesh.EYES for row in contour]
+LIPS = [*mesh.OUTER_LIPS, *mesh.INNER_LIPS]
+ACTING = {
+    "jaw_open": 0.08, "mouth_wide": 0.06, "left_corner_up": 0.03, "left_lid_open": -0.15,
+    "right_lid_open": -0.1, "left_brow_up": 0.03, "right_brow_up": 0.03, "gaze_x": 0.2,
+}  # fmt: skip
 
 
 def fit(seed, angles=(0, 0, 0), scale_px=100.0, shift=(128.0, 128.0), **amounts):
@@ -32,9 +39,10 @@ def source_of(face):
     return SimpleNamespace(face=face, crop=CROP)
 
 
-def moved(now, reference, source, strength=1.0):
+def moved(now, reference, source, strength=1.0, parts=ALL, **options):
     faces = (DriverFace.of(one, CROP) for one in (now, reference))
-    return head_transfer.relative(*faces, source_of(source), MODEL, BODY, strength)
+    drive = parse(parts).times(strength)
+    return head_transfer.relative(*faces, source_of(source), MODEL, BODY, drive, **options)
 
 
 def quantity(source, target, column):
@@ -120,6 +128,115 @@ def test_no_strength_no_motion():
     own = head_transfer.own_target(source_of(source))
     np.testing.assert_allclose(target.pose.rotation, own.pose.rotation, atol=1e-9)
     np.testing.assert_allclose(target.expression, own.expression, atol=0.02)
+
+
+def acted(source, parts, strength=1.0):
+    """The source moved by an actor, and how its vertices moved."""
+    driver = fit(2, (25, -8, 6), 120.0, (140.0, 118.0), **ACTING)
+    target = moved(driver, fit(2), source, 1.0, parts if strength == 1 else f"{parts}={strength}")
+    before = MODEL.vertices(source.identity, source.expression)
+    return target, MODEL.vertices(source.identity, target.expression) - before
+
+
+def is_own_pose(target, source):
+    own = head_transfer.in_crop(source.pose, source_of(source))
+    return (
+        np.array_equal(target.pose.rotation, own.rotation)
+        and target.pose.scale_px == own.scale_px
+        and np.array_equal(target.pose.shift_px, own.shift_px)
+    )
+
+
+def test_all_parts_are_the_whole_motion():
+    source, driver = fit(1, jaw_open=0.02), fit(2, **ACTING)
+    whole = moved(driver, fit(2), source)
+    parts = moved(driver, fit(2), source, 1.0, "eyes,lips,expression=1.0000001,pose")
+    np.testing.assert_allclose(parts.expression, whole.expression, atol=1e-5)
+    np.testing.assert_array_equal(parts.pose.rotation, whole.pose.rotation)
+
+
+@pytest.mark.parametrize("own", [{}, {"left_lid_open": -0.1, "jaw_open": 0.05}])
+def test_lips_alone_leave_pose_lids_gaze_and_brows(own):
+    source = fit(1, (10, 5, -3), **own)
+    target, change = acted(source, "lips")
+    assert is_own_pose(target, source)
+    seen = measure(MODEL.vertices(source.identity, target.expression))
+    kept = [row for row, name in enumerate(AXES) if "lid" in name or "gaze" in name]
+    kept += [AXES.index("left_brow_up"), AXES.index("right_brow_up")]
+    np.testing.assert_allclose(seen[kept], source.quantities[kept], atol=1e-3)
+    assert np.abs(change[LIDS]).max() < 0.003 < 0.015 < np.abs(change[LIPS]).max()  # heads
+
+
+def test_eyes_alone_leave_pose_and_mouth():
+    source = fit(1, (10, 5, -3), jaw_open=0.06)
+    target, change = acted(source, "eyes")
+    assert is_own_pose(target, source)
+    seen = measure(MODEL.vertices(source.identity, target.expression))
+    kept = [row for row, name in enumerate(AXES) if "mouth" in name or "jaw" in name]
+    np.testing.assert_allclose(seen[kept], source.quantities[kept], atol=1e-3)
+    assert seen[LID] < source.quantities[LID] - 0.05
+    assert np.abs(change[LIPS]).max() < 0.006  # heads; the lips' own motion is ten times that
+
+
+def test_the_pose_alone_leaves_the_expression():
+    source = fit(1, (10, 5, -3), **ACTING)
+    target, change = acted(source, "pose")
+    assert np.abs(change).max() < 1e-4
+    whole, _ = acted(source, ALL)
+    np.testing.assert_array_equal(target.pose.rotation, whole.pose.rotation)
+
+
+@pytest.mark.parametrize(("part", "rows"), [("lips", LIPS), ("eyes", LIDS)])
+def test_strengths_are_linear_in_their_region(part, rows):
+    source = fit(1)
+    full, half, more = (acted(source, part, strength)[1][rows] for strength in (1, 0.5, 1.3))
+    size = np.linalg.norm(full)
+    assert np.linalg.norm(half - 0.5 * full) < 0.06 * size
+    assert np.linalg.norm(more - 1.3 * full) < 0.06 * size
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_blink_closes_fully_whatever_the_sizes_of_the_eyes(seed):
+    """The lids' middle points meet, as heights over the eye's width; a share shows no eye."""
+    source = fit(seed, left_lid_open=0.06, right_lid_open=-0.06)
+    shut = fit(seed + 9, left_lid_open=-0.35, right_lid_open=-0.35)
+    target = moved(shut, fit(seed + 9), source)
+    face = MODEL.vertices(source.identity, target.expression)
+    for contour in mesh.EYES:
+        width = np.linalg.norm(face[contour[0]] - face[contour[8]])
+        gaps = (face[list(contour[:8:-1]), 1] - face[list(contour[1:8]), 1]) / width
+        assert gaps[3] < 0 and gaps.max() < 0.03
+
+
+def test_absolute_motion_has_parts():
+    source, now = fit(1, (5, 0, 0)), fit(2, (25, -5, 3), 80.0, jaw_open=0.1)
+    seen = DriverFace.of(now, CROP)
+    target = head_transfer.absolute(seen, source_of(source), MODEL, BODY, parse("lips"))
+    assert is_own_pose(target, source)
+    assert quantity(source, target, MOUTH) > source.quantities[MOUTH] + 0.07
+    assert quantity(source, target, LID) == pytest.approx(source.quantities[LID], abs=1e-3)
+
+
+def test_neutral_relaxes_a_smile_that_the_driver_does_not_have():
+    source, driver = fit(1, mouth_wide=0.12, left_corner_up=0.04, right_corner_up=0.04), fit(2)
+    wide = AXES.index("mouth_wide")
+    kept = quantity(source, moved(driver, driver, source), wide)
+    relaxed = quantity(source, moved(driver, driver, source, relaxes=True), wide)
+    assert kept == pytest.approx(source.quantities[wide], abs=0.02)
+    assert relaxed == pytest.approx(source.neutral[wide], abs=0.02)
+    eyes = moved(driver, driver, source, 1.0, "eyes", relaxes=True)
+    assert quantity(source, eyes, wide) == pytest.approx(source.quantities[wide], abs=1e-3)
+
+
+def test_neutral_opens_sleepy_eyes_but_no_shut_ones():
+    driver = fit(2)
+    own = {}
+    for name, amount in (("awake", 0.0), ("sleepy", -0.12), ("shut", -0.3)):
+        source = fit(1, left_lid_open=amount, right_lid_open=amount)
+        target = moved(driver, driver, source, relaxes=True)
+        own[name] = quantity(source, target, LID) - source.quantities[LID]
+    assert abs(own["awake"]) < 0.01 and abs(own["shut"]) < 0.01
+    assert own["sleepy"] > 0.05
 
 
 def test_mixed_goes_from_one_target_to_the_other():

@@ -44,7 +44,7 @@ def made_seen(rng, *, has_face: bool = True) -> Seen:
     background = np.array([[1, 0, 0.5], [0, 1, 0.25]], np.float32) if has_face else None
     head = HeadBox((100.5, 80.25), 64.0, 3.5)
     face = made_face(rng) if has_face else None
-    return Seen(made_points(rng), background, has_face, face, 0.5, head)
+    return Seen(made_points(rng), background, has_face, face, 0.5, head, (0.75, 0.25))
 
 
 def write(path: Path, frames: int = 6, **options):
