@@ -22,14 +22,21 @@ if TYPE_CHECKING:
     from hybridanim.runtime.base import RuntimeInfo
 
 
-_CELLS = ((320, 1.5), (640, 3))  # side of a source, up to which: z-buffer's cells to one of --grid
-_MOST_CELLS = 6  # for larger sources: the outline is a cut in the flow
+_FINER = (
+    (320, 3),
+    (640, 6),
+)  # side of a source, up to which: cells of the head's flow to one of --grid
+_FINEST = 12  # for larger sources: lips, lids and the outline are cuts in the flow
 _REACH_OBJECT = 0.2  # sigma of an object's keypoint, normalised units
 
 
-def _cells(grid: int, side_px: int) -> int:
-    """Cells of the head's z-buffer for a source of this side."""
-    return int(grid * next((finer for side, finer in _CELLS if side_px <= side), _MOST_CELLS))
+def _finer(side_px: int) -> int:
+    """Cells of the head's flow along one cell of ``--grid``."""
+    return next((finer for side, finer in _FINER if side_px <= side), _FINEST)
+
+
+def _even(cells: int) -> int:
+    return cells + cells % 2
 
 
 class Dense(Stage):
@@ -56,7 +63,7 @@ class Dense(Stage):
         """Compute the backward flow and the occlusion map of this frame."""
         head = None if points.head is None else self._mesh(source)
         if points.head is not None and head is not None:
-            cells = _cells(self._config.grid, len(source.image))
+            cells = _even(self._config.grid * _finer(len(source.image)))
             explain = self._config.explain
             return head_mesh.dense(head, points.head, cells, points.background, explain=explain)
         head_norm = geometry.head_norm(source.head, source.crop)
@@ -105,7 +112,7 @@ class LearnedDense(Dense):
         target = head_mesh.keypoints(head, vertices, source.keypoints, points.target)
         motion = self._renderer.move(source, target, points.background, points.optical)
         mesh = head_mesh.dense(
-            head, points.head, self._config.grid, points.background, vertices,
+            head, points.head, _even(_FINER[0][1] * self._config.grid), points.background, vertices,
             explain=self._config.explain,
         )  # fmt: skip
         return with_head(motion, mesh, source.subject)

@@ -70,7 +70,9 @@ def build(subject: Array, pose: HeadPose, skull: Skull, hull: Array, front: Arra
     face = np.array([_support(hull - middle[:2], one) for one in hair_way])
     band = np.maximum(_BAND * (rim - face), _LEAST_BAND * pose.scale_px)
     along = np.sin(_BACKWARDS)[None, :, None]
-    texture = middle[:2] + hair_way[:, None] * (rim[:, None] - band[:, None] * along[..., 0])[..., None]
+    texture = (
+        middle[:2] + hair_way[:, None] * (rim[:, None] - band[:, None] * along[..., 0])[..., None]
+    )
     nape = smoothstep(np.clip((degrees - _FROM_DEG) / -_FROM_DEG, 0, 1))
     nape = np.minimum(nape, nape[::-1])
     flat = middle[:2] + way[:, None] * (outline[:, None] * np.cos(_BACKWARDS))[..., None]
@@ -115,13 +117,6 @@ def _support(points: Array, way: Array) -> float:
     return float((points @ way).max())
 
 
-def _area(vertices: Array, triangles: Array) -> Array:
-    """(T,) twice the signed area of triangles in the picture; negative where they face the camera."""
-    x, y = vertices[:, 0][triangles], vertices[:, 1][triangles]
-    x, y = x[:, 1:] - x[:, :1], y[:, 1:] - y[:, :1]
-    return x[:, 0] * y[:, 1] - x[:, 1] * y[:, 0]
-
-
 def _quads(rows: int, columns: int) -> Array:
     """(T, 3) int32 triangles of a grid of vertices."""
     first = np.arange(rows - 1)[:, None] * columns + np.arange(columns - 1)[None]
@@ -134,14 +129,22 @@ def behind(back: HeadBack, pose: HeadPose, front: Array, shows: Array) -> tuple[
 
     pose: of the head in the output. front: (h, h, 2) source position that each cell shows of the
     front. shows: (h, h) bool, whether it shows any. Returns source positions (h, h, 2) float32 and
-    where they are seen, (h, h) bool: where the front shows no person.
+    depths (h, h), NaN where the shell is not seen: where it faces away, or the front shows a
+    person.
     """
     vertices = pose.project(back.own)
     facing = back.triangles[_area(vertices, back.triangles) < 0]
     if not len(facing):
-        return front, np.zeros(shows.shape, bool)
-    values = np.column_stack([back.texture, np.ones(len(back.texture))])
-    found, _ = z_buffer.rasterise(vertices, facing, values, len(front))
+        return front, np.full(shows.shape, np.nan, np.float32)
+    values = np.column_stack([back.texture, np.zeros(len(back.texture))])
+    found, depth = z_buffer.rasterise(vertices, facing, values, len(front))
     person = geometry.warp(back.matte, front, cv2.INTER_LINEAR)
-    seen = (found[..., 2] > 0.5) & (~shows | (person < _COVERED))
-    return np.ascontiguousarray(found[..., :2]), seen
+    depth[shows & (person >= _COVERED)] = np.nan
+    return np.ascontiguousarray(found[..., :2]), depth
+
+
+def _area(vertices: Array, triangles: Array) -> Array:
+    """(T,) twice the signed area of triangles in the picture; negative: they face the camera."""
+    x, y = vertices[:, 0][triangles], vertices[:, 1][triangles]
+    x, y = x[:, 1:] - x[:, :1], y[:, 1:] - y[:, :1]
+    return x[:, 0] * y[:, 1] - x[:, 1] * y[:, 0]

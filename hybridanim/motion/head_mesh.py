@@ -316,41 +316,46 @@ def dense(
 ) -> DenseMotion:
     """Backward flow of one frame, its occlusion and depth, and the unknown inside of the mouth.
 
-    cells: of the z-buffer; the flow has twice as many, in which the face is rasterised again: lids
-    and lips are thinner than a cell. background: (2, 3) affine source <- target of the background,
-    or None. vertices: of ``moved``, if they are known. explain: also compute the occlusion map, with
-    reasons and depth; without, all counts as visible.
+    cells: of the flow, an even number. The whole mesh is rasterised at half of them, and the face
+    again at all: lids and lips are thinner than a cell. background: (2, 3) affine source <- output
+    of the background, or None. vertices: of ``moved``, if they are known. explain: also compute the
+    occlusion map, with reasons and depth; without, all counts as visible.
     """
     if vertices is None:
         vertices = moved(head, target)
-    zoom = target.pose.scale_px / head.pose.scale_px if explain else None
-    shown = rasterise(head, vertices, zoom, cells)
+    shown = _with_back(head, target, rasterise(head, vertices, None, cells // 2))
     interior = _gap(vertices[-38:, :2], target.pose, cells)
-    grid = geometry.grid_norm(2 * cells)
+    grid = geometry.grid_norm(cells)
     if np.abs(vertices - head.rest).max() > _STILL:  # the rasteriser rounds
-        grid = _softened(_with_face(head, vertices, _finer(head, target, shown), shown.depth))
+        grid = geometry.resize_grid(_filled(shown.xy, shown.is_surface), cells)
+        grid = _softened(_with_face(head, vertices, grid, shown.depth))
     if not explain:
         all_visible = np.ones(grid.shape[:2], np.float32)
         return DenseMotion(grid, all_visible, background=background, interior=interior)
+    zoom = target.pose.scale_px / head.pose.scale_px
+    shown = _with_back(head, target, rasterise(head, vertices, zoom, cells))
     outlines = _outlines(head, vertices, interior)
     seen = head_occlusion.explained(head.view, shown, outlines, background)
-    size = (2 * cells, 2 * cells)
+    is_person = head_occlusion.person(head.view, grid) > 0.5
     return DenseMotion(
         grid,
-        cv2.resize(seen.occlusion, size, interpolation=cv2.INTER_LINEAR),
+        seen.occlusion,
         background=background,
         interior=interior,
-        depth=cv2.resize(seen.depth, size, interpolation=cv2.INTER_NEAREST),
-        reasons=cv2.resize(seen.reasons, size, interpolation=cv2.INTER_NEAREST),
+        depth=np.where(is_person, shown.depth, np.float32(np.nan)),
+        reasons=seen.reasons,
     )
 
 
-def _finer(head: SourceHead, target: HeadTarget, shown: Shown) -> Array:
-    """(2 h, 2 h, 2) float32 flow of (h, h) cells, with the back of the head, without holes."""
-    xy, seen = head_back.behind(head.back, target.pose, shown.xy, shown.is_surface)
-    xy = np.where(seen[..., None], xy, shown.xy)
-    filled = _filled(xy, shown.is_surface | seen)
-    return geometry.resize_grid(filled, 2 * len(filled))
+def _with_back(head: SourceHead, target: HeadTarget, shown: Shown) -> Shown:
+    """What each cell shows of the mesh and, where that shows no person, of the head's back."""
+    xy, depth = head_back.behind(head.back, target.pose, shown.xy, shown.is_surface)
+    is_back = ~np.isnan(depth)
+    return Shown(
+        np.where(is_back[..., None], xy, shown.xy),
+        np.where(is_back, np.float32(0), shown.seen),
+        np.where(is_back, depth, shown.depth),
+    )
 
 
 def _with_face(head: SourceHead, vertices: Array, grid: Array, depth: Array) -> Array:

@@ -120,9 +120,7 @@ def _search_near(grey: Array, head: HeadBox, finder: PointFinder) -> tuple[FaceF
     return max((one for one in found if one), key=lambda one: one[0].confidence, default=None)
 
 
-def _put_right(
-    picture: Array, face: FaceFit, finder: PointFinder, profiles: Profiles
-) -> FaceFit:
+def _put_right(picture: Array, face: FaceFit, finder: PointFinder, profiles: Profiles) -> FaceFit:
     """The face, corrected by a texture profile if there is one."""
     if profiles.texture is None:
         return face
