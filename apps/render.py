@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,10 @@ def render(
     picture = _source_picture(source_path, job.source_time)
     summary, held = Summary(job.output), HeldStretches()
     free = _note_other_programs(summary, watch.others())
-    pipeline = build(sharing(job.pipeline, free), load_profiles(job.profile))
+    settings = sharing(job.pipeline, free)
+    if job.debug is None:  # nothing shows them
+        settings = replace(settings, dense=replace(settings.dense, explain=False))
+    pipeline = build(settings, load_profiles(job.profile))
     source = pipeline.set_source(picture)
     report(0, None, "looking through the driving video")
     driver: Driver = (

@@ -140,6 +140,9 @@ class DenseConfig:
 
     grid: int = 64
     """Side of the flow grid, in cells."""
+    explain: bool = True
+    """Compute the occlusion map of a moved head, with reasons and depth. The warp renderer does not
+    need them; an animation without --debug, and live, leave them out."""
 
     def __post_init__(self) -> None:
         _within("--grid", self.grid, 8, 512)

@@ -23,16 +23,20 @@ if TYPE_CHECKING:
 
 
 _FINER = (
-    (320, 2),
-    (640, 4),
+    (320, 3),
+    (640, 6),
 )  # side of a source, up to which: cells of the head's flow to one of --grid
-_FINEST = 8  # for larger sources: lips, lids and the outline are cuts in the flow
+_FINEST = 12  # for larger sources: lips, lids and the outline are cuts in the flow
 _REACH_OBJECT = 0.2  # sigma of an object's keypoint, normalised units
 
 
 def _finer(side_px: int) -> int:
     """Cells of the head's flow along one cell of ``--grid``."""
     return next((finer for side, finer in _FINER if side_px <= side), _FINEST)
+
+
+def _even(cells: int) -> int:
+    return cells + cells % 2
 
 
 class Dense(Stage):
@@ -59,8 +63,9 @@ class Dense(Stage):
         """Compute the backward flow and the occlusion map of this frame."""
         head = None if points.head is None else self._mesh(source)
         if points.head is not None and head is not None:
-            cells = self._config.grid * _finer(len(source.image))
-            return head_mesh.dense(head, points.head, cells, points.background)
+            cells = _even(self._config.grid * _finer(len(source.image)))
+            explain = self._config.explain
+            return head_mesh.dense(head, points.head, cells, points.background, explain=explain)
         head_norm = geometry.head_norm(source.head, source.crop)
         reach_norm, constrained = REACH_BOX * head_norm, PINNED
         if (count := len(source.keypoints.xy_norm)) != len(REACH_BOX):  # an object
@@ -106,6 +111,8 @@ class LearnedDense(Dense):
         vertices = head_mesh.moved(head, points.head)
         target = head_mesh.keypoints(head, vertices, source.keypoints, points.target)
         motion = self._renderer.move(source, target, points.background, points.optical)
-        cells = _FINER[0][1] * self._config.grid
-        mesh = head_mesh.dense(head, points.head, cells, points.background, vertices)
+        mesh = head_mesh.dense(
+            head, points.head, _even(_FINER[0][1] * self._config.grid), points.background, vertices,
+            explain=self._config.explain,
+        )  # fmt: skip
         return with_head(motion, mesh, source.subject)

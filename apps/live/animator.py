@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from dataclasses import replace
 
 import cv2
 
@@ -35,7 +36,10 @@ class Animator:
     ) -> None:
         """adapts_networks: see ``Levels``."""
         self._job = job
-        self.pipeline: Pipeline = build(job.pipeline, load_profiles(job.profile))
+        dense = replace(job.pipeline.dense, explain=False)  # nothing shows it
+        self.pipeline: Pipeline = build(
+            replace(job.pipeline, dense=dense), load_profiles(job.profile)
+        )
         self._sources = [self.pipeline.set_source(picture) for picture in pictures]
         self._halves = [halved(source) for source in self._sources]
         self._composers = [Composer(job.composing, source) for source in self._sources]

@@ -27,7 +27,8 @@ from hybridanim.fitting import fit_global_affine, fit_local_affines
 from hybridanim.resampling import smoothstep
 from hybridanim.types import Array, DenseMotion, HeadPose, HeadTarget, Keypoints, Source
 
-from . import head_occlusion, z_buffer
+from . import head_back, head_occlusion, z_buffer
+from .head_back import HeadBack, Skull
 from .head_occlusion import Outlines, Shown, SourceView
 from .head_transfer import in_crop
 
@@ -43,6 +44,7 @@ _LOWER = np.array(mesh.INNER_LIPS[:10:-1])
 _BEHIND_LIDS, _BEHIND_LIPS = 0.02, 0.03  # of eyeballs and the mouth's inside, heads
 _AVERAGE = landmark_average()
 _SOFT_CELLS = 0.7  # sigma of the blur of the flow
+_SAME_Z = 0.03  # norm; differences of depth between two rasters of one surface
 _STILL = 1e-6  # movement of the vertices below which nothing moves
 _FILLS = (0.8, 1.6, 3.2, 8.0)  # sigmas in cells over which holes are filled, the nearest first
 _FACE, _EYEBALL = 468, 21  # vertices of the face, and of each eyeball
@@ -58,11 +60,13 @@ class SourceHead:
     pose: HeadPose  # of the picture
     rest: Array  # (N, 3) float64 vertices in the picture; x and y are the texture's place
     triangles: Array  # (T, 3) int32
+    face_triangles: Array  # those of them that are not of the polar mesh
     ring_own: Array  # (R, 3) the polar mesh in the face model's frame
     ring_weight: Array  # (R, 1) share of the head's motion; the rest is the body's
     ring_vertex: Array  # (R,) the face's vertex whose expression it follows
     ring_fade: Array  # (R, 1) how much
     view: SourceView  # what the picture shows of the mesh
+    back: HeadBack
 
     @property
     def face(self) -> Array:
@@ -87,12 +91,16 @@ def build(source: Source, model: FaceModel) -> SourceHead | None:
     triangles.append(_MOUTH_TRIANGLES + starts[4])
     rest = np.concatenate(parts).astype(np.float64)
     corners = np.concatenate(triangles).astype(np.int32)
+    flat = shown[:_FACE, :2]
+    hull = flat[ConvexHull(flat).vertices]
+    back = head_back.build(source.subject, pose, _skull(face), hull, ring.rest)
     share = np.ones(len(rest))
     share[starts[1] : starts[2]] = ring.weight[:, 0]
     return SourceHead(
         model, fit.identity, fit.expression, pose, rest, corners,
+        np.concatenate([triangles[0], *triangles[2:]]).astype(np.int32),
         ring.own, ring.weight, ring.vertex, ring.fade,
-        head_occlusion.source_view(rest, corners, share, source.subject),
+        head_occlusion.source_view(rest, corners, share, source.subject), back,
     )  # fmt: skip
 
 
@@ -120,7 +128,7 @@ def _ring(face: Array, shown: Array, pose: HeadPose) -> _Ring:
     edge = centre + (reach + beyond[0])[:, None] * way
     vertex = ((flat[None] - edge[:, None]) ** 2).sum(-1).argmin(1)
     out = np.maximum(np.repeat(beyond[:, None], _ANGLES, 1), 0).reshape(-1) / pose.scale_px
-    skull = _skull_depth(xy, face, pose).reshape(len(_RINGS), _ANGLES)
+    skull = _skull_depth(xy, _skull(face), pose).reshape(len(_RINGS), _ANGLES)
     edge_z = _around(shown[vertex, 2])
     fade = np.exp(-((out / _DEPTH_FADE) ** 2)).reshape(skull.shape)
     z = _around(skull + fade * (edge_z - skull[0]))
@@ -160,15 +168,19 @@ def _reach(hull: Array, way: Array) -> Array:
     return np.nanmax(np.where(hit, along, np.nan), 1)
 
 
-def _skull_depth(xy: Array, face: Array, pose: HeadPose) -> Array:
-    """Depth (N,) of an ellipsoid round the head under points (N, 2); beside it, of its outline."""
+def _skull(face: Array) -> Skull:
+    """The ellipsoid of a face (478, 3) in the model's frame."""
     half, top, chin = np.ptp(face[:_FACE, 0]) / 2, face[10, 1], face[152, 1]
     bone_z = face[list(mesh.BONE), 2].mean()
     middle = np.array([0, top + 0.28 * (chin - top), bone_z + 0.72 * half])
-    radius = np.array([1.16 * half, 0.82 * (chin - top), 1.12 * half])
+    return Skull(middle, np.array([1.16 * half, 0.82 * (chin - top), 1.12 * half]))
+
+
+def _skull_depth(xy: Array, skull: Skull, pose: HeadPose) -> Array:
+    """Depth (N,) of the ellipsoid under points (N, 2); beside it, of its outline."""
     start = np.column_stack([xy - pose.shift_px, np.zeros(len(xy))])
-    start = (start @ pose.rotation / pose.scale_px - middle) / radius
-    along = pose.rotation.T @ [0, 0, 1] / pose.scale_px / radius
+    start = (start @ pose.rotation / pose.scale_px - skull.middle) / skull.radius
+    along = pose.rotation.T @ [0, 0, 1] / pose.scale_px / skull.radius
     a, b, c = along @ along, start @ along, (start**2).sum(1) - 1
     inside = b * b - a * c
     return np.where(inside > 0, (-b - np.sqrt(np.maximum(inside, 0))) / a, -b / a)
@@ -279,12 +291,15 @@ def _gaze(start: Array, face: Array, contour: tuple[int, ...], iris: tuple[int, 
     return (face[iris[0]] - start[iris[0]]) - (face[corners] - start[corners]).mean(0)
 
 
-def rasterise(head: SourceHead, vertices: Array, zoom: float, cells: int) -> Shown:
+def rasterise(head: SourceHead, vertices: Array, zoom: float | None, cells: int) -> Shown:
     """What each cell of a grid shows of the mesh.
 
-    vertices: (N, 3) of ``moved``. zoom: size of the head over that in the picture.
+    vertices: (N, 3) of ``moved``. zoom: size of the head over that in the picture; None: what the
+    source shows of the vertices is left out, all count as seen.
     """
-    seen = head_occlusion.seen_vertices(head.view, vertices, zoom)
+    seen = np.ones(len(vertices))
+    if zoom is not None:
+        seen = head_occlusion.seen_vertices(head.view, vertices, zoom)
     values = np.column_stack([head.rest[:, :2], seen])
     values, depth = z_buffer.rasterise(vertices, head.triangles, values, cells)
     return Shown(np.ascontiguousarray(values[..., :2]), values[..., 2], depth)
@@ -296,30 +311,78 @@ def dense(
     cells: int,
     background: Array | None = None,
     vertices: Array | None = None,
+    *,
+    explain: bool = True,
 ) -> DenseMotion:
-    """Backward flow, occlusion and depth of one frame, and the unknown inside of the mouth.
+    """Backward flow of one frame, its occlusion and depth, and the unknown inside of the mouth.
 
-    background: (2, 3) affine source <- target of the background, or None. vertices: of ``moved``,
-    if they are known.
+    cells: of the flow, an even number. The whole mesh is rasterised at half of them, and the face
+    again at all: lids and lips are thinner than a cell. background: (2, 3) affine source <- output
+    of the background, or None. vertices: of ``moved``, if they are known. explain: also compute the
+    occlusion map, with reasons and depth; without, all counts as visible.
     """
     if vertices is None:
         vertices = moved(head, target)
-    shown = rasterise(head, vertices, target.pose.scale_px / head.pose.scale_px, cells)
+    shown = _with_back(head, target, rasterise(head, vertices, None, cells // 2))
     interior = _gap(vertices[-38:, :2], target.pose, cells)
-    seen = head_occlusion.explained(
-        head.view, shown, _outlines(head, vertices, interior), background
-    )
     grid = geometry.grid_norm(cells)
     if np.abs(vertices - head.rest).max() > _STILL:  # the rasteriser rounds
-        grid = _softened(_filled(shown.xy, shown.is_surface))
+        grid = geometry.resize_grid(_filled(shown.xy, shown.is_surface), cells)
+        grid = _softened(_with_face(head, vertices, grid, shown.depth))
+    if not explain:
+        all_visible = np.ones(grid.shape[:2], np.float32)
+        return DenseMotion(grid, all_visible, background=background, interior=interior)
+    zoom = target.pose.scale_px / head.pose.scale_px
+    shown = _with_back(head, target, rasterise(head, vertices, zoom, cells))
+    outlines = _outlines(head, vertices, interior)
+    seen = head_occlusion.explained(head.view, shown, outlines, background)
+    is_person = head_occlusion.person(head.view, grid) > 0.5
     return DenseMotion(
         grid,
         seen.occlusion,
         background=background,
         interior=interior,
-        depth=seen.depth,
+        depth=np.where(is_person, shown.depth, np.float32(np.nan)),
         reasons=seen.reasons,
     )
+
+
+def _with_back(head: SourceHead, target: HeadTarget, shown: Shown) -> Shown:
+    """What each cell shows of the mesh and, where that shows no person, of the head's back."""
+    xy, depth = head_back.behind(head.back, target.pose, shown.xy, shown.is_surface)
+    is_back = ~np.isnan(depth)
+    return Shown(
+        np.where(is_back[..., None], xy, shown.xy),
+        np.where(is_back, np.float32(0), shown.seen),
+        np.where(is_back, depth, shown.depth),
+    )
+
+
+def _with_face(head: SourceHead, vertices: Array, grid: Array, depth: Array) -> Array:
+    """The flow with the face rasterised at its own cells, where it is in front.
+
+    grid: (2 h, 2 h, 2), changed in place. depth: (h, h) of all surfaces.
+    """
+    cells, face = len(grid), vertices[:_FACE, :2]
+    low = np.clip(np.floor((face.min(0) + 1) * cells / 4).astype(int), 0, cells // 2)
+    high = np.clip(np.ceil((face.max(0) + 1) * cells / 4).astype(int), 0, cells // 2)
+    size = int((high - low).max())
+    if (high <= low).any():
+        return grid
+    low = np.minimum(low, cells // 2 - size)
+    # the square of the face as a grid of its own
+    centre, zoom = 4 * (low + size / 2) / cells - 1, cells / 2 / size
+    near = vertices.copy()
+    near[:, :2] = zoom * (vertices[:, :2] - centre)
+    values = np.column_stack([head.rest[:, :2], np.zeros(len(vertices))])
+    found, own = z_buffer.rasterise(near, head.face_triangles, values, 2 * size)
+    part = (slice(low[1], low[1] + size), slice(low[0], low[0] + size))
+    other = np.repeat(np.repeat(depth[part], 2, 0), 2, 1)
+    with np.errstate(invalid="ignore"):
+        in_front = ~(own > other + _SAME_Z) & ~np.isnan(own)
+    out = grid[2 * low[1] : 2 * (low[1] + size), 2 * low[0] : 2 * (low[0] + size)]
+    np.copyto(out, found[..., :2], where=in_front[..., None])
+    return grid
 
 
 def _outlines(head: SourceHead, vertices: Array, interior: Array | None) -> Outlines:

@@ -68,7 +68,6 @@ class Seen:
 
     occlusion: Array  # (h, h) float32 in [0, 1], 1 = visible in the source
     reasons: Array  # (h, h) uint8, values of ``Reason``
-    depth: Array  # (h, h) float32, z in the output; NaN = background, or no surface
 
 
 @dataclass(frozen=True)
@@ -141,24 +140,27 @@ def explained(view: SourceView, shown: Shown, outlines: Outlines, background: Ar
     step = max(1, cells // _MOST_CELLS)
     behind = _background_person(view, cells, background)[::step, ::step]
     coarse = Shown(*(part[::step, ::step] for part in (shown.xy, shown.seen, shown.depth)))
-    occlusion, reasons, person = _explained(view, coarse, behind, outlines)
+    occlusion, reasons = _explained(view, coarse, behind, outlines)
     if step > 1:
         size = (cells, cells)
         occlusion = cv2.resize(occlusion, size, interpolation=cv2.INTER_LINEAR)
         reasons = cv2.resize(reasons, size, interpolation=cv2.INTER_NEAREST)
-        person = cv2.resize(person, size, interpolation=cv2.INTER_LINEAR)
-    depth = np.where(person > 0.5, shown.depth, np.float32(np.nan))
-    return Seen(occlusion, reasons, depth)
+    return Seen(occlusion, reasons)
+
+
+def person(view: SourceView, grid: Array) -> Array:
+    """(h, h) float32 the source's mask of the person at source positions (h, h, 2)."""
+    return geometry.warp(cv2.extractChannel(view.maps, 1), grid, cv2.INTER_LINEAR)
 
 
 def _explained(
     view: SourceView, shown: Shown, behind: Array, outlines: Outlines
-) -> tuple[Array, Array, Array]:
-    """Occlusion, reasons and the mask of the person. behind: of ``_background_person``."""
+) -> tuple[Array, Array]:
+    """Occlusion and reasons. behind: of ``_background_person``."""
     cells = len(shown.depth)
-    share, person = cv2.split(geometry.warp(view.maps, shown.xy, cv2.INTER_LINEAR))
-    away = np.clip((person * (1 - shown.seen) - _NOISE) / (1 - _NOISE), 0, 1)
-    uncovered = np.clip((behind - person - _NOISE) / (1 - _NOISE), 0, 1)
+    share, mask = cv2.split(geometry.warp(view.maps, shown.xy, cv2.INTER_LINEAR))
+    away = np.clip((mask * (1 - shown.seen) - _NOISE) / (1 - _NOISE), 0, 1)
+    uncovered = np.clip((behind - mask - _NOISE) / (1 - _NOISE), 0, 1)
     inside = _polygons([outlines.lips, *outlines.lids], cells)
     opened = _opened(outlines, cells)
     holes = ~shown.is_surface
@@ -166,7 +168,7 @@ def _explained(
         away[holes], uncovered[holes] = 0, 0
         uncovered[holes & ~inside & _polygons([outlines.rim], cells)] = 1
     far = np.maximum(np.abs(shown.xy[..., 0]), np.abs(shown.xy[..., 1])) > 1 + 1 / cells
-    outside = far & ~holes & (person > 0.5)
+    outside = far & ~holes & (mask > 0.5)
     reasons = np.zeros((cells, cells), np.uint8)
     hidden = away > 0.5
     reasons[hidden & (share >= _SHARE_OF_HEAD)] = Reason.SELF_OCCLUDED
@@ -177,7 +179,7 @@ def _explained(
     if occlusion.min() < 1:
         occlusion = cv2.GaussianBlur(occlusion, (0, 0), _SOFT_CELLS)
         occlusion = np.clip(occlusion, 0, 1)
-    return occlusion, reasons, person
+    return occlusion, reasons
 
 
 def _background_person(view: SourceView, cells: int, background: Array | None) -> Array:

@@ -23,7 +23,7 @@ from hybridanim.tracking.detection import Detector
 from hybridanim.tracking.face_tracking import PointFinder
 from hybridanim.types import Array, Crop, FaceBox, FaceFit, HeadBox, Source
 
-from . import background, matting, texture
+from . import background, matting, source_face, texture
 
 _LARGEST_PX = 2048  # side of the animated square when --size is not given
 _LEAST_PX = 16  # shorter side of a picture
@@ -70,7 +70,9 @@ def prepare(
         if fitted is None and parse_crop(config.crop) is None:
             fitted = _search_near(grey, head, finder)
         if fitted is not None:
-            face, landmarks = _put_right(picture, *fitted, finder, profiles)
+            face = source_face.looked_closely(grey, fitted[0], finder)
+            face = _put_right(picture, face, finder, profiles)
+            landmarks = face_tracking.landmarks_of(finder.model, face)
             head = landmark_head(landmarks)
     if face is None:
         texture.expect_none(profiles.texture)
@@ -118,14 +120,11 @@ def _search_near(grey: Array, head: HeadBox, finder: PointFinder) -> tuple[FaceF
     return max((one for one in found if one), key=lambda one: one[0].confidence, default=None)
 
 
-def _put_right(
-    picture: Array, face: FaceFit, landmarks: Array, finder: PointFinder, profiles: Profiles
-) -> tuple[FaceFit, Array]:
-    """The face and its landmarks, corrected by a texture profile if there is one."""
+def _put_right(picture: Array, face: FaceFit, finder: PointFinder, profiles: Profiles) -> FaceFit:
+    """The face, corrected by a texture profile if there is one."""
     if profiles.texture is None:
-        return face, landmarks
-    face = texture.corrected(finder.model, face, profiles.texture, picture).face
-    return face, face_tracking.landmarks_of(finder.model, face)
+        return face
+    return texture.corrected(finder.model, face, profiles.texture, picture).face
 
 
 def _with_face(

@@ -155,7 +155,7 @@ def test_an_adjusted_setting_counts(calls):
     flat = dataclasses.replace(points, head=None)
     assert dense(source, flat).grid_norm.shape == (32, 32, 2)
     assert points.head is not None
-    assert dense(source, points).grid_norm.shape == (64, 64, 2)  # finer: lips and lids are cuts
+    assert dense(source, points).grid_norm.shape == (96, 96, 2)  # finer: lips and lids are cuts
 
 
 def test_a_whole_clip_is_deterministic(clip):
