@@ -273,6 +273,16 @@ def moved(head: SourceHead, target: HeadTarget) -> Array:
     return np.vstack([shown[:_FACE], ring, *eyes, mouth])
 
 
+def face_points(head: SourceHead, vertices: Array) -> Array:
+    """(478, 2) the face's points in the picture, with the irises of the eyeballs.
+
+    vertices: (N, 3) of ``moved``.
+    """
+    first = _FACE + len(head.ring_own)
+    eyes = vertices[first : first + 42].reshape(2, 21, 3)[:, 16:]
+    return np.concatenate([vertices[:_FACE, :2], *eyes[..., :2]])
+
+
 def _gaze(start: Array, face: Array, contour: tuple[int, ...], iris: tuple[int, ...]) -> Array:
     """(3,) movement of the iris in its eye, without that of the eye's corners."""
     corners = [contour[0], contour[8]]
