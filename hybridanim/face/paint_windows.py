@@ -8,6 +8,7 @@ grey source has no deviation of chroma, and what is painted for it has none eith
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -174,6 +175,12 @@ class Palette:
         back = scale * np.minimum(1, deviation / _FLOOR)
         back[..., 0] = scale[..., 0]
         return cls(mean, scale, back)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Palette]) -> Palette:
+        """The palettes of several windows in one."""
+        names = ("mean", "scale", "back")
+        return cls(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
 
     def normalised(self, windows: Array) -> Array:
         """(N, H, W, 3) float32 colours for the network of (N, H, W, 3) RGB windows."""

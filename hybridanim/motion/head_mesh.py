@@ -25,7 +25,7 @@ from hybridanim.face.face_model import FaceModel
 from hybridanim.face.landmarks import MESH
 from hybridanim.fitting import fit_global_affine, fit_local_affines
 from hybridanim.resampling import smoothstep
-from hybridanim.types import Array, DenseMotion, HeadPose, HeadTarget, Keypoints, Source
+from hybridanim.types import Array, DenseMotion, HeadPose, HeadTarget, Keypoints, MovedFace, Source
 
 from . import head_occlusion, z_buffer
 from .head_occlusion import Outlines, Shown, SourceView
@@ -329,6 +329,7 @@ def dense(
         interior=interior,
         depth=seen.depth,
         reasons=seen.reasons,
+        face=MovedFace(face_points(head, vertices).astype(np.float32), target.pose),
     )
 
 

@@ -59,7 +59,7 @@ def batches(pairs: Pairs, numbers: Sequence[int]) -> list[Batch]:
 def validate(
     net: PainterNetwork, pairs: Pairs, numbers: Sequence[int], given: Sequence[Batch]
 ) -> dict[str, float]:
-    """Mean absolute errors in [0, 1] on lips or lids, and gradient energy relative to the truth's."""
+    """Mean absolute errors in [0, 1] on lips or lids; gradient energy over the truth's."""
     errors: dict[str, list[Array]] = {"copy": [], "warped": [], "painted": []}
     energy: dict[str, list[Array]] = {"true": [], "warped": [], "painted": []}
     for batch in given:
