@@ -22,6 +22,7 @@ from hybridanim.runtime.painters import Painter
 from hybridanim.types import Array, HeadPose, MovedFace, Source
 
 _VISIBLE = (0.62, 0.8)  # sine of the turn at which an eye goes out of sight
+_REPLACED = 24.0  # grey levels of difference from which on nothing of the warp's detail is kept
 _LEAST_FACE_PX = 24.0  # size of a head that is worth painting
 
 
@@ -129,15 +130,19 @@ def _paint(out: Array, picture: Array, places: list[_Place], painter: Painter) -
         region = paint_windows.region(kind, place.points, place.own.points)
         share = alpha[i, 0] * region * np.float32(place.need)
         if share.max() > 0:
-            put_back(out, place.matrix, colours[i], share)
+            difference = (colours[i] - warped[i]) * share[..., None]
+            put_back(out, place.matrix, warped[i], difference)
 
 
-def put_back(out: Array, matrix: Array, colour: Array, share: Array) -> None:
-    """Blend a window (h, w, 3) with its alpha (h, w) into a picture (S, S, 3) uint8, in place.
+def put_back(out: Array, matrix: Array, warped: Array, difference: Array) -> None:
+    """Add a window's difference of colour to a picture (S, S, 3) uint8, in place.
 
-    matrix: (2, 3) window from picture. Where alpha is 0 the picture's pixels stay.
+    matrix: (2, 3) window from picture; warped: (h, w, 3) uint8 as it was cut from the picture;
+    difference: (h, w, 3) grey levels. Where it is 0 the picture's pixels stay. Where it is small,
+    the picture keeps its detail that is finer than the window's; where it is large, what was there
+    is replaced.
     """
-    height, width = share.shape
+    height, width = difference.shape[:2]
     back = cv2.invertAffineTransform(np.asarray(matrix, np.float64))
     corners = np.array([[0, 0], [width, 0], [0, height], [width, height]]) - 0.5
     places = corners @ back[:, :2].T + back[:, 2]
@@ -146,13 +151,13 @@ def put_back(out: Array, matrix: Array, colour: Array, share: Array) -> None:
     if left >= right or top >= bottom:
         return
     back[:, 2] -= [left, top]
-    layer = np.dstack([colour * share[..., None], share]).astype(np.float32)
-    grows = np.hypot(*back[:, 0]) > 1
+    size = np.abs(difference).mean(-1, keepdims=True)
+    replaced = smoothstep(np.minimum(size / _REPLACED, 1))
+    layer = np.dstack([difference + replaced * warped, replaced]).astype(np.float32)
     moved = cv2.warpAffine(
         layer, back, (int(right - left), int(bottom - top)),
-        flags=cv2.INTER_CUBIC if grows else cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT,
+        flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT,
     )  # fmt: skip
-    alpha = np.clip(moved[..., 3:], 0, 1)
     part = out[top:bottom, left:right]
-    blended = part * (1 - alpha) + np.clip(moved[..., :3], 0, 255 * alpha)
-    part[...] = np.where(alpha > 0, np.rint(blended), part).astype(np.uint8)
+    blended = part * (1 - moved[..., 3:]) + moved[..., :3]
+    part[...] = np.clip(np.rint(blended), 0, 255).astype(np.uint8)
