@@ -20,7 +20,7 @@ from hybridanim.face import face_model
 from hybridanim.face.paint_windows import KINDS
 from hybridanim.networks import painters_file
 
-_BATCHES = {"mouth": 24, "eye": 48}  # pairs a step
+_BATCHES = {"mouth": 16, "eye": 24}  # pairs a step
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,9 +1,10 @@
 """What the painters see: levelled colour windows of mouth and eyes, masks, quantities, colours.
 
 A window is placed as those of ``face_windows``, by the fitted face, in the picture and in the
-source alike. Masks are filled polygons of the mesh. Colours are luminance and chroma relative to
-the mean and the deviation of the source's own window, so that what is painted keeps its palette: a
-grey source has no deviation of chroma, and what is painted for it has none either.
+source alike. Masks are filled polygons of the mesh. Colours are luminance and chromaticity relative
+to the mean and the deviation of the source's own window, so that what is painted keeps its palette:
+a grey source has no deviation of chromaticity, and what is painted for it has none either; under a
+tint, which multiplies colours, dark and bright places have the same chromaticity.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ _REACH = {"mouth": 5, "eye": 6}  # pixels beyond the polygons up to which is pai
 _SOFT = {"mouth": 2.0, "eye": 2.5}  # sigma of the edge
 _BORDER = 6  # pixels at the window's border over which paint fades
 _STARTS = {"mouth": (0.006, 0.02), "eye": (0.005, 0.016)}  # head sizes; see ``need``
-_FLOOR = np.array([8.0, 1.5, 1.5], np.float32)  # least deviation that is divided by
+_FLOOR = np.array([8.0, 0.015, 0.015], np.float32)  # least deviation that is divided by
+DARK = np.float32(32)
+"""Added to luminance, of 0 to 255, before chroma is divided by it: the dark has much noise."""
 
 _YCC = np.array(
     [[0.299, 0.587, 0.114], [-0.1687, -0.3313, 0.5], [0.5, -0.4187, -0.0813]], np.float64
@@ -44,6 +47,13 @@ _YCC = np.array(
 FROM_RGB: Array = _YCC.astype(np.float32)
 """Luminance and two chromas of RGB, (3, 3); the rows of the chromas sum to zero."""
 TO_RGB: Array = np.linalg.inv(_YCC).astype(np.float32)
+
+
+def split(rgb: Array) -> Array:
+    """(..., 3) float32 luminance and two chromaticities of RGB of 0 to 255."""
+    values = rgb.astype(np.float32) @ FROM_RGB.T
+    values[..., 1:] /= values[..., :1] + DARK
+    return values
 
 
 def rows(kind: WindowKind, side: int) -> list[int]:
@@ -159,7 +169,7 @@ def need(kind: WindowKind, now: Array, own: Array) -> float:
 
 @dataclass(frozen=True)
 class Palette:
-    """Mean and deviation of the source's own windows, in luminance and chroma; N windows."""
+    """Mean and deviation of the source's own windows, in the values of ``split``; N windows."""
 
     mean: Array  # (N, 1, 1, 3) float32
     scale: Array  # (N, 1, 1, 3) float32, what a deviation of 1 is for the network
@@ -168,7 +178,7 @@ class Palette:
     @classmethod
     def of(cls, own: Array) -> Palette:
         """own: (N, H, W, 3) RGB of 0 to 255, any type."""
-        values = own.astype(np.float32) @ FROM_RGB.T
+        values = split(own)
         mean = values.mean((1, 2), keepdims=True)
         deviation = values.std((1, 2), keepdims=True)
         scale = np.maximum(deviation, _FLOOR)
@@ -184,11 +194,13 @@ class Palette:
 
     def normalised(self, windows: Array) -> Array:
         """(N, H, W, 3) float32 colours for the network of (N, H, W, 3) RGB windows."""
-        return (windows.astype(np.float32) @ FROM_RGB.T - self.mean) / self.scale
+        return (split(windows) - self.mean) / self.scale
 
     def colours(self, values: Array) -> Array:
         """(N, H, W, 3) float32 RGB of the network's colours; not clipped."""
-        return (self.mean + self.back * values) @ TO_RGB.T
+        found = self.mean + self.back * values
+        found[..., 1:] *= np.maximum(found[..., :1], 0) + DARK
+        return found @ TO_RGB.T
 
 
 def network_input(warped: Array, own: Array, filled: Array, palette: Palette) -> Array:

@@ -18,7 +18,7 @@ from hybridanim.face.paint_windows import MOUTH, Palette
 from hybridanim.types import Array
 
 _CHANGE = {"mouth": 0.03, "eye": 0.012}  # head sizes: a change of opening that counts one
-_GREY, _TINT = 0.12, 0.2  # shares of pictures without colour, and of tinted ones
+_GREY, _TINT = 0.12, 0.3  # shares of pictures without colour, and of tinted ones
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def _recoloured(pictures: Array, rng: np.random.Generator) -> Array:
     table = np.clip(curve * 255, 0, 255).astype(np.uint8)
     colours = cv2.LUT(pictures.reshape(-1, 1, 3), table).reshape(pictures.shape)
     saturation = 0.0 if rng.random() < _GREY else float(np.exp(rng.normal(0, 0.25)))
-    gains = np.exp(rng.normal(0, 0.12, 3)) if rng.random() < _TINT else np.ones(3)
+    gains = np.exp(rng.normal(0, 0.2, 3)) if rng.random() < _TINT else np.ones(3)
     luminance = np.repeat(paint_windows.FROM_RGB[:1], 3, 0)
     mix = (saturation * np.eye(3) + (1 - saturation) * luminance) * gains[:, None]
     found = cv2.transform(colours.reshape(-1, 1, 3), mix).reshape(pictures.shape)

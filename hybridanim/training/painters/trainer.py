@@ -32,7 +32,7 @@ from .samples import Batch, Pairs
 from .validation import batches, chosen, composed, score, strip, validate
 
 EXPORT = "painter.safetensors"
-_INSIDE = 2.0  # further weight of the inside of lips and lids
+_INSIDE = 1.0  # further weight of the inside of lips and lids
 _CHANGED = 0.03  # difference of warped and true colours from which on paint is needed
 _WIDTHS = (20, 40, 80)  # of the discriminator
 
@@ -65,11 +65,11 @@ class PainterConfig(LoopConfig):
     """Share of each batch that it sees."""
     unneeded: float = 0.01
     """Weight of the share of paint where the warped window is right already."""
-    gan: float = 0.04
+    gan: float = 0.06
     """Weight of the discriminator's scores."""
-    matching: float = 0.25
+    matching: float = 0.5
     """Weight of the discriminator's activations."""
-    gan_from: float = 0.62
+    gan_from: float = 0.5
     """Share of the run after which the discriminator is there."""
     discriminator_rate: float = 4e-4
     """Learning rate of the discriminator."""

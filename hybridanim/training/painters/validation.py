@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hybridanim.face.paint_windows import TO_RGB
+from hybridanim.face.paint_windows import DARK, TO_RGB
 from hybridanim.networks.painters import PainterNetwork
 from hybridanim.types import Array
 
@@ -36,6 +36,8 @@ def composed(batch: Batch, colour: Tensor, alpha: Tensor) -> tuple[Tensor, Tenso
         for part in (batch.palette.mean, batch.palette.back)
     )
     values = mean + back * colour
+    luminance = values[:, :1].clamp(min=0)
+    values = torch.cat([values[:, :1], values[:, 1:] * (luminance + float(DARK))], 1)
     paint = torch.einsum("ij,bjhw->bihw", torch.from_numpy(TO_RGB), values) / 255
     warped, share = torch.from_numpy(batch.warped), alpha * torch.from_numpy(batch.region)
     return warped + share * (paint - warped), paint, share
