@@ -8,13 +8,14 @@ from hybridanim import files
 from hybridanim.errors import InputError
 from hybridanim.face import aligner, face_model
 from hybridanim.networks import weights
-from hybridanim.runtime import face_points
+from hybridanim.runtime import face_points, painters
 from hybridanim.segmentation import skin_model
 
 EXPECTED = {
     "alignment": aligner.WEIGHTS_SHA256,
     "face_model": face_model.WEIGHTS_SHA256,
     "face_points": face_points.WEIGHTS_SHA256,
+    "painters": painters.WEIGHTS_SHA256,
     "renderer_fast": weights.RENDERER.sha256,
     "detector_fast": weights.DETECTOR.sha256,
 }
