@@ -21,7 +21,7 @@ from hybridanim.resampling import smoothstep
 from hybridanim.runtime.painters import Painter
 from hybridanim.types import Array, HeadPose, MovedFace, Source
 
-_VISIBLE = (0.62, 0.8)  # sine of the turn at which an eye goes out of sight
+_VISIBLE = (0.62, 0.8)  # sine of the turn at which the far eye goes out of sight
 _REPLACED = 24.0  # grey levels of difference from which on nothing of the warp's detail is kept
 _LEAST_FACE_PX = 24.0  # size of a head that is worth painting
 
@@ -110,7 +110,7 @@ def _place(own: OwnWindow, points: Array, pose: HeadPose) -> _Place:
     need = paint_windows.need(kind, inside, own.points)
     if kind is EYE:
         first, last = _VISIBLE
-        hidden = (abs(float(turn[0])) - first) / (last - first)
+        hidden = (float(turn[0]) - first) / (last - first)  # positive: away from the camera
         need *= 1 - float(smoothstep(np.clip(hidden, 0, 1)))
     return _Place(own, matrix, inside, turn, need)
 

@@ -104,6 +104,16 @@ def test_only_what_moves_is_painted():
     assert np.hypot(*(changed - left)) < 8
 
 
+def test_the_far_eye_of_a_turned_head_is_not_painted():
+    source = source_of(photograph(256), yaw_deg=60)
+    shut = {"left_lid_open": -0.2, "right_lid_open": -0.2}
+    warped, painted, face = frame(source, FULL, **shut)
+    changed = (warped != painted).any(-1)
+    near, far = (np.round((face.xy_norm[iris] + 1) * 128 - 0.5).astype(int) for iris in (473, 468))
+    assert changed[near[1], near[0]]
+    assert not changed[far[1], far[0]]
+
+
 def test_a_grey_source_stays_grey():
     grey = np.repeat(photograph(256)[..., :1], 3, -1)
     for networks in (FULL, runtime.load()):

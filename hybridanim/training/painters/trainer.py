@@ -1,6 +1,6 @@
 """Pairs of windows -> weights of one painter.
 
-First L1, gradients and features of a perceptual network; in the last part of the run also a patch
+First L1, gradients and features of a perceptual network; later in the run also a patch
 discriminator on the windows (LSGAN with feature matching), which brings teeth and lashes. All
 pictures that a loss sees are composed with the warped window, so nothing outside the painted region
 counts. The best weights by validation are kept beside the checkpoint.
@@ -62,14 +62,14 @@ class PainterConfig(LoopConfig):
     perceptual: float = 0.15
     """Weight of the perceptual term."""
     perceptual_share: float = 0.5
-    """Share of each batch that it sees."""
+    """Share of each batch that it sees; the discriminator sees the rest."""
     unneeded: float = 0.01
     """Weight of the share of paint where the warped window is right already."""
     gan: float = 0.06
     """Weight of the discriminator's scores."""
     matching: float = 0.5
     """Weight of the discriminator's activations."""
-    gan_from: float = 0.5
+    gan_from: float = 0.3
     """Share of the run after which the discriminator is there."""
     discriminator_rate: float = 4e-4
     """Learning rate of the discriminator."""
@@ -127,7 +127,8 @@ class PainterTrainer(TrainingLoop[PainterNetwork, Batch]):
         is_adversarial = self.progress() >= self.config.gan_from
         wanted = _wanted(batch)
         shapes = torch.from_numpy(batch.shapes)
-        pictures = [torch.cat([picture, shapes], 1) for picture in (result, wanted)]
+        rest = slice(self._few(len(inputs)) if self._perceptual else 0, None)
+        pictures = [torch.cat([p[rest], shapes[rest]], 1) for p in (result, wanted)]
         if is_adversarial:
             found_losses = self._adversary.generator_losses(*pictures)
             loss = loss + self.config.gan * found_losses["gan"]
@@ -156,10 +157,14 @@ class PainterTrainer(TrainingLoop[PainterNetwork, Batch]):
         loss = terms["l1"] + config.gradient * terms["gradient"] + config.paint * terms["paint"]
         loss = loss + config.unneeded * terms["unneeded"]
         if self._perceptual is not None and config.perceptual:
-            few = max(1, round(config.perceptual_share * len(true)))
+            few = self._few(len(true))
             terms["perceptual"] = self._perceptual(result[:few], _wanted(batch)[:few])
             loss = loss + config.perceptual * terms["perceptual"]
         return terms, loss
+
+    def _few(self, count: int) -> int:
+        """How many of a batch the perceptual network sees; it leaves one to the discriminator."""
+        return min(count - 1, max(1, round(self.config.perceptual_share * count)))
 
     def validate(self) -> dict[str, float]:
         """Measure the averaged network on other people, add to the curves, keep the best."""
