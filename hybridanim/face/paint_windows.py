@@ -203,8 +203,12 @@ class Palette:
         return found @ TO_RGB.T
 
 
-def network_input(warped: Array, own: Array, filled: Array, palette: Palette) -> Array:
-    """(N, 9, H, W) float32; warped, own: (N, H, W, 3) RGB; filled: (N, 3, H, W) of ``masks``."""
-    colours = [np.moveaxis(palette.normalised(w), -1, 1) for w in (warped, own)]
+def network_colours(windows: Array, palette: Palette) -> Array:
+    """(N, 3, H, W) float32 of (N, H, W, 3) RGB windows, warped or the source's own."""
+    return np.moveaxis(palette.normalised(windows), -1, 1)
+
+
+def network_input(warped: Array, own: Array, filled: Array) -> Array:
+    """(N, 9, H, W) float32; warped, own: ``network_colours``; filled: (N, 3, H, W) of ``masks``."""
     shapes = filled.astype(np.float32) * np.float32(2 / 255) - 1
-    return np.ascontiguousarray(np.concatenate([*colours, shapes], 1), np.float32)
+    return np.concatenate([warped, own, shapes], 1, dtype=np.float32)

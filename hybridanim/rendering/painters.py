@@ -32,9 +32,9 @@ class OwnWindow:
 
     kind: WindowKind
     side: int  # of an eye
-    picture: Array  # (h, w, 3) uint8 RGB
     points: Array  # (P, 2) float32, pixels of the window
     palette: Palette
+    colours: Array  # (1, 3, h, w) float32, as the network sees them
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,9 @@ def prepare(source: Source, model: FaceModel) -> OwnWindows | None:
         matrix = paint_windows.place(kind, places, pose, side)
         picture = paint_windows.cut(source.image, matrix, kind)
         points = paint_windows.inside(kind, places, matrix, side)
-        return OwnWindow(kind, side, picture, points, Palette.of(picture[None]))
+        palette = Palette.of(picture[None])
+        colours = paint_windows.network_colours(picture[None], palette)
+        return OwnWindow(kind, side, points, palette, colours)
 
     return OwnWindows(own(MOUTH, 0), (own(EYE, 0), own(EYE, 1)))
 
@@ -119,12 +121,13 @@ def _paint(out: Array, picture: Array, places: list[_Place], painter: Painter) -
     """Paint windows of one kind into ``out``, in place; they are cut from ``picture``."""
     kind = places[0].own.kind
     warped = np.stack([paint_windows.cut(picture, place.matrix, kind) for place in places])
-    own = np.stack([place.own.picture for place in places])
+    own = np.concatenate([place.own.colours for place in places])
     filled = np.stack([paint_windows.masks(kind, p.points, p.own.points) for p in places])
     palette = Palette.joined([place.own.palette for place in places])
     now, was = np.stack([p.points for p in places]), np.stack([p.own.points for p in places])
     quantities = paint_windows.quantities(kind, now, was, np.stack([p.turn for p in places]))
-    colour, alpha = painter(paint_windows.network_input(warped, own, filled, palette), quantities)
+    shown = paint_windows.network_colours(warped, palette)
+    colour, alpha = painter(paint_windows.network_input(shown, own, filled), quantities)
     colours = np.clip(palette.colours(np.moveaxis(colour, 1, -1)), 0, 255)
     for i, place in enumerate(places):
         region = paint_windows.region(kind, place.points, place.own.points)
