@@ -44,9 +44,10 @@ class DiscriminatorTrainer:
         *,
         inputs: int = 3,
         widths: tuple[int, ...] = _WIDTHS,
+        spectral: bool = True,
     ) -> None:
         self._group = group or ProcessGroup()
-        self._net = PatchDiscriminator(inputs, widths, spectral=True).to(device)
+        self._net = PatchDiscriminator(inputs, widths, spectral=spectral).to(device)
         self._optimiser = torch.optim.Adam(self._net.parameters(), learning_rate, _BETAS)
 
     def generator_losses(self, found: Tensor, truth: Tensor) -> dict[str, Tensor]:

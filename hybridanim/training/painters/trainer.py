@@ -32,8 +32,9 @@ from .samples import Batch, Pairs
 from .validation import batches, chosen, composed, score, strip, validate
 
 EXPORT = "painter.safetensors"
-_INSIDE = 1.0  # further weight of the inside of lips and lids
+_INSIDE, _INSIDE_LATE = 1.0, -0.5  # further weight inside of lips and lids; with a discriminator
 _CHANGED = 0.03  # difference of warped and true colours from which on paint is needed
+_DETAIL = 6.0  # factor of the detail that the discriminator sees
 _WIDTHS = (20, 40, 80)  # of the discriminator
 
 
@@ -65,13 +66,13 @@ class PainterConfig(LoopConfig):
     """Share of each batch that it sees; the discriminator sees the rest."""
     unneeded: float = 0.01
     """Weight of the share of paint where the warped window is right already."""
-    gan: float = 0.06
+    gan: float = 0.15
     """Weight of the discriminator's scores."""
     matching: float = 0.5
     """Weight of the discriminator's activations."""
     gan_from: float = 0.3
     """Share of the run after which the discriminator is there."""
-    discriminator_rate: float = 4e-4
+    discriminator_rate: float = 6e-4
     """Learning rate of the discriminator."""
 
 
@@ -104,7 +105,9 @@ class PainterTrainer(TrainingLoop[PainterNetwork, Batch]):
         self._perceptual = None
         if config.perceptual_network is not None:
             self._perceptual = losses.SqueezeNet(config.perceptual_network)
-        self._adversary = DiscriminatorTrainer(config.discriminator_rate, inputs=6, widths=_WIDTHS)
+        self._adversary = DiscriminatorTrainer(
+            config.discriminator_rate, inputs=7, widths=_WIDTHS, spectral=False
+        )
         self._best = BestValidation(0.0)
         self._numbers = chosen(held)
         self._given = batches(held, self._numbers)
@@ -123,12 +126,12 @@ class PainterTrainer(TrainingLoop[PainterNetwork, Batch]):
         inputs = torch.from_numpy(batch.inputs).to(memory_format=torch.channels_last)
         found = self.net(inputs, torch.from_numpy(batch.quantities))
         result, paint, share = composed(batch, *found)
-        terms, loss = self._plain_losses(batch, result, paint, share)
         is_adversarial = self.progress() >= self.config.gan_from
+        terms, loss = self._plain_losses(batch, result, paint, share, is_adversarial=is_adversarial)
         wanted = _wanted(batch)
         shapes = torch.from_numpy(batch.shapes)
         rest = slice(self._few(len(inputs)) if self._perceptual else 0, None)
-        pictures = [torch.cat([p[rest], shapes[rest]], 1) for p in (result, wanted)]
+        pictures = [_seen(p[rest], shapes[rest]) for p in (result, wanted)]
         if is_adversarial:
             found_losses = self._adversary.generator_losses(*pictures)
             loss = loss + self.config.gan * found_losses["gan"]
@@ -140,12 +143,18 @@ class PainterTrainer(TrainingLoop[PainterNetwork, Batch]):
         return self._end_step(len(inputs), {"loss": loss, **terms, "gradient_norm": length})
 
     def _plain_losses(
-        self, batch: Batch, result: Tensor, paint: Tensor, share: Tensor
+        self,
+        batch: Batch,
+        result: Tensor,
+        paint: Tensor,
+        share: Tensor,
+        *,
+        is_adversarial: bool,
     ) -> tuple[dict[str, Tensor], Tensor]:
         config = self.config
         true, region = torch.from_numpy(batch.true), torch.from_numpy(batch.region)
         inside = torch.from_numpy(batch.shapes)[:, 1 if config.kind == "mouth" else 0, None]
-        weight = region * (1 + _INSIDE * inside)
+        weight = region * (1 + (_INSIDE_LATE if is_adversarial else _INSIDE) * inside)
         warped = torch.from_numpy(batch.warped)
         change = functional.avg_pool2d((warped - true).abs().mean(1, keepdim=True), 5, 1, 2)
         terms = {
@@ -193,6 +202,13 @@ class PainterTrainer(TrainingLoop[PainterNetwork, Batch]):
         super()._restore(state)
         self._best.restore(state["best"])
         self._adversary.restore(state["adversary"])
+
+
+def _seen(picture: Tensor, shapes: Tensor) -> Tensor:
+    """What the discriminator sees, (B, 7, H, W): colours, amplified detail, masks."""
+    grey = picture.mean(1, keepdim=True)
+    detail = grey - functional.avg_pool2d(grey, 5, 1, 2, count_include_pad=False)
+    return torch.cat([2 * picture - 1, _DETAIL * detail, shapes], 1)
 
 
 def _wanted(batch: Batch) -> Tensor:
