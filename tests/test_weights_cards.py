@@ -36,6 +36,7 @@ LOADERS = {
     "alignment": (aligner, aligner.load),
     "face_model": (face_model, face_model.load),
     "face_points": (face_points, face_points.load),
+    "painters": (painters, painters.load),
     "skin_prior": (skin_model, skin_model.generic_cloud),
     "renderer_fast": (weights.RENDERER, weights.RENDERER.checked),
     "detector_fast": (weights.DETECTOR, weights.DETECTOR.checked),

@@ -63,7 +63,7 @@ def prepare(source: Source, model: FaceModel) -> OwnWindows | None:
     fit = source.face
     size = len(source.image)
     zoom = size / source.crop.side_px
-    found = fit.pose.project(model.vertices(fit.identity, fit.expression))[:, :2]
+    found = fit.pose.project(model.vertices_of(fit))[:, :2]
     corner = np.array([source.crop.x_px, source.crop.y_px])
     places = (found + 0.5 - corner) * zoom - 0.5
     shift = (np.asarray(fit.pose.shift_px) + 0.5 - corner) * zoom - 0.5

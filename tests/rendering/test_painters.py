@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hybridanim.config import RenderConfig
-from hybridanim.face import face_model, paint_windows
+from hybridanim.face import face_model, mesh, paint_windows
 from hybridanim.face.face_model import measure
 from hybridanim.face.paint_windows import KINDS, MOUTH
 from hybridanim.motion import head_mesh, head_transfer
@@ -75,6 +75,18 @@ def test_without_motion_the_source_comes_back_bit_for_bit():
     warped, painted, _ = frame(source, FULL)
     assert painted is warped
     np.testing.assert_array_equal(painted, source.image)
+
+
+def test_a_corrected_face_is_where_its_corrections_say():
+    """Lips that ``FaceFit.offset`` opens are open in the source, so nothing is to be painted."""
+    source = source_of(photograph(128))
+    offset = np.zeros_like(MODEL.mean)
+    offset[list(mesh.INNER_LIPS[11:]), 1] = 0.06
+    corrected = replace(source, face=replace(source.face, offset=offset))
+    warped, painted, face = frame(corrected, FULL)
+    lips = face.xy_norm[[13, 14], 1]
+    assert lips[1] - lips[0] > 0.04
+    np.testing.assert_array_equal(painted, warped)
 
 
 def test_a_source_without_a_face_has_no_windows():

@@ -115,7 +115,7 @@ def choose_targets(looks: Array, source: int, count: int, rng: np.random.Generat
 def source_of(image: Array, fit: FaceFit, model: FaceModel) -> Source:
     """A source of a whole square frame; its mask covers everything."""
     size = len(image)
-    points = fit.pose.project(model.vertices(fit.identity, fit.expression))[:, :2]
+    points = fit.pose.project(model.vertices_of(fit))[:, :2]
     landmarks = points[np.where(MESH >= 0, MESH, 468)].astype(np.float32)
     none = np.zeros((0, 2), np.float32)
     return Source(
