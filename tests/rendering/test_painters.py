@@ -80,6 +80,7 @@ def test_without_motion_the_source_comes_back_bit_for_bit():
 def test_a_corrected_face_is_where_its_corrections_say():
     """Lips that ``FaceFit.offset`` opens are open in the source, so nothing is to be painted."""
     source = source_of(photograph(128))
+    assert source.face is not None
     offset = np.zeros_like(MODEL.mean)
     offset[list(mesh.INNER_LIPS[11:]), 1] = 0.06
     corrected = replace(source, face=replace(source.face, offset=offset))
