@@ -153,7 +153,8 @@ class RenderConfig:
     """Stage 5: warp the source, paint occluded parts, composite."""
 
     renderer: str = "warp"
-    """warp moves the source's own pixels; learned also paints what the source does not show."""
+    """warp moves the source's own pixels; painted paints mouth and eyes too, learned all that the
+    source does not show."""
     weights: Path | None = None
     """Weights of one's own, a .safetensors file of the trainer: detector, renderer or both."""
     interpolation: Literal["linear", "cubic", "lanczos"] = "cubic"

@@ -44,7 +44,7 @@ def softened(picture: Array, scale: float) -> Array:
 
 
 def window_of(picture: Array, matrix: Array, size: tuple[int, int]) -> Array:
-    """(height, width) part of a grey picture under a similarity, without aliasing.
+    """(height, width[, 3]) part of a picture under a similarity, without aliasing.
 
     matrix: (2, 3) window from picture. size: (width, height). Pixels of the edge repeat outside.
     """
@@ -60,7 +60,7 @@ def _shrunk_under(
     """The part of the picture under the window, downscaled to about its resolution; its map."""
     back = cv2.invertAffineTransform(np.asarray(matrix, np.float64))
     corners = apply_affine(back, np.array(size) * np.array([[0, 0], [1, 0], [0, 1], [1, 1]]))
-    height, width = picture.shape
+    height, width = picture.shape[:2]
     x0, y0 = np.clip(np.floor(corners.min(0)).astype(int) - 2, 0, [width - 2, height - 2])
     x1, y1 = np.clip(np.ceil(corners.max(0)).astype(int) + 3, [x0 + 2, y0 + 2], [width, height])
     small, left = halved(picture[y0:y1, x0:x1], scale)

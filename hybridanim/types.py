@@ -345,6 +345,20 @@ class Reason(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class MovedFace:
+    """Stage 4: where the points of the face lie in the output; painters place their windows by it.
+
+    See face.mesh for the points; the irises are those of the eyeballs.
+    """
+
+    xy_norm: Array  # (478, 2) float32
+    pose: HeadPose  # scale and shift normalised
+
+    def __post_init__(self) -> None:
+        _expect("MovedFace.xy_norm", self.xy_norm, (478, 2), np.float32, "use float32")
+
+
+@dataclass(frozen=True, slots=True)
 class DenseMotion:
     """Stage 4: backward flow and occlusion map on a grid of output cells."""
 
@@ -359,6 +373,7 @@ class DenseMotion:
     # of the head's mesh alone; None for the motion of keypoints
     depth: Array | None = None  # (h, w) float32, z of what is shown, norm, away; NaN = no surface
     reasons: Array | None = None  # (h, w) uint8, values of ``Reason``
+    face: MovedFace | None = None  # of a source and a driver with a fitted face
 
     def __post_init__(self) -> None:
         _expect("DenseMotion.grid_norm", self.grid_norm, (None, None, 2), np.float32, "x, y last")

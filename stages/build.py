@@ -21,7 +21,7 @@ from hybridanim.face.anchors import ANCHORS
 from hybridanim.motion.motion_file import MotionHeader
 from hybridanim.networks.weights import Header, read_header
 from hybridanim.profiles import Profiles
-from hybridanim.runtime import face_points
+from hybridanim.runtime import face_points, painters
 from hybridanim.runtime.face_points import FacePoints
 from hybridanim.tracking.base import TrackerParts
 from hybridanim.tracking.detection import Detector
@@ -32,7 +32,7 @@ from .s1_segment import NoSkin, Segment
 from .s2_track import Track
 from .s3_keypoints import Keypoints
 from .s4_motion import Dense, LearnedDense
-from .s5_generate import Generate, LearnedGenerate
+from .s5_generate import Generate, LearnedGenerate, PaintedGenerate
 
 _T = TypeVar("_T")
 _FACE_EVERY = 3  # frames between looks at the whole face, of a tracker that goes on by flow
@@ -58,6 +58,12 @@ def warp_renderer(config: PipelineConfig, header: Header | None) -> Renderer:
     return Renderer(Dense(config.dense), Generate(config.render))
 
 
+def painted_renderer(config: PipelineConfig, header: Header | None) -> Renderer:
+    """Stages 4 and 5 in closed form, with painters for mouth and eyes."""
+    networks = painters.load(threads=config.networks.threads)
+    return Renderer(Dense(config.dense), PaintedGenerate(config.render, networks))
+
+
 def learned_renderer(config: PipelineConfig, header: Header | None) -> Renderer:
     """Stages 4 and 5 by the dense motion network and the generator of a weights file."""
     from hybridanim.rendering.learned import LearnedRenderer  # loads OpenVINO or torch
@@ -78,6 +84,7 @@ def learned_renderer(config: PipelineConfig, header: Header | None) -> Renderer:
 
 RENDERERS: dict[str, RendererEntry] = {
     "warp": RendererEntry(warp_renderer),
+    "painted": RendererEntry(painted_renderer),
     "learned": RendererEntry(learned_renderer, uses_networks=True),
 }
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from hybridanim.config import RenderConfig
-from hybridanim.rendering import warp
+from hybridanim.face import face_model
+from hybridanim.rendering import painters, warp
+from hybridanim.runtime.painters import Painter
 from hybridanim.types import Array, DenseMotion, Picture, Source
 from hybridanim.visualization import drawing
 
@@ -39,6 +42,24 @@ class Generate(Stage):
         """Change settings between two frames; the source is prepared again."""
         super().adjust(**settings)
         self._source = None
+
+
+class PaintedGenerate(Generate):
+    """Stage 5 by the warp renderer, with mouth and eyes painted by small networks."""
+
+    def __init__(self, config: RenderConfig, networks: Mapping[str, Painter]) -> None:
+        super().__init__(config)
+        self._networks = networks
+        self._own: tuple[Source, painters.OwnWindows | None] | None = None  # of the last source
+
+    def __call__(self, source: Source, motion: DenseMotion) -> Picture:
+        """Render one frame; without a fitted face it is the warp renderer's."""
+        picture = super().__call__(source, motion)
+        if self._own is None or self._own[0] is not source:
+            self._own = source, painters.prepare(source, face_model.load())
+        if motion.face is None or self._own[1] is None:
+            return picture
+        return Picture(painters.paint(picture.image, motion.face, self._own[1], self._networks))
 
 
 class LearnedGenerate(Generate):

@@ -25,7 +25,7 @@ from hybridanim.face.face_model import FaceModel
 from hybridanim.face.landmarks import MESH
 from hybridanim.fitting import fit_global_affine, fit_local_affines
 from hybridanim.resampling import smoothstep
-from hybridanim.types import Array, DenseMotion, HeadPose, HeadTarget, Keypoints, Source
+from hybridanim.types import Array, DenseMotion, HeadPose, HeadTarget, Keypoints, MovedFace, Source
 
 from . import head_back, head_occlusion, z_buffer
 from .head_back import HeadBack, Skull
@@ -285,6 +285,16 @@ def moved(head: SourceHead, target: HeadTarget) -> Array:
     return np.vstack([shown[:_FACE], ring, *eyes, mouth])
 
 
+def face_points(head: SourceHead, vertices: Array) -> Array:
+    """(478, 2) the face's points in the picture, with the irises of the eyeballs.
+
+    vertices: (N, 3) of ``moved``.
+    """
+    first = _FACE + len(head.ring_own)
+    eyes = vertices[first : first + 42].reshape(2, 21, 3)[:, 16:]
+    return np.concatenate([vertices[:_FACE, :2], *eyes[..., :2]])
+
+
 def _gaze(start: Array, face: Array, contour: tuple[int, ...], iris: tuple[int, ...]) -> Array:
     """(3,) movement of the iris in its eye, without that of the eye's corners."""
     corners = [contour[0], contour[8]]
@@ -344,6 +354,7 @@ def dense(
         interior=interior,
         depth=np.where(is_person, shown.depth, np.float32(np.nan)),
         reasons=seen.reasons,
+        face=MovedFace(face_points(head, vertices).astype(np.float32), target.pose),
     )
 
 

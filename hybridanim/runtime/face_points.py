@@ -165,7 +165,7 @@ def _graph(
     source = ops.parameter([batch, 1, kind.height_px, kind.width_px], np.float32, name="windows")
 
     def convolved(x: Any, conv: str, norm: str, stride: int) -> Any:
-        weight, bias = _folded(tensors, conv, norm)
+        weight, bias = folded(tensors, conv, norm)
         pad = [weight.shape[2] // 2] * 2
         found = ops.convolution(x, ops.constant(weight), [stride] * 2, pad, pad, [1, 1])
         return ops.add(found, ops.constant(bias.reshape(1, -1, 1, 1)))
@@ -195,7 +195,7 @@ def _linear(ops: Any, x: Any, weight: Array, bias: Array) -> Any:
     return ops.add(found, ops.constant(bias[None]))
 
 
-def _folded(tensors: Mapping[str, Array], conv: str, norm: str) -> tuple[Array, Array]:
+def folded(tensors: Mapping[str, Array], conv: str, norm: str) -> tuple[Array, Array]:
     """A convolution's weights and bias with the batch norm that follows it."""
     gain = tensors[f"{norm}.weight"] / np.sqrt(tensors[f"{norm}.running_var"] + _EPSILON)
     bias = tensors[f"{norm}.bias"] - gain * tensors[f"{norm}.running_mean"]

@@ -26,7 +26,7 @@ OUTPUTS = {
 VARIANTS = {  # between them every class of stage, and every tracker
     "classical": {"tracker": "classical", "renderer": "warp"},
     "learned": {"tracker": "learned", "renderer": "learned"},
-    "hybrid": {"tracker": "hybrid", "renderer": "warp"},
+    "hybrid": {"tracker": "hybrid", "renderer": "painted"},
 }
 STAGES = [(variant, index) for variant in VARIANTS for index in range(5)]
 

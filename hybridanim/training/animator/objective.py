@@ -41,9 +41,13 @@ class DiscriminatorTrainer:
         learning_rate: float,
         group: ProcessGroup | None = None,
         device: torch.device | None = None,
+        *,
+        inputs: int = 3,
+        widths: tuple[int, ...] = _WIDTHS,
+        spectral: bool = True,
     ) -> None:
         self._group = group or ProcessGroup()
-        self._net = PatchDiscriminator(widths=_WIDTHS, spectral=True).to(device)
+        self._net = PatchDiscriminator(inputs, widths, spectral=spectral).to(device)
         self._optimiser = torch.optim.Adam(self._net.parameters(), learning_rate, _BETAS)
 
     def generator_losses(self, found: Tensor, truth: Tensor) -> dict[str, Tensor]:

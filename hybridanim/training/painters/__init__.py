@@ -1,0 +1,1 @@
+"""Training of the painters (networks/painters.py) on pairs that the product itself renders."""
