@@ -11,7 +11,7 @@ Coordinates are the source crop's, normalised, with z in the same unit, away fro
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -339,22 +339,25 @@ def dense(
     if np.abs(vertices - head.rest).max() > _STILL:  # the rasteriser rounds
         grid = geometry.resize_grid(_filled(shown.xy, shown.is_surface), cells)
         grid = _softened(_with_face(head, vertices, grid, shown.depth))
+    motion = DenseMotion(
+        grid,
+        np.ones(grid.shape[:2], np.float32),
+        background=background,
+        interior=interior,
+        face=MovedFace(face_points(head, vertices).astype(np.float32), target.pose),
+    )
     if not explain:
-        all_visible = np.ones(grid.shape[:2], np.float32)
-        return DenseMotion(grid, all_visible, background=background, interior=interior)
+        return motion
     zoom = target.pose.scale_px / head.pose.scale_px
     shown = _with_back(head, target, rasterise(head, vertices, zoom, cells))
     outlines = _outlines(head, vertices, interior)
     seen = head_occlusion.explained(head.view, shown, outlines, background)
     is_person = head_occlusion.person(head.view, grid) > 0.5
-    return DenseMotion(
-        grid,
-        seen.occlusion,
-        background=background,
-        interior=interior,
-        depth=np.where(is_person, shown.depth, np.float32(np.nan)),
+    return replace(
+        motion,
+        occlusion=seen.occlusion,
         reasons=seen.reasons,
-        face=MovedFace(face_points(head, vertices).astype(np.float32), target.pose),
+        depth=np.where(is_person, shown.depth, np.float32(np.nan)),
     )
 
 
