@@ -147,8 +147,8 @@ def of_rows(kind: WindowKind, windows: Sequence[Windows]) -> Batch:
     region = np.stack([paint_windows.region(kind, w.now, w.was) for w in windows])
     palette = Palette.of(pictures[:, 1])
     quantities = paint_windows.quantities(kind, now, was, np.stack([w.turn for w in windows]))
-    colours = [paint_windows.network_colours(pictures[:, i], palette) for i in (0, 1)]
-    inputs = paint_windows.network_input(*colours, filled)
+    shown, source = (paint_windows.network_colours(pictures[:, i], palette) for i in (0, 1))
+    inputs = paint_windows.network_input(shown, source, filled)
     warped, own, true = np.moveaxis(pictures.astype(np.float32) / 255, (1, -1), (0, 2))
     return Batch(
         inputs, quantities, palette, region[:, None], filled.astype(np.float32) / 255,
