@@ -152,9 +152,9 @@ class DenseConfig:
 class RenderConfig:
     """Stage 5: warp the source, paint occluded parts, composite."""
 
-    renderer: str = "warp"
-    """warp moves the source's own pixels; painted paints mouth and eyes too, learned all that the
-    source does not show."""
+    renderer: str = "painted"
+    """painted moves the source's own pixels and paints mouth and eyes; warp paints nothing; learned
+    moves and paints by one network, which is slower and less sharp."""
     weights: Path | None = None
     """Weights of one's own, a .safetensors file of the trainer: detector, renderer or both."""
     interpolation: Literal["linear", "cubic", "lanczos"] = "cubic"

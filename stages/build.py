@@ -51,6 +51,7 @@ class RendererEntry:
 
     build: Callable[[PipelineConfig, Header | None], Renderer]  # header of ``--weights``
     uses_networks: bool = False  # then two instances in parallel are faster on several processors
+    is_more_than_warp: bool = True  # the warp renderer is faster
 
 
 def warp_renderer(config: PipelineConfig, header: Header | None) -> Renderer:
@@ -83,7 +84,7 @@ def learned_renderer(config: PipelineConfig, header: Header | None) -> Renderer:
 
 
 RENDERERS: dict[str, RendererEntry] = {
-    "warp": RendererEntry(warp_renderer),
+    "warp": RendererEntry(warp_renderer, is_more_than_warp=False),
     "painted": RendererEntry(painted_renderer),
     "learned": RendererEntry(learned_renderer, uses_networks=True),
 }
@@ -214,6 +215,17 @@ def expect_same_tracker(config: PipelineConfig, header: MotionHeader) -> None:
 def uses_networks(config: PipelineConfig) -> bool:
     """Whether the config's renderer runs networks, so that two instances in parallel are faster."""
     return _chosen("--renderer", config.render.renderer, RENDERERS).uses_networks
+
+
+def is_more_than_warp(config: PipelineConfig) -> bool:
+    """Whether the warp renderer is faster than the config's."""
+    return _chosen("--renderer", config.render.renderer, RENDERERS).is_more_than_warp
+
+
+def quick_renderer(config: PipelineConfig, name: str) -> Renderer:
+    """Stages 4 and 5 of that name, in closed form, that sample the source linearly."""
+    render = replace(config.render, renderer=name, interpolation="linear", weights=None)
+    return RENDERERS[name].build(replace(config, render=render), None)
 
 
 def _chosen(option: str, name: str, registry: Mapping[str, _T]) -> _T:

@@ -32,7 +32,7 @@ def main() -> None:
     _write_texture()
     if "--texture" in sys.argv:
         return
-    rows = [_results(renderer) for renderer in ("warp", "learned")]
+    rows = [_results(renderer) for renderer in ("painted", "learned")]
     drivers = {moment: frame for moment, (frame, _) in rows[0].items()}
     cells = [np.vstack([drivers[moment], *(row[moment][1] for row in rows)]) for moment in drivers]
     labels = [f"{moment / 30:.1f} s" for moment in drivers]
@@ -70,7 +70,7 @@ def _results(renderer: str) -> dict[int, tuple[np.ndarray, np.ndarray]]:
                 square = frame.image[40:400, 140:500]
                 pair = resized(square, 200, 200), sheet.fit(picture, 200, 200)
                 found[frame.index] = pair
-            if frame.index == MOMENT and renderer == "warp":
+            if frame.index == MOMENT and renderer == "painted":
                 _write_overview(pipeline, source)
             if frame.index > max(STRIP):
                 break

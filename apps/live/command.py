@@ -28,7 +28,7 @@ from hybridanim.live.sharing import Sharing
 from hybridanim.live.window import DisplayCheck
 from hybridanim.tracking.registry import TRACKERS
 from hybridanim.types import Array
-from stages.build import uses_networks
+from stages.build import is_more_than_warp, uses_networks
 
 from . import devices
 from .animator import Animator
@@ -166,4 +166,5 @@ def _levels(config: PipelineConfig) -> tuple[Quality, ...]:
         config,
         uses_anchors=TRACKERS[config.tracker].uses_anchors,
         uses_networks=uses_networks(config),
+        is_more_than_warp=is_more_than_warp(config),
     )

@@ -13,10 +13,8 @@ import numpy as np
 from hybridanim.errors import InputError
 from hybridanim.live.quality import LARGE_PX, Quality
 from hybridanim.types import Array, Source
-from stages.build import Renderer, uses_networks
+from stages.build import Renderer, quick_renderer, uses_networks
 from stages.pipeline import Pipeline
-from stages.s4_motion import Dense
-from stages.s5_generate import Generate
 
 
 class Levels:
@@ -28,9 +26,11 @@ class Levels:
         self._has_networks = uses_networks(self._config)
         self._adapts_networks = adapts_networks and self._has_networks
         self._best = pipeline.renderer
-        quick = replace(self._config.render, renderer="warp", interpolation="linear")
-        self._quick = Renderer(Dense(self._config.dense), Generate(quick))
-        self._is_quick = False
+        self._warp = quick_renderer(self._config, "warp")
+        self._quick: Renderer | None = None
+        if not self._has_networks:
+            self._quick = quick_renderer(self._config, self._config.render.renderer)
+        self._is_best = True
         self._all_threads = cv2.getNumThreads()
         self._threads = self._config.networks.threads  # of the networks in use or being loaded
         self._loaded: SimpleQueue[Renderer] = SimpleQueue()
@@ -42,8 +42,9 @@ class Levels:
         """
         track = self._pipeline.track
         track.adjust(anchor_every=self._config.track.anchor_every * quality.anchor_every)
-        self._is_quick = quality.is_warp or (quality.is_quick and not self._has_networks)
-        self._pipeline.use_renderer(self._quick if self._is_quick else self._best)
+        quick = self._warp if quality.is_warp else self._quick if quality.is_quick else None
+        self._is_best = quick is None
+        self._pipeline.use_renderer(quick or self._best)
         if cv2.getNumThreads() != (quality.threads or self._all_threads):
             cv2.setNumThreads(quality.threads or self._all_threads)
         if self._adapts_networks and quality.threads != self._threads:
@@ -54,7 +55,7 @@ class Levels:
         """Take networks that have been loaded meanwhile; call before each frame."""
         while not self._loaded.empty():
             self._best = self._loaded.get()
-            if not self._is_quick:
+            if self._is_best:
                 self._pipeline.use_renderer(self._best)
 
     def _load(self, threads: int) -> None:

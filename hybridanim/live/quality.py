@@ -63,11 +63,15 @@ class GovernorState:
 
 
 def quality_levels(
-    config: PipelineConfig, *, uses_anchors: bool = False, uses_networks: bool = False
+    config: PipelineConfig,
+    *,
+    uses_anchors: bool = False,
+    uses_networks: bool = False,
+    is_more_than_warp: bool = False,
 ) -> tuple[Quality, ...]:
     """The levels of a pipeline, best first; each one takes less time, skipping comes last.
 
-    uses_anchors, uses_networks: what the config's tracker and renderer say of themselves.
+    uses_anchors: of the config's tracker; uses_networks, is_more_than_warp: of its renderer.
     """
     levels = [Quality("full")]
 
@@ -82,7 +86,7 @@ def quality_levels(
         add("quick sampling", is_quick=True)
     if is_large:
         add("half size", is_half=True)
-    if uses_networks:
+    if is_more_than_warp:
         add("warp renderer", is_warp=True, is_quick=True, tolerance=1.25)
     # late pictures are dropped as well: skipping helps only where less than every second is shown
     add("every second picture", every=2, tolerance=2.2)

@@ -23,6 +23,7 @@ from hybridanim.types import Array, HeadPose, MovedFace, Source
 
 _VISIBLE = (0.62, 0.8)  # sine of the turn at which the far eye goes out of sight
 _REPLACED = 24.0  # grey levels of difference from which on nothing of the warp's detail is kept
+_DARK, _DEEP_PX = 0.85, (1.0, 6.0)  # share of a gap's darkness kept so far from the lips, window px
 _LEAST_FACE_PX = 24.0  # size of a head that is worth painting
 
 
@@ -132,9 +133,22 @@ def _paint(out: Array, picture: Array, places: list[_Place], painter: Painter) -
     for i, place in enumerate(places):
         region = paint_windows.region(kind, place.points, place.own.points)
         share = alpha[i, 0] * region * np.float32(place.need)
+        if kind is MOUTH:
+            share *= 1 - _DARK * _depth_of_gap(filled[i, 1])
         if share.max() > 0:
             difference = (colours[i] - warped[i]) * share[..., None]
             put_back(out, place.matrix, warped[i], difference)
+
+
+def _depth_of_gap(inside: Array) -> Array:
+    """(h, w) float32 in [0, 1]: how deep inside of lips that are far apart a pixel lies.
+
+    inside: (h, w) mask between the lips. Few people open their mouths so far that the painter has
+    seen much of it: in the middle, the renderer's darkness is the better guess.
+    """
+    distance = cv2.distanceTransform((inside > 0.5).astype(np.uint8), cv2.DIST_L2, 3)
+    first, last = _DEEP_PX
+    return smoothstep(np.clip((distance - first) / (last - first), 0, 1))
 
 
 def put_back(out: Array, matrix: Array, warped: Array, difference: Array) -> None:

@@ -71,15 +71,18 @@ def test_governor_never_leaves_the_ladder():
 
 def test_ladder_keeps_skipping_for_last_and_drops_what_gains_nothing():
     for tracker, renderer, size in product(
-        ("classical", "hybrid"), ("warp", "learned"), (0, 256, 512)
+        ("classical", "hybrid"), ("warp", "painted", "learned"), (0, 256, 512)
     ):
         config = PipelineConfig(tracker=tracker, size=size, render=RenderConfig(renderer=renderer))
         levels = quality.quality_levels(
-            config, uses_anchors=tracker == "hybrid", uses_networks=renderer == "learned"
+            config,
+            uses_anchors=tracker == "hybrid",
+            uses_networks=renderer == "learned",
+            is_more_than_warp=renderer != "warp",
         )
         skips = [level.every for level in levels]
         assert skips == sorted(skips) and skips[0] == 1 and skips[-2:] == [2, 3]
-        assert any(level.is_warp for level in levels) == (renderer == "learned")
+        assert any(level.is_warp for level in levels) == (renderer != "warp")
         assert any(level.is_half for level in levels) == (size != 256)
         assert any(level.anchor_every > 1 for level in levels) == (tracker == "hybrid")
         assert len({level.name for level in levels}) == len(levels)

@@ -49,7 +49,7 @@ def test_threads_follow_other_programs_down_and_up():
 def test_the_governor_uses_and_says_it():
     watch = MadeWatch()
     sharing = sharing_of(watch)
-    levels = quality_levels(PipelineConfig(size=256), uses_networks=True)
+    levels = quality_levels(PipelineConfig(size=256), uses_networks=True, is_more_than_warp=True)
     governor = QualityGovernor(levels, 80, sharing)
     assert governor.quality.threads == 0 and governor.text() == ""
     watch.now, changed = 2.0, []

@@ -181,3 +181,15 @@ def test_windows_beyond_the_picture_are_left_out():
     window = np.zeros((64, 96, 3), np.uint8)
     painters.put_back(out, far, window, np.ones(window.shape, np.float32))
     np.testing.assert_array_equal(out, picture)
+
+
+def test_the_middle_of_a_wide_mouth_keeps_the_renderers_darkness():
+    inside = np.zeros((64, 96), np.uint8)
+    inside[20:44, 20:76] = 255
+    depth = painters._depth_of_gap(inside)
+    assert depth[32, 48] == 1 and depth[inside == 0].max() == 0
+    column = depth[20:33, 48]
+    assert (np.diff(column) >= 0).all() and column[0] < 0.05
+    narrow = np.zeros_like(inside)
+    narrow[31:33, 20:76] = 255
+    assert painters._depth_of_gap(narrow).max() < 0.05  # between lips that hardly part

@@ -26,7 +26,7 @@ from stages.s3_keypoints import Keypoints as KeypointsStage
 from . import drivers
 
 Array = NDArray[Any]
-RENDERERS = ("warp", "learned")
+RENDERERS = ("painted", "learned")
 GROUND = (96, 102, 112)  # below keypoints, which are drawn over 0.72 of it
 _SCAN_EVERY_S = 0.4  # as often as a usual run looks for its reference
 _GAP_PX = 4

@@ -57,7 +57,7 @@ def test_networks_with_other_threads_are_loaded_meanwhile(threads, monkeypatch):
     one.use(Quality("warp", is_warp=True))  # all threads again, while the warp is in use
     assert wait_until(lambda: len(made) == 2 and not one._loaded.empty())
     one.refresh()
-    assert pipeline.renderer is one._quick
+    assert pipeline.renderer is one._warp
     one.use(FULL)
     assert pipeline.renderer is made[1][1] and made[1][0] == 0
     one.use(Quality("full", threads=3))  # cannot be loaded: those in use stay
