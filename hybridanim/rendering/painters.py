@@ -168,13 +168,16 @@ def put_back(out: Array, matrix: Array, warped: Array, difference: Array) -> Non
     if left >= right or top >= bottom:
         return
     back[:, 2] -= [left, top]
-    size = np.abs(difference).mean(-1, keepdims=True)
-    replaced = smoothstep(np.minimum(size / _REPLACED, 1))
-    layer = np.dstack([difference + replaced * warped, replaced]).astype(np.float32)
+    size = cv2.transform(np.abs(difference), np.full((1, 3), 1 / 3 / _REPLACED))
+    replaced = smoothstep(np.minimum(size, 1))
+    layer = np.empty((height, width, 4), np.float32)
+    layer[..., :3] = difference + replaced[..., None] * warped
+    layer[..., 3] = replaced
     moved = cv2.warpAffine(
         layer, back, (int(right - left), int(bottom - top)),
         flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT,
     )  # fmt: skip
     part = out[top:bottom, left:right]
-    blended = part * (1 - moved[..., 3:]) + moved[..., :3]
-    part[...] = np.clip(np.rint(blended), 0, 255).astype(np.uint8)
+    kept = cv2.merge([1 - moved[..., 3]] * 3)
+    colours = cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB)
+    part[...] = cv2.add(cv2.multiply(part, kept, dtype=cv2.CV_32F), colours, dtype=cv2.CV_8U)

@@ -21,7 +21,7 @@ from hybridanim.types import Array
 from .face_points import folded
 
 WEIGHTS = files.WEIGHTS / "painters.safetensors"
-WEIGHTS_SHA256 = "c7ac2b61b0a0659a7ca3af548a2299bb5415a28e954ad55d8f6cfed0ceef42b2"
+WEIGHTS_SHA256 = "3f9a0466aa3ca9ebe75169597e00f8748d539133259f6e6f2b3534919ee96411"
 
 Painter = Callable[[Array, Array], tuple[Array, Array]]
 """Windows (N, 9, H, W) and quantities (N, 6) float32 -> colour (N, 3, H, W), alpha (N, 1, H, W)."""
