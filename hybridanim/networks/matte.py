@@ -7,6 +7,7 @@ features with the upsampled ones below.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +38,9 @@ def _convolved(before: int, after: int, kernel: int = 3, stride: int = 1) -> lis
 class _Residual(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.body = nn.Sequential(*_convolved(channels, channels), *_convolved(channels, channels)[:2])
+        self.body = nn.Sequential(
+            *_convolved(channels, channels), *_convolved(channels, channels)[:2]
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.relu(x + self.body(x))
@@ -56,8 +59,7 @@ class MatteNetwork(nn.Module):
             for i, (before, after) in enumerate(zip(befores, counts, strict=True))
         )
         self.up = nn.ModuleList(
-            nn.Sequential(*_convolved(below + count, count))
-            for count, below in zip(counts[:-1], counts[1:], strict=True)
+            nn.Sequential(*_convolved(below + count, count)) for count, below in pairwise(counts)
         )
         self.last = nn.Sequential(
             *_convolved(counts[0] + sizes.inputs, sizes.last), nn.Conv2d(sizes.last, 1, 1)

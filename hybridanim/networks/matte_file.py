@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,7 +124,7 @@ def _shapes(sizes: dict[str, Any]) -> dict[str, tuple[int, ...]]:
         body = f"down.{i}.3.body"
         convolutions.append((f"{body}.0", f"{body}.1", after, after, 3))
         convolutions.append((f"{body}.3", f"{body}.4", after, after, 3))
-    for i, (count, below) in enumerate(zip(counts, counts[1:], strict=False)):
+    for i, (count, below) in enumerate(pairwise(counts)):
         convolutions.append((f"up.{i}.0", f"up.{i}.1", below + count, count, 3))
     last = sizes["last"]
     convolutions.append(("last.0", "last.1", counts[0] + sizes["inputs"], last, 3))

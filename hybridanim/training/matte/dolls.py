@@ -49,8 +49,9 @@ def doll(n: int, rng: np.random.Generator) -> tuple[Array, Array, Array]:
         (x + 1.1 * broad, 2 * size), (x - 1.1 * broad, 2 * size),
         (x - broad, top + unit * rng.uniform(0.3, 0.9)),
     ]))  # fmt: skip
-    put(0.85 * skin, "polygon", np.array([(x - neck, y), (x + neck, y), (x + neck, top + 0.3 * unit),
-                                          (x - neck, top + 0.3 * unit)]))  # fmt: skip
+    low = top + 0.3 * unit
+    corners = [(x - neck, y), (x + neck, y), (x + neck, low), (x - neck, low)]
+    put(0.85 * skin, "polygon", np.array(corners))
     ellipse(hair, rng.normal(0, 0.08), -0.3, wide, rng.uniform(1.3, 1.7))
     for side in (-1, 1):
         if rng.random() < 0.6:
@@ -63,7 +64,7 @@ def doll(n: int, rng: np.random.Generator) -> tuple[Array, Array, Array]:
     return cv2.resize(image, **down), cv2.resize(mask, **down) / np.float32(255), places
 
 
-def _features(ellipse, rng: np.random.Generator) -> None:  # noqa: ANN001
+def _features(ellipse, rng: np.random.Generator) -> None:
     """Eyes, brows, mouth and a nose."""
     dark, eye = rng.uniform(0, 90, 3), rng.uniform(0.1, 0.28)
     for side in (-1, 1):

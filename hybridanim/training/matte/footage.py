@@ -79,9 +79,7 @@ def read(folders: Sequence[Folders], every: int = 1) -> Footage:
     if not heads:
         shown = ", ".join(str(one.masks) for one in folders)
         raise InputError(f"masks: expected labelled frames in {shown}, found none; label some")
-    return Footage(
-        out.images, out.masks, out.outlines, np.array(heads), np.array(clips), out.walls
-    )
+    return Footage(out.images, out.masks, out.outlines, np.array(heads), np.array(clips), out.walls)
 
 
 def sharpened(image: Array, mask: Array) -> Array:

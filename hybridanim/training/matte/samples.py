@@ -65,7 +65,8 @@ def stacked(found: list[Window]) -> Batch:
 
 def variant(footage: Footage, row: int, n: int, rng: np.random.Generator) -> Window:
     """One augmented window of a frame."""
-    matrix = _inside(footage, row, n, rng) if rng.random() < _FILLED else _around(footage, row, n, rng)
+    placed = _inside if rng.random() < _FILLED else _around
+    matrix = placed(footage, row, n, rng)
     window = cut(footage, row, matrix, n)
     if rng.random() < 0.25:  # the face is known by its box alone
         heads = n / np.sqrt(abs(np.linalg.det(matrix[:, :2]))) / footage.heads[row, 2]

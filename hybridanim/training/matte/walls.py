@@ -1,4 +1,4 @@
-"""Backgrounds behind composited people: other clips' walls, flat and dark colours, noise, people."""
+"""Backgrounds for composited people: other clips' walls, flat and dark colours, noise."""
 
 from __future__ import annotations
 
