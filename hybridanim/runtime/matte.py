@@ -74,8 +74,9 @@ class PersonMatte:
         both = self._network(np.stack([own, own[..., ::-1]]))
         mask = (both[0] + both[1][:, ::-1]) / 2
         back = cv2.invertAffineTransform(matrix)
-        edge = {"flags": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_REPLICATE}
-        out = cv2.warpAffine(np.ascontiguousarray(mask), back, (size, size), **edge)
+        out = cv2.warpAffine(
+            np.ascontiguousarray(mask), back, (size, size), borderMode=cv2.BORDER_REPLICATE
+        )
         places = (np.arange(size) * matrix[0, 0])[:, None] + matrix[:, 2]
         beside = (places[:, 0] < -1) | (places[:, 0] > n)
         out[:, beside] = 0

@@ -7,6 +7,7 @@ import numpy as np
 
 from hybridanim.types import Array
 
+_LUMA = np.array([[0.299], [0.587], [0.114]], np.float32)
 _LEAST_BRIGHT = 0.35  # of the window's brightest parts: darker pictures show nobody
 
 
@@ -48,7 +49,7 @@ def relit(image: Array, rng: np.random.Generator) -> Array:
     values = image.astype(np.float32) * np.float32(1 / 255)
     values = np.power(values, np.float32(np.exp(rng.normal(0, 0.3))))
     if rng.random() < 0.2:
-        values = np.repeat(values @ np.float32([[0.3], [0.59], [0.11]]), 3, 2)
+        values = np.repeat(values @ _LUMA, 3, 2)
     elif rng.random() < 0.4:
         mixing = np.eye(3) + rng.normal(0, 0.15, (3, 3))
         values = values @ (mixing / mixing.sum(1, keepdims=True)).T.astype(np.float32)

@@ -27,7 +27,8 @@ def test_the_person_is_learned_and_the_network_exported(tmp_path, data, monkeypa
     monkeypatch.setattr(samples, "_looking", lambda window, rng: window)
     monkeypatch.setattr(samples, "_MOVED", 0.0)
     monkeypatch.setattr(samples, "_DOLLS", 0.0)
-    run = MatteTrainer(config(tmp_path, steps=40, learning_rate=1e-2), data, data, sizes=SIZES)
+    settings = config(tmp_path, steps=60, learning_rate=1e-2, ema=0.9, first_px=32)
+    run = MatteTrainer(settings, data, data, sizes=SIZES)
     run.run()
     assert run.validate()["iou_percent"] > 85
     found = matte_file.read(run.export())
