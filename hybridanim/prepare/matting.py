@@ -27,6 +27,8 @@ __all__ = ["inpaint_background", "subject_mask"]
 _CUT_PX = 192  # more gains no IoU, and the time grows with the square
 _SMALL_HOLE = 0.012  # share of the crop; a gap beneath a raised arm is larger
 _HAIR = (0.85, 1.05, 1.4)  # assumed extents of the hair, in multiples of the usual one
+_NOBODY, _PERSON = 0.12, 0.68  # network's masks that count as 0 and as 1; the edge lies at 0.4, as
+# missing hair is worse than moved background
 _LEAST_FACE = 0.6  # mean of the network's mask on the face; below, it has not seen the person
 _REFINE_PX = 640  # largest side of the guided filter's picture
 
@@ -57,7 +59,7 @@ def subject_mask(
         found = _by_network(image, face, landmarks_xy_px, network)
         skin = hull if hull.any() else _ellipse(u, v, 0.0, 0.35, 0.45) > 0
         if found[skin].mean() > _LEAST_FACE:
-            found = np.maximum(found, hull)
+            found = np.maximum(np.clip((found - _NOBODY) / (_PERSON - _NOBODY), 0, 1), hull)
             return _refine(image, found, found * (found <= 0.5))
     sure |= hull
     lab = cv2.bilateralFilter(cv2.cvtColor(small, cv2.COLOR_RGB2LAB), 5, 18, 3)
