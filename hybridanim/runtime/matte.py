@@ -24,7 +24,7 @@ from hybridanim.types import Array
 from .face_points import folded
 
 WEIGHTS = files.WEIGHTS / "matte.safetensors"
-WEIGHTS_SHA256 = "3a7ef1771d1a3cf5b82a0bc60984097f6fb9b3db503b24093faa8d67c199d508"
+WEIGHTS_SHA256 = "9d3f0b4e05f805877f99c2e2128e3a606ef8e55bd58b255a44f0f7a1283346ca"
 NEAR_HEADS, FAR_HEADS = 2.6, 4.6
 """Side of a window in head boxes: for the head alone, and the most that the network knows."""
 _FADE = 0.12  # share of the near window over which the far one takes over
