@@ -6,7 +6,10 @@ int, their frames' numbers in the clip. Meshes as ``python -m calibration.face_l
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -24,7 +27,7 @@ from hybridanim.types import Array
 
 _LABEL_CORNER = 0.5  # labels count from the outer edge of the first pixel
 _GUIDE_PX, _GUIDE = 3, 12.0  # guided filter that moves the masks' edges onto the pictures'
-_MOST_BYTES = 1 << 30
+_MOST_BYTES = 4 << 30
 
 
 class Folders(NamedTuple):
@@ -61,7 +64,7 @@ def read(folders: Sequence[Folders], every: int = 1) -> Footage:
         rows, masks = _masks(file, len(points))
         places = list(range(0, len(rows), every))
         wanted = {int(rows[i]): masks[i] for i in places if np.isfinite(points[rows[i]]).all()}
-        for row, image in _frames(_clip(one.clips, file.stem), wanted.keys()):
+        for row, image in _frames(_clip(one.clips, file.stem), wanted, max(wanted, default=-1)):
             if image.shape[:2] != wanted[row].shape:
                 raise InputError(
                     f"{file}: expected masks of {image.shape[:2]}, got {wanted[row].shape};"
@@ -74,7 +77,7 @@ def read(folders: Sequence[Folders], every: int = 1) -> Footage:
             out.images.append(image)
             out.masks.append(sharpened(image, wanted[row]))
             out.outlines.append(xy)
-            if len(out.walls) <= number:
+            if number not in clips[:-1]:  # the first of its clip
                 out.walls.append(inpaint_background(image, wanted[row] / np.float32(255)))
     if not heads:
         shown = ", ".join(str(one.masks) for one in folders)
@@ -93,18 +96,26 @@ def _masks(file: Path, frames: int) -> tuple[Array, Array]:
     """Frame numbers and masks of one file, sorted; InputError for anything else."""
     paths.expect_readable("masks", file)
     try:
-        if file.stat().st_size > _MOST_BYTES:
-            raise ValueError("a file of more than 1 GB")
+        if not paths.is_file(file):
+            raise ValueError("no file")
+        with zipfile.ZipFile(file) as archive:
+            if sum(part.file_size for part in archive.infolist()) > _MOST_BYTES:
+                raise ValueError("more than 4 GB")
         with np.load(file, allow_pickle=False) as opened:
             rows, masks = np.array(opened["rows"]), np.array(opened["masks"])
         if masks.ndim != 3 or masks.dtype != np.uint8 or rows.shape != masks.shape[:1]:
             raise ValueError(f"masks {masks.shape} {masks.dtype}, rows {rows.shape}")
         if rows.dtype.kind not in "iu" or (rows < 0).any() or (rows >= frames).any():
             raise ValueError(f"rows beyond the {frames} labelled frames")
-    except (OSError, KeyError, ValueError, EOFError, AttributeError, MemoryError) as error:
+    except (
+        *(OSError, KeyError, ValueError, EOFError, OverflowError, MemoryError, RecursionError),
+        *(zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError),  # of the archive
+        *(SyntaxError, tokenize.TokenError),  # of an array's header, which is a text of Python
+    ) as error:
+        said = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(
-            f"{file}: expected masks (N, H, W) uint8 and rows (N,), got {error};"
-            " label the clip again"
+            f"{file}: expected masks (N, H, W) uint8 and rows (N,), got {said}; label the clip"
+            " again"
         ) from error
     order = np.argsort(rows)
     return rows[order], masks[order]
@@ -117,15 +128,15 @@ def _clip(folder: Path, stem: str) -> Path:
     return found[0]
 
 
-def _frames(file: Path, wanted: Sequence[int] | set[int] | object) -> Iterator[tuple[int, Array]]:
-    """The wanted frames of a clip with their numbers; a picture is its own frame 0."""
+def _frames(file: Path, wanted: Container[int], last: int) -> Iterator[tuple[int, Array]]:
+    """The wanted frames of a clip, up to the last one, with their numbers; a picture is frame 0."""
     if io.is_picture(file):
-        yield 0, io.read_picture(file)
+        if 0 in wanted:
+            yield 0, io.read_picture(file)
         return
-    numbers = set(wanted)  # pyright: ignore[reportArgumentType]
     with io.open_source(file) as clip:
         for row, frame in enumerate(clip):
-            if row in numbers:
-                yield row, frame.image
-            if row >= max(numbers, default=-1):
+            if row > last:
                 return
+            if row in wanted:
+                yield row, frame.image

@@ -142,6 +142,12 @@ def test_labelled_frames_are_read(folders):
     assert np.abs(found.walls[0][40:56, 40:56].astype(int) - GREEN).mean() < 12
 
 
+def test_frames_without_a_mesh_are_left_out(folders):
+    np.save(folders.meshes / "a.npy", np.full((1, 478, 3), np.nan, np.float32))
+    with pytest.raises(InputError, match="expected labelled frames"):
+        footage.read([folders])
+
+
 @pytest.mark.parametrize(
     "labels",
     [
@@ -156,6 +162,21 @@ def test_labels_that_do_not_fit_are_refused(folders, labels):
     np.savez(folders.masks / "a.npz", **labels)
     with pytest.raises(InputError, match="label the clip again"):
         footage.read([folders])
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"PK\3\4" + bytes(50)])
+def test_damaged_labels_are_refused(folders, content):
+    (folders.masks / "a.npz").write_bytes(content)
+    with pytest.raises(InputError, match="label the clip again"):
+        footage.read([folders])
+
+
+def test_cut_off_labels_are_refused(folders):
+    whole = (folders.masks / "a.npz").read_bytes()
+    for end in (200, len(whole) - 40):
+        (folders.masks / "a.npz").write_bytes(whole[:end])
+        with pytest.raises(InputError, match="label the clip again"):
+            footage.read([folders])
 
 
 def test_missing_clips_and_masks_are_said(folders):
