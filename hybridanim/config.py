@@ -200,6 +200,8 @@ class PipelineConfig:
     """Part of the source that is animated: auto (round the head), none (all), or X,Y,W,H."""
     size: int = 0
     """Side of the animated square in pixels; 0 = as many as the source has there."""
+    matte: Literal["network", "classical"] = "network"
+    """What finds the person in the source: a network, or classical (GrabCut)."""
     segment: SegmentConfig = field(default_factory=SegmentConfig)
     track: TrackConfig = field(default_factory=TrackConfig)
     keypoints: KeypointsConfig = field(default_factory=KeypointsConfig)

@@ -21,8 +21,9 @@ from hybridanim.face.anchors import ANCHORS
 from hybridanim.motion.motion_file import MotionHeader
 from hybridanim.networks.weights import Header, read_header
 from hybridanim.profiles import Profiles
-from hybridanim.runtime import face_points, painters
+from hybridanim.runtime import face_points, matte, painters
 from hybridanim.runtime.face_points import FacePoints
+from hybridanim.runtime.matte import PersonMatte
 from hybridanim.tracking.base import TrackerParts
 from hybridanim.tracking.detection import Detector
 from hybridanim.tracking.registry import TRACKERS
@@ -117,6 +118,13 @@ class Builder:
             return None
         threads = self.config.networks.threads
         return FacePoints(face_points.load(threads=threads), face_model.load())
+
+    def matte(self, detector: Detector | None) -> PersonMatte | None:
+        """Load the matting network; None for objects, or where GrabCut is asked for."""
+        is_face = detector is None or detector.window == "head"
+        if self.config.matte != "network" or not is_face:
+            return None
+        return matte.load(threads=self.config.networks.threads)
 
     def front(
         self,

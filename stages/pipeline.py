@@ -94,6 +94,7 @@ class Pipeline:
         self.aligner = aligner.load()
         self.detector = detector or builder.detector()
         self.finder = builder.finder(self.detector)
+        self._matte = builder.matte(self.detector)
         self.segment, self.track = builder.front(profiles, self.aligner, self.detector, self.finder)
         self._builder, self._renderer = builder, builder.renderer()
         self.keypoints = builder.keypoints(self._renderer.dense)
@@ -157,7 +158,7 @@ class Pipeline:
         if crop is not None:
             config = schema.replaced(config, {"crop": crop}, "set_source")
         self._source = source.prepare(
-            picture, config, self.profiles, self.aligner, self.detector, self.finder
+            picture, config, self.profiles, self.aligner, self.detector, self.finder, self._matte
         )
         return self._source
 

@@ -8,7 +8,7 @@ from hybridanim import files
 from hybridanim.errors import InputError
 from hybridanim.face import aligner, face_model
 from hybridanim.networks import weights
-from hybridanim.runtime import face_points, painters
+from hybridanim.runtime import face_points, matte, painters
 from hybridanim.segmentation import skin_model
 
 EXPECTED = {
@@ -16,6 +16,7 @@ EXPECTED = {
     "face_model": face_model.WEIGHTS_SHA256,
     "face_points": face_points.WEIGHTS_SHA256,
     "painters": painters.WEIGHTS_SHA256,
+    "matte": matte.WEIGHTS_SHA256,
     "renderer_fast": weights.RENDERER.sha256,
     "detector_fast": weights.DETECTOR.sha256,
 }
@@ -37,6 +38,7 @@ LOADERS = {
     "face_model": (face_model, face_model.load),
     "face_points": (face_points, face_points.load),
     "painters": (painters, painters.load),
+    "matte": (matte, matte.load),
     "skin_prior": (skin_model, skin_model.generic_cloud),
     "renderer_fast": (weights.RENDERER, weights.RENDERER.checked),
     "detector_fast": (weights.DETECTOR, weights.DETECTOR.checked),

@@ -15,7 +15,8 @@ from hybridanim.resampling import disc, feathered, masked_blur
 from hybridanim.types import Array
 
 _WORKING_PX = 256
-_GRAIN = 14.0  # largest mirrored detail, grey levels
+_GRAIN = 10.0  # largest mirrored detail, grey levels
+_MARGIN = 72  # the mask is dilated by this part of the side: strands of hair lie beside it
 
 
 def inpaint_background(image: Array, mask: Array) -> Array:
@@ -50,7 +51,7 @@ def inpaint_background(image: Array, mask: Array) -> Array:
 
 def inpainting_mask(mask: Array) -> Array:
     """(S, S) bool: pixels that may contain the person's colours: the mask, dilated."""
-    margin_px = max(1, round(mask.shape[0] / 100))
+    margin_px = max(1, round(mask.shape[0] / _MARGIN))
     return cv2.dilate((mask > 0.02).astype(np.uint8), disc(margin_px)) > 0
 
 

@@ -1,9 +1,10 @@
 """Soft mask of the person: source crop and head box -> alpha.
 
-No network: several GrabCuts (Rother et al. 2004) at low resolution, each with another assumption
-about the hair's extent, vote; a guided filter (He et al. 2013) upsamples the vote, so hair keeps a
-soft edge. Where the cuts are implausible a wide soft shape replaces them: a little background moved
-along is hardly visible, hair left behind is.
+A network (runtime/matte.py) finds the mask at low resolution. Without it several GrabCuts (Rother
+et al. 2004), each with another assumption about the hair's extent, vote; where these are
+implausible a wide soft shape replaces them: a little background moved along is hardly visible, hair
+left behind is. At full resolution colour unmixing and a guided filter (He et al. 2013) place the
+edge, so hair keeps a soft one.
 Units here: u, v = offset from the head box's centre in head-box widths, v down.
 """
 
@@ -14,7 +15,9 @@ import numpy as np
 from scipy import ndimage
 
 from hybridanim.errors import InputError
+from hybridanim.face import matte_window
 from hybridanim.resampling import disc, masked_blur, smoothstep
+from hybridanim.runtime.matte import PersonMatte
 from hybridanim.types import Array, FaceBox, HeadBox
 
 from .background import inpaint_background
@@ -24,26 +27,41 @@ __all__ = ["inpaint_background", "subject_mask"]
 _CUT_PX = 192  # more gains no IoU, and the time grows with the square
 _SMALL_HOLE = 0.012  # share of the crop; a gap beneath a raised arm is larger
 _HAIR = (0.85, 1.05, 1.4)  # assumed extents of the hair, in multiples of the usual one
+_NOBODY, _PERSON = 0.12, 0.68  # network's masks that count as 0 and as 1; the edge lies at 0.4, as
+# missing hair is worse than moved background
+_LEAST_FACE = 0.6  # mean of the network's mask on the face; below, it has not seen the person
 _REFINE_PX = 640  # largest side of the guided filter's picture
 
 
 def subject_mask(
-    image: Array, face: FaceBox | HeadBox, landmarks_xy_px: Array | None = None
+    image: Array,
+    face: FaceBox | HeadBox,
+    landmarks_xy_px: Array | None = None,
+    network: PersonMatte | None = None,
 ) -> Array:
     """Soft mask of the person whose head is at ``face``: head, hair, neck and what is below.
 
     image: (S, S, 3) uint8 RGB. face: brows to chin, pixels of ``image``.
     landmarks_xy_px: (L, 2) points of the same face, all of which will be inside the mask.
+    network: finds the mask; None, or where it misses the face: GrabCut does.
     Returns (S, S) float32 in [0, 1]. Raises InputError if the box is empty or outside.
     """
     u, v = _head_units(image, face, _CUT_PX)
     small = cv2.resize(image, (_CUT_PX, _CUT_PX), interpolation=cv2.INTER_AREA)
     sure = _sure_shape(u, v)
+    hull = np.zeros(sure.shape, bool)
     if landmarks_xy_px is not None and len(landmarks_xy_px) >= 3:
         points = np.rint(np.asarray(landmarks_xy_px) * (_CUT_PX / image.shape[0]))
         face_map = np.zeros(sure.shape, np.uint8)
         cv2.fillConvexPoly(face_map, cv2.convexHull(points.astype(np.int32)), 1)
-        sure |= face_map > 0
+        hull = face_map > 0
+    if network is not None:
+        found = _by_network(image, face, landmarks_xy_px, network)
+        skin = hull if hull.any() else _ellipse(u, v, 0.0, 0.35, 0.45) > 0
+        if found[skin].mean() > _LEAST_FACE:
+            found = np.maximum(np.clip((found - _NOBODY) / (_PERSON - _NOBODY), 0, 1), hull)
+            return _refine(image, found, found * (found <= 0.5))
+    sure |= hull
     lab = cv2.bilateralFilter(cv2.cvtColor(small, cv2.COLOR_RGB2LAB), 5, 18, 3)
     vote, trust = _vote(lab, u, v, sure)
     soft = _wide_shape(u, v)
@@ -54,6 +72,25 @@ def subject_mask(
         return _refine(image, sure.astype(np.float32), doubt.astype(np.float32))
     doubt = np.maximum(doubt, vote * (vote <= 0.5))
     return _refine(image, vote, doubt.astype(np.float32))
+
+
+def _by_network(
+    image: Array, face: FaceBox | HeadBox, landmarks_xy_px: Array | None, network: PersonMatte
+) -> Array:
+    """(n, n) float32 mask in [0, 1] by the network; n: _CUT_PX."""
+    center = np.array(face.center_xy_px)
+    side = face.size_px if isinstance(face, HeadBox) else (face.width_px + face.height_px) / 2
+    outline = landmarks_xy_px
+    if outline is None or len(outline) < 3:
+        outline = matte_window.ellipse(face.center_xy_px, side / 2)
+    found = network(image, center, side, outline)
+    found = cv2.resize(found, (_CUT_PX, _CUT_PX), interpolation=cv2.INTER_AREA)
+    parts = cv2.connectedComponents((found > 0.5).astype(np.uint8), connectivity=4)[1]
+    x, y = np.clip(np.rint(center * (_CUT_PX / image.shape[0])), 0, _CUT_PX - 1).astype(int)
+    if parts[y, x] > 0:  # the person alone, without what the network takes for another one
+        other = ((parts > 0) & (parts != parts[y, x])).astype(np.uint8)
+        found = np.where(cv2.dilate(other, disc(2)) > 0, np.minimum(found, 0), found)
+    return found.astype(np.float32)
 
 
 def _head_units(image: Array, face: FaceBox | HeadBox, size: int) -> tuple[Array, Array]:

@@ -17,6 +17,7 @@ from hybridanim.face.aligner import MEAN_SHAPE, Aligner, box_from_landmarks
 from hybridanim.geometry import crop_image
 from hybridanim.motion.keypoints import CROP_HEADS, crop_around, place_anchors
 from hybridanim.profiles import Profiles
+from hybridanim.runtime.matte import PersonMatte
 from hybridanim.segmentation.still import segment_still
 from hybridanim.tracking import detection, face_tracking
 from hybridanim.tracking.detection import Detector
@@ -41,11 +42,13 @@ def prepare(
     aligner: Aligner | None,
     detector: Detector | None = None,
     finder: PointFinder | None = None,
+    matte: PersonMatte | None = None,
 ) -> Source:
     """Prepare a source picture, (H, W, 3) uint8 RGB, for stages 3 to 5.
 
     aligner: None = no landmarks. detector: of a learned tracker. finder: of mesh points; None = no
-    face is fitted. Raises InputError when no face is found.
+    face is fitted. matte: the matting network; None = GrabCut. Raises InputError when no face is
+    found.
     """
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
         raise InputError(
@@ -82,7 +85,7 @@ def prepare(
     corner = np.array([crop.x_px, crop.y_px])
     box = _scaled_face(head, scale, corner)
     points = None if landmarks is None else (landmarks + 0.5 - corner) * scale - 0.5
-    subject = matting.subject_mask(image, box, points)
+    subject = matting.subject_mask(image, box, points, matte)
     if face is not None and finder is not None:
         subject = _with_face(subject, face, finder, corner, scale)
     keypoints = place_anchors(head, landmarks, MEAN_SHAPE if aligner else None, crop)

@@ -7,6 +7,7 @@ from skimage import data
 
 from hybridanim.errors import InputError
 from hybridanim.prepare import background, matting
+from hybridanim.runtime.matte import PersonMatte
 from hybridanim.types import FaceBox, HeadBox
 
 cv2.setRNGSeed(1)
@@ -118,6 +119,47 @@ def test_landmarks_are_inside_the_mask():
 def test_a_box_beside_the_picture_is_refused(face):
     with pytest.raises(InputError, match="choose another crop or face"):
         matting.subject_mask(np.zeros((256, 256, 3), np.uint8), face)
+
+
+def _stand_in(mask, size=160):
+    """A network that gives this mask (n, n) for every window; the mirror image for the second."""
+    small = cv2.resize(mask.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
+    return PersonMatte(lambda windows: np.stack([small, small[:, ::-1]]), size)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_network_s_mask_gets_the_picture_s_edge(seed):
+    image, truth, face = _person(256, seed)
+    blurred = cv2.GaussianBlur(truth.astype(np.float32), (0, 0), 2.5)
+    mask = matting.subject_mask(image, face, network=_stand_in(blurred))
+    assert mask.dtype == np.float32 and mask.min() >= 0 and mask.max() <= 1
+    assert np.abs(mask - truth).mean() < 0.6 * np.abs(blurred - truth).mean()
+    found = mask > 0.5
+    assert (found & truth).sum() / (found | truth).sum() > 0.97
+
+
+def test_where_the_network_misses_the_face_grab_cut_finds_the_person():
+    image, _, face = _person(256, 1)
+    wanted = matting.subject_mask(image, face)
+    found = matting.subject_mask(image, face, network=_stand_in(np.zeros((256, 256))))
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_another_person_in_the_network_s_mask_is_left_out():
+    image, truth, face = _person(256, 4)
+    both = truth.astype(np.float32)
+    both[20:60, 6:36] = 1
+    image[20:60, 6:36] = (215, 165, 140)
+    mask = matting.subject_mask(image, face, network=_stand_in(both))
+    assert mask[24:56, 10:32].max() < 0.05
+
+
+def test_landmarks_are_inside_the_network_s_mask():
+    image, truth, face = _person(256, 2)
+    x, y = face.center_xy_px
+    points = np.array([(x - 80, y), (x, y - 40), (x, y + 40)], np.float32)  # beside the head, too
+    mask = matting.subject_mask(image, face, points, _stand_in(truth))
+    assert mask[round(y), round(x - 60)] > 0.9
 
 
 def test_plate_keeps_the_wall_and_forgets_the_person():
