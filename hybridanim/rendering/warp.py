@@ -29,7 +29,7 @@ _FINER = 4  # samples per cell of the upsampled flow
 _FINE_CELLS = 128  # cells from which on the flow is upsampled linearly
 _CONTINUED = 14  # the person goes on beyond the picture by this part of its side
 _STILL_PX = 0.02  # motion below this is not resampled
-_MOUTH_SHADE = np.array([0.32, 0.2, 0.2], np.float32)  # of the lips' colour
+_MOUTH_SHADE = 0.24  # of the lips' colour, so that a grey photograph stays grey
 _MOUTH_DEPTH = 0.45  # how much darker the middle is
 _BAND_PX = 32768  # pixels per band; a 512x512 picture in one band takes twice as long
 
