@@ -24,7 +24,7 @@ from hybridanim.types import Array
 from .face_points import folded
 
 WEIGHTS = files.WEIGHTS / "matte.safetensors"
-WEIGHTS_SHA256 = "9d3f0b4e05f805877f99c2e2128e3a606ef8e55bd58b255a44f0f7a1283346ca"
+WEIGHTS_SHA256 = "5d43e52dc7ffd3ea92533756ce27546163028bd46875ad8a3e68c4e6d74f1750"
 NEAR_HEADS, FAR_HEADS = 2.6, 4.6
 """Side of a window in head boxes: for the head alone, and the most that the network knows."""
 _FADE = 0.12  # share of the near window over which the far one takes over
