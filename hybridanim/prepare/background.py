@@ -16,7 +16,7 @@ from hybridanim.types import Array
 
 _WORKING_PX = 256
 _GRAIN = 10.0  # largest mirrored detail, grey levels
-_MARGIN = 72  # the mask is dilated by this part of the side: strands of hair lie beside it
+_MARGIN = 48  # the mask is dilated by this part of the side: strands of hair lie beside it
 
 
 def inpaint_background(image: Array, mask: Array) -> Array:
