@@ -9,7 +9,7 @@ Pose, lips, eyes and the rest of the face have strengths of their own (``drive``
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -33,6 +33,7 @@ _LAP, _LAP_FROM = 0.03, 0.1  # by which lids lap that are shut; opening from whi
 _SHUT_LIDS = 0.075  # opening at which lids are shut, as the networks see it
 _SHUT_MOUTH = 0.015  # most that a shut mouth is open, likewise
 _WIDEST_LID = 1.5  # most that an eye opens, of its opening in the picture
+_RISE_S, _FALL_S, _LEAST_OPEN = 0.2, 1.5, 0.4  # of what counts as open, see ``OpenLids``
 _BEYOND_HEADS = 0.25  # how far a head may reach beyond the crop, in head sizes
 _CORRECTIONS = 4  # steps that bring quantities to their wanted values
 _ASLEEP, _AWAKE = 0.4, 0.7  # share of the neutral opening: sleepy eyes, open ones
@@ -86,6 +87,32 @@ class DriverFace:
         return state, DriverFace(
             pose, value[12:count] / 0.1, value[count : count + 2] / 0.2, value[-1]
         )
+
+
+@dataclass(frozen=True)
+class OpenLids:
+    """How far the driver's eyes are open when they are open, over time.
+
+    The fit's identity says it for most people; behind dark glasses, or with narrow eyes, lids are
+    seen lower all the time, and the source's would be half shut for ever. A slow upper envelope of
+    the openings: it rises quickly, falls in seconds, and not below ``_LEAST_OPEN``.
+    """
+
+    share: Array  # (2,) of the neutral face's opening
+    time_s: float
+
+    @classmethod
+    def start(cls, time_s: float) -> OpenLids:
+        """Nothing is known yet: as the neutral face."""
+        return cls(np.ones(2), time_s)
+
+    def step(self, face: DriverFace, time_s: float) -> tuple[OpenLids, DriverFace]:
+        """The envelope after one more frame, and the face with lids as shares of it."""
+        step_s = max(0.0, time_s - self.time_s)
+        constant_s = np.where(face.lids > self.share, _RISE_S, _FALL_S)
+        share = self.share + (face.lids - self.share) * (1 - np.exp(-step_s / constant_s))
+        share = np.clip(share, _LEAST_OPEN, 1)
+        return OpenLids(share, time_s), replace(face, lids=face.lids / share)
 
 
 def in_crop(pose: HeadPose, source: Source) -> HeadPose:

@@ -32,7 +32,7 @@ from hybridanim.types import (
 )
 
 from . import body, head_transfer, hold, keypoints, transfer
-from .head_transfer import DriverFace
+from .head_transfer import DriverFace, OpenLids
 from .hold import HoldState
 from .reference import (
     Reference,
@@ -71,6 +71,7 @@ class SparseState:
     fixed_face: DriverFace | None = None  # of the reference that was set
     reference_face: DriverFace | None = None  # of the reference frame, or the first with a face
     face_filter: OneEuroState | None = None
+    open_lids: OpenLids | None = None  # of relative motion
     hold: HoldState | None = None  # of the driver's face
     head: HeadTarget | None = None  # last result
     time_s: float = 0.0
@@ -214,6 +215,10 @@ def _face(
     if fixed is not None and fixed is not state.fixed_face:
         known = fixed
         state = replace(state, fixed_face=fixed)
+    if config.motion == "relative":
+        lids = state.open_lids or OpenLids.start(frame.time_s)
+        lids, seen = lids.step(seen, frame.time_s)
+        state = replace(state, open_lids=lids)
     held, face = hold.step(state.hold, seen, *sure, frame.time_s)
     filter_state, face = face.smoothed(state.face_filter, frame.time_s, config.smooth)
     state = replace(state, hold=held, face_filter=filter_state)
@@ -258,6 +263,7 @@ def restarted(state: SparseState) -> SparseState:
         reference_face=None,
         fixed_face=None,
         face_filter=None,
+        open_lids=None,
         hold=None,
         driver_background=_identity(),
         away=1.0,

@@ -23,7 +23,7 @@ from hybridanim.types import Array, HeadPose, MovedFace, Source
 
 _VISIBLE = (0.62, 0.8)  # sine of the turn at which the far eye goes out of sight
 _REPLACED = 24.0  # grey levels of difference from which on nothing of the warp's detail is kept
-_DARK, _DEEP_PX = 0.85, (1.0, 6.0)  # share of a gap's darkness kept so far from the lips, window px
+_DARK, _DEEP_PX = 0.9, (0.5, 4.0)  # share of a gap's darkness kept so far from the lips, window px
 _LEAST_FACE_PX = 24.0  # size of a head that is worth painting
 
 

@@ -1,5 +1,6 @@
 """Transfer of pose and expression between two faces of the model."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import cv2
@@ -256,3 +257,32 @@ def test_translations_saturate_inside_the_crop():
     assert 0.6 < far[0] < 0.81 and far[1] == 0
     near = head_transfer.limited_shift(np.array([0.1, -0.1]), np.zeros(2), 0.8)
     np.testing.assert_allclose(near, (0.1, -0.1))
+
+
+def lids_over_time(shares, rate_hz=25.0):
+    """Lids of a driver whose openings are these shares of the neutral face's, as transferred."""
+    face = DriverFace(HeadPose(np.eye(3), 0.5, np.zeros(2)), np.zeros(4), np.ones(2), 0.0)
+    state, out = head_transfer.OpenLids.start(0.0), []
+    for n, share in enumerate(shares):
+        now = replace(face, lids=np.full(2, share))
+        state, seen = state.step(now, (n + 1) / rate_hz)
+        out.append(float(seen.lids[0]))
+    return np.array(out)
+
+
+def test_eyes_that_never_open_fully_count_as_open_after_some_seconds():
+    shares = np.full(150, 0.5)
+    shares[100:104] = 0.05  # a blink
+    found = lids_over_time(shares)
+    assert found[0] < 0.55 and found[75] > 0.85 and found[99] > 0.92
+    assert found[100:104].max() < 0.15 and found[106] > 0.9
+    # eyes that are open stay as they are, and a blink changes nothing of what follows
+    open_eyes = np.ones(100)
+    open_eyes[50:55] = 0.0
+    found = lids_over_time(open_eyes)
+    np.testing.assert_array_equal(found[:50], 1)
+    assert found[50:55].max() == 0 and np.abs(found[60:] - 1).max() < 0.1
+
+
+def test_shut_eyes_stay_shut_however_long():
+    assert lids_over_time(np.full(500, 0.02)).max() < 0.06
