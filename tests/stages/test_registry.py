@@ -76,5 +76,7 @@ def test_a_registered_renderer_renders(monkeypatch):
 
 @pytest.mark.parametrize("option", ["tracker", "renderer"])
 def test_unknown_names_are_refused_with_the_known_ones(option):
-    with pytest.raises(InputError, match=rf"--{option}.*(classical|warp, painted), learned.*'nonsense'"):
+    with pytest.raises(
+        InputError, match=rf"--{option}.*(classical|warp, painted), learned.*'nonsense'"
+    ):
         Pipeline.load(**{option: "nonsense"})
