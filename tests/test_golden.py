@@ -3,7 +3,8 @@
 A change that moves code must not move pixels. Kept per run: where the keypoints go (normalised) and
 the result's mean grey level in each cell of an 8x8 grid, at three frames. Networks run in f32, so
 that the numbers do not depend on the processor's fast paths; what is left between machines (order
-of sums, OpenCV's builds) stays under the tolerances below. After a change that is meant to move
+of sums, OpenCV's builds; between AVX2 and AVX-512 up to .8 of a grey level in the cell of the
+mouth) stays under the tolerances below. After a change that is meant to move
 pixels: ``python -m tests.test_golden`` writes the numbers anew; look at the difference.
 """
 
@@ -28,7 +29,7 @@ RUNS = list(
     product(("synthetic", "example"), ("classical", "learned", "hybrid"), ("warp", "learned"))
 )
 TOLERANCE_NORM = 0.003  # of a keypoint's place: 0.4 pixels at 256
-TOLERANCE_GREY = 0.6  # of a cell's mean grey level
+TOLERANCE_GREY = 1.2  # of a cell's mean grey level
 
 
 def images_of(clip: str) -> list[np.ndarray]:

@@ -110,7 +110,7 @@ def share_inside(head: HeadBox, height: int, width: int) -> float:
     for centre, length in zip(head.center_xy_px, (width, height), strict=True):
         # pixel centres: the picture reaches from -1/2 to length - 1/2
         sides.append(max(0.0, min(centre + half, length - 0.5) - max(centre - half, -0.5)))
-    return sides[0] * sides[1] / head.size_px**2
+    return min(1.0, sides[0] * sides[1] / head.size_px**2)
 
 
 def detect_near(image: Array, head: HeadBox) -> HeadBox | None:

@@ -29,6 +29,7 @@ _ROUNDS = 8  # of the Procrustes mean
 _LEAST_FRAMES = 8  # of a clip
 _EYE_WEIGHT, _LIP_WEIGHT = 6.0, 3.0  # in the principal components of expressions
 _AXES_RIDGE = 0.02
+_STILL = 1e-6  # share of the most changed quantity's variance under which one stands still
 
 
 @dataclass(frozen=True)
@@ -191,4 +192,6 @@ def _axes(mean: Array, expression: Array) -> Array:
         [(measure(mean + step * d) - measure(mean - step * d)) / (2 * step) for d in expression]
     ).T
     gram = derivative @ derivative.T
-    return np.linalg.solve(gram + _AXES_RIDGE * np.diag(np.diag(gram)), derivative)
+    own = np.diag(gram)
+    own = np.maximum(own, _STILL * own.max())  # a quantity that never changes gets no axis
+    return np.linalg.solve(gram + _AXES_RIDGE * np.diag(own), derivative)
