@@ -65,7 +65,10 @@ class Dense(Stage):
         if points.head is not None and head is not None:
             cells = _even(self._config.grid * _finer(len(source.image)))
             explain = self._config.explain
-            return head_mesh.dense(head, points.head, cells, points.background, explain=explain)
+            return head_mesh.dense(
+                head, points.head, cells, points.background,
+                explain=explain, avatar=source.avatar is not None,
+            )  # fmt: skip
         head_norm = geometry.head_norm(source.head, source.crop)
         reach_norm, constrained = REACH_BOX * head_norm, PINNED
         if (count := len(source.keypoints.xy_norm)) != len(REACH_BOX):  # an object

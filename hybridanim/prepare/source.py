@@ -7,6 +7,8 @@ middle square is the source, and all of it moves.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 
@@ -24,7 +26,7 @@ from hybridanim.tracking.detection import Detector
 from hybridanim.tracking.face_tracking import PointFinder
 from hybridanim.types import Array, Crop, FaceBox, FaceFit, HeadBox, Source
 
-from . import background, matting, source_face, texture
+from . import avatar, background, matting, source_face, texture
 
 _LARGEST_PX = 2048  # side of the animated square when --size is not given
 _LEAST_PX = 16  # shorter side of a picture
@@ -98,7 +100,7 @@ def prepare(
             head, keypoints = seen.head, seen.points.in_crop(crop)
             if face is not None and landmarks is not None:
                 keypoints = face_tracking.with_landmarks(keypoints, crop, landmarks) or keypoints
-    return Source(
+    prepared = Source(
         picture=picture,
         crop=crop,
         image=image,
@@ -110,6 +112,9 @@ def prepare(
         landmarks_xy_px=landmarks,
         face=face,
     )
+    if config.avatar == "off" or finder is None:
+        return prepared
+    return replace(prepared, avatar=avatar.paint(prepared, finder.model))
 
 
 def _search_near(grey: Array, head: HeadBox, finder: PointFinder) -> tuple[FaceFit, Array] | None:

@@ -20,7 +20,7 @@ from hybridanim import geometry
 from hybridanim.config import RenderConfig
 from hybridanim.face.landmarks import GROUPS
 from hybridanim.resampling import disc, feathered, smoothstep
-from hybridanim.types import Array, DenseMotion, Source
+from hybridanim.types import Array, Avatar, DenseMotion, Source, Uncovered
 
 _FLAGS = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC, "lanczos": cv2.INTER_LANCZOS4}
 _SURE, _DOUBT = 0.7, 0.25  # matte above: certainly the person; below: possibly not
@@ -31,6 +31,7 @@ _CONTINUED = 14  # the person goes on beyond the picture by this part of its sid
 _STILL_PX = 0.02  # motion below this is not resampled
 _MOUTH_SHADE = 0.24  # of the lips' colour, so that a grey photograph stays grey
 _MOUTH_DEPTH = 0.45  # how much darker the middle is
+_EDGE = 1.6  # how much steeper the edges of a layer are than the blur of its coverage
 _BAND_PX = 32768  # pixels per band; a 512x512 picture in one band takes twice as long
 
 
@@ -48,6 +49,7 @@ class Prepared:
     config: RenderConfig
     pad: int = 0  # P, by which the person's layer goes on beyond the picture
     mouth: Array | None = None  # (3,) float32 RGB inside of a mouth that the source shuts
+    avatar: Avatar | None = None
 
 
 def prepare(source: Source, config: RenderConfig) -> Prepared:
@@ -74,7 +76,7 @@ def prepare(source: Source, config: RenderConfig) -> Prepared:
     pad = 0 if any(pinned) else max(2, size // _CONTINUED)
     return Prepared(
         image, _continued(person, pad), background, coverage, reach, follow, pinned, config,
-        pad, _mouth_colour(source),
+        pad, _mouth_colour(source), source.avatar,
     )  # fmt: skip
 
 
@@ -161,8 +163,13 @@ def render(prepared: Prepared, motion: DenseMotion) -> Array:
     touched = _touched(prepared, flow, size)
     if motion.background is not None:
         background, touched = _moved_background(prepared, motion), np.ones_like(touched)
+    behind = None if prepared.avatar is None else motion.behind
+    if behind is not None:
+        touched |= _arrives(behind, touched)
     if not touched.any():
         return out
+    if behind is not None and prepared.avatar is not None:
+        background = _with_layer(background, prepared.avatar.behind, behind)
     across_px, down_px = _upsampled(flow * (size / 2), size)
     shown = _shown(prepared, motion, flow, size)
     for rows, columns in _bands(touched, size):
@@ -172,6 +179,36 @@ def render(prepared: Prepared, motion: DenseMotion) -> Array:
         out[rows, columns] = _composited(prepared, background[rows, columns], x, y, part)
     if motion.interior is not None and prepared.mouth is not None:
         _fill_mouth(out, motion.interior, prepared.mouth)
+    return out
+
+
+def _arrives(layer: Uncovered, like: Array) -> Array:
+    """(h, w) bool: cells of ``like`` that the layer covers, and those next to them."""
+    share = cv2.dilate(layer.share, np.ones((3, 3), np.uint8))
+    h, w = like.shape
+    return cv2.resize(share, (w, h), interpolation=cv2.INTER_LINEAR) > 0
+
+
+def _with_layer(background: Array, atlas: Array, layer: Uncovered) -> Array:
+    """The background (S, S, 3) float32 with a layer of an atlas before it."""
+    size, cells = len(background), len(layer.share)
+    hit = [np.flatnonzero(layer.share.max(axis) > 0) for axis in (1, 0)]
+    if not len(hit[0]):
+        return background
+    first = [max(0, (n[0] - 1) * size // cells) for n in hit]
+    last = [min(size, -(-(n[-1] + 2) * size // cells)) for n in hit]
+    x, y = (
+        ((np.arange(a, b) + 0.5) * (cells / size) - 0.5).astype(np.float32)
+        for a, b in zip(first[::-1], last[::-1], strict=True)
+    )
+    across, down = np.meshgrid(x, y)
+    share = cv2.remap(layer.share, across, down, cv2.INTER_LINEAR)[..., None]
+    share = smoothstep(np.clip(_EDGE * (share - 0.5) + 0.5, 0, 1))
+    places = cv2.remap(layer.atlas_norm, across, down, cv2.INTER_LINEAR)
+    colours = geometry.warp(atlas, places, cv2.INTER_LINEAR).astype(np.float32)
+    out = background.copy()
+    part = out[first[0] : last[0], first[1] : last[1]]
+    part += share * (colours - part)
     return out
 
 
@@ -360,6 +397,8 @@ def _shown(prepared: Prepared, motion: DenseMotion, flow: Array, size: int) -> A
     background would look worse. The occlusion of a head's mesh is not used: its flow already takes
     the person away from what is uncovered, and the map would eat into hair and outlines next to it.
     """
+    if motion.coverage is not None:
+        return cv2.resize(motion.coverage, (size, size), interpolation=cv2.INTER_LINEAR)
     if motion.reasons is not None:
         return None
     missing = 1 - np.clip(motion.occlusion, 0, 1)
