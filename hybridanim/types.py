@@ -297,8 +297,12 @@ class Avatar:
     """What turns of the source's head uncover, painted once; see prepare.avatar."""
 
     behind: Array  # (h, w, 3) uint8 RGB atlas of the shell behind the person, motion.head_shell
+    other: Array  # (S, S, 3) uint8 RGB, the source in the light of the head's other half
+    symmetry: Array  # (n, n) float32 in [0, 1], by place: the other half shows the same there
 
     def __post_init__(self) -> None:
+        _expect("Avatar.symmetry", self.symmetry, (None, None), np.float32, "use float32")
+        _expect("Avatar.other", self.other, (None, None, 3), np.uint8, "give RGB")
         _expect("Avatar.behind", self.behind, (None, None, 3), np.uint8, "give RGB")
 
 
@@ -400,6 +404,7 @@ class DenseMotion:
     face: MovedFace | None = None  # of a source and a driver with a fitted face
     # of a source with an avatar
     behind: Uncovered | None = None  # layer between person and background
+    mirrored: Uncovered | None = None  # of the person; places are those of the source
     coverage: Array | None = None  # (h, w) float32 in [0, 1], of the person's layer at its cuts
 
     def __post_init__(self) -> None:

@@ -25,10 +25,20 @@ from hybridanim.face.face_model import FaceModel
 from hybridanim.face.landmarks import MESH
 from hybridanim.fitting import fit_global_affine, fit_local_affines
 from hybridanim.resampling import smoothstep
-from hybridanim.types import Array, DenseMotion, HeadPose, HeadTarget, Keypoints, MovedFace, Source
+from hybridanim.types import (
+    Array,
+    DenseMotion,
+    HeadPose,
+    HeadTarget,
+    Keypoints,
+    MovedFace,
+    Source,
+    Uncovered,
+)
 
-from . import head_back, head_occlusion, head_shell, z_buffer
+from . import head_back, head_mirror, head_occlusion, head_shell, z_buffer
 from .head_back import HeadBack, Skull
+from .head_mirror import HeadMirror
 from .head_occlusion import Outlines, Shown, SourceView
 from .head_shell import HeadShell
 from .head_transfer import in_crop
@@ -44,6 +54,7 @@ _UPPER = np.array(mesh.INNER_LIPS[1:10])
 _LOWER = np.array(mesh.INNER_LIPS[:10:-1])
 _BEHIND_LIDS, _BEHIND_LIPS = 0.02, 0.03  # of eyeballs and the mouth's inside, heads
 _AVERAGE = landmark_average()
+_SEAM = 0.02  # sigma of the seam between both, sides of the picture
 _DEPTH_CELLS = 256  # of the picture's own z-buffer
 _PERSON, _JUMP_CELLS = 0.5, 3.0  # mask of the person; difference of the flow that is a cut
 _SOFT_CELLS = 0.7  # sigma of the blur of the flow
@@ -71,6 +82,7 @@ class SourceHead:
     view: SourceView  # what the picture shows of the mesh
     back: HeadBack  # without an avatar
     shell: HeadShell  # with one
+    mirror: HeadMirror
 
     @property
     def face(self) -> Array:
@@ -102,14 +114,33 @@ def build(source: Source, model: FaceModel) -> SourceHead | None:
     shell = head_shell.build(
         source.subject, pose, _skull(face), hull, depth, lambda xy: _weight(xy, shown, pose)
     )
+    own = (rest - np.append(pose.shift_px, 0)) @ pose.rotation / pose.scale_px
     share = np.ones(len(rest))
     share[starts[1] : starts[2]] = ring.weight[:, 0]
+    view = head_occlusion.source_view(rest, corners, share, source.subject)
+    mirror = head_mirror.build(rest, own, _counterparts(model, starts), pose, depth, view)
     return SourceHead(
         model, fit.identity, fit.expression, pose, rest, corners,
         np.concatenate([triangles[0], *triangles[2:]]).astype(np.int32),
-        ring.own, ring.weight, ring.vertex, ring.fade,
-        head_occlusion.source_view(rest, corners, share, source.subject), back, shell,
+        ring.own, ring.weight, ring.vertex, ring.fade, view, back, shell, mirror,
     )  # fmt: skip
+
+
+def _counterparts(model: FaceModel, starts: Array) -> Array:
+    """(N,) counterparts of the mesh's vertices, as ``head_mirror.build`` takes them.
+
+    starts: (6,) of face, polar mesh, both eyeballs, the mouth's inside, and the end.
+    """
+    out = np.full(starts[5], -1)
+    out[:_FACE] = model.mirror[:_FACE]
+    eyes = [[*contour, *iris] for contour, iris in zip(mesh.EYES, mesh.IRISES, strict=True)]
+    for side, first in ((0, starts[2]), (1, starts[3])):
+        other = {number: row for row, number in enumerate(eyes[1 - side])}
+        rows = [other.get(int(model.mirror[number]), -1) for number in eyes[side]]
+        found = np.array(rows)
+        out[first : first + _EYEBALL] = np.where(found < 0, -2, found + starts[3 - side])
+    out[starts[4] :] = -2
+    return out
 
 
 @dataclass(frozen=True)
@@ -344,21 +375,24 @@ def dense(
     if vertices is None:
         vertices = moved(head, target)
     interior = _gap(vertices[-38:, :2], target.pose, cells)
-    grid, behind, coverage = geometry.grid_norm(cells), None, None
+    grid = geometry.grid_norm(cells)
+    behind, mirrored, coverage = None, None, None
     if np.abs(vertices - head.rest).max() > _STILL:  # the rasteriser rounds
         shown = rasterise(head, vertices, None, cells // 2)
-        if avatar:
-            behind = head_shell.layer(head.shell, target, shown.xy, shown.is_surface)
-        else:
+        if not avatar:
             shown = _with_back(head, target, shown)
         grid = _filled(shown.xy, shown.is_surface)
         coverage = np.ones(grid.shape[:2], np.float32)
         if avatar:
-            grid, coverage = _cut(head, grid)
+            person = head_occlusion.person(head.view, grid) >= _PERSON
+            behind = head_shell.layer(head.shell, target, person, len(grid))
+            grid, coverage = _cut(grid, person)
         grid = geometry.resize_grid(grid, cells)
-        coverage = cv2.resize(coverage, (cells, cells), interpolation=cv2.INTER_LINEAR)
+        coverage = np.repeat(np.repeat(coverage, 2, 0), 2, 1)
         grid = _softened(_with_face(head, vertices, grid, shown.depth, coverage))
-        coverage = cv2.GaussianBlur(coverage, (0, 0), _SOFT_CELLS) if avatar else None
+        is_cut = avatar and float(coverage.min()) < 1
+        coverage = cv2.GaussianBlur(coverage, (0, 0), _SOFT_CELLS) if is_cut else None
+        mirrored = _mirrored(head, target, vertices, cells // 2) if avatar else None
     motion = DenseMotion(
         grid,
         np.ones(grid.shape[:2], np.float32),
@@ -366,6 +400,7 @@ def dense(
         interior=interior,
         face=MovedFace(face_points(head, vertices).astype(np.float32), target.pose),
         behind=behind,
+        mirrored=mirrored,
         coverage=coverage,
     )
     if not explain:
@@ -394,25 +429,46 @@ def _with_back(head: SourceHead, target: HeadTarget, shown: Shown) -> Shown:
     )
 
 
-def _cut(head: SourceHead, grid: Array) -> tuple[Array, Array]:
+def _mirrored(
+    head: SourceHead, target: HeadTarget, vertices: Array, cells: int
+) -> Uncovered | None:
+    """Where the output takes the colours of the other half of the head; None for nowhere."""
+    share = head_mirror.share(head.mirror, vertices, target.pose.scale_px / head.pose.scale_px)
+    if share is None:
+        return None
+    values = np.column_stack([head.mirror.xy, share])
+    shown, depth = z_buffer.rasterise(vertices, head.triangles, values, cells)
+    is_surface = ~np.isnan(depth)
+    places = np.ascontiguousarray(shown[..., :2])
+    known = np.where(is_surface, shown[..., 2], np.float32(0))
+    return Uncovered(places, np.clip(cv2.GaussianBlur(known, (0, 0), _SEAM * cells), 0, 1))
+
+
+def _cut(grid: Array, person: Array) -> tuple[Array, Array]:
     """The flow (h, h, 2) and the coverage (h, h) of the person's layer, with the person's cuts.
 
     Where the person ends and the flow jumps to background that lies elsewhere in the source, values
     between the two would show what lies between them there: a seam of hair or ear. The person's
-    flow goes on over the edge instead, and the coverage ends there.
+    flow goes on over the edge instead, and the coverage ends there. person: (h, h) bool.
     """
     cells = len(grid)
     still = geometry.grid_norm(cells)
-    person = head_occlusion.person(head.view, grid) >= _PERSON
     known = person.astype(np.float32)
     moved = grid - still
-    blurred = cv2.GaussianBlur(np.dstack([moved * known[..., None], known]), (0, 0), 1.0)
-    going_on = blurred[..., :2] / np.maximum(blurred[..., 2:], 1e-6)
+    blurred = cv2.GaussianBlur(
+        cv2.merge([*cv2.split(moved), np.ones_like(known)]) * known[..., None], (0, 0), 1.0
+    )
     near = (cv2.dilate(known, np.ones((5, 5), np.uint8)) > 0) & ~person
-    jump = np.abs(moved - going_on).max(-1) > _JUMP_CELLS * 2 / cells
-    cut = near & jump & (blurred[..., 2] > 1e-3)
-    around = cv2.dilate(cut.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
-    out = np.where(cut[..., None], still + going_on, grid).astype(np.float32)
+    rows = np.nonzero(near & (blurred[..., 2] > 1e-3))
+    going_on = blurred[rows][:, :2] / blurred[rows][:, 2:]
+    jump = np.abs(moved[rows] - going_on).max(1) > _JUMP_CELLS * 2 / cells
+    if not jump.any():
+        return grid, np.ones(person.shape, np.float32)
+    rows = tuple(one[jump] for one in rows)
+    out, cut = grid.copy(), np.zeros(person.shape, np.uint8)
+    out[rows] = still[rows] + going_on[jump]
+    cut[rows] = 1
+    around = cv2.dilate(cut, np.ones((5, 5), np.uint8)) > 0
     return out, 1 - (around & ~person).astype(np.float32)
 
 

@@ -34,6 +34,8 @@ _WIDER = 1.08  # below the mouth the shell widens at most by this: shoulders are
 _MOUTH = 0.55  # height of the mouth below the ears
 _NAPE = (0.1, 0.95, 0.5)  # heights from and to which the back recedes, and to which depth
 _UNDER, _BEHIND = 0.05, 0.01  # of the shell under the front: width and depth, heads
+_SOFT_CELLS, _EDGE = 1.0, 1.6  # blur of the coverage, and how much steeper its edges are
+_BACK, _EDGE_CELLS = 0.9, 7  # share that is no margin under the front; its width there
 _RAMP_DEG = (1.0, 5.0)  # turn from the source's pose over which the layer comes in
 _MATTE_CELLS, _COVERED = 128, 0.5
 
@@ -60,8 +62,8 @@ class HeadShell:
     rest: Array  # (M, 3) in the source
     weight: Array  # (M, 1) share of the head's motion
     atlas: Array  # (M, 2) places in the atlas
+    is_back: Array  # (M,) 0 = under the front, 1 = behind it
     triangles: Array  # (T, 3) int32
-    matte: Array  # (n, n) float32 mask of the person in the source
     rotation: Array  # (3, 3) of the head in the source
     strips: Strips
 
@@ -127,8 +129,8 @@ def build(
         rest,
         weight(rest[:, :2])[:, None],
         atlas.reshape(-1, 2),
+        np.tile(np.arange(atlas.shape[1]) > 0, len(height)).astype(np.float64),
         quads(len(height), 1 + len(_BACKWARDS)),
-        matte,
         pose.rotation,
         strips,
     )
@@ -164,11 +166,10 @@ def _atlas(shown: Array) -> tuple[Array, float, float]:
     return np.stack([u, 2 * along / length - 1], -1), length, width
 
 
-def layer(shell: HeadShell, target: HeadTarget, front: Array, shows: Array) -> Uncovered | None:
+def layer(shell: HeadShell, target: HeadTarget, person: Array, cells: int) -> Uncovered | None:
     """What each cell shows of the shell behind the person in one frame; None for nothing.
 
-    front: (h, h, 2) source position that each cell shows of the front. shows: (h, h) bool, whether
-    it shows any.
+    person: (cells, cells) bool, where the front shows the person.
     """
     turn = target.pose.rotation @ shell.rotation.T
     angle = np.degrees(np.arccos(np.clip((np.trace(turn) - 1) / 2, -1, 1)))
@@ -178,21 +179,26 @@ def layer(shell: HeadShell, target: HeadTarget, front: Array, shows: Array) -> U
     vertices = shell.rest.copy()
     vertices[:, :2] = vertices[:, :2] @ target.body[:, :2].T + target.body[:, 2]
     vertices += shell.weight * (target.pose.project(shell.own) - vertices)
-    facing = shell.triangles[area(vertices, shell.triangles) < 0]
-    if not len(facing):
+    is_facing = area(vertices, shell.triangles) < 0
+    by_strip = is_facing.reshape(-1, len(_BACKWARDS), 2)
+    uncovered = by_strip[:, 1:].any((1, 2))
+    if not uncovered.any():
         return None
-    values = np.column_stack([shell.atlas, np.zeros(len(shell.atlas))])
-    found, depth = z_buffer.rasterise(vertices, facing, values, len(front))
-    is_shell = ~np.isnan(depth)
-    if not is_shell.any():
+    by_strip[:, 0] &= uncovered[:, None]  # the margin under the front is not needed elsewhere
+    facing = shell.triangles[is_facing]
+    values = np.column_stack([shell.atlas, shell.is_back])
+    found, depth = z_buffer.rasterise(vertices, facing, values, cells)
+    back = found[..., 2] > _BACK
+    if not back.any():
         return None
-    person = shows & (geometry.warp(shell.matte, front, cv2.INTER_LINEAR) >= _COVERED)
     # under the person's soft edge it goes on, and its own outline is no staircase
-    known = is_shell.astype(np.float32)
-    near = cv2.dilate(known, np.ones((5, 5), np.uint8)) > 0
-    blurred = cv2.GaussianBlur(np.dstack([found[..., :2] * known[..., None], known]), (0, 0), 1.2)
-    filled = blurred[..., :2] / np.maximum(blurred[..., 2:], 1e-6)
-    atlas = np.where(is_shell[..., None], found[..., :2], filled)
-    cover = (is_shell | (person & near)).astype(np.float32)
-    cover = cv2.GaussianBlur(cover, (0, 0), 0.8) * near * np.float32(share)
-    return Uncovered(np.ascontiguousarray(atlas, np.float32), cover)
+    near = cv2.dilate(back.astype(np.uint8), np.ones((_EDGE_CELLS, _EDGE_CELLS), np.uint8)) > 0
+    known = ~np.isnan(depth)
+    found[..., 2] = known
+    blurred = cv2.GaussianBlur(found, (0, 0), _SOFT_CELLS)
+    rows = np.nonzero(near & ~known)
+    found[rows] = blurred[rows] / np.maximum(blurred[rows][:, 2:], 1e-6)
+    cover = cv2.GaussianBlur((known | person).astype(np.float32), (0, 0), _SOFT_CELLS)
+    cover = smoothstep(np.clip(_EDGE * (cover - 0.5) + 0.5, 0, 1)) * np.float32(share)
+    cover[~near] = 0
+    return Uncovered(np.ascontiguousarray(found[..., :2]), cover)

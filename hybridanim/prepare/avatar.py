@@ -16,7 +16,7 @@ import numpy as np
 from hybridanim import geometry
 from hybridanim.face import mesh
 from hybridanim.face.face_model import FaceModel
-from hybridanim.motion import head_mesh
+from hybridanim.motion import head_mesh, z_buffer
 from hybridanim.motion.head_mesh import SourceHead
 from hybridanim.resampling import smoothstep
 from hybridanim.types import Array, Avatar, Source
@@ -35,6 +35,9 @@ _NAPE = (0.5, 0.85)  # heights between which short hair ends behind
 _NECK = 0.15  # of skin along the outline of the neck, heads
 _SHADE = 0.18  # how much darker the middle behind is
 _TONE = 0.06  # sigma that divides colour and detail, heads
+_LIGHT = 0.22  # reach of the comparison of both halves' light, heads
+_LIGHT_CELLS, _MOST_LIGHT = 128, 2.5  # of its map; largest factor
+_EVIDENCE = (0.15, 0.4)  # share of one side's area of the other's, from which they are compared
 _ROTATIONS = 16  # of the exemplar
 
 
@@ -43,7 +46,7 @@ def paint(source: Source, model: FaceModel) -> Avatar | None:
     head = head_mesh.build(source, model)
     if head is None:
         return None
-    return Avatar(_shell(source, head))
+    return Avatar(_shell(source, head), *_other(source, head))
 
 
 @dataclass(frozen=True)
@@ -217,3 +220,52 @@ def _below(image: Array, columns: _Columns, scale: float) -> Array:
     """(H, W, 3) the atlas of neck and collar, mirrored at the outline."""
     depth = _back_and_forth(columns.arc[:, None], np.full(len(columns.level), _NECK * scale))
     return geometry.warp(image, columns.places(depth), cv2.INTER_LINEAR).astype(np.float32)
+
+
+def _other(source: Source, head: SourceHead) -> tuple[Array, Array]:
+    """The source in the light of the head's other half, (S, S, 3) uint8, for ``head_mirror``.
+
+    The light is the ratio of the colours of counterparts that the source shows both, smooth over
+    the head. Also returns where the head is symmetric, (n, n) float32 by place in the source: not
+    where there is hair on one side and skin on the other.
+    """
+    size, pose = len(source.image), head.pose
+    sigma = _TONE * pose.scale_px * size / 4
+    smooth = cv2.GaussianBlur(source.image.astype(np.float32), (0, 0), max(0.5, sigma))
+    mirror, xy = head.mirror, head.rest[:, :2]
+    places = np.stack([xy, mirror.xy]).astype(np.float32)
+    colours = geometry.warp(smooth, places, cv2.INTER_LINEAR) + 8
+    person = geometry.warp(source.subject, places, cv2.INTER_LINEAR)
+    ratio = np.log(colours[0] / colours[1])
+    view = head.view
+    weight = (view.around @ np.minimum(mirror.own_area, mirror.other_area)) * mirror.trust
+    weight *= (person.min(0) > 0.9) * (head_share(head) > 0.9)
+    own = (head.rest - np.append(pose.shift_px, 0)) @ pose.rotation / pose.scale_px
+    rows = np.flatnonzero(weight > 0)
+    if not len(rows):
+        return source.image, np.zeros((_LIGHT_CELLS, _LIGHT_CELLS), np.float32)
+    apart = own[:, None] * [-1, 1, 1] - own[rows][None]  # of each vertex's counterpart
+    near = np.exp(-(apart**2).sum(-1) / (2 * _LIGHT**2)) * weight[rows]
+    total = near.sum(1, keepdims=True)
+    light = (near @ ratio[rows]) / (total + 0.02 * total.max())
+    shown, depth = z_buffer.rasterise(head.rest, head.triangles, light, _LIGHT_CELLS)
+    shown[np.isnan(depth)] = 0
+    here, there = _colours(source.image, head).is_hair(colours - 8)
+    both = view.around @ np.stack([mirror.own_area, mirror.other_area], 1)
+    evidence = both.min(1) / np.maximum(both.max(1), 1e-12)  # sides that turn away say nothing
+    differ = smoothstep(np.clip(2 * np.abs(here - there) - 0.5, 0, 1))
+    differ *= smoothstep(np.clip((evidence - _EVIDENCE[0]) / np.ptp(_EVIDENCE), 0, 1))
+    alike = np.repeat(1 - differ[:, None], 3, 1)
+    alike = z_buffer.rasterise(head.rest, head.triangles, alike, _LIGHT_CELLS)[0][..., 0]
+    alike = cv2.GaussianBlur(alike, (0, 0), 0.04 * pose.scale_px * _LIGHT_CELLS / 2)
+    limit = np.log(_MOST_LIGHT)
+    factor = np.exp(np.clip(cv2.resize(shown, (size, size)), -limit, limit))
+    other = np.clip(np.rint((source.image + 8.0) * factor - 8), 0, 255).astype(np.uint8)
+    return other, np.clip(alike, 0, 1)
+
+
+def head_share(head: SourceHead) -> Array:
+    """(N,) share of the head's motion of each vertex."""
+    share = np.ones(len(head.rest))
+    share[468 : 468 + len(head.ring_weight)] = head.ring_weight[:, 0]
+    return share
