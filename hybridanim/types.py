@@ -297,6 +297,7 @@ class Avatar:
     """What turns of the source's head uncover, painted once; see prepare.avatar."""
 
     behind: Array  # (h, w, 3) uint8 RGB atlas of the shell behind the person, motion.head_shell
+    is_painted: Array  # (h, w) bool, where that is patches of hair; elsewhere the mirrored outline
     other: Array  # (S, S, 3) uint8 RGB, the source in the light of the head's other half
     symmetry: Array  # (n, n) float32 in [0, 1], by place: the other half shows the same there
 
@@ -304,6 +305,8 @@ class Avatar:
         _expect("Avatar.symmetry", self.symmetry, (None, None), np.float32, "use float32")
         _expect("Avatar.other", self.other, (None, None, 3), np.uint8, "give RGB")
         _expect("Avatar.behind", self.behind, (None, None, 3), np.uint8, "give RGB")
+        shape = self.behind.shape[:2]
+        _expect("Avatar.is_painted", self.is_painted, shape, np.bool_, "match Avatar.behind")
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,8 +35,9 @@ _NAPE = (0.5, 0.85)  # heights between which short hair ends behind
 _NECK = 0.15  # of skin along the outline of the neck, heads
 _SHADE = 0.18  # how much darker the middle behind is
 _TONE = 0.06  # sigma that divides colour and detail, heads
-_LIGHT = 0.22  # reach of the comparison of both halves' light, heads
+_LIGHT = 0.18  # reach of the comparison of both halves' light, heads
 _LIGHT_CELLS, _MOST_LIGHT = 128, 2.5  # of its map; largest factor
+_HUE = 0.15  # largest difference of the logarithms of channels that is one of light
 _EVIDENCE = (0.15, 0.4)  # share of one side's area of the other's, from which they are compared
 _ROTATIONS = 16  # of the exemplar
 
@@ -46,7 +47,7 @@ def paint(source: Source, model: FaceModel) -> Avatar | None:
     head = head_mesh.build(source, model)
     if head is None:
         return None
-    return Avatar(_shell(source, head), *_other(source, head))
+    return Avatar(*_shell(source, head), *_other(source, head))
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,8 @@ def _columns(head: SourceHead, side_px: float) -> _Columns:
     )  # fmt: skip
 
 
-def _shell(source: Source, head: SourceHead) -> Array:
-    """(h, w, 3) uint8 atlas of the shell."""
+def _shell(source: Source, head: SourceHead) -> tuple[Array, Array]:
+    """(h, w, 3) uint8 atlas of the shell, and where it is painted, (h, w) bool."""
     image, scale = source.image, head.pose.scale_px
     colours = _colours(image, head)
     columns = _columns(head, len(image))
@@ -103,7 +104,8 @@ def _shell(source: Source, head: SourceHead) -> Array:
     nape = smoothstep(np.clip((level - first) / (last - first), 0, 1)) * (1 - is_hair)
     out += nape[:, None] * (_below(image, columns, scale) - out)
     shade = 1 - _SHADE * smoothstep(np.clip(columns.arc / length, 0, 1))
-    return np.clip(np.rint(out * shade[:, None, None]), 0, 255).astype(np.uint8)
+    atlas = np.clip(np.rint(out * shade[:, None, None]), 0, 255).astype(np.uint8)
+    return atlas, ~known & (nape < 0.5)
 
 
 @dataclass(frozen=True)
@@ -240,6 +242,10 @@ def _other(source: Source, head: SourceHead) -> tuple[Array, Array]:
     view = head.view
     weight = (view.around @ np.minimum(mirror.own_area, mirror.other_area)) * mirror.trust
     weight *= (person.min(0) > 0.9) * (head_share(head) > 0.9)
+    # light changes brightness more than hue; what differs in hue is a mark, or not the same part
+    hue = np.linalg.norm(ratio - ratio.mean(1, keepdims=True), axis=1)
+    here, there = _colours(source.image, head).is_hair(colours - 8)
+    weight *= np.exp(-((hue / _HUE) ** 2)) * (np.abs(here - there) < 0.5)
     own = (head.rest - np.append(pose.shift_px, 0)) @ pose.rotation / pose.scale_px
     rows = np.flatnonzero(weight > 0)
     if not len(rows):
@@ -247,10 +253,9 @@ def _other(source: Source, head: SourceHead) -> tuple[Array, Array]:
     apart = own[:, None] * [-1, 1, 1] - own[rows][None]  # of each vertex's counterpart
     near = np.exp(-(apart**2).sum(-1) / (2 * _LIGHT**2)) * weight[rows]
     total = near.sum(1, keepdims=True)
-    light = (near @ ratio[rows]) / (total + 0.02 * total.max())
+    light = (near @ ratio[rows]) / (total + 0.003 * total.max())
     shown, depth = z_buffer.rasterise(head.rest, head.triangles, light, _LIGHT_CELLS)
     shown[np.isnan(depth)] = 0
-    here, there = _colours(source.image, head).is_hair(colours - 8)
     both = view.around @ np.stack([mirror.own_area, mirror.other_area], 1)
     evidence = both.min(1) / np.maximum(both.max(1), 1e-12)  # sides that turn away say nothing
     differ = smoothstep(np.clip(2 * np.abs(here - there) - 0.5, 0, 1))

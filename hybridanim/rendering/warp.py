@@ -51,7 +51,7 @@ class Prepared:
     config: RenderConfig
     pad: int = 0  # P, by which the person's layer goes on beyond the picture
     mouth: Array | None = None  # (3,) float32 RGB inside of a mouth that the source shuts
-    # of a source with an avatar
+    # of a source with an avatar, in two layers
     shell: Array | None = None  # (h, w, 3) uint8 RGB, ``Avatar.behind``
     other: Array | None = None  # (S, S, 4) uint8, as ``person``, for the head's other half
     symmetry: Array | None = None  # (n, n) float32, ``Avatar.symmetry``
@@ -61,7 +61,8 @@ def prepare(source: Source, config: RenderConfig) -> Prepared:
     """Split the source into the person's layer and the background; once per source."""
     image, size = source.image, source.image.shape[0]
     cells = (64, 64)
-    if config.composite == "sheet" or _is_vague(source.subject):  # one layer
+    is_sheet = config.composite == "sheet" or _is_vague(source.subject)
+    if is_sheet:  # one layer
         alpha = np.ones((size, size, 1), np.float32)
         colour, background = image.astype(np.float32), image.astype(np.float32)
         near = feathered(source.subject > _DOUBT, _SHEET_FADE * size)
@@ -81,14 +82,14 @@ def prepare(source: Source, config: RenderConfig) -> Prepared:
     pad = 0 if any(pinned) else max(2, size // _CONTINUED)
     return Prepared(
         image, _continued(person, pad), background, coverage, reach, follow, pinned, config,
-        pad, _mouth_colour(source), *_avatar(source),
+        pad, _mouth_colour(source), *_avatar(source, is_sheet),
     )  # fmt: skip
 
 
-def _avatar(source: Source) -> tuple[Array | None, Array | None, Array | None]:
-    """``shell``, ``other`` and ``symmetry`` of ``Prepared``."""
+def _avatar(source: Source, is_sheet: bool) -> tuple[Array | None, Array | None, Array | None]:
+    """``shell``, ``other`` and ``symmetry`` of ``Prepared``; none where nothing is behind."""
     avatar = source.avatar
-    if avatar is None:
+    if avatar is None or is_sheet:
         return None, None, None
     alpha = source.subject[..., None].astype(np.float32)
     other = np.concatenate([avatar.other * alpha, 255 * alpha], -1)
@@ -335,7 +336,8 @@ def _shell_layer(prepared: Prepared, motion: DenseMotion) -> Array | None:
     """The layer behind the person, as ``_as_layer`` gives it; None without one."""
     if prepared.shell is None or motion.behind is None:
         return None
-    return _as_layer(motion.behind, *prepared.shell.shape[:2])
+    share = _faded(motion.behind.share[None], prepared)[0]
+    return _as_layer(replace(motion.behind, share=share), *prepared.shell.shape[:2])
 
 
 def _other_layer(prepared: Prepared, motion: DenseMotion) -> Array | None:
@@ -345,6 +347,7 @@ def _other_layer(prepared: Prepared, motion: DenseMotion) -> Array | None:
     mirrored, size = motion.mirrored, len(prepared.image)
     share = mirrored.share * geometry.warp(prepared.symmetry, mirrored.atlas_norm, cv2.INTER_LINEAR)
     share[share < _LEAST_SHARE] = 0
+    share = _faded(share[None], prepared)[0]
     return _as_layer(replace(mirrored, share=share), size, size)
 
 
@@ -361,7 +364,7 @@ def _pinned_flow(motion: DenseMotion, prepared: Prepared) -> Array:
 
 
 def _faded(flow: Array, prepared: Prepared) -> Array:
-    """Fade a displacement (2, h, w) to zero at the pinned sides of the crop; float32."""
+    """Fade a displacement (2, h, w), or another map, to zero at the pinned sides; float32."""
     h, w = flow.shape[1:]
     pin_border = prepared.config.pin_border
     if pin_border > 0 and any(prepared.pinned):
@@ -472,8 +475,9 @@ def _shown(prepared: Prepared, motion: DenseMotion, flow: Array, size: int) -> A
     background would look worse. The occlusion of a head's mesh is not used: its flow already takes
     the person away from what is uncovered, and the map would eat into hair and outlines next to it.
     """
-    if motion.coverage is not None:
-        return cv2.resize(motion.coverage, (size, size), interpolation=cv2.INTER_LINEAR)
+    if motion.coverage is not None and prepared.shell is not None:
+        hidden = _faded((1 - motion.coverage)[None], prepared)[0]
+        return cv2.resize(1 - hidden, (size, size), interpolation=cv2.INTER_LINEAR)
     if motion.reasons is not None:
         return None
     missing = 1 - np.clip(motion.occlusion, 0, 1)
