@@ -33,6 +33,7 @@ _OUTER = 0.35  # share of the way from outline to face that is hair at the crown
 _ALIKE = 25.0  # grey levels of hair and skin that do not differ
 _NAPE = (0.5, 0.85)  # heights between which short hair ends behind
 _NECK = 0.15  # of skin along the outline of the neck, heads
+_ROW = 0.03  # sigma of the smooth colours of the neck, heads
 _SHADE = 0.18  # how much darker the middle behind is
 _TONE = 0.06  # sigma that divides colour and detail, heads
 _LIGHT = 0.18  # reach of the comparison of both halves' light, heads
@@ -102,7 +103,7 @@ def _shell(source: Source, head: SourceHead) -> tuple[Array, Array]:
     first, last = _NAPE
     level = columns.level
     nape = smoothstep(np.clip((level - first) / (last - first), 0, 1)) * (1 - is_hair)
-    out += nape[:, None] * (_below(image, columns, scale) - out)
+    out += nape[:, None] * (_below(source, columns, scale) - out)
     shade = 1 - _SHADE * smoothstep(np.clip(columns.arc / length, 0, 1))
     atlas = np.clip(np.rint(out * shade[:, None, None]), 0, 255).astype(np.uint8)
     return atlas, ~known & (nape < 0.5)
@@ -218,10 +219,20 @@ def _hair(source: Source, head: SourceHead, colours: _Colours) -> Array:
     return out & (cv2.fillConvexPoly(np.zeros((size, size), np.uint8), hull, 1) == 0)
 
 
-def _below(image: Array, columns: _Columns, scale: float) -> Array:
-    """(H, W, 3) the atlas of neck and collar, mirrored at the outline."""
+def _below(source: Source, columns: _Columns, scale: float) -> Array:
+    """(H, W, 3) the atlas of neck and collar: the smooth colours along the outline, a little of
+    the detail inside of it."""
+    size = len(source.image)
     depth = _back_and_forth(columns.arc[:, None], np.full(len(columns.level), _NECK * scale))
-    return geometry.warp(image, columns.places(depth), cv2.INTER_LINEAR).astype(np.float32)
+    places = columns.places(depth)
+    own = geometry.warp(source.image, places, cv2.INTER_LINEAR).astype(np.float32)
+    person = geometry.warp(source.subject, places, cv2.INTER_LINEAR)
+    inside = np.clip((person - 0.9) / 0.1, 0, 1)[..., None] + np.float32(1e-3)
+    row = np.column_stack([(own * inside).sum(0), inside.sum(0)])[None].astype(np.float32)
+    row = cv2.GaussianBlur(row, (0, 0), max(1.0, _ROW * scale * size / 2))
+    tone = row[..., :3] / row[..., 3:]
+    fine = own - cv2.GaussianBlur(own, (0, 0), max(1.0, _ROW * scale * size / 2))
+    return tone + fine * inside
 
 
 def _other(source: Source, head: SourceHead) -> tuple[Array, Array]:
