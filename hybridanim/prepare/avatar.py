@@ -221,7 +221,8 @@ def _hair(source: Source, head: SourceHead, colours: _Colours) -> Array:
 
 def _below(source: Source, columns: _Columns, scale: float) -> Array:
     """(H, W, 3) the atlas of neck and collar: the smooth colours along the outline, a little of
-    the detail inside of it."""
+    the detail inside of it.
+    """
     size = len(source.image)
     depth = _back_and_forth(columns.arc[:, None], np.full(len(columns.level), _NECK * scale))
     places = columns.places(depth)

@@ -49,7 +49,10 @@ def cover(canvas: Array, known: Array, textures: Sequence[Array], which: Array) 
     """
     side = textures[0].shape[1]
     step, stride = max(1, round(_STEP * side)), max(1, side // _SAMPLES)
-    coarse = [one[:, ::stride, ::stride].astype(np.float32) for one in textures]
+    coarse = [
+        one[:, ::stride, ::stride].astype(np.float32).reshape(len(one), -1) for one in textures
+    ]
+    squares = [one**2 for one in coarse]
     rng, ramp = np.random.default_rng(_SEED), _ramp(side)
     height, width = known.shape
     pad = ((0, side), (0, side))
@@ -63,7 +66,7 @@ def cover(canvas: Array, known: Array, textures: Sequence[Array], which: Array) 
                 continue
             number = which[min(x + side // 2, width - 1)]
             thin = np.s_[y : y + side : stride, x : x + side : stride]
-            chosen = _fitting(coarse[number], out[thin], done[thin], rng)
+            chosen = _fitting(coarse[number], squares[number], out[thin], done[thin], rng)
             new = np.where(done[part], ramp, 1) * ~fixed[part]
             out[part] += new[..., None] * (textures[number][chosen] - out[part])
             done[part] = True
@@ -76,9 +79,17 @@ def _ramp(side: int) -> Array:
     return np.minimum(along, along[:, None]).astype(np.float32)
 
 
-def _fitting(texture: Array, under: Array, done: Array, rng: np.random.Generator) -> int:
-    """Number of a patch of (n, q, q, 3) that fits to what is done."""
+def _fitting(
+    texture: Array, squares: Array, under: Array, done: Array, rng: np.random.Generator
+) -> int:
+    """Number of a patch that fits to what is done.
+
+    texture, squares: (n, D) patches and their squares. under: (q, q, 3), done: (q, q) bool.
+    """
     if not done.any():
         return int(rng.integers(len(texture)))
-    error = ((texture[:, done] - under[done]) ** 2).mean((1, 2))
+    mask = np.repeat(done[..., None], 3, 2).astype(np.float32).ravel()
+    known = under.ravel() * mask
+    error = squares @ mask - 2 * (texture @ known) + known @ known
+    error = np.maximum(error, 0) + mask.sum()  # differences of one grey level do not matter
     return int(rng.choice(np.flatnonzero(error <= _NEAR_BEST * error.min())))

@@ -31,6 +31,7 @@ _CONTINUED = 14  # the person goes on beyond the picture by this part of its sid
 _STILL_PX = 0.02  # motion below this is not resampled
 _MOUTH_SHADE = 0.24  # of the lips' colour, so that a grey photograph stays grey
 _MOUTH_DEPTH = 0.45  # how much darker the middle is
+_FRINGE = (0.5, 0.97)  # coverage of the person from which it is kept, or all of it, before a layer
 _LEAST_SHARE = 0.02  # of the other half of the head, that is looked at
 _BAND_PX = 32768  # pixels per band; a 512x512 picture in one band takes twice as long
 
@@ -198,6 +199,7 @@ def render(prepared: Prepared, motion: DenseMotion) -> Array:
         behind = background[band]
         if shell is not None and prepared.shell is not None:
             behind = _with_layer(behind, prepared.shell, shell, band, size)
+            _without_fringe(moved, shell, band, size)
         out[band] = _composited(moved, behind)
     if motion.interior is not None and prepared.mouth is not None:
         _fill_mouth(out, motion.interior, prepared.mouth)
@@ -229,6 +231,23 @@ def _with_layer(under: Array, atlas: Array, layer: Array, band: Box, size: int) 
     out = under.copy()
     out[part] = cv2.blendLinear(seen, np.ascontiguousarray(under[part]), share, 1 - share)
     return out
+
+
+def _without_fringe(moved: Array, layer: Array, band: Box, size: int) -> None:
+    """Take the outermost part of the person (h, w, 4) away before the layer behind it, in place.
+
+    Along the outline the person's layer still has some of the source's background, which would draw
+    a line through the hair.
+    """
+    box = _box_of(layer[..., 2], band, size)
+    if box is None:
+        return
+    _, share = _finer_layer(layer, box, size)
+    part = tuple(slice(n.start - m.start, n.stop - m.start) for n, m in zip(box, band, strict=True))
+    low, high = _FRINGE
+    inside = smoothstep(np.clip((moved[part][..., 3] - low) / (high - low), 0, 1))
+    kept = 1 - share * (1 - inside)
+    moved[part] = cv2.multiply(np.ascontiguousarray(moved[part]), cv2.merge([kept] * 4))
 
 
 def _as_layer(layer: Uncovered, height: int, width: int) -> Array:
