@@ -18,12 +18,13 @@ from hybridanim.face import mesh
 from hybridanim.face.face_model import FaceModel
 from hybridanim.motion import head_mesh, z_buffer
 from hybridanim.motion.head_mesh import SourceHead
-from hybridanim.resampling import smoothstep
+from hybridanim.resampling import masked_blur, smoothstep
 from hybridanim.types import Array, Avatar, Source
 
 from . import quilting
 
 _PATCHES = (0.16, 0.1, 0.06)  # sides of patches of hair, heads
+_FINE = 0.3  # sigma below which it is detail, sides of a patch
 _LEAST_PATCHES, _MOST_PATCHES = 25, 200
 _MOST_PX = 2048  # longer side of an atlas
 _INSET = 0.03  # of the texture from the sure person, heads
@@ -92,9 +93,8 @@ def _shell(source: Source, head: SourceHead) -> tuple[Array, Array]:
     colours = _colours(image, head)
     columns = _columns(head, len(image))
     own, known, tone, is_hair = _own(image, columns, colours, scale)
-    filled = _quilted(source, head, colours, own, known, columns)
+    detail = _quilted(source, head, colours, own, known, columns)
     sigma = _TONE * scale * len(image) / 2
-    detail = filled - cv2.GaussianBlur(filled, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
     base = is_hair[:, None] * tone + (1 - is_hair[:, None]) * colours.hair
     base = cv2.GaussianBlur(base[None], (0, 0), sigma)[0]
     length = head.shell.strips.length
@@ -177,7 +177,7 @@ def _quilted(
     source: Source, head: SourceHead, colours: _Colours,
     own: Array, known: Array, columns: _Columns,
 ) -> Array:  # fmt: skip
-    """The atlas with its unknown part covered by patches of hair; ``colours.hair`` without any."""
+    """(H, W, 3) the atlas's detail, its unknown part covered by patches of hair; 0 without any."""
     hair = _hair(source, head, colours)
     scale_px = head.pose.scale_px * len(source.image) / 2
     angle = np.degrees(np.arctan2(columns.inward[:, 0], columns.inward[:, 1]))
@@ -187,12 +187,18 @@ def _quilted(
         side = max(4, round(size * scale_px))
         centres = _places_of(hair, side)
         if len(centres) >= _LEAST_PATCHES:
-            turned = [
-                quilting.patches(source.image, centres, number * 360 / _ROTATIONS, side)
-                for number in numbers
-            ]
-            return quilting.cover(own, known, turned, which)
-    return np.where(known[..., None], own, colours.hair.astype(np.float32))
+            fine = _detail(source.image, hair, _FINE * side)
+            numbers_deg = numbers * 360 / _ROTATIONS
+            turned = [quilting.patches(fine, centres, degrees, side) for degrees in numbers_deg]
+            return quilting.cover(_detail(own, known, _FINE * side), known, turned, which)
+    return np.where(known[..., None], _detail(own, known, 0.03 * scale_px), np.float32(0))
+
+
+def _detail(image: Array, inside: Array, sigma_px: float) -> Array:
+    """(h, w, 3) float32 the image without its smooth colours, where ``inside`` (h, w) bool."""
+    image = image.astype(np.float32)
+    smooth = masked_blur(image, inside.astype(np.float32), max(0.8, sigma_px))
+    return np.where(inside[..., None], image - smooth, np.float32(0))
 
 
 def _places_of(hair: Array, side_px: int) -> Array:

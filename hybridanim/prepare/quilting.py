@@ -22,7 +22,7 @@ _SEED = 7
 
 
 def patches(image: Array, centres_xy_px: Array, degrees: float, side_px: int) -> Array:
-    """(n, p, p, 3) uint8 patches of a picture (h, w, 3) round centres (n, 2).
+    """(n, p, p, 3) patches of a picture (h, w, 3) round centres (n, 2).
 
     degrees: the direction of the picture, anticlockwise from downwards, that is down in a patch.
     """
@@ -44,8 +44,8 @@ def patches(image: Array, centres_xy_px: Array, degrees: float, side_px: int) ->
 def cover(canvas: Array, known: Array, textures: Sequence[Array], which: Array) -> Array:
     """Cover the unknown part of a canvas: (H, W, 3) float32.
 
-    canvas: (H, W, 3) float32. known: (H, W) bool. textures: patches (n, p, p, 3) each, of one side.
-    which: (W,) int, the texture of each column.
+    canvas: (H, W, 3) float32. known: (H, W) bool. textures: patches (n, p, p, 3) each, of the same
+    places in other rotations. which: (W,) int, the texture of each column.
     """
     side = textures[0].shape[1]
     step, stride = max(1, round(_STEP * side)), max(1, side // _SAMPLES)
@@ -59,6 +59,7 @@ def cover(canvas: Array, known: Array, textures: Sequence[Array], which: Array) 
     fixed = np.pad(known, pad)
     out = np.where(fixed[..., None], np.pad(canvas, (*pad, (0, 0))), 0).astype(np.float32)
     done = fixed.copy()
+    last, placed = np.full(min(len(one) for one in textures), -len(textures[0])), 0
     for y in range(0, height, step):
         for x in range(0, width, step):
             part = np.s_[y : y + side, x : x + side]
@@ -66,7 +67,9 @@ def cover(canvas: Array, known: Array, textures: Sequence[Array], which: Array) 
                 continue
             number = which[min(x + side // 2, width - 1)]
             thin = np.s_[y : y + side : stride, x : x + side : stride]
-            chosen = _fitting(coarse[number], squares[number], out[thin], done[thin], rng)
+            free = last < placed - len(last) // 2  # of the same patch again a pattern would grow
+            chosen = _fitting(coarse[number], squares[number], out[thin], done[thin], free, rng)
+            last[chosen], placed = placed, placed + 1
             new = np.where(done[part], ramp, 1) * ~fixed[part]
             out[part] += new[..., None] * (textures[number][chosen] - out[part])
             done[part] = True
@@ -80,16 +83,23 @@ def _ramp(side: int) -> Array:
 
 
 def _fitting(
-    texture: Array, squares: Array, under: Array, done: Array, rng: np.random.Generator
+    texture: Array,
+    squares: Array,
+    under: Array,
+    done: Array,
+    free: Array,
+    rng: np.random.Generator,
 ) -> int:
-    """Number of a patch that fits to what is done.
+    """Number of a free patch that fits to what is done.
 
-    texture, squares: (n, D) patches and their squares. under: (q, q, 3), done: (q, q) bool.
+    texture, squares: (n, D) patches and their squares. under: (q, q, 3), done: (q, q) bool. free:
+    (n,) bool.
     """
+    numbers = np.flatnonzero(free)
     if not done.any():
-        return int(rng.integers(len(texture)))
+        return int(rng.choice(numbers))
     mask = np.repeat(done[..., None], 3, 2).astype(np.float32).ravel()
     known = under.ravel() * mask
     error = squares @ mask - 2 * (texture @ known) + known @ known
-    error = np.maximum(error, 0) + mask.sum()  # differences of one grey level do not matter
-    return int(rng.choice(np.flatnonzero(error <= _NEAR_BEST * error.min())))
+    error = np.maximum(error, 0)[numbers] + mask.sum()  # one grey level does not matter
+    return int(rng.choice(numbers[error <= _NEAR_BEST * error.min()]))
