@@ -31,7 +31,7 @@ _CONTINUED = 14  # the person goes on beyond the picture by this part of its sid
 _STILL_PX = 0.02  # motion below this is not resampled
 _MOUTH_SHADE = 0.24  # of the lips' colour, so that a grey photograph stays grey
 _MOUTH_DEPTH = 0.45  # how much darker the middle is
-_FRINGE = (0.5, 0.97)  # coverage of the person from which it is kept, or all of it, before a layer
+_FRINGE = (0.3, 0.75)  # coverage of the person from which it is kept, or all of it, before a layer
 _LEAST_SHARE = 0.02  # of the other half of the head, that is looked at
 _BAND_PX = 32768  # pixels per band; a 512x512 picture in one band takes twice as long
 
