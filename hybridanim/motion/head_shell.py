@@ -179,9 +179,9 @@ def layer(shell: HeadShell, target: HeadTarget, person: Array, cells: int) -> Un
     vertices = shell.rest.copy()
     vertices[:, :2] = vertices[:, :2] @ target.body[:, :2].T + target.body[:, 2]
     vertices += shell.weight * (target.pose.project(shell.own) - vertices)
-    is_facing = area(vertices, shell.triangles) < 0
+    is_facing: Array = area(vertices, shell.triangles) < 0
     by_strip = is_facing.reshape(-1, len(_BACKWARDS), 2)
-    uncovered = by_strip[:, 1:].any((1, 2))
+    uncovered = np.asarray(by_strip[:, 1:].any((1, 2)))
     if not uncovered.any():
         return None
     by_strip[:, 0] &= uncovered[:, None]  # the margin under the front is not needed elsewhere

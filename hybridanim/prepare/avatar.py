@@ -265,10 +265,13 @@ def _other(source: Source, head: SourceHead) -> tuple[Array, Array]:
     here, there = _colours(source.image, head).is_hair(colours - 8)
     weight *= np.exp(-((hue / _HUE) ** 2)) * (np.abs(here - there) < 0.5)
     own = (head.rest - np.append(pose.shift_px, 0)) @ pose.rotation / pose.scale_px
+    own = own.astype(np.float32)
     rows = np.flatnonzero(weight > 0)
     if not len(rows):
         return source.image, np.zeros((_LIGHT_CELLS, _LIGHT_CELLS), np.float32)
-    apart = own[:, None] * [-1, 1, 1] - own[rows][None]  # of each vertex's counterpart
+    apart = (
+        own[:, None] * np.array([-1, 1, 1], np.float32) - own[rows][None]
+    )  # of each vertex's counterpart
     near = np.exp(-(apart**2).sum(-1) / (2 * _LIGHT**2)) * weight[rows]
     total = near.sum(1, keepdims=True)
     light = (near @ ratio[rows]) / (total + 0.003 * total.max())

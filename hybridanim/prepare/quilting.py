@@ -59,15 +59,16 @@ def cover(canvas: Array, known: Array, textures: Sequence[Array], which: Array) 
     fixed = np.pad(known, pad)
     out = np.where(fixed[..., None], np.pad(canvas, (*pad, (0, 0))), 0).astype(np.float32)
     done = fixed.copy()
-    last, placed = np.full(min(len(one) for one in textures), -len(textures[0])), 0
+    last: Array = np.full(len(textures[0]), -len(textures[0]))  # when each was placed
+    placed = 0
     for y in range(0, height, step):
         for x in range(0, width, step):
-            part = np.s_[y : y + side, x : x + side]
+            part = slice(y, y + side), slice(x, x + side)
             if done[part][: height - y, : width - x].all():
                 continue
-            number = which[min(x + side // 2, width - 1)]
-            thin = np.s_[y : y + side : stride, x : x + side : stride]
-            free = last < placed - len(last) // 2  # of the same patch again a pattern would grow
+            number = int(which[min(x + side // 2, width - 1)])
+            thin = slice(y, y + side, stride), slice(x, x + side, stride)
+            free = last < placed - len(last) // 2  # one patch again and again makes a pattern
             chosen = _fitting(coarse[number], squares[number], out[thin], done[thin], free, rng)
             last[chosen], placed = placed, placed + 1
             new = np.where(done[part], ramp, 1) * ~fixed[part]
