@@ -193,13 +193,14 @@ def render(prepared: Prepared, motion: DenseMotion) -> Array:
         y = down_px[band] + np.arange(rows.start, rows.stop, dtype=np.float32)[:, None]
         moved = _moved_person(prepared, x, y)
         if other is not None and prepared.other is not None:
-            moved = _with_layer(moved, prepared.other, other, band, size)
+            moved, _ = _with_layer(moved, prepared.other, other, band, size)
         if shown is not None:
             moved = cv2.multiply(moved, cv2.merge([shown[band]] * 4))
         behind = background[band]
         if shell is not None and prepared.shell is not None:
-            behind = _with_layer(behind, prepared.shell, shell, band, size)
-            _without_fringe(moved, shell, band, size)
+            behind, before = _with_layer(behind, prepared.shell, shell, band, size)
+            if before is not None:
+                _without_fringe(moved[before[0]], before[1])
         out[band] = _composited(moved, behind)
     if motion.interior is not None and prepared.mouth is not None:
         _fill_mouth(out, motion.interior, prepared.mouth)
@@ -213,41 +214,42 @@ def _arrives(layer: Uncovered, like: Array) -> Array:
     return cv2.resize(share, (w, h), interpolation=cv2.INTER_LINEAR) > 0
 
 
-def _with_layer(under: Array, atlas: Array, layer: Array, band: Box, size: int) -> Array:
+def _with_layer(
+    under: Array, atlas: Array, layer: Array, band: Box, size: int
+) -> tuple[Array, tuple[Box, Array] | None]:
     """A band (h, w, C) float32 of the output (S, S) with a layer of an atlas before it.
 
-    atlas: (H, W, C) uint8; its fourth channel is coverage, 255 = 1. layer: of ``_as_layer``. The
-    band itself is returned where the layer is empty.
+    atlas: (H, W, C) uint8; its fourth channel is coverage, 255 = 1. layer: of ``_as_layer``. Also
+    returns which part of the band the layer covers, and its share there. Where it is empty, that is
+    None, and the band itself is returned.
     """
     box = _box_of(layer[..., 2], band, size)
     if box is None:
-        return under
+        return under, None
     places, share = _finer_layer(layer, box, size)
     seen = cv2.remap(atlas, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    part = tuple(slice(n.start - m.start, n.stop - m.start) for n, m in zip(box, band, strict=True))
+    rows, columns = (
+        slice(n.start - m.start, n.stop - m.start) for n, m in zip(box, band, strict=True)
+    )
     seen = seen.astype(np.float32)
     if seen.shape[2] == 4:
         seen[..., 3] /= 255
     out = under.copy()
-    out[part] = cv2.blendLinear(seen, np.ascontiguousarray(under[part]), share, 1 - share)
-    return out
+    below = np.ascontiguousarray(under[rows, columns])
+    out[rows, columns] = cv2.blendLinear(seen, below, share, 1 - share)
+    return out, ((rows, columns), share)
 
 
-def _without_fringe(moved: Array, layer: Array, band: Box, size: int) -> None:
-    """Take the outermost part of the person (h, w, 4) away before the layer behind it, in place.
+def _without_fringe(moved: Array, share: Array) -> None:
+    """Take the outermost part of the person (h, w, 4) away before a layer's share (h, w), in place.
 
     Along the outline the person's layer still has some of the source's background, which would draw
     a line through the hair.
     """
-    box = _box_of(layer[..., 2], band, size)
-    if box is None:
-        return
-    _, share = _finer_layer(layer, box, size)
-    part = tuple(slice(n.start - m.start, n.stop - m.start) for n, m in zip(box, band, strict=True))
     low, high = _FRINGE
-    inside = smoothstep(np.clip((moved[part][..., 3] - low) / (high - low), 0, 1))
-    kept = 1 - share * (1 - inside)
-    moved[part] = cv2.multiply(np.ascontiguousarray(moved[part]), cv2.merge([kept] * 4))
+    inside = np.clip((moved[..., 3] - low) / (high - low), 0, 1)
+    kept = 1 - share * (1 - smoothstep(inside))
+    moved[...] = cv2.multiply(np.ascontiguousarray(moved), cv2.merge([kept] * 4))
 
 
 def _as_layer(layer: Uncovered, height: int, width: int) -> Array:
