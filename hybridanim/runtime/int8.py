@@ -8,7 +8,7 @@ especially the geometry of the flow, stays in float32: bfloat16 resolves positio
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from hybridanim.types import Array
 _MARGIN = 1.5  # factor on the measured ranges, so that larger motion is not clipped
 _LEAST = 1e-3  # least range of a channel relative to the largest one
 _LEVELS = 256
-_EXACT = (".heat/", ".affine/")  # positions and Jacobians of a detector stay in float32
+_EXACT = ("heat", "affine")  # positions and Jacobians of a detector stay in float32
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ def convolutions(model: Any) -> list[Any]:
 
 def measure(
     core: Any, model: Any, samples: Iterable[dict[str, Array]]
-) -> tuple[list[Range], list[dict[str, Array]]]:
-    """Range of each convolution's input over the samples, and the model's outputs for each.
+) -> tuple[dict[str, Range], list[dict[str, Array]]]:
+    """Range of each convolution's input over the samples, by its name; the outputs for each sample.
 
     core: ``openvino.Core``; samples: input name -> array.
     """
@@ -62,16 +62,19 @@ def measure(
             high.append(value.max((0, 2, 3)))
         own = zip(names, found[: len(names)], strict=True)
         outputs.append({name: value.copy() for name, value in own})
-    pairs = zip(lows, highs, strict=True)
-    return [Range(np.min(low, 0), np.max(high, 0)) for low, high in pairs], outputs
+    ranges = {
+        node.get_friendly_name(): Range(np.min(low, 0), np.max(high, 0))
+        for node, low, high in zip(nodes, lows, highs, strict=True)
+    }
+    return ranges, outputs
 
 
-def quantised(model: Any, ranges: list[Range]) -> Any:
-    """Return a copy of the model with eight-bit convolutions."""
+def quantised(model: Any, ranges: Mapping[str, Range]) -> Any:
+    """Return a copy of the model with eight-bit convolutions; ranges: of ``measure``."""
     copy = model.clone()
-    for node, found in zip(convolutions(copy), ranges, strict=True):
-        if not any(part in node.get_friendly_name() for part in _EXACT):
-            _quantise(node, found)
+    for node in convolutions(copy):
+        if node.get_friendly_name() not in _EXACT:
+            _quantise(node, ranges[node.get_friendly_name()])
     copy.validate_nodes_and_infer_types()
     return copy
 

@@ -21,7 +21,7 @@ from hybridanim.networks import matte_file
 from hybridanim.resampling import smoothstep
 from hybridanim.types import Array
 
-from .face_points import folded
+from .layers import folded
 
 WEIGHTS = files.WEIGHTS / "matte.safetensors"
 WEIGHTS_SHA256 = "5d43e52dc7ffd3ea92533756ce27546163028bd46875ad8a3e68c4e6d74f1750"

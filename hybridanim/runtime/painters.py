@@ -18,7 +18,7 @@ from hybridanim.face.paint_windows import CHANNELS, KINDS, QUANTITIES
 from hybridanim.networks import painters_file
 from hybridanim.types import Array
 
-from .face_points import folded
+from .layers import folded
 
 WEIGHTS = files.WEIGHTS / "painters.safetensors"
 WEIGHTS_SHA256 = "3f9a0466aa3ca9ebe75169597e00f8748d539133259f6e6f2b3534919ee96411"

@@ -11,7 +11,7 @@ import pytest
 from hybridanim import quiet
 from hybridanim.config import RuntimeConfig
 from hybridanim.errors import InputError
-from hybridanim.networks.build import FastSizes
+from hybridanim.networks.sizes import FastSizes
 from hybridanim.networks.weights import write_weights
 from hybridanim.runtime import cache, networks
 from hybridanim.runtime.torch_backend import TorchAnimator, TorchDetector
