@@ -82,7 +82,7 @@ def test_the_wheel_holds_code_weights_and_example(wheel):
     }
     data = {"hybridanim/py.typed", "hybridanim/assets/driving.mp4"}
     names = ("alignment", "detector_fast", "face_model", "face_points", "matte", "painters")
-    for name in (*names, "renderer_fast"):
+    for name in (*names, "prepared", "renderer_fast"):
         data |= {f"hybridanim/weights/{name}.safetensors", f"hybridanim/weights/{name}.md"}
     assert held == code | data | {"hybridanim/weights/skin_prior.safetensors"}
 

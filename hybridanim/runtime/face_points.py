@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from hybridanim import files, quiet
+from hybridanim import extras, files, quiet
 from hybridanim.errors import InputError
 from hybridanim.face import face_fit, face_windows
 from hybridanim.face.face_fit import Observation
@@ -197,6 +197,7 @@ def _linear(ops: Any, x: Any, weight: Array, bias: Array) -> Any:
 
 
 def _by_torch(file: Path) -> dict[str, Network]:
+    extras.expect_runtime("landmark networks")
     import torch
 
     def caller(net: Any) -> Network:

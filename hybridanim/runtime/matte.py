@@ -15,7 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from hybridanim import files, quiet
+from hybridanim import extras, files, quiet
 from hybridanim.face import matte_window
 from hybridanim.networks import matte_file
 from hybridanim.resampling import smoothstep
@@ -164,6 +164,7 @@ def _graph(sizes: Mapping[str, Any], tensors: Mapping[str, Array]) -> Any:
 
 
 def _by_torch(file: Path) -> Network:
+    extras.expect_runtime("matting network")
     import torch
 
     net = matte_file.read(file)

@@ -22,7 +22,7 @@ from hybridanim.networks.weights import read_tensors
 from hybridanim.types import Array, Keypoints, LearnedFeatures, OpticalFlow
 
 from . import cache, int8, models, prepared, sample_inputs, verify
-from .base import Moved, RuntimeInfo, optical_input
+from .base import Moved, RuntimeInfo, not_finite, optical_input
 
 _STILL = np.eye(2, 3, dtype=np.float32)
 MOST_THREADS = 8  # more threads only wait for each other on such small graphs
@@ -126,7 +126,10 @@ def _compiled(
 def _built(
     core: Any, part: str, path: Path, precision: str, notes: list[str], *, threads: int
 ) -> dict[str, Any] | None:
-    """Build, compile and check; None, with a note, when the check fails."""
+    """Build, compile and check; None, with a note, when the check fails.
+
+    Raises InputError when the weights give results that are not finite.
+    """
     tensors = read_tensors(path)
     known = prepared.of_weights(tensors.sha256)
     if part == "animator" and tensors.animator is not None and tensors.sizes is not None:
@@ -138,26 +141,16 @@ def _built(
         name: {k: tuple(port.shape) for k, port in _ports(model.inputs).items()}
         for name, model in built.items()
     }
-
-    def compiled(models: dict[str, Any], precision: str) -> dict[str, Any]:
-        settings = _settings(precision, threads)
-        return {name: core.compile_model(model, "CPU", settings) for name, model in models.items()}
-
-    def results(compiled: dict[str, Any]) -> dict[str, Array]:
-        requests = {name: Request(model) for name, model in compiled.items()}
-        return verify.results(shapes, lambda name, inputs: requests[name](inputs))
-
     try:
+        wanted = _watched(core, built, shapes, path) if known is None else known.results
         own = built
         if precision == "int8":
             wide = ranges(core, built) if known is None else known.ranges
             own = {k: int8.quantised(m, wide[k]) if k in wide else m for k, m in built.items()}
-        out = compiled(own, precision)
-        found = results(out)
-        if known is not None:
-            wanted = known.results
-        else:  # not known of torch; a value that is not finite fails, too
-            wanted = found if precision == "f32" else results(compiled(built, "f32"))
+        settings = _settings(precision, threads)
+        out = {name: core.compile_model(model, "CPU", settings) for name, model in own.items()}
+        requests = {name: Request(model) for name, model in out.items()}
+        found = verify.results(shapes, lambda name, inputs: requests[name](inputs))
     except RuntimeError as error:
         notes.append(f"OpenVINO cannot compile {path.name}: {str(error).splitlines()[0]}")
         return None
@@ -168,19 +161,34 @@ def _built(
     return out
 
 
+def _watched(
+    core: Any, built: dict[str, Any], shapes: verify.Inputs, path: Path
+) -> dict[str, Array]:
+    """Results in float32 to compare with, of weights for which torch's are not known.
+
+    Every convolution's input is an output here, so OpenVINO can fuse little of the model.
+    """
+    watches = {name: int8.Watch(core, model) for name, model in built.items()}
+    found = verify.results(shapes, lambda name, inputs: watches[name](inputs))
+    if wrong := [name for name, watch in watches.items() if not watch.is_finite]:
+        raise not_finite(path, f"inf or not-a-number in {', '.join(wrong)}")
+    return found
+
+
 def ranges(core: Any, built: dict[str, Any]) -> dict[str, dict[str, int8.Range]]:
-    """Measure for int8; without ``encode``, which runs once per source, in float32."""
+    """Measure for int8: graph -> convolution -> range of its input.
+
+    Without ``encode``, which runs once per source, in float32. built: of ``models``.
+    """
     sizes = {k: list(v.shape) for m in built.values() for k, v in _ports(m.inputs).items()}
     count = sizes["source_xy"][1] if "source_xy" in sizes else 1
     known = [s.inputs() for s in sample_inputs.calibration(sizes["picture"][2], count)]
     out = {}
     for name, model in built.items():
-        wanted = _ports(model.inputs)
-        inputs = [{k: sample[k] for k in wanted} for sample in known]
-        found, outputs = int8.measure(core, model, inputs)
-        known = [sample | more for sample, more in zip(known, outputs, strict=True)]
+        watch, wanted = int8.Watch(core, model), _ports(model.inputs)
+        known = [sample | watch({k: sample[k] for k in wanted}) for sample in known]
         if name != "encode":
-            out[name] = found
+            out[name] = watch.ranges
     return out
 
 

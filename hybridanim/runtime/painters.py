@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from hybridanim import files, quiet
+from hybridanim import extras, files, quiet
 from hybridanim.face.paint_windows import CHANNELS, KINDS, QUANTITIES
 from hybridanim.networks import painters_file
 from hybridanim.types import Array
@@ -116,6 +116,7 @@ def _graph(name: str, tensors: Mapping[str, Array]) -> Any:
 
 
 def _by_torch(file: Path) -> dict[str, Painter]:
+    extras.expect_runtime("painters")
     import torch
 
     def caller(net: Any) -> Painter:

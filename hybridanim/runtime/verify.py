@@ -53,6 +53,8 @@ def failure(wanted: Mapping[str, Array], found: Mapping[str, Array], precision: 
     wanted, found: of ``results``, in float32 and in this precision.
     """
     for name, value in wanted.items():
+        if not np.isfinite(found[name]).all():
+            return f"on {name} it gives inf or not-a-number"
         off = np.abs(found[name] - value)
         is_detector = off.ndim == 2
         mean, tail = float(off.mean()), float(np.quantile(off, 0.999))
@@ -61,7 +63,7 @@ def failure(wanted: Mapping[str, Array], found: Mapping[str, Array], precision: 
         if is_detector:  # the largest difference counts
             mean = tail = float(off.max())
             limits, unit = (PLACE_NORM[precision],) * 2, "of half the window"
-        if not (mean <= limits[0] and tail <= limits[1]):  # not-a-number fails too
+        if not (mean <= limits[0] and tail <= limits[1]):
             return (
                 f"on {name} it is off by {mean:.3g} (one in a thousand by {tail:.3g}) {unit},"
                 f" allowed are {limits[0]:g} and {limits[1]:g}"
