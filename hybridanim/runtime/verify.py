@@ -44,7 +44,7 @@ def _results(graphs: Inputs, run: Run) -> Iterator[tuple[str, Array]]:
     side, count = graphs["encode"]["picture"][2], graphs["move"]["source_xy"][1]
     for sample in sample_inputs.checks(side, count):
         picture = blended(sample.picture, chained(run, graphs, sample.inputs()))
-        yield sample.name, np.float32(picture[::_STEP_PX, ::_STEP_PX])
+        yield sample.name, np.asarray(picture[::_STEP_PX, ::_STEP_PX], np.float32)
 
 
 def failure(wanted: Mapping[str, Array], found: Mapping[str, Array], precision: str) -> str:
