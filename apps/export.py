@@ -11,6 +11,7 @@ from hybridanim import __version__, files, paths
 from hybridanim.errors import InputError
 from hybridanim.io import provenance
 from hybridanim.networks.weights import DETECTOR, RENDERER, read_header
+from hybridanim.text import encoded
 
 from .terminal import PROGRAM, listen, make_folder
 
@@ -67,7 +68,7 @@ def export(job: ExportJob) -> list[Path]:
     about = {"tool": f"{provenance.TOOL} {__version__}", "weights": origin}
     readme = job.out / README
     with files.atomic_write(readme) as file:
-        file.write(onnx.readme(together, about).encode("utf-8"))
+        file.write(encoded(onnx.readme(together, about)))
     return [*written, readme]
 
 

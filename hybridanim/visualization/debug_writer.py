@@ -24,6 +24,7 @@ from hybridanim.errors import InputError
 from hybridanim.io import open_sink
 from hybridanim.io.images import save_picture
 from hybridanim.resampling import resized, side_by_side
+from hybridanim.text import encoded
 from hybridanim.types import Array, Results, Source
 
 from . import drawing, flow
@@ -191,7 +192,7 @@ class DebugWriter:
         )
         saved = {"settings": self._settings, "versions": self._versions}
         text = json.dumps(saved, indent=2, default=str, ensure_ascii=False)
-        (self._partial / CONFIG).write_text(text + "\n", encoding="utf-8", errors="replace")
+        (self._partial / CONFIG).write_bytes(encoded(text + "\n"))
 
     def __enter__(self) -> Self:
         return self

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hybridanim.text import encoded
 from hybridanim.types import Array
 from hybridanim.visualization.run_statistics import Series, Summary
 from hybridanim.visualization.thumbnails import Thumbnail
@@ -67,7 +68,7 @@ def write_report(
     path: str | Path, summary: Summary, series: Series, thumbnails: Sequence[Thumbnail], **more: Any
 ) -> None:
     """Write ``report(...)`` to a file; the keywords are the same."""
-    Path(path).write_text(report(summary, series, thumbnails, **more), encoding="utf-8")
+    Path(path).write_bytes(encoded(report(summary, series, thumbnails, **more)))
 
 
 def report(
