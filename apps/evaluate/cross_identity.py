@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hybridanim import io
+from apps.sources import source_picture
 from hybridanim.errors import InputError
 from hybridanim.evaluation import cross_identity, metrics
 from hybridanim.evaluation.face_evaluator import FaceMeasurement
@@ -96,9 +96,7 @@ def animate(
     picture: Path, driver: Driver, job: EvaluateJob, runner: MethodRunner, evaluators: Evaluators
 ) -> ClipResult:
     """Animate the source by every frame of the driver, and measure the results."""
-    source = runner.set_source(
-        io.read_source_picture(picture), "none" if job.crop == "none" else "auto"
-    )
+    source = runner.set_source(source_picture(picture), "none" if job.crop == "none" else "auto")
     if source is None:
         raise InputError("evaluate --cross: expected a method beside copy; add classical+warp")
     runner.set_view(driver.view)
