@@ -11,15 +11,18 @@ import re
 from typing import Any
 
 ESCAPES = "hybridanim.escapes"  # name of the error handler
+_BYTES = re.compile("[\udc80-\udcff]+")
 _LONE = re.compile("[\ud800-\udfff]")
 
 
 def printable(text: str) -> str:
     r"""The text without lone surrogates, as every encoding of Unicode takes it.
 
-    The byte 0xE9 of a file name becomes ``\xe9``, another surrogate ``\udNNN``.
+    The byte 0xE9 of a file name becomes ``\xe9``, another surrogate ``\udNNN``. Bytes that are
+    UTF-8, as in a locale of ASCII, become their characters.
     """
-    return _LONE.sub(lambda found: _escaped(found[0]), text)
+    text = _BYTES.sub(lambda found: _decoded(found[0]), text)
+    return _LONE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def encoded(text: str) -> bytes:
@@ -36,23 +39,17 @@ def escape(stream: Any) -> None:
         stream.reconfigure(errors=ESCAPES)
 
 
-def _escaped(character: str) -> str:
-    code = ord(character)
-    is_byte = 0xDC80 <= code <= 0xDCFF
-    return f"\\x{code - 0xDC00:02x}" if is_byte else f"\\u{code:04x}"
+def _decoded(surrogates: str) -> str:
+    raw = bytes(ord(one) - 0xDC00 for one in surrogates)
+    return raw.decode("utf-8", "backslashreplace")
 
 
 def _handle(error: UnicodeError) -> tuple[str | bytes, int]:
     """Error handler of codecs: escapes for what cannot be encoded."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    part = error.object[error.start : error.end]
-    shown = "".join(_escaped(c) if _LONE.match(c) else _named(c) for c in part)
-    return shown, error.end
-
-
-def _named(character: str) -> str:
-    return character.encode("ascii", "backslashreplace").decode("ascii")
+    part = printable(error.object[error.start : error.end])
+    return part.encode("ascii", "backslashreplace").decode("ascii"), error.end
 
 
 codecs.register_error(ESCAPES, _handle)

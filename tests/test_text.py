@@ -21,6 +21,7 @@ NAMES = {  # name -> how ASCII shows it
     "\u732b.png": r"\u732b.png",
     "\U0001f431.png": r"\U0001f431.png",
     "a\ud800b.png": r"a\ud800b.png",
+    "\udce7\udc8c\udcab.png": r"\u732b.png",  # UTF-8 in a locale of ASCII
 }
 
 
@@ -37,8 +38,10 @@ def test_a_console_shows_what_it_lacks_as_escapes(name, shown, code_page):
     if code_page == "ascii":
         assert got == f"<{shown}>"
     else:  # each character is itself or its escape
-        known = ["".join(c if can(c, code_page) else escape(c) for c in name)]
-        assert got[1:-1] in known
+        if "\udce7" in name:  # ends as an escape, since the handler's answer is ASCII
+            assert got == f"<{shown}>"
+        else:
+            assert got[1:-1] == "".join(c if can(c, code_page) else escape(c) for c in name)
 
 
 def can(character: str, code_page: str) -> bool:
