@@ -48,8 +48,10 @@ def _handle(error: UnicodeError) -> tuple[str | bytes, int]:
     """Error handler of codecs: escapes for what cannot be encoded."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    part = printable(error.object[error.start : error.end])
-    return part.encode("ascii", "backslashreplace").decode("ascii"), error.end
+    together = _BYTES.match(error.object, error.start)  # some codecs ask for each alone
+    end = max(error.end, together.end() if together else 0)
+    part = printable(error.object[error.start : end])
+    return part.encode("ascii", "backslashreplace").decode("ascii"), end
 
 
 codecs.register_error(ESCAPES, _handle)
