@@ -28,7 +28,7 @@ from hybridanim.text import encoded
 from hybridanim.types import Array, Results, Source
 
 from . import drawing, flow
-from .overview import SQUARE_PX, Overview, moment, panels
+from .overview import SQUARE_PX, Overview, moment, panels, stages_row
 from .report.page import OPTICAL, PICTURE, write_report
 from .run_statistics import RunStatistics, columns, frame_row
 from .sheet import fit
@@ -120,7 +120,7 @@ class DebugWriter:
             shapes = [(p.shape[0], p.shape[1]) for p in pictures.values()]
             self._overview = Overview(shapes, self._stages)
         self._put(OVERVIEW, self._overview(results, pictures), time_s)
-        self._thumbnails.add(row, lambda: moment(results))
+        self._thumbnails.add(row, lambda: moment(results), lambda: stages_row(pictures))
         self._frames += 1
         if self._frames % FLUSH_FRAMES == 0:
             self._stream.flush()

@@ -24,8 +24,8 @@ ADVICE = {
     "unfitted": "There the landmark networks saw no face in the head box, and the result holds the "
     "last expression: a profile, a hand, strong blur or a small face. In `2_tracks.mp4` the mesh "
     "is missing there.",
-    "slow": "The result is right, it only takes longer than the video lasts. Part of it is the "
-    "coding of the debug videos beside the stages: measure without `--debug`. Then try a smaller "
+    "slow": "The pictures do not depend on it; the run only takes longer than the video lasts. "
+    "Part of it is the coding of the debug videos: measure without `--debug`. Then try a smaller "
     "`--size`, or `--interpolation linear`.",
     "few_features": "Blurred or very even faces give few corners. More light or a sharper video "
     "helps; `python -m calibration.tracker` finds better tracker settings for a clip.",
@@ -88,7 +88,36 @@ def sentences(summary: Summary) -> list[str]:
             f"The head was lost {times}, for {summary.lost_frames:,} frames ({share}), {most}: "
             f"{escape(why)}."
         )
+    if summary.held_frames:
+        share = percent(summary.held_frames / summary.frames)
+        why = "; ".join(f"{escape(text)}: {n:,}" for text, n in summary.held_reasons.items())
+        out.append(
+            f"The motion was held in {summary.held_frames:,} frames ({share}), and so was the "
+            f"result. Frames by reason: {why}."
+        )
     return out
+
+
+def all_well(summary: Summary) -> str:
+    """What may be said of a run without findings: no more than was measured."""
+    fitted = summary.mean.get("is_fitted", 0.0)
+    known = summary.mean.get("landmarks_confidence", 0.0)
+    if fitted:
+        return (
+            "Nothing stood out: the head was followed throughout and in time, and a face was "
+            f"fitted in {percent(fitted)} of the frames."
+        )
+    if known:
+        return (
+            "Nothing stood out: the head was followed throughout and in time, with landmarks of "
+            f"confidence {known:.2f} on average. No face was fitted, so eyelids and gaze were not "
+            "measured."
+        )
+    return (
+        "Nothing stood out in what was measured: the head was followed throughout and in time. "
+        "There were no landmarks and no fitted face, so nothing here says whether mouth and eyes "
+        "are those of the driver; `5_result.mp4` shows it."
+    )
 
 
 def _slowest(summary: Summary) -> str:

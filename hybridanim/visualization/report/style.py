@@ -50,6 +50,8 @@ align-items:start}
 overflow:hidden}.moments img{display:block;width:100%;height:auto}
 .moments figcaption{background:var(--card);margin:0;padding:.5rem .8rem;font-size:.86rem;
 flex-direction:column}
+.moments.wide{grid-template-columns:1fr}.moments figure[data-time]{cursor:pointer}
+video{display:block;width:100%;border-radius:10px;background:#111;border:1px solid var(--rule)}
 table{border-collapse:collapse;width:100%;font-size:.93rem;font-variant-numeric:tabular-nums}
 caption{text-align:left;color:var(--soft);padding-bottom:.5rem;font-size:.9rem}
 th,td{text-align:left;padding:.38rem .9rem .38rem 0;border-bottom:1px solid var(--rule);
@@ -59,10 +61,11 @@ thead th{color:var(--soft);font-weight:500;font-size:.86rem}
 border-radius:3px;background:var(--c);min-width:2px;margin-top:.35rem}
 details{margin-top:.7rem}summary{cursor:pointer;font-weight:600;padding:.2rem 0}
 .group th[scope=rowgroup]{padding-top:1rem;color:var(--soft);font-weight:500}
-@media(max-width:640px){main{padding:1.4rem .8rem 3rem}.legend{margin-left:0}
+@media(max-width:640px){.wide figure{overflow-x:auto}.moments.wide img{width:58rem}
+main{padding:1.4rem .8rem 3rem}.legend{margin-left:0}
 .plot{padding:.8rem .8rem .5rem}
 .cards{grid-template-columns:1fr 1fr}.bar{display:none}
-.moments{grid-template-columns:none;grid-auto-flow:column;grid-auto-columns:82%;overflow-x:auto;
+.moments:not(.wide){grid-template-columns:none;grid-auto-flow:column;grid-auto-columns:82%;overflow-x:auto;
 scroll-snap-type:x mandatory}.moments figure{scroll-snap-align:start}
 .panel{padding:.8rem}}
 @media print{body{background:#fff}.plot,.moments figure,.findings li{break-inside:avoid}}
@@ -86,4 +89,8 @@ area.addEventListener("pointermove",e=>{const box=area.getBoundingClientRect();
 const {left,right}=area.dataset,at=(e.clientX-box.left)/box.width;
 show(Math.min(1,Math.max(0,(at-left)/(right-left))))});
 area.addEventListener("pointerleave",hide)});
+const video=document.querySelector("video");
+if(video)document.querySelectorAll("figure[data-time]").forEach(figure=>
+figure.addEventListener("click",()=>{video.currentTime=figure.dataset.time-data.start;
+video.scrollIntoView({behavior:"smooth",block:"center"})}));
 """
