@@ -100,7 +100,7 @@ def animate(
     if source is None:
         raise InputError("evaluate --cross: expected a method beside copy; add classical+warp")
     runner.set_view(driver.view)
-    start = _start(source, driver, job)
+    start = start_frame(source, driver, job)
     if job.reference == "nearest":  # without a call, the first frame is the reference
         runner.set_reference(start)
     names = [method.name for method in runner.methods]
@@ -126,7 +126,7 @@ def animate(
     return result.finished()
 
 
-def _start(source: Source, driver: Driver, job: EvaluateJob) -> Frame:
+def start_frame(source: Source, driver: Driver, job: EvaluateJob) -> Frame:
     """The driving frame that means "no motion"."""
     if job.reference == "first":
         return driver.frame(0, job)

@@ -21,7 +21,7 @@ p{margin:.4rem 0;max-width:46rem}.lead{font-size:1.08rem}.soft{color:var(--soft)
 a{color:var(--c0)}code{font:.88em ui-monospace,"SF Mono",Menlo,Consolas,monospace;
 background:color-mix(in srgb,var(--soft) 14%,transparent);padding:.1em .35em;border-radius:4px;
 white-space:nowrap}td code{white-space:normal;overflow-wrap:anywhere}
-.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:.8rem;
+.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(128px,1fr));gap:.8rem;
 margin:1.5rem 0 0;padding:0;list-style:none}
 .cards li,.plot,.panel{background:var(--card);border:1px solid var(--rule);border-radius:10px}
 .cards li{padding:.85rem 1rem}.cards b{display:block;font-size:1.6rem;line-height:1.2;
