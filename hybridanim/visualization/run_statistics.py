@@ -57,6 +57,7 @@ NUMBERS = (
     "is_cloud_frozen",
     "is_confirmed",
     "is_held",
+    "is_face_held",
     "occluded_share",
     *(f"{reason.name.lower()}_share" for reason in visibility.COLOURS),
 )
@@ -65,7 +66,7 @@ NUMBERS = (
 def columns(stage_names: Sequence[str]) -> tuple[str, ...]:
     """Header of frames.csv for stages of these names."""
     times = tuple(f"{name}_ms" for name in stage_names)
-    return ("index", "time_s", *times, *NUMBERS, "lost")
+    return ("index", "time_s", *times, *NUMBERS, "lost", "held")
 
 
 def frame_row(results: Results, stage_names: Sequence[str]) -> Row:
@@ -95,9 +96,11 @@ def frame_row(results: Results, stage_names: Sequence[str]) -> Row:
         "is_cloud_frozen": int(mask.is_frozen),
         "is_confirmed": int(bool(tracks) and tracks.face_confidence > 0),
         "is_held": int(points.is_frozen),
+        "is_face_held": int(bool(points.held_face)),
         "occluded_share": round(float(np.nanmean(occluded)) if occluded.size else 0.0, 5),
         **_hidden(results.motion),
         "lost": mask.lost or tracks.lost,
+        "held": (tracks.lost or IMPLAUSIBLE) if points.is_frozen else points.held_face,
     }
     return row
 
@@ -219,6 +222,9 @@ class Summary:
     holds: int = 0  # how many times the motion was held
     held_reasons: Mapping[str, int] = field(default_factory=dict)
     longest_holds: tuple[Span, ...] = ()
+    face_held_frames: int = 0  # those in which only pose or expression were held, at least in part
+    face_held_reasons: Mapping[str, int] = field(default_factory=dict)
+    longest_face_holds: tuple[Span, ...] = ()
     largest_turn: tuple[str, float, float] = ("yaw", 0.0, 0.0)  # axis, degrees, time in s
     mean: Mapping[str, float] = field(default_factory=dict)  # column -> mean over all frames
     stopped: str = ""  # why the run ended early, or ""
@@ -287,7 +293,7 @@ class RunStatistics:
         self._times = {name: TimeHistogram() for name in (*self._stages, "total")}
         self._sums = dict.fromkeys(NUMBERS, 0.0)
         self._frames = 0
-        self._lost, self._held = Spans(driving_fps), Spans(driving_fps)
+        self._lost, self._held, self._face = (Spans(driving_fps) for _ in range(3))
         self._turn = ("yaw", 0.0, 0.0)
         self._start_s, self._end_s = 0.0, 0.0
 
@@ -304,7 +310,9 @@ class RunStatistics:
             self._sums[name] += float(row[name])
         self.series.add({**row, "is_lost": int(bool(lost))})
         self._lost.add(lost, time_s)
-        self._held.add((lost or IMPLAUSIBLE) if row["is_held"] else "", time_s)
+        held, is_held = str(row.get("held", "")), bool(row["is_held"])
+        self._held.add((held or lost or IMPLAUSIBLE) if is_held else "", time_s)
+        self._face.add("" if is_held else held, time_s)
         for axis in ("yaw", "pitch", "roll"):
             angle = float(row[f"{axis}_deg"])
             if not lost and abs(angle) > abs(self._turn[1]):
@@ -334,6 +342,9 @@ class RunStatistics:
             holds=self._held.count,
             held_reasons=self._held.reasons,
             longest_holds=self._held.longest,
+            face_held_frames=self._face.frames,
+            face_held_reasons=self._face.reasons,
+            longest_face_holds=self._face.longest,
             largest_turn=self._turn,
             mean={name: total / max(self._frames, 1) for name, total in self._sums.items()},
             stopped=stopped,

@@ -174,6 +174,20 @@ def test_what_was_held_and_why_is_said():
     assert re.search(rf"0:02\.8 0:02\.9 3 motion held {IMPLAUSIBLE}", text)
 
 
+def test_a_face_that_is_held_in_part_is_said():
+    statistics = RunStatistics(STAGES, 25.0)
+    for index in range(100):
+        why = "the head is turned far" if 20 <= index < 30 else ""
+        statistics.add(row(index, held=why, is_face_held=int(bool(why)), is_fitted=1))
+    summary = statistics.summary()
+    assert (summary.held_frames, summary.face_held_frames) == (0, 10)
+    assert [one.key for one in findings.findings(summary)] == ["face_held"]
+    text = page(statistics).text.replace("\N{NO-BREAK SPACE}", " ")
+    assert "In 10 further frames (10 %), pose or expression" in text
+    assert re.search(r"0:00\.8 0:01\.2 10 pose or expression held the head is turned far", text)
+    assert "face held in part 10 %" in text
+
+
 def test_moments_show_the_stages_and_the_overview_lies_beside():
     moments = [
         Thumbnail("", 0.0, 0, b"pair"),

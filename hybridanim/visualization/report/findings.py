@@ -38,6 +38,9 @@ ADVICE = {
     "hand": "Motion under a hand is guessed from the rest of the face. If the mouth jumps there, "
     "raise `--smooth`.",
     "held": "While the motion is held, the picture stands still or drifts back to rest.",
+    "face_held": "There the fit of the driver's face was not trusted, and the result keeps its "
+    "last pose or expression and then returns to the driver's. The table below says when and why; "
+    "compare `2_tracks.mp4`, and leave the stretch out with `--start` and `--end`.",
     "frozen": "The skin colour was too unsure to learn from, often because the light changed or "
     "the background has skin's colour. A profile (`--profile`) gives it a firm start.",
     "little_skin": "The driver is small in the picture, or the mask misses skin. Crop the driving "
@@ -90,12 +93,23 @@ def sentences(summary: Summary) -> list[str]:
         )
     if summary.held_frames:
         share = percent(summary.held_frames / summary.frames)
-        why = "; ".join(f"{escape(text)}: {n:,}" for text, n in summary.held_reasons.items())
+        why = _by_reason(summary.held_reasons)
         out.append(
             f"The motion was held in {summary.held_frames:,} frames ({share}), and so was the "
             f"result. Frames by reason: {why}."
         )
+    if summary.face_held_frames:
+        share = percent(summary.face_held_frames / summary.frames)
+        why = _by_reason(summary.face_held_reasons)
+        out.append(
+            f"In {summary.face_held_frames:,} further frames ({share}), pose or expression of the "
+            f"head were held, at least in part. Frames by reason: {why}."
+        )
     return out
+
+
+def _by_reason(frames: Mapping[str, int]) -> str:
+    return "; ".join(f"{escape(text)}: {n:,}" for text, n in frames.items())
 
 
 def all_well(summary: Summary) -> str:
@@ -167,6 +181,9 @@ def _checks(summary: Summary):
     held = mean.get("is_held", 0.0)
     text = f"The motion was held in {percent(held)} of the frames."
     yield "held", text if held > max(0.05, 1.5 * lost) else ""
+    face_held = summary.face_held_frames / frames
+    text = f"Pose or expression were held, at least in part, in {percent(face_held)} of the frames."
+    yield "face_held", text if face_held > 0.05 else ""
     hand = mean.get("is_hand_before_face", 0.0)
     text = f"A hand was before the face in {percent(hand)} of the frames."
     yield "hand", text if hand > 0.02 else ""

@@ -247,6 +247,7 @@ def _lanes(series: Series, *, has_face: bool) -> dict[str, Array]:
     lanes = {
         "head lost": series["is_lost"],
         "motion held": series["is_held"],
+        "face held in part": series["is_face_held"],
         "hand before face": series["is_hand_before_face"],
         "learning paused": series["is_cloud_frozen"],
     }
@@ -371,29 +372,26 @@ def _spans(summary: Summary) -> str:
     """When the head was lost or the motion held, and why; empty where neither happened."""
     lost = {(s.start_s, s.frames): s for s in summary.longest_losses}
     held = {(s.start_s, s.frames): s for s in summary.longest_holds}
-    if not (lost or held):
+    face = {(s.start_s, s.frames): s for s in summary.longest_face_holds}
+    if not (lost or held or face):
         return ""
     rows = ""
-    for key in sorted({**lost, **held}):
-        what = [text for text, of in (("head lost", lost), ("motion held", held)) if key in of]
-        span = lost.get(key) or held[key]
+    kinds = {"head lost": lost, "motion held": held, "pose or expression held": face}
+    for key in sorted({**lost, **held, **face}):
+        what = [text for text, spans in kinds.items() if key in spans]
+        span = next(spans[key] for spans in kinds.values() if key in spans)
         rows += (
             f"<tr><td>{clock(span.start_s, fine=True)}</td><td>{clock(span.end_s, fine=True)}</td>"
             f'<td class="number">{span.frames}</td><td>{", ".join(what)}</td>'
             f"<td>{escape(span.reason)}</td></tr>"
         )
-    counts = (summary.losses, len(lost), "losses"), (summary.holds, len(held), "holds")
-    parts = [
-        f"{'every one' if shown == count else f'the {shown} longest'} of {count} {name}"
-        for count, shown, name in counts
-        if count
-    ]
     head = "".join(
         f'<th scope="col"{" class=number" if text == "frames" else ""}>{text}</th>'
         for text in ("from", "to", "frames", "what", "why at first")
     )
     return (
-        f'<div class="panel"><table><caption>From when to when: {", ".join(parts)}.</caption>'
+        f'<div class="panel"><table><caption>From when to when; of each kind the ten longest at '
+        "most.</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 
