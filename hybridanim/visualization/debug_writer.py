@@ -32,7 +32,7 @@ from .overview import SQUARE_PX, Overview, moment, panels, stages_row
 from .report.page import OPTICAL, PICTURE, write_report
 from .run_statistics import RunStatistics, columns, frame_row
 from .sheet import fit
-from .thumbnails import Thumbnails
+from .thumbnails import Thumbnails, jpeg
 
 STAGES = ("skin", "tracks", "keypoints", "motion", "render")
 VIDEOS = {  # file -> panels side by side in it
@@ -82,6 +82,7 @@ class DebugWriter:
         self._statistics = RunStatistics(stage_names, float(fps))
         self._thumbnails = Thumbnails()
         self._trails: dict[int, Array] = {}
+        self._source_jpeg = b""
         self._sinks: dict[str, tuple[Any, tuple[int, int]]] = {}
         self._open_sinks = ExitStack()  # closes every one, also when another fails
         self._overview: Overview | None = None
@@ -131,6 +132,7 @@ class DebugWriter:
         picture = drawing.source(resized(self.source.image, side_px, side_px), self.source)
         with (self._partial / PICTURE).open("wb") as file:
             save_picture(file, picture, Path(PICTURE).suffix, {})
+        self._source_jpeg = jpeg(resized(picture, SQUARE_PX, SQUARE_PX))
 
     def _put(self, name: str, image: Array, time_s: float) -> None:
         """Add a picture to a video; the first one sets its size (even, as H.264 wants it)."""
@@ -181,7 +183,7 @@ class DebugWriter:
     def _write_texts(self, stopped: str) -> None:
         write_report(
             self._partial / REPORT,
-            self._statistics.summary(stopped),
+            self._statistics.summary(stopped, has_source_face=self.source.face is not None),
             self._statistics.series,
             self._thumbnails.pictures,
             settings=self._settings,
@@ -189,6 +191,7 @@ class DebugWriter:
             advice=self._advice,
             title=self._title,
             uses_optical_flow=OPTICAL in self._sinks,
+            source_jpeg=self._source_jpeg,
         )
         saved = {"settings": self._settings, "versions": self._versions}
         text = json.dumps(saved, indent=2, default=str, ensure_ascii=False)

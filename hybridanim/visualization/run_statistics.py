@@ -228,6 +228,7 @@ class Summary:
     largest_turn: tuple[str, float, float] = ("yaw", 0.0, 0.0)  # axis, degrees, time in s
     mean: Mapping[str, float] = field(default_factory=dict)  # column -> mean over all frames
     stopped: str = ""  # why the run ended early, or ""
+    has_source_face: bool = True  # whether the face model was fitted to the source
 
     @property
     def stage_fps(self) -> float:
@@ -323,8 +324,8 @@ class RunStatistics:
         """Axis, degrees and time of the furthest head turn so far."""
         return self._turn
 
-    def summary(self, stopped: str = "") -> Summary:
-        """Everything so far, as values."""
+    def summary(self, stopped: str = "", *, has_source_face: bool = True) -> Summary:
+        """Everything so far, as values, with what the rows do not tell."""
         frame_s = 1 / self._fps if self._fps else 0.0
         return Summary(
             frames=self._frames,
@@ -348,4 +349,5 @@ class RunStatistics:
             largest_turn=self._turn,
             mean={name: total / max(self._frames, 1) for name, total in self._sums.items()},
             stopped=stopped,
+            has_source_face=has_source_face,
         )

@@ -52,12 +52,12 @@ class Thumbnails:
             return
         time_s, index = float(row["time_s"]), int(row["index"])
         if kinds:
-            jpeg = _jpeg((stages or picture)())
+            made = jpeg((stages or picture)())
             for kind, worth, text in kinds:
-                moment = Thumbnail(text, time_s, index, jpeg, shows_stages=stages is not None)
+                moment = Thumbnail(text, time_s, index, made, shows_stages=stages is not None)
                 self._moments[kind] = (worth, moment)
         if is_spaced:
-            self._spaced.append(Thumbnail("", time_s, index, _jpeg(picture())))
+            self._spaced.append(Thumbnail("", time_s, index, jpeg(picture())))
         if len(self._spaced) > self.MOST:
             self._spaced = self._spaced[::2]
             self._stride *= 2
@@ -107,6 +107,7 @@ class Thumbnails:
         return any(one.shows_stages for _, one in self._moments.values())
 
 
-def _jpeg(image: Array) -> bytes:
+def jpeg(image: Array) -> bytes:
+    """(H, W, 3) uint8 RGB as a JPEG file."""
     bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 82])[1].tobytes()

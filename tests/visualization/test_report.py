@@ -188,6 +188,20 @@ def test_a_face_that_is_held_in_part_is_said():
     assert "face held in part 10 %" in text
 
 
+def test_a_source_without_a_face_is_found_where_the_driver_has_one():
+    def keys(fitted, **more):
+        statistics = RunStatistics(STAGES, 25.0)
+        for index in range(10):
+            statistics.add(row(index, is_fitted=fitted))
+        summary = statistics.summary(**more)
+        text = report(summary, statistics.series, [], settings={}, versions={}, source_jpeg=b"x")
+        assert ("no face was fitted to it" in text) == (not summary.has_source_face)
+        return [one.key for one in findings.findings(summary)]
+
+    assert keys(1, has_source_face=False) == ["source"]
+    assert keys(1) == keys(0, has_source_face=False) == [], "an object, or the fit is off"
+
+
 def test_moments_show_the_stages_and_the_overview_lies_beside():
     moments = [
         Thumbnail("", 0.0, 0, b"pair"),

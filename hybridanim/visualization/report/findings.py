@@ -15,6 +15,9 @@ from .plots import clock
 
 ADVICE = {
     "stopped": "The files here hold the frames up to there.",
+    "source": "Mouth and eyes then move by keypoints alone, and in the wrong place if the square "
+    "is not round the face: look at the source above. `--crop X,Y,W,H` gives the square by hand, "
+    "`--face 1` takes another face of the picture.",
     "lost": "Watch `1_skin.mp4` around these times. If the mask misses the face, learn its colour "
     "first with `python -m calibration.skin` and pass the profile with `--profile`, or try "
     "`--cloud fixed`; to leave the stretch out, use `--start` and `--end`.",
@@ -157,6 +160,9 @@ def _checks(summary: Summary):
     seen = max(1e-9, 1 - summary.lost_frames / frames)
     lost = summary.lost_frames / frames
     yield "stopped", f"The run stopped early: {summary.stopped}" if summary.stopped else ""
+    is_asked = mean.get("is_fitted", 0.0) > 0 and not summary.has_source_face
+    text = "The driver's face was fitted, but no face could be fitted to the source."
+    yield "source", text if is_asked else ""
     yield "lost", f"The head was lost in {percent(lost)} of the frames." if lost > 0.01 else ""
     carried = seen - mean.get("is_confirmed", 0.0) if mean.get("face_confidence", 0.0) else 0.0
     text = f"No face was seen in {percent(carried)} of the frames with a followed head."

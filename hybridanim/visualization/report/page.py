@@ -82,10 +82,12 @@ def report(
     advice: Mapping[str, str] | None = None,
     title: str = "",
     uses_optical_flow: bool = False,
+    source_jpeg: bytes = b"",
 ) -> str:
     """The page, as HTML. ``advice`` replaces texts of ``findings.ADVICE`` by key.
 
-    uses_optical_flow: whether the folder holds a video of the optical flow.
+    uses_optical_flow: whether the folder holds a video of the optical flow. source_jpeg: the source
+    with its fitted face.
     """
     time = Timeline(
         series["time_s"], float(series["time_s"][:1].sum()) + summary.duration_s, series["is_lost"]
@@ -104,6 +106,7 @@ def report(
             "".join(f'<p class="lead">{s}</p>' for s in findings.sentences(summary)),
             _cards(summary),
             "</header>",
+            _section("The source", _source(summary, source_jpeg)),
             _section("What to look at", _findings(summary, advice or {})),
             _section("Key moments, stage by stage", _moments(thumbnails, with_stages=True)),
             _section("Through the video", _moments(thumbnails, with_stages=False)),
@@ -189,6 +192,19 @@ def _moments(thumbnails: Sequence[Thumbnail], *, with_stages: bool) -> str:
         )
     kind = "moments wide" if with_stages else "moments"
     return f'<div class="{kind}">{figures}</div>' if figures else ""
+
+
+def _source(summary: Summary, jpeg: bytes) -> str:
+    """The source with its fitted face; empty without the picture."""
+    if not jpeg:
+        return ""
+    text = "with its fitted face" if summary.has_source_face else "no face was fitted to it"
+    data = base64.b64encode(jpeg).decode()
+    return (
+        f'<figure class="panel source"><img alt="The source, {text}" '
+        f'src="data:image/jpeg;base64,{data}"><figcaption>The square that is animated; {text}. '
+        f'<a href="{PICTURE}">{PICTURE}</a> has it in full size.</figcaption></figure>'
+    )
 
 
 def _overview(thumbnails: Sequence[Thumbnail]) -> str:

@@ -50,6 +50,7 @@ align-items:start}
 overflow:hidden}.moments img{display:block;width:100%;height:auto}
 .moments figcaption{background:var(--card);margin:0;padding:.5rem .8rem;font-size:.86rem;
 flex-direction:column}
+.source{margin:0;max-width:26rem}.source img{display:block;width:100%;margin-bottom:.6rem}
 .moments.wide{grid-template-columns:1fr}.moments figure[data-time]{cursor:pointer}
 video{display:block;width:100%;border-radius:10px;background:#111;border:1px solid var(--rule)}
 table{border-collapse:collapse;width:100%;font-size:.93rem;font-variant-numeric:tabular-nums}
