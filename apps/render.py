@@ -34,6 +34,10 @@ from .held import HeldStretches
 from .sources import source_picture
 from .streaming import half_of, shared_processors, sharing
 
+_NO_SOURCE_FACE = (
+    "No face was fitted to the source: its head moves by keypoints alone. If the result shows the"
+    " wrong part of the picture, give the face by --crop X,Y,W,H or --face N."
+)
 Progress = Callable[[int, int | None, str], None]  # frames done, total, one of events.STEPS
 
 
@@ -45,6 +49,7 @@ class Summary:
     record: Path | None = None  # the JSON file beside it
     frames: int = 0
     frozen: int = 0  # frames without a tracked head
+    fitted: int = 0  # frames with a fitted face of the driver
     is_interrupted: bool = False
     has_debug: bool = False  # whether debug outputs were written
     took_s: float = 0.0  # the whole run
@@ -107,6 +112,7 @@ def render(
                 debug.write(results)
                 summary.frames += 1
                 summary.frozen += results.points.is_frozen
+                summary.fitted += results.tracks.face is not None
                 held.add(results)
                 report(summary.frames, drive.frame_count, "animate")
         except KeyboardInterrupt:
@@ -133,6 +139,8 @@ def render(
         summary.has_debug = job.debug is not None and not debug.failure
         summary.notes += filter(None, (sink.warning, debug.failure))
         held.finish(1 / float(drive.fps) if drive.fps else 0.0)
+        if summary.fitted and source.face is None:
+            summary.notes.append(_NO_SOURCE_FACE)
         summary.notes += [*_notes_of(pipeline, job), *held.sentences()]
         summary.notes += note_remains(job.output, job.debug)
         summary.record = provenance.write_sidecar(sink.path, record)

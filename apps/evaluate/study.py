@@ -94,7 +94,7 @@ def make(job: StudyJob, report: Progress = silent) -> Made:
         about = {"seed": job.seed, "tool": f"{provenance.TOOL} {__version__}"}
         text = json.dumps(provenance.to_json(study.key_to_json(key, about)), indent=1) + "\n"
         paths.write_whole("--key", job.key_path, encoded(text), overwrite=False)
-        part.rename(job.out)
+        _appear(part, job)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return Made(job.out / PAGE, job.key_path, len(key.trials), left_out)
@@ -116,6 +116,15 @@ def _part_folder(out: Path) -> Path:
         return files.part_folder(out, ".partial")
     except OSError as error:
         raise paths.unusable(out, error) from error
+
+
+def _appear(part: Path, job: StudyJob) -> None:
+    """Give the folder its name; without it there is no key, either."""
+    try:
+        part.rename(job.out)
+    except OSError as error:
+        job.key_path.unlink()
+        raise paths.unusable(job.out, error) from error
 
 
 def _drawn_pairs(job: StudyJob) -> list[Pair]:

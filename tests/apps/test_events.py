@@ -190,3 +190,18 @@ def test_a_bar_and_sentences_do_not_share_a_line(monkeypatch, capsys):
         assert screen.getvalue().endswith("\n"), "the bar is closed before"
     assert capsys.readouterr().out == "a sentence\n"
     assert screen.getvalue().rsplit("\r", 1)[-1].startswith("animating: 100%")
+
+
+def test_a_source_without_a_face_is_a_warning(pair, tmp_path, capsys):
+    media.write_picture(tmp_path / "wall.png", synthetic.textured(128, 128))
+
+    def warned(source, *more):
+        words = [str(source), str(pair / "driving.mp4"), "--size", "64", "--end", "0.3", *more]
+        words += ["--output", str(tmp_path / "o.mp4"), "--overwrite", "--progress", "json"]
+        assert main.main(words) == 0
+        texts = [one["text"] for one in told(capsys) if one["event"] == "warning"]
+        return any("No face was fitted to the source" in text for text in texts)
+
+    assert warned(tmp_path / "wall.png", "--crop", "0,0,128,128")
+    assert not warned(pair / "source.png")
+    assert not warned(tmp_path / "wall.png", "--crop", "0,0,128,128", "--no-face-fit")

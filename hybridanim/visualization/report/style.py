@@ -15,7 +15,7 @@ STYLE = """
 body{margin:0;background:var(--page);color:var(--ink);
 font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
 main{max-width:1080px;margin:0 auto;padding:2.2rem 1.2rem 4rem}
-h1{font-size:1.75rem;line-height:1.2;margin:0 0 .5rem;letter-spacing:-.015em}
+h1{overflow-wrap:anywhere;font-size:1.75rem;line-height:1.2;margin:0 0 .5rem;letter-spacing:-.015em}
 h2{font-size:1.15rem;margin:2.6rem 0 .9rem;letter-spacing:-.005em}
 p{margin:.4rem 0;max-width:46rem}.lead{font-size:1.08rem}.soft{color:var(--soft)}
 a{color:var(--c0)}code{font:.88em ui-monospace,"SF Mono",Menlo,Consolas,monospace;

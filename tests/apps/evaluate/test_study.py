@@ -109,6 +109,21 @@ def test_what_is_there_is_not_replaced_and_nothing_half_made_is_left(finished, c
     assert (finished / "out.key.json").read_text() == "mine" and not (finished / "out").exists()
 
 
+def test_a_folder_that_appears_meanwhile_is_kept(finished, capsys, monkeypatch):
+    write_page = study._write_page
+
+    def and_another(*given):
+        write_page(*given)
+        (finished / "out").mkdir()
+        (finished / "out" / "mine").write_text("mine")
+
+    monkeypatch.setattr(study, "_write_page", and_another)
+    before = set(finished.iterdir())
+    assert main(words(finished)) == 2 and "expected" in capsys.readouterr().err
+    assert set(finished.iterdir()) - before == {finished / "out"}
+    assert [p.name for p in (finished / "out").iterdir()] == ["mine"]
+
+
 def test_pairs_that_cannot_be_shown_are_left_out(finished, capsys):
     (finished / "pictures" / "q.png").write_text("text")
     assert main(words(finished)) == 0
