@@ -8,12 +8,14 @@ from __future__ import annotations
 import os
 import platform
 import statistics
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import av
 import cv2
+import tyro
 from av.error import FFmpegError
 
 from hybridanim import extras, io
@@ -25,17 +27,21 @@ from hybridanim.runtime import info
 from stages.pipeline import Pipeline
 
 from .live import devices
-from .terminal import example_source, listen
+from .terminal import PROGRAM, example_source, listen
 
 _FRAMES = 60
 _REALTIME_MS = 1000 / 30
 
 
+@dataclass(frozen=True)
+class DoctorJob:
+    """Show what this machine can do, and what to do about what is missing. Takes no options."""
+
+
 def command(argv: list[str]) -> int:
     """Run the subcommand ``doctor``; returns the exit code."""
     listen()
-    if argv:
-        raise InputError(f"doctor: expected no arguments, got {argv[0]!r}; leave it out")
+    tyro.cli(DoctorJob, args=argv, prog=f"{PROGRAM} doctor")
     print("\n".join(report(EXAMPLE_DRIVING, example_source())))
     return 0
 

@@ -43,7 +43,8 @@ class Drive:
 class Driver(Protocol):
     """A driver of a render."""
 
-    notes: list[str]  # sentences for the user
+    about: list[str]  # sentences for the user: what was chosen
+    notes: list[str]  # what they should know of the result
     has_face: bool  # whether a look before the run found one
 
     def opened(self) -> AbstractContextManager[Drive]:
@@ -94,6 +95,7 @@ class VideoDriver:
     def __init__(self, path: Path, job: RenderJob, pipeline: Pipeline) -> None:
         """Look through the first minute of the cut; the pipeline has its source."""
         self._path, self._job, self._pipeline = path, job, pipeline
+        self.about: list[str] = []
         self.notes: list[str] = []
         self._observations, self._chosen = _scan(path, job, pipeline)
         self.has_face = bool(self._observations)
@@ -131,7 +133,7 @@ class VideoDriver:
                 " there; choose another frame, or auto"
             )
         if observation is not None and self._pipeline.set_reference(picture, observation):
-            self.notes.append(_reference_note(observation.index, observation.time_s))
+            self.about.append(_reference_note(observation.index, observation.time_s))
 
 
 class MotionDriver:
@@ -146,9 +148,10 @@ class MotionDriver:
         self._replay = pipeline.replaying(motion, *cut)
         chosen = self._replay.reference
         header = motion.header
-        self.notes = [f"Motion of {motion.count} frames, saved with --tracker {header.tracker}."]
+        self.notes: list[str] = []
+        self.about = [f"Motion of {motion.count} frames, saved with --tracker {header.tracker}."]
         if chosen is not None:
-            self.notes.append(_reference_note(chosen.row, chosen.time_s))
+            self.about.append(_reference_note(chosen.row, chosen.time_s))
 
     @contextmanager
     def opened(self) -> Iterator[Drive]:

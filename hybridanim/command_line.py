@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from . import text as texts
 from .errors import InputError
 from .extras import TRAIN
 
@@ -71,8 +72,7 @@ class _Output:
 
     def write(self, text: str) -> int:
         """As that of a stream."""
-        # names of files may hold bytes that are no text
-        self._try(self._stream.write, text.encode("utf-8", "replace").decode("utf-8"))
+        self._try(self._stream.write, text)
         return len(text)
 
     def flush(self) -> None:
@@ -98,13 +98,18 @@ class _Output:
 
 @contextmanager
 def standard_output(program: str) -> Iterator[_Output]:
-    """Standard output as one that may fail. Streams that were closed lead nowhere."""
+    """Standard output as one that may fail. Streams that were closed lead nowhere.
+
+    It and the error stream show what their encoding lacks as escapes.
+    """
     for number, name in ((0, "stdin"), (1, "stdout"), (2, "stderr")):
         if getattr(sys, name) is None:  # else the next file that is opened gets its number
             nowhere = os.open(os.devnull, os.O_RDWR)
             if nowhere != number:
                 os.dup2(nowhere, number)
             setattr(sys, name, os.fdopen(number, "w" if number else "r"))
+    for stream in (sys.stdout, sys.stderr):
+        texts.escape(stream)
     before, output = sys.stdout, _Output(sys.stdout, program)
     sys.stdout = output
     try:

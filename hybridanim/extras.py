@@ -11,6 +11,10 @@ from .errors import InputError
 
 TRAIN = 'pip install "hybridanim[train]"'
 """What brings torch."""
+_EXPORT = {  # package -> what brings it
+    "onnx": '"hybridanim[export]" (in a checkout: pip install "onnx>=1.16,<2")',
+    "openvino": '"openvino>=2025.2"',
+}
 
 
 def has_torch() -> bool:
@@ -34,3 +38,11 @@ def expect_runtime(what: str) -> None:
             f"{what}: expected the package openvino, or torch in its place, found neither;"
             " pip install openvino"
         )
+
+
+def expect_for_export() -> None:
+    """Raise InputError unless the packages to write and read ONNX are installed."""
+    expect_torch("export")
+    for name, what in _EXPORT.items():
+        if find_spec(name) is None:
+            raise InputError(f"export: expected the package {name}, found none; pip install {what}")

@@ -67,17 +67,18 @@ def expect_readable(what: str, path: str | Path) -> None:
         )
 
 
-def read_text(path: str | Path) -> str:
+def read_text(path: str | Path, most_bytes: int = MOST_TEXT_BYTES) -> str:
     """The text of a file of settings, UTF-8.
 
-    Raises OSError, UnicodeDecodeError, and InputError for no regular file, or more than 128 kB.
+    Raises OSError, UnicodeDecodeError, and InputError for no regular file, or more than
+    ``most_bytes``.
     """
     expect_readable("settings", path)
     with open(path, "rb") as file:
-        data = file.read(MOST_TEXT_BYTES + 1)
-    if len(data) > MOST_TEXT_BYTES:
+        data = file.read(most_bytes + 1)
+    if len(data) > most_bytes:
         raise InputError(
-            f"{path}: expected at most {MOST_TEXT_BYTES >> 10} kB of text, got more; check the name"
+            f"{path}: expected at most {most_bytes >> 10} kB of text, got more; check the name"
         )
     return data.decode("utf-8")
 

@@ -290,6 +290,7 @@ class SparseMotion:
     background: Array | None = None  # (2, 3) float32 source <- target, norm; None = still
     optical: OpticalFlow | None = None  # computed if the renderer uses it
     head: HeadTarget | None = None  # of a source and a driver with a fitted face
+    held_face: str = ""  # why the head's pose or expression are held, at least in part
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from hybridanim import __version__, files, paths
 from hybridanim.errors import InputError
+from hybridanim.text import encoded, printable
 
 TOOL = "hybridanim"
 SCHEMA = 1
@@ -113,7 +114,7 @@ def write_sidecar(output: str | Path, record: Mapping[str, Any]) -> Path:
     text = json.dumps(to_json(record), indent=2, ensure_ascii=False) + "\n"
     try:
         with files.atomic_write(path) as file:
-            file.write(text.encode("utf-8", "replace"))  # names of files may hold other bytes
+            file.write(encoded(text))
     except OSError as error:
         raise InputError(
             f"sidecar: expected to write {path}, got '{error.strerror or error}'; free some space, "
@@ -123,20 +124,23 @@ def write_sidecar(output: str | Path, record: Mapping[str, Any]) -> Path:
 
 
 def to_json(value: Any) -> Any:
-    """Plain JSON values for dataclasses, paths, fractions, numpy numbers, tuples and the like."""
+    """Plain JSON values for dataclasses, paths, fractions, numpy numbers, tuples and the like.
+
+    Text is ``printable``.
+    """
     if is_dataclass(value) and not isinstance(value, type):
         return to_json(asdict(value))
     if isinstance(value, Mapping):
-        return {str(key): to_json(item) for key, item in value.items()}
+        return {printable(str(key)): to_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [to_json(item) for item in value]
     if isinstance(value, np.generic | np.ndarray):
         return to_json(value.tolist())
     if isinstance(value, float) and not np.isfinite(value):
         return str(value)  # JSON has no infinity
-    if value is None or isinstance(value, bool | int | float | str):
+    if value is None or isinstance(value, bool | int | float):
         return value
-    return str(value.name) if isinstance(value, Path) else str(value)
+    return printable(value.name if isinstance(value, Path) else str(value))
 
 
 def sha256(path: str | Path) -> str:
@@ -202,7 +206,7 @@ def _badge(side_px: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
 
 def _file_record(path: Path) -> dict[str, Any]:
     """Name, kind and digest of one input."""
-    record: dict[str, Any] = {"name": path.name, "sha256": None}
+    record: dict[str, Any] = {"name": printable(path.name), "sha256": None}
     if not (path.is_file() or path.is_dir()):  # a pipe would be waited for, a device never ends
         return record
     with contextlib.suppress(OSError):
@@ -224,4 +228,4 @@ def is_record(path: Path, output_name: str) -> bool:
     except (OSError, ValueError, RecursionError):  # InputError is a ValueError
         return False
     is_ours = isinstance(loaded, dict) and loaded.get("is_generated") is True
-    return is_ours and loaded.get("output", output_name) == output_name
+    return is_ours and loaded.get("output", output_name) in (output_name, printable(output_name))
