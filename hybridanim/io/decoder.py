@@ -2,7 +2,7 @@
 
 Path -> (SourceInfo, iterator of Frame), upright, square-pixelled, RGB, in presentation order and
 with constant memory. A file that breaks off ends the iteration and leaves a sentence in
-``Decoder.warning``; ``media_convert`` makes the pictures upright and RGB.
+``Decoder.warning``; ``convert`` makes the pictures upright and RGB.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ class SourceInfo:
     duration_s: float | None
     has_audio: bool = False
     rotation: int = 0  # degrees clockwise that the stored pictures were turned to stand upright
+    notes: tuple[str, ...] = ()  # what was changed to show the pictures, as sentences
 
 
 def open_container(path: Path) -> Any:
@@ -86,9 +87,8 @@ class Decoder:
     ) -> None:
         self.warning = ""
         self._path, self._start_s, self._end_s = path, start_s, end_s
-        self._container = open_container(path)
-        self._stream = video_stream(self._container)
-        self._stream.thread_type = threads
+        self._threads = threads
+        self._open()
         # AVI stores no presentation times: its frames are simply counted
         self._counted = 0 if self._container.format.name == "avi" else None
         self._timing = self._scan()
@@ -102,6 +102,11 @@ class Decoder:
         self._convert = Converter(self._stream, first, max_side_px)
         self._pending: Any = first
         self.info = self._info()
+
+    def _open(self) -> None:
+        self._container = open_container(self._path)
+        self._stream = video_stream(self._container)
+        self._stream.thread_type = self._threads
 
     def _scan(self) -> Timing:
         """Timing of the file, with an InputError when it holds no frame."""
@@ -122,9 +127,17 @@ class Decoder:
 
     def _first(self) -> Any:
         """The first picture at or after the start, which also proves that there is one."""
-        if self._start_s > 0 and self._counted is None:
+        is_moved = self._start_s > 0 and self._counted is None
+        if is_moved:
             self._seek()
         first = next(self._pictures, None)
+        if is_moved and not self._is_near_start(first):
+            # formats without an index lead into the middle of a group of pictures
+            self.close()
+            self._open()
+            self._damaged = self._packets = self._shown = self._pictures_out = 0
+            self._pictures = self._decode()
+            first = next(self._pictures, None)
         if first is not None:
             return first
         end_s = self._timing.end_s
@@ -135,6 +148,13 @@ class Decoder:
                 f"{self._start_s:g} s; choose an earlier start"
             )
         raise self._nothing_readable()
+
+    def _is_near_start(self, first: Any) -> bool:
+        """Whether the first picture after a jump is the one at the start, as far as one can tell."""
+        if first is None:
+            return False
+        late_s = self._time_s(first, fallback_s=self._start_s) - self._start_s
+        return late_s < 1.5 / float(self._timing.fps)
 
     def _seek(self) -> None:
         """Jump to the key frame before the start; files without an index are read from the top."""
@@ -158,6 +178,7 @@ class Decoder:
             duration_s=timing.end_s,
             has_audio=bool(self._container.streams.audio),
             rotation=self._convert.orientation.rotation,
+            notes=(f"{self._path.name} {note}",) if (note := self._convert.note) else (),
         )
 
     def frames(self) -> Iterator[Frame]:
@@ -188,8 +209,9 @@ class Decoder:
         stamp = picture.pts if picture.pts is not None else picture.dts
         if stamp is None:
             return fallback_s
-        timing = self._timing
-        exact_s = (stamp - timing.first_pts) * Fraction(picture.time_base or self._stream.time_base)
+        timing, tick_s = self._timing, Fraction(self._stream.time_base)
+        # a filter counts in ticks of its own
+        exact_s = stamp * Fraction(picture.time_base or tick_s) - timing.first_pts * tick_s
         if timing.time_base != self._stream.time_base or not timing.is_variable_rate:
             exact_s = Fraction(round(exact_s * timing.fps)) / timing.fps
         return float(exact_s)
@@ -201,6 +223,7 @@ class Decoder:
             for picture in deinterlace(raw):
                 if self._counted is not None:
                     picture.pts = self._timing.first_pts + self._counted
+                    picture.time_base = self._stream.time_base
                     self._counted += 1
                 if self._time_s(picture, fallback_s=self._start_s) >= self._early_s:
                     yield picture

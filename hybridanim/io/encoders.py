@@ -126,11 +126,9 @@ class FilmEncoder:
             return
         start_s = origin_s if plan.audio_start_s is None else plan.audio_start_s
         try:
-            self._sound = Sound(
-                plan.audio_from, start_s, plan.audio_end_s, self._suffix, self._part
-            )
+            self._sound = Sound(plan.audio_from, start_s, plan.audio_end_s, self._suffix)
             self._sound.add_stream(self._container)
-        except Exception as error:  # MoviePy and ffmpeg raise many kinds; a video without its
+        except Exception as error:  # ffmpeg's errors are of many kinds; a video without its
             reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
             self.warning = f"the sound of {plan.audio_from.name} was left out: {reason}"
             self._close_sound()  # sound is better than none

@@ -53,16 +53,30 @@ def time_base_of(fps: Fraction) -> Fraction:
 
 
 def video_stream(container: Any) -> Any:
-    """The first real video stream of an opened file (no cover art), or None."""
-    for stream in container.streams.video:
-        if not _is_cover_art(stream):
-            return stream
-    return None
+    """The video track that players show (no cover art) of an opened file, or None."""
+    return _preferred([one for one in container.streams.video if not _is_cover_art(one)])
+
+
+def audio_stream(container: Any) -> Any:
+    """The sound track that players play of an opened file, or None."""
+    return _preferred(list(container.streams.audio))
+
+
+def _preferred(streams: list[Any]) -> Any:
+    """The first stream that can be decoded and is marked as the default, else the first one."""
+    known = [one for one in streams if getattr(one, "codec_context", None) is not None]
+    default = [one for one in known if "default" in _disposition(one)]
+    return next(iter([*default, *known, *streams]), None)
 
 
 def _is_cover_art(stream: Any) -> bool:
-    """True for a picture that comes along with a song."""
-    return "attached_pic" in str(getattr(stream.disposition, "name", "") or "").lower()
+    """True for a picture that comes along with a song, and for thumbnails."""
+    return bool({"attached_pic", "timed_thumbnails"} & _disposition(stream))
+
+
+def _disposition(stream: Any) -> set[str]:
+    """Names of the flags of a stream."""
+    return set(str(getattr(stream.disposition, "name", "") or "").lower().split("|"))
 
 
 def scan(path: Path) -> Timing | None:
