@@ -28,7 +28,7 @@ from hybridanim.visualization.debug_writer import DebugWriter
 from stages.pipeline import Pipeline, build
 
 from .driving import Drive, Driver, MotionDriver, VideoDriver, read_motion, with_tracker_of
-from .guards import DebugOutputs, note_remains, refuse_clashes, undisturbed
+from .guards import DebugOutputs, note_remains, refuse_clashes, refuse_swapped, undisturbed
 from .held import HeldStretches
 from .streaming import half_of, shared_processors, sharing
 
@@ -57,6 +57,7 @@ def render(
     report = progress or (lambda done, total, step: None)
     watch = processors.Watch()
     refuse_clashes(job, source_path, driving_path)
+    refuse_swapped(job, source_path, driving_path)
     motion = read_motion(job, driving_path)
     job = job if motion is None else with_tracker_of(job, motion)
     picture = _source_picture(source_path, job.source_time)

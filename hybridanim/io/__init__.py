@@ -8,7 +8,7 @@ names; see docs/guide/io.md.
 
 from .decoder import SourceInfo
 from .images import is_picture, list_pictures, read_picture, to_rgb8, write_picture
-from .reader import VideoReader, open_source, read_source_picture
+from .reader import VideoReader, is_still, open_source, read_source_picture
 from .writer import VideoWriter, open_sink
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "VideoReader",
     "VideoWriter",
     "is_picture",
+    "is_still",
     "list_pictures",
     "open_sink",
     "open_source",

@@ -275,7 +275,8 @@ class Decoder:
         kind = self._container.format.name
         read = self._packets if self._start_s <= 0 else self._timing.packets
         has_index = kind.startswith(("mov", "avi"))
-        is_short = has_index and read is not None and read < self._stream.frames
+        empty = kind == "avi"  # writers put one in place of a first frame that comes late
+        is_short = has_index and read is not None and read + empty < self._stream.frames
         is_cut = kind == "gif" and not _has_gif_trailer(self._path)
         if is_short or is_cut or missing_s > max(0.1, 3 / float(self._timing.fps)):
             self.warning = f"{self._path.name} breaks off before its end; {kept}"

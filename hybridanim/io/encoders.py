@@ -17,11 +17,12 @@ import av
 import cv2
 from av.video.reformatter import VideoReformatter
 
+from hybridanim import files
 from hybridanim.errors import InputError
 from hybridanim.types import Array
 
 from .audio import Sound
-from .gif import TICK_S, Palette, insert_comment
+from .gif import TICK_S, Palette, PaletteChooser, Spool, insert_comment
 from .images import save_picture
 from .timing import rounded_up_to_even
 
@@ -179,7 +180,7 @@ class FilmEncoder:
 
 
 class GifEncoder:
-    """An endless GIF with one palette, taken from the first picture so that nothing flickers."""
+    """An endless GIF with one palette of all pictures, which nothing makes flicker."""
 
     def __init__(self, plan: SinkPlan, part: Path) -> None:
         self.warning = ""
@@ -189,17 +190,20 @@ class GifEncoder:
         self._stream.width, self._stream.height = plan.size
         self._stream.pix_fmt = "pal8"
         self._stream.codec_context.time_base = TICK_S
-        self._palette: Palette | None = None
+        self._spool: Spool | None = None
+        self._chooser: PaletteChooser | None = None
         self._origin_s = 0.0
         self._last_tick = -1
 
     def add(self, image: Array, time_s: float) -> None:
-        """Encode one picture, its time rounded to the format's hundredths of a second."""
-        if self._palette is None:
-            self._palette, self._origin_s = Palette(image), time_s
+        """Take one picture, its time rounded to the format's hundredths of a second."""
+        if self._spool is None or self._chooser is None:
+            self._spool = Spool(files.part_file(self._plan.target), image)
+            self._chooser, self._origin_s = PaletteChooser(image), time_s
         tick = max(round((time_s - self._origin_s) / float(TICK_S)), self._last_tick + 1)
         self._last_tick = tick
-        self._encode(self._palette(image, tick))
+        self._chooser.add(image)
+        self._spool.add(image, tick)
 
     def _encode(self, pictures: list[Any]) -> None:
         for picture in pictures:
@@ -207,13 +211,21 @@ class GifEncoder:
                 self._container.mux(packet)
 
     def finish(self) -> None:
-        """Close the file and put the metadata into a comment block."""
-        self._encode([*(self._palette.rest() if self._palette else []), None])
+        """Choose the palette, encode all pictures, and put the metadata into a comment block."""
+        palette: Palette | None = None
+        if self._spool is not None and self._chooser is not None:
+            for image, tick in self._spool.pictures():
+                palette = palette or Palette(image, self._chooser.chosen())
+                self._encode(palette(image, tick))
+            self._spool.remove()
+        self._encode([*(palette.rest() if palette else []), None])
         self._container.close()
         insert_comment(self._part, "; ".join(self._plan.metadata.values()))
 
     def discard(self) -> None:
-        """Close the file."""
+        """Close the file, and remove the pictures that wait."""
+        if self._spool is not None:
+            self._spool.remove()
         with contextlib.suppress(Exception):
             self._container.close()
 

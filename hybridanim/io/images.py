@@ -7,8 +7,13 @@ written whole or not at all. ``io`` exports the public names.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +31,37 @@ Array = NDArray[Any]
 # fmt: off
 PICTURE_SUFFIXES = frozenset([
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp",
-    ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".jp2", ".avif", ".hdr", ".exr",
+    ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".jp2", ".avif", ".hdr", ".exr", ".heic", ".heif",
+    ".hif",
 ])
 # fmt: on
 WRITE_SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"])
 BACKDROP = 255.0  # what shows through transparent places: white, as on a page
 _MOST_BYTES = 1 << 30  # of a picture file
+_STRIP_BYTES = 16 << 20  # of a picture that is converted at a time
+_HEIF_BRANDS = frozenset([b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"])
 
 
 def is_picture(path: str | Path) -> bool:
-    """True when the file name says that this is a still picture."""
-    return Path(path).suffix.lower() in PICTURE_SUFFIXES
+    """True when the file name, or the beginning of the file, says that this is a still picture.
+
+    The beginning is looked at for HEIC alone, which video decoders take for a small video.
+    """
+    return Path(path).suffix.lower() in PICTURE_SUFFIXES or is_heif(path)
+
+
+def is_heif(path: str | Path) -> bool:
+    """True for a regular file that begins as a HEIC or HEIF picture."""
+    path = Path(path)
+    try:
+        if not path.is_file():
+            return False
+        with open(path, "rb") as file:
+            start = file.read(32)
+    except (OSError, ValueError):
+        return False
+    is_avif = b"avif" in start or b"avis" in start  # which Pillow reads
+    return start[4:8] == b"ftyp" and start[8:12] in _HEIF_BRANDS and not is_avif
 
 
 def natural_key(path: Path) -> list[tuple[int, int, str]]:
@@ -103,30 +128,64 @@ def _over_white(color: Array, alpha: Array) -> Array:
 
 
 def read_picture(path: str | Path) -> Array:
-    """A picture file -> (H, W, 3) uint8 RGB, upright.
+    """A picture file -> (H, W, 3) uint8 RGB, upright; transparent places white.
 
     Animated files give their first frame. Raises InputError when the file is missing, empty, cut
     off, too large to be a picture, or not a picture at all.
     """
+    return read_with_alpha(path)[0]
+
+
+def read_with_alpha(path: str | Path) -> tuple[Array, Array | None]:
+    """As ``read_picture``, and the (H, W) uint8 alpha of a picture that is transparent somewhere.
+
+    None for all others.
+    """
     path = Path(path)
     _check_file(path)
+    if is_heif(path):
+        _expect_heif_reader(path)
     try:
-        with Image.open(path) as opened:
-            return to_rgb8(_upright_rgb(opened))
+        with opened_picture(path) as opened:
+            return upright_rgb(opened)
     except Image.DecompressionBombError as error:
         raise InputError(
             f"picture: expected at most {2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6} million "
             f"pixels, got more in {path.name}; make it smaller first"
         ) from error
     except UnidentifiedImageError:
-        return _read_with_opencv(path)
+        return _read_with_opencv(path), None
     except (OSError, SyntaxError, ValueError) as error:
         if isinstance(error, InputError) or "truncated" in str(error):
             raise InputError(
                 f"picture: expected a whole file, got {path.name} that breaks off or is damaged "
                 f"({error}); copy or download it again"
             ) from error
-        return _read_with_opencv(path)
+        return _read_with_opencv(path), None
+
+
+@contextmanager
+def opened_picture(path: Path) -> Iterator[Image.Image]:
+    """A picture file, opened by Pillow, whose warning about large pictures is left out.
+
+    From twice as many pixels on they are refused, which is enough.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with Image.open(path) as opened:
+            yield opened
+
+
+def _expect_heif_reader(path: Path) -> None:
+    """Register pillow-heif with Pillow; InputError with how to get it where it is missing."""
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise InputError(
+            f"picture: expected one that can be read here, got {path.name}, a HEIC picture, which"
+            " needs a further package; pip install pillow-heif, or save it as JPEG"
+        ) from error
+    pillow_heif.register_heif_opener()
 
 
 def _check_file(path: Path) -> None:
@@ -147,49 +206,98 @@ def _check_file(path: Path) -> None:
         )
 
 
-def _upright_rgb(opened: Image.Image) -> Array:
-    """First frame of an opened picture, upright, in sRGB; alpha kept as a last channel."""
-    opened.seek(0)
-    picture = ImageOps.exif_transpose(opened)
-    if picture.mode.startswith("I"):  # 16 or 32 bits of grey
-        return _grey_integers(np.asarray(picture))
+def upright_rgb(opened: Image.Image) -> tuple[Array, Array | None]:
+    """The shown frame of an opened picture, upright, in sRGB, over white: (H, W, 3) uint8 RGB.
+
+    Also its alpha as in ``read_with_alpha``. Large pictures are converted strip by strip: the
+    memory is that of Pillow's picture and of the results.
+    """
+    ImageOps.exif_transpose(opened, in_place=True)
+    picture = opened
     if picture.mode == "F":
         grey = np.asarray(picture)
-        return grey / 255 if grey.max() > 1.5 else grey
-    has_alpha = picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info
-    if has_alpha:
-        return np.asarray(picture.convert("RGBA"))
-    return np.asarray(_to_srgb(picture))
+        return to_rgb8(grey / 255 if grey.max() > 1.5 else grey), None
+    is_deep = picture.mode.startswith("I")  # 16 or 32 bits of grey
+    if is_deep and np.asarray(picture).max() <= 255 and picture.mode == "I":
+        picture, is_deep = picture.convert("L"), False
+    has_alpha = not is_deep and (
+        picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info
+    )
+    transform = _Profile(picture, is_deep)
+    width, height = picture.size
+    rgb = np.empty((height, width, 3), np.uint8)
+    alpha = np.empty((height, width), np.uint8) if has_alpha else None
+    rows = max(1, _STRIP_BYTES // (4 * width))
+    for top in range(0, height, rows):
+        below = min(height, top + rows)
+        strip = picture.crop((0, top, width, below))
+        if alpha is None:
+            rgb[top:below] = transform(strip)
+            continue
+        color, opacity = _split(strip)
+        alpha[top:below] = np.asarray(opacity)
+        rgb[top:below] = _over_white(transform(color), alpha[top:below, :, None])
+    return rgb, alpha if alpha is not None and alpha.min() < 255 else None
 
 
-def _grey_integers(grey: Array) -> Array:
-    """16- or 32-bit grey -> uint16 by the range that its values use."""
-    if grey.max() <= 255 and grey.dtype != np.uint16:
-        return grey.astype(np.uint8)
-    return np.clip(grey, 0, 65535).astype(np.uint16)
+def _split(picture: Image.Image) -> tuple[Image.Image, Image.Image]:
+    """Colour (L or RGB) and alpha (L) of a picture with transparency of any kind."""
+    if picture.mode in ("LA", "La"):
+        grey, alpha = picture.convert("LA").split()
+        return grey, alpha
+    *color, alpha = picture.convert("RGBA").split()
+    return Image.merge("RGB", color), alpha
 
 
-def _to_srgb(picture: Image.Image) -> Image.Image:
-    """Convert to RGB, through the embedded colour profile where there is a usable one."""
-    profile = picture.info.get("icc_profile")
-    if profile and picture.mode in ("RGB", "CMYK"):
-        try:
-            source = ImageCms.ImageCmsProfile(_bytes_file(profile))
-            converted = ImageCms.profileToProfile(
-                picture, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
-            )
-            if converted is not None:
-                return converted
-        except (ImageCms.PyCMSError, OSError):
-            pass  # a broken profile is common and harmless: fall back to the plain conversion
-    return picture.convert("RGB")
+class _Profile:
+    """Pillow's pictures of one kind -> (h, w, 3) uint8 sRGB, by the embedded colour profile.
 
+    A profile that is broken, or of another kind of colours, is passed over: such are common.
+    """
 
-def _bytes_file(data: bytes) -> Any:
-    """Wrap bytes as a file object."""
-    from io import BytesIO
+    def __init__(self, picture: Image.Image, is_deep: bool) -> None:
+        self._is_deep = is_deep
+        self._profile = self._transform = None
+        data = picture.info.get("icc_profile")
+        with contextlib.suppress(ImageCms.PyCMSError, OSError):
+            if picture.mode == "LAB":
+                self._profile = ImageCms.createProfile("LAB")
+            elif data:
+                self._profile = ImageCms.ImageCmsProfile(BytesIO(data))
+        self._table: Array | None = None  # of grey: its 256 values in sRGB, float
 
-    return BytesIO(data)
+    def __call__(self, strip: Image.Image) -> Array:
+        if self._is_deep:
+            deep = np.clip(np.asarray(strip), 0, 65535) / 257
+            return np.repeat(self._grey(deep)[..., None], 3, axis=2)
+        if strip.mode not in ("L", "RGB", "CMYK", "LAB"):
+            strip = strip.convert("L" if strip.mode == "1" else "RGB")
+        if self._profile is not None and self._built(strip.mode):
+            assert self._transform is not None
+            return np.asarray(ImageCms.applyTransform(strip, self._transform))
+        return np.asarray(strip.convert("RGB"))
+
+    def _grey(self, deep: Array) -> Array:
+        """Grey in [0, 255] with fractions -> uint8 sRGB."""
+        if self._profile is None or not self._built("L"):
+            return (deep + 0.5).astype(np.uint8)
+        if self._table is None:
+            assert self._transform is not None
+            ramp = Image.fromarray(np.arange(256, dtype=np.uint8)[None])
+            shown = ImageCms.applyTransform(ramp, self._transform)
+            self._table = np.asarray(shown)[0, :, 1].astype(np.float64)
+        return (np.interp(deep, np.arange(256), self._table) + 0.5).astype(np.uint8)
+
+    def _built(self, mode: str) -> bool:
+        """Whether the profile is usable for pictures of this mode; makes the transform once."""
+        if self._transform is None:
+            try:
+                self._transform = ImageCms.buildTransform(
+                    self._profile, ImageCms.createProfile("sRGB"), mode, "RGB"
+                )
+            except (ImageCms.PyCMSError, OSError):
+                self._profile = None
+        return self._transform is not None
 
 
 def _read_with_opencv(path: Path) -> Array:
