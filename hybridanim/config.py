@@ -259,6 +259,11 @@ class RenderJob:
                 f"--output: expected a file or a new folder, got {str(self.output)!r}; add a name,"
                 " for example out.mp4"
             )
+        if self.output.name == "-":
+            raise InputError(
+                "--output: expected the name of a file, got -, the standard output, which takes no"
+                " video here; name a file, for example out.mp4"
+            )
         if self.save_motion is not None and self.save_motion.suffix != ".safetensors":
             raise InputError(
                 f"--save-motion: expected a name that ends in .safetensors, got"

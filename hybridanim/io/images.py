@@ -333,6 +333,7 @@ def write_picture(
     if path.suffix.lower() not in WRITE_SUFFIXES:
         known = " ".join(sorted(WRITE_SUFFIXES))
         raise InputError(f"picture: expected one of {known}, got {path.name}; change the ending")
+    paths.refuse_link("picture", path)
     try:
         with files.atomic_write(path, overwrite=overwrite) as file:
             save_picture(file, image, path.suffix.lower(), metadata or {})

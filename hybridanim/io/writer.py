@@ -216,6 +216,11 @@ def _check_kind(target: Path) -> None:
         raise InputError(
             f"output: expected a name, got the folder {target}; add a name, for example out.mp4"
         )
+    if target.name == "-":
+        raise InputError(
+            "output: expected the name of a file, got -, the standard output, which takes no video"
+            " here; name a file, for example out.mp4"
+        )
     known = {"", ".gif", *FORMATS, *WRITE_SUFFIXES}
     if target.name.lower() in known:
         raise InputError(
@@ -230,7 +235,8 @@ def _check_kind(target: Path) -> None:
 
 
 def _check_free(target: Path, overwrite: bool) -> None:
-    """Raise InputError when the name is taken."""
+    """Raise InputError when the name is taken, or a link."""
+    paths.refuse_link("output", target)
     is_folder = encoder_for(target) is FolderEncoder
     if target.is_dir() and not is_folder:
         raise InputError(f"output: expected a file name, got the folder {target}; choose another")
