@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hybridanim import files, io, paths
-from hybridanim.config import RenderJob
+from hybridanim.config import RenderJob, replaces_background
 from hybridanim.errors import InputError
 from hybridanim.io import provenance
 from hybridanim.io.writer import frames_in
@@ -30,6 +30,14 @@ def refuse_clashes(job: RenderJob, *inputs: Path) -> None:
     given = [*inputs, *job.profile]
     if job.pipeline.render.weights is not None:
         given.append(job.pipeline.render.weights)
+    background = job.pipeline.keypoints.background
+    if replaces_background(background) and paths.is_file(background):
+        given.append(Path(background))
+    if background == "transparent" and not io.holds_alpha(job.output):
+        raise InputError(
+            f"--background transparent: expected an --output that holds transparency, got"
+            f" {job.output.name}; name a .mov, .webm, .gif or .png file, or a folder"
+        )
     for path in given:
         paths.expect_readable("input", path)
     for path in (job.output, job.debug, job.save_motion):

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from hybridanim import io, paths, processors
-from hybridanim.config import PipelineConfig, RenderJob
+from hybridanim.config import PipelineConfig, RenderJob, replaces_background
 from hybridanim.errors import InputError
 from hybridanim.io import provenance
 from hybridanim.prepare.motion_recorder import MotionRecorder
@@ -90,7 +90,8 @@ def render(
         try:
             for frame, results in stack.enter_context(closing(driver.animated())):
                 shown = driver.shown(frame, results) if job.side_by_side else frame.image
-                sink.write(composer(results.picture.image, shown), frame.time_s)
+                picture = results.picture
+                sink.write(composer(picture.image, shown, picture.alpha), frame.time_s)
                 debug.write(results)
                 summary.frames += 1
                 summary.frozen += results.points.is_frozen
@@ -119,7 +120,7 @@ def render(
         summary.notes += [*filter(None, warnings), *pipeline.notes]
         for info in pipeline.runtime_info:
             summary.notes += info.notes
-        summary.notes += config_notes(job.pipeline)
+        summary.notes += [*config_notes(job.pipeline), *_note_white(job, source)]
         held.finish(1 / float(drive.fps) if drive.fps else 0.0)
         summary.notes += [*held.sentences(), *note_remains(job.output, job.debug)]
         provenance.write_sidecar(sink.path, record)
@@ -136,6 +137,21 @@ def config_notes(config: PipelineConfig) -> list[str]:
     ]
 
 
+def _note_white(job: RenderJob, source: Source) -> list[str]:
+    """A sentence where the source's transparency is not kept, or none."""
+    is_lost = not io.holds_alpha(job.output) or job.pipeline.render.paste_back
+    if (
+        source.alpha is None
+        or replaces_background(job.pipeline.keypoints.background)
+        or not is_lost
+    ):
+        return []
+    return [
+        "The source is transparent and lies on white here; a .mov, .webm or .png file, or a folder,"
+        " without --paste-back, keeps its transparency."
+    ]
+
+
 def _name_of_part(job: RenderJob, summary: Summary) -> Path | None:
     """Path for a partial result, such that it does not replace a complete one; adds a note."""
     kept = job.output
@@ -149,7 +165,7 @@ def _name_of_part(job: RenderJob, summary: Summary) -> Path | None:
 def _source_picture(path: Path, time_s: float) -> Array:
     """The picture to animate: the file itself, or a video's frame at that time."""
     try:
-        return io.read_source_picture(path, time_s)
+        return io.read_source_picture(path, time_s, alpha=True)
     except InputError as error:  # name the options of the command line
         text = str(error).replace("driving video:", "source:")
         text = text.replace("start:", "--source-time:").replace("earlier start", "earlier time")
@@ -169,6 +185,7 @@ def _open_sink(
         audio_from=drive.audio,
         metadata=provenance.container_tags(record),
         time_base=drive.time_base,
+        has_alpha=composer.has_alpha,
     )
 
 

@@ -17,7 +17,7 @@ from hybridanim.errors import InputError
 from hybridanim.types import Array, Frame
 
 from .decoder import SourceInfo
-from .images import fit, is_heif, opened_picture, upright_rgb
+from .images import fit, is_heif, opened_picture, to_rgb8, upright
 from .timing import timing_of
 
 _TICK_S = Fraction(1, 1000)  # Pillow's unit
@@ -78,8 +78,8 @@ class Animation:
                 except _ERRORS:
                     break
                 if not size[0]:
-                    picture, _ = upright_rgb(opened.copy())
-                    size = picture.shape[1], picture.shape[0]
+                    height, width = upright(opened.copy()).shape[:2]
+                    size = width, height
                 durations.append(round(opened.info.get("duration") or _USUAL_MS))
         if not durations:
             raise InputError(
@@ -113,7 +113,7 @@ class Animation:
         copy = opened.copy()
         if profile:
             copy.info["icc_profile"] = profile
-        return fit(upright_rgb(copy)[0], self._size)
+        return fit(to_rgb8(upright(copy)), self._size)
 
 
 def _count(opened: Image.Image) -> int:

@@ -150,7 +150,7 @@ class Decoder:
         raise self._nothing_readable()
 
     def _is_near_start(self, first: Any) -> bool:
-        """Whether the first picture after a jump is the one at the start, as far as one can tell."""
+        """Whether the first picture after a jump is the one at the start, by its time."""
         if first is None:
             return False
         late_s = self._time_s(first, fallback_s=self._start_s) - self._start_s

@@ -1,9 +1,10 @@
 """What a good GIF needs: one palette of all pictures, steady dithering, and a comment.
 
-ffmpeg's palettegen chooses the palette from all pictures, so that what appears late has its colours,
-too, and paletteuse maps pictures to it with ordered dithering (Bayer 1973), whose pattern stands
-still from frame to frame, so that still places stay still and compress well. Until the palette is
-known the pictures wait in a lossless video file on the disk; in memory there is one at a time.
+ffmpeg's palettegen chooses the palette from all pictures, so that what appears late has its
+colours, too, and paletteuse maps pictures to it with ordered dithering (Bayer 1973), whose pattern
+stands still from frame to frame, so that still places stay still and compress well. Until the
+palette is known the pictures wait in a lossless video file on the disk; in memory there is one at a
+time.
 """
 
 from __future__ import annotations

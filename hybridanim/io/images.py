@@ -122,46 +122,49 @@ def _to_8_bits(picture: Array) -> Array:
 
 
 def _over_white(color: Array, alpha: Array) -> Array:
-    """Composite uint8 colour with uint8 alpha over the backdrop."""
-    share = alpha.astype(np.float32) / 255
-    return (color * share + BACKDROP * (1 - share) + 0.5).astype(np.uint8)
+    """Composite uint8 colour with uint8 alpha over the backdrop; in strips, as floats are large."""
+    out = np.empty(color.shape, np.uint8)
+    rows = max(1, _STRIP_BYTES // (16 * color.shape[1]))
+    for top in range(0, len(color), rows):
+        part = slice(top, top + rows)
+        share = alpha[part].astype(np.float32) / 255
+        out[part] = (color[part] * share + BACKDROP * (1 - share) + 0.5).astype(np.uint8)
+    return out
 
 
-def read_picture(path: str | Path) -> Array:
+def read_picture(path: str | Path, *, alpha: bool = False) -> Array:
     """A picture file -> (H, W, 3) uint8 RGB, upright; transparent places white.
 
-    Animated files give their first frame. Raises InputError when the file is missing, empty, cut
-    off, too large to be a picture, or not a picture at all.
+    Animated files give their first frame. alpha: give (H, W, 4) RGBA, colours not multiplied by
+    alpha, for a picture that is transparent somewhere; RGB for others. Raises InputError when the
+    file is missing, empty, cut off, too large to be a picture, or not a picture at all.
     """
-    return read_with_alpha(path)[0]
+    picture = _read(Path(path))
+    return picture if alpha else to_rgb8(picture)
 
 
-def read_with_alpha(path: str | Path) -> tuple[Array, Array | None]:
-    """As ``read_picture``, and the (H, W) uint8 alpha of a picture that is transparent somewhere.
-
-    None for all others.
-    """
-    path = Path(path)
+def _read(path: Path) -> Array:
+    """A picture file as RGB, or as RGBA where it is transparent somewhere."""
     _check_file(path)
     if is_heif(path):
         _expect_heif_reader(path)
     try:
         with opened_picture(path) as opened:
-            return upright_rgb(opened)
+            return upright(opened)
     except Image.DecompressionBombError as error:
         raise InputError(
             f"picture: expected at most {2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6} million "
             f"pixels, got more in {path.name}; make it smaller first"
         ) from error
     except UnidentifiedImageError:
-        return _read_with_opencv(path), None
+        return _read_with_opencv(path)
     except (OSError, SyntaxError, ValueError) as error:
         if isinstance(error, InputError) or "truncated" in str(error):
             raise InputError(
                 f"picture: expected a whole file, got {path.name} that breaks off or is damaged "
                 f"({error}); copy or download it again"
             ) from error
-        return _read_with_opencv(path), None
+        return _read_with_opencv(path)
 
 
 @contextmanager
@@ -206,38 +209,37 @@ def _check_file(path: Path) -> None:
         )
 
 
-def upright_rgb(opened: Image.Image) -> tuple[Array, Array | None]:
-    """The shown frame of an opened picture, upright, in sRGB, over white: (H, W, 3) uint8 RGB.
+def upright(opened: Image.Image) -> Array:
+    """The shown frame of an opened picture, upright, in sRGB: (H, W, 3) uint8 RGB.
 
-    Also its alpha as in ``read_with_alpha``. Large pictures are converted strip by strip: the
-    memory is that of Pillow's picture and of the results.
+    (H, W, 4) RGBA, colours not multiplied by alpha, where it is transparent somewhere. Large
+    pictures are converted strip by strip: the memory is that of Pillow's picture and of the result.
     """
     ImageOps.exif_transpose(opened, in_place=True)
     picture = opened
     if picture.mode == "F":
         grey = np.asarray(picture)
-        return to_rgb8(grey / 255 if grey.max() > 1.5 else grey), None
+        return to_rgb8(grey / 255 if grey.max() > 1.5 else grey)
     is_deep = picture.mode.startswith("I")  # 16 or 32 bits of grey
-    if is_deep and np.asarray(picture).max() <= 255 and picture.mode == "I":
+    if picture.mode == "I" and np.asarray(picture).max() <= 255:
         picture, is_deep = picture.convert("L"), False
     has_alpha = not is_deep and (
         picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info
     )
-    transform = _Profile(picture, is_deep)
+    colors = _Profile(picture, is_deep)
     width, height = picture.size
-    rgb = np.empty((height, width, 3), np.uint8)
-    alpha = np.empty((height, width), np.uint8) if has_alpha else None
+    out = np.empty((height, width, 4 if has_alpha else 3), np.uint8)
     rows = max(1, _STRIP_BYTES // (4 * width))
     for top in range(0, height, rows):
         below = min(height, top + rows)
         strip = picture.crop((0, top, width, below))
-        if alpha is None:
-            rgb[top:below] = transform(strip)
-            continue
-        color, opacity = _split(strip)
-        alpha[top:below] = np.asarray(opacity)
-        rgb[top:below] = _over_white(transform(color), alpha[top:below, :, None])
-    return rgb, alpha if alpha is not None and alpha.min() < 255 else None
+        if has_alpha:
+            strip, opacity = _split(strip)
+            out[top:below, :, 3] = np.asarray(opacity)
+        out[top:below, :, :3] = colors(strip)
+    if has_alpha and out[..., 3].min() == 255:
+        return np.ascontiguousarray(out[..., :3])
+    return out
 
 
 def _split(picture: Image.Image) -> tuple[Image.Image, Image.Image]:
@@ -345,9 +347,13 @@ def write_picture(
 
 
 def save_picture(file: Any, image: Array, suffix: str, metadata: dict[str, str]) -> None:
-    """Encode one (H, W, 3) uint8 RGB picture into an open binary file."""
-    picture = Image.fromarray(to_rgb8(image))
+    """Encode one (H, W, 3) uint8 RGB picture into an open binary file.
+
+    (H, W, 4) RGBA keeps its transparency in PNG, WebP and TIFF files; in others it lies on white.
+    """
     kind = Image.registered_extensions()[suffix]
+    has_alpha = image.ndim == 3 and image.shape[2] == 4 and kind in ("PNG", "WEBP", "TIFF")
+    picture = Image.fromarray(image if has_alpha else to_rgb8(image))
     options: dict[str, Any] = {"quality": 95} if kind in ("JPEG", "WEBP") else {}
     if kind == "PNG":
         text = PngInfo()

@@ -176,6 +176,20 @@ def draw_mark(image: NDArray[Any]) -> NDArray[np.uint8]:
     return marked
 
 
+def mark_alpha(alpha: NDArray[Any]) -> NDArray[np.uint8]:
+    """A copy of the alpha (H, W) uint8 of a marked picture, in which the badge is seen, too."""
+    marked = np.array(alpha, dtype=np.uint8, order="C")
+    badge = _badge(min(alpha.shape))
+    if badge is None:
+        return marked
+    keep = badge[1][..., 0]
+    height, width = keep.shape
+    gap = max(2, height // 3)
+    corner = marked[-gap - height : -gap, -gap - width : -gap]
+    cv2.add(cv2.multiply(corner, keep, scale=1 / 255), 255 - keep, dst=corner)
+    return marked
+
+
 @lru_cache(maxsize=16)
 def _badge(side_px: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
     """Premultiplied colour and the share of the picture that stays, both (h, w, 3) uint8."""

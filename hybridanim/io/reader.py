@@ -155,15 +155,16 @@ def is_still(path: str | Path) -> bool:
     return is_picture(path) and not is_animation(Path(path))
 
 
-def read_source_picture(path: str | Path, time_s: float = 0.0) -> Array:
+def read_source_picture(path: str | Path, time_s: float = 0.0, *, alpha: bool = False) -> Array:
     """The picture to animate: a picture file, or a video's frame at ``time_s`` of it.
 
-    Returns (H, W, 3) uint8 RGB. Raises InputError when the file cannot be read or when the video
-    has no frame there; for a video, the messages are those of ``open_source``.
+    Returns (H, W, 3) uint8 RGB; alpha: see ``read_picture``. Raises InputError when the file cannot
+    be read or when the video has no frame there; for a video, the messages are those of
+    ``open_source``.
     """
     path = Path(path)
     if is_picture(path) or not paths.is_file(path):
-        return read_picture(path)
+        return read_picture(path, alpha=alpha)
     with open_source(path, time_s or None) as reader:
         frame = next(reader, None)
     if frame is None:
