@@ -89,7 +89,7 @@ class Decoder:
         self._path, self._start_s, self._end_s = path, start_s, end_s
         self._threads = threads
         self._open()
-        # AVI stores no presentation times: its frames are simply counted
+        # AVI stores no presentation times: the n-th frame shown is in the n-th place that is filled
         self._counted = 0 if self._container.format.name == "avi" else None
         self._timing = self._scan()
         self._early_s = start_s - 0.5 * float(min(self._stream.time_base, Fraction(1, 2000)))
@@ -222,11 +222,19 @@ class Decoder:
         for raw in self._stored_pictures():
             for picture in deinterlace(raw):
                 if self._counted is not None:
-                    picture.pts = self._timing.first_pts + self._counted
+                    picture.pts = self._place(self._counted)
                     picture.time_base = self._stream.time_base
                     self._counted += 1
                 if self._time_s(picture, fallback_s=self._start_s) >= self._early_s:
                     yield picture
+
+    def _place(self, number: int) -> int:
+        """Time of the n-th frame of an AVI file, in ticks of the stream."""
+        ticks = self._timing.ticks
+        if ticks is None or not len(ticks):
+            return self._timing.first_pts + number
+        last = len(ticks) - 1
+        return int(ticks[min(number, last)]) + max(0, number - last)
 
     def _stored_pictures(self) -> Iterator[Any]:
         """Pictures as stored, then None; damaged packets are counted and passed over."""
@@ -275,8 +283,9 @@ class Decoder:
         kind = self._container.format.name
         read = self._packets if self._start_s <= 0 else self._timing.packets
         has_index = kind.startswith(("mov", "avi"))
-        empty = kind == "avi"  # writers put one in place of a first frame that comes late
-        is_short = has_index and read is not None and read + empty < self._stream.frames
+        if kind == "avi" and read is not None and self._timing.ticks is not None:
+            read = int(self._timing.ticks[-1]) + 1  # frames that were not recorded are counted, too
+        is_short = has_index and read is not None and read < self._stream.frames
         is_cut = kind == "gif" and not _has_gif_trailer(self._path)
         if is_short or is_cut or missing_s > max(0.1, 3 / float(self._timing.fps)):
             self.warning = f"{self._path.name} breaks off before its end; {kept}"

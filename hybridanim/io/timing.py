@@ -9,7 +9,7 @@ as they are in the file's own ticks.
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
@@ -42,6 +42,8 @@ class Timing:
     first_pts: int  # in the stream's own ticks; time 0 of the video
     end_s: float  # when the last packet that can be read ends, from first_pts
     packets: int | None = None  # in the whole file, hidden ones too; None when it was too long
+    # (N,) int64 sorted times of the packets in the stream's ticks; of the first MOST_PACKETS
+    ticks: NDArray[Any] | None = field(default=None, compare=False, repr=False)
 
 
 def time_base_of(fps: Fraction) -> Fraction:
@@ -93,18 +95,11 @@ def scan(path: Path) -> Timing | None:
         duration = stream.duration
     if not ticks.size:
         return None
-    timing = timing_of(ticks, tick_s, declared)
+    timing = replace(timing_of(ticks, tick_s, declared), ticks=ticks)
     if packets is not None:
         return replace(timing, packets=packets)
     end_s = float(duration * tick_s) if duration else timing.end_s
-    return Timing(
-        timing.fps,
-        timing.is_variable_rate,
-        timing.time_base,
-        frames or None,
-        timing.first_pts,
-        end_s,
-    )
+    return replace(timing, frame_count=frames or None, end_s=end_s)
 
 
 def _presentation_ticks(container: Any, stream: Any) -> tuple[NDArray[Any], int | None]:
@@ -117,7 +112,8 @@ def _presentation_ticks(container: Any, stream: Any) -> tuple[NDArray[Any], int 
         for packet in container.demux(stream):
             packets += packet.size > 0
             stamp = packet.pts if packet.pts is not None else packet.dts
-            if stamp is None or getattr(packet, "is_discard", False):
+            # an empty one stands for a frame that was not recorded
+            if stamp is None or not packet.size or getattr(packet, "is_discard", False):
                 continue
             ticks.append(stamp)
             if len(ticks) >= MOST_PACKETS:
