@@ -24,6 +24,7 @@ from .timing import OPEN_OPTIONS, Timing, scan, video_stream
 
 NOT_VIDEOS = frozenset({"tty", "image2", "image2pipe", "concat", "hls", "dash", "lavfi"})
 MOST_PIXELS = 200_000_000  # of a frame
+_WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 LONGEST_GAP_S = 3600.0  # between two frames; a longer one is a damaged time stamp
 ANSWER = "give an mp4, mov, avi, mkv, webm or gif file, or a folder of pictures"
 
@@ -106,7 +107,8 @@ class Decoder:
     def _open(self) -> None:
         self._container = open_container(self._path)
         self._stream = video_stream(self._container)
-        self._stream.thread_type = self._threads
+        self._context = _decoder_of(self._stream)
+        self._context.thread_type = self._threads
 
     def _scan(self) -> Timing:
         """Timing of the file, with an InputError when it holds no frame."""
@@ -240,7 +242,7 @@ class Decoder:
         """Pictures as stored, then None; damaged packets are counted and passed over."""
         for packet in self._demux():
             try:
-                decoded = packet.decode()
+                decoded = self._context.decode(packet if packet.size else None)
             except FFmpegError:
                 self._damaged += 1
                 continue
@@ -303,6 +305,19 @@ class Decoder:
         if container.duration and "matroska" in name:
             return (container.duration + max(0, container.start_time or 0)) / av.time_base
         return 0.0
+
+
+def _decoder_of(stream: Any) -> Any:
+    """The decoder of a stream; of VP8 and VP9 with transparency, the one that knows it."""
+    own, name = stream.codec_context, _WITH_ALPHA.get(stream.codec_context.name)
+    if name is None or str(stream.metadata.get("alpha_mode", "0")) != "1":
+        return own
+    try:
+        context: Any = av.CodecContext.create(name, "r")
+    except (FFmpegError, ValueError):  # not in this ffmpeg
+        return own
+    context.extradata = own.extradata
+    return context
 
 
 def _has_gif_trailer(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Video and sound that people have: interlaced, with gaps, with several tracks, of several sizes."""
+"""Video and sound that people have: interlaced, with gaps, several tracks, several sizes."""
 
 from __future__ import annotations
 
@@ -178,9 +178,10 @@ def test_several_hours_of_a_damaged_clock_make_no_silence(tmp_path):
                 packet.dts = packet.pts
             packet.stream = streams[packet.stream.index]
             out.mux(packet)
-    with io.open_source(source) as reader, io.open_sink(
-        tmp_path / "o.mp4", reader.fps, (64, 48), audio_from=source
-    ) as writer:
+    with (
+        io.open_source(source) as reader,
+        io.open_sink(tmp_path / "o.mp4", reader.fps, (64, 48), audio_from=source) as writer,
+    ):
         for frame in reader:
             writer.write(frame.image, frame.time_s)
     assert abs(delay_s(ffmpeg_sound(tmp_path / "o.mp4"), click_track(CLICKS, 2))) < 0.01
