@@ -215,6 +215,8 @@ class _Track:
                 if stamp is None:
                     continue
                 at_s = float(stamp * packet.time_base)
+                if at_s > zero_s + length_s + EARLIER_S:
+                    return
                 is_heard = zero_s - JITTER_S < at_s < zero_s + length_s
                 if is_heard and end_s is not None and abs(at_s - end_s) > JITTER_S:
                     self.has_gaps = True

@@ -145,7 +145,7 @@ class Converter:
             return rgb.to_ndarray()
         if encoding not in self._tables:
             self._tables[encoding] = ToDisplay(encoding)
-        return self._tables[encoding](rgb.to_ndarray())
+        return self._tables[encoding](rgb)
 
     def _matrix(self, picture: Any) -> str | None:
         """Name of the colour matrix; untagged video is BT.709 from 720 lines on, else BT.601."""
@@ -202,8 +202,9 @@ class Deinterlacer:
             if kind != self._kind:  # a filter takes pictures of one size only
                 rest = self._rest()
                 self._graph, self._kind = self._build(picture), kind
-        self._graph.push(picture)
-        return [*rest, *pulled(self._graph)]
+        graph: Any = self._graph
+        graph.push(picture)
+        return [*rest, *pulled(graph)]
 
     def _rest(self) -> list[Any]:
         if self._graph is None:

@@ -117,8 +117,8 @@ class Spool:
         self._container.close()
         with av.open(str(self._path)) as container:
             for picture in container.decode(video=0):
-                seconds = picture.pts * (picture.time_base or Fraction(1, 1000))
-                yield picture.to_ndarray(format=self._layout), round(seconds / TICK_S)
+                seconds = picture.time or 0.0
+                yield picture.to_ndarray(format=self._layout), round(seconds / float(TICK_S))
 
     def remove(self) -> None:
         """Close and remove the file."""

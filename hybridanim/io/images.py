@@ -7,7 +7,6 @@ written whole or not at all. ``io`` exports the public names.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import warnings
@@ -39,6 +38,7 @@ WRITE_SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".
 BACKDROP = 255.0  # what shows through transparent places: white, as on a page
 _MOST_BYTES = 1 << 30  # of a picture file
 _STRIP_BYTES = 16 << 20  # of a picture that is converted at a time
+_MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab": "LAB"}  # of profiles -> of Pillow
 _HEIF_BRANDS = frozenset([b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"])
 
 
@@ -182,7 +182,7 @@ def opened_picture(path: Path) -> Iterator[Image.Image]:
 def _expect_heif_reader(path: Path) -> None:
     """Register pillow-heif with Pillow; InputError with how to get it where it is missing."""
     try:
-        import pillow_heif
+        import pillow_heif  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise InputError(
             f"picture: expected one that can be read here, got {path.name}, a HEIC picture, which"
@@ -259,47 +259,57 @@ class _Profile:
 
     def __init__(self, picture: Image.Image, is_deep: bool) -> None:
         self._is_deep = is_deep
-        self._profile = self._transform = None
+        self._transform: Any = None
+        self._mode = ""  # of the pictures that the profile is for
         data = picture.info.get("icc_profile")
-        with contextlib.suppress(ImageCms.PyCMSError, OSError):
+        try:
             if picture.mode == "LAB":
-                self._profile = ImageCms.createProfile("LAB")
+                profile: Any = ImageCms.createProfile("LAB")
+                self._mode = "LAB"
             elif data:
-                self._profile = ImageCms.ImageCmsProfile(BytesIO(data))
+                profile = ImageCms.ImageCmsProfile(BytesIO(data))
+                self._mode = _MODES[profile.profile.xcolor_space.strip()]
+            else:
+                return
+            srgb = ImageCms.createProfile("sRGB")
+            self._transform = ImageCms.buildTransform(profile, srgb, self._mode, "RGB")
+        except (ImageCms.PyCMSError, OSError, KeyError):
+            self._mode = ""
         self._table: Array | None = None  # of grey: its 256 values in sRGB, float
 
     def __call__(self, strip: Image.Image) -> Array:
         if self._is_deep:
             deep = np.clip(np.asarray(strip), 0, 65535) / 257
-            return np.repeat(self._grey(deep)[..., None], 3, axis=2)
+            return np.repeat(self._deep(deep)[..., None], 3, axis=2)
         if strip.mode not in ("L", "RGB", "CMYK", "LAB"):
             strip = strip.convert("L" if strip.mode == "1" else "RGB")
-        if self._profile is not None and self._built(strip.mode):
-            assert self._transform is not None
+        return self._converted(strip)
+
+    def _converted(self, strip: Image.Image) -> Array:
+        """An L, RGB, CMYK or LAB picture in sRGB."""
+        mode = strip.mode
+        if self._mode == "RGB" and mode == "L":
+            strip = strip.convert("RGB")
+        elif self._mode == "L" and mode == "RGB" and _is_grey(strip):
+            strip = strip.convert("L")
+        if strip.mode == self._mode:
             return np.asarray(ImageCms.applyTransform(strip, self._transform))
         return np.asarray(strip.convert("RGB"))
 
-    def _grey(self, deep: Array) -> Array:
+    def _deep(self, grey: Array) -> Array:
         """Grey in [0, 255] with fractions -> uint8 sRGB."""
-        if self._profile is None or not self._built("L"):
-            return (deep + 0.5).astype(np.uint8)
+        if self._mode not in ("L", "RGB"):
+            return (grey + 0.5).astype(np.uint8)
         if self._table is None:
-            assert self._transform is not None
             ramp = Image.fromarray(np.arange(256, dtype=np.uint8)[None])
-            shown = ImageCms.applyTransform(ramp, self._transform)
-            self._table = np.asarray(shown)[0, :, 1].astype(np.float64)
-        return (np.interp(deep, np.arange(256), self._table) + 0.5).astype(np.uint8)
+            self._table = self._converted(ramp)[0, :, 1].astype(np.float64)
+        return (np.interp(grey, np.arange(256), self._table) + 0.5).astype(np.uint8)
 
-    def _built(self, mode: str) -> bool:
-        """Whether the profile is usable for pictures of this mode; makes the transform once."""
-        if self._transform is None:
-            try:
-                self._transform = ImageCms.buildTransform(
-                    self._profile, ImageCms.createProfile("sRGB"), mode, "RGB"
-                )
-            except (ImageCms.PyCMSError, OSError):
-                self._profile = None
-        return self._transform is not None
+
+def _is_grey(picture: Image.Image) -> bool:
+    """Whether the three channels of an RGB picture are one, as Pillow opens deep grey + alpha."""
+    values = np.asarray(picture)
+    return bool((values[..., :1] == values).all())
 
 
 def _read_with_opencv(path: Path) -> Array:

@@ -156,15 +156,14 @@ class ToDisplay:
         self._graph: Any = None
         self._size = (0, 0)
 
-    def __call__(self, picture: Array) -> Array:
-        """(H, W, 3) uint16 RGB in the encoding -> (H, W, 3) uint8 RGB."""
-        height, width = picture.shape[:2]
-        if self._size != (width, height):
-            self._build(width, height)
-        self._input.push(_frame(picture, self._count))
+    def __call__(self, picture: Any) -> Array:
+        """PyAV's picture, rgb48le in the encoding -> (H, W, 3) uint8 RGB."""
+        if self._size != (picture.width, picture.height):
+            self._build(picture.width, picture.height)
+        picture.pts, picture.time_base = self._count, _TICK_S
+        self._input.push(picture)
         self._count += 1
-        shown = self._output.pull().to_ndarray()
-        return ((shown.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        return self._output.pull().to_ndarray()
 
     def _build(self, width: int, height: int) -> None:
         graph: Any = Graph()
@@ -173,10 +172,12 @@ class ToDisplay:
         self._input = graph.add_buffer(width=width, height=height, **layout)
         colors = graph.add_buffer(width=side, height=side, **layout)
         look_up = graph.add("haldclut", "interp=tetrahedral")
+        rounded = graph.add("format", "rgb24")
         self._output = graph.add("buffersink")
         self._input.link_to(look_up, 0, 0)
         colors.link_to(look_up, 0, 1)
-        look_up.link_to(self._output)
+        look_up.link_to(rounded)
+        rounded.link_to(self._output)
         graph.configure()
         colors.push(_frame(self._table, 0))
         colors.push(None)

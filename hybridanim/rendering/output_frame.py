@@ -45,15 +45,16 @@ class Composer:
         out = self._composed(image, driving)
         if not self.has_alpha:
             return out
-        shown = np.full(image.shape[:2], 255, np.uint8) if alpha is None else alpha
+        shown: Array = np.full(image.shape[:2], 255, np.uint8) if alpha is None else alpha
         if self._job.pipeline.crop == "none":
             shown = shown[self._rows, self._columns]
         if self._job.mark:
             shown = provenance.mark_alpha(shown)
         if self._job.side_by_side:
             whole = np.full(out.shape[:2], 255, np.uint8)
-            left = round(driving.shape[1] * shown.shape[0] / driving.shape[0])
-            whole[:, left : left + shown.shape[1]] = shown
+            height, width = shown.shape[:2]
+            left = max(1, round(driving.shape[1] * height / driving.shape[0]))
+            whole[:, left : left + width] = shown
             shown = whole
         return straight(out, np.ascontiguousarray(shown))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import types
+import zlib
 from fractions import Fraction
 from io import BytesIO
 
@@ -120,6 +121,27 @@ def test_the_profile_of_grey_pictures_is_applied(tmp_path, kind):
     image.save(tmp_path / "a.png", icc_profile=grey_profile(1.0))
     back = io.read_picture(tmp_path / "a.png")
     assert np.abs(back - wanted[..., None]).max() <= 2
+
+
+def test_deep_grey_with_alpha_and_grey_with_a_profile_of_colours(tmp_path):
+    """Pillow opens the first as RGBA; the second is common in scans."""
+    ramp = np.arange(40, 250, dtype=np.uint8)
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        tail = zlib.crc32(name + data).to_bytes(4, "big")
+        return len(data).to_bytes(4, "big") + name + data + tail
+
+    row = np.stack([ramp.astype(np.uint16) * 257, np.full(ramp.shape, 65535, np.uint16)], -1)
+    head = len(ramp).to_bytes(4, "big") + (1).to_bytes(4, "big") + bytes([16, 4, 0, 0, 0])
+    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head)
+    data += chunk(b"iCCP", b"x\0\0" + zlib.compress(grey_profile(1.0)))
+    data += chunk(b"IDAT", zlib.compress(b"\0" + row.astype(">u2").tobytes())) + chunk(b"IEND", b"")
+    (tmp_path / "a.png").write_bytes(data)
+    wanted = (1.055 * (ramp / 255) ** (1 / 2.4) - 0.055) * 255
+    assert np.abs(io.read_picture(tmp_path / "a.png")[0] - wanted[:, None]).max() <= 2
+    Image.fromarray(ramp[None]).save(tmp_path / "b.png", icc_profile=wide_profile())
+    wanted = converted(np.repeat(ramp[:, None], 3, axis=1))
+    assert np.abs(io.read_picture(tmp_path / "b.png")[0] - wanted).max() <= 2
 
 
 def test_deep_grey_keeps_what_eight_bits_would_lose(tmp_path):
