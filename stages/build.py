@@ -82,7 +82,8 @@ def learned_renderer(config: PipelineConfig, header: Header | None) -> Renderer:
         )
     nets = networks.animator(own, config.networks, header if own else None)
     renderer = LearnedRenderer(nets)
-    generate = LearnedGenerate(config.render, renderer, config.keypoints.background)
+    windows = painters.load(threads=config.networks.threads)
+    generate = LearnedGenerate(config.render, windows, renderer, config.keypoints.background)
     return Renderer(LearnedDense(config.dense, renderer), generate)
 
 

@@ -75,13 +75,21 @@ class PaintedGenerate(Generate):
         return painters.paint(picture, motion.face, self._own[1], self._networks)
 
 
-class LearnedGenerate(Generate):
-    """Stage 5 by the generator: paints mouth, eyelids and occluded parts over the warped source."""
+class LearnedGenerate(PaintedGenerate):
+    """Stage 5 by the generator.
+
+    Of a fitted face it paints what a turn of the head shows and the source does not; mouth and eyes
+    are the painters'. Without a face it paints wherever its alpha says so.
+    """
 
     def __init__(
-        self, config: RenderConfig, renderer: LearnedRenderer, background: str = "auto"
+        self,
+        config: RenderConfig,
+        networks: Mapping[str, Painter],
+        renderer: LearnedRenderer,
+        background: str = "auto",
     ) -> None:
-        super().__init__(config, background)
+        super().__init__(config, networks, background)
         self._renderer = renderer
 
     @property
@@ -91,5 +99,10 @@ class LearnedGenerate(Generate):
 
     def _rendered(self, source: Source, motion: DenseMotion) -> Array:
         """The generator's picture, from the motion of a learned stage 4."""
+        if motion.face is not None:
+            picture = super()._rendered(source, motion)
+            if motion.features is None:
+                return picture
+            return self._renderer.paint_hidden(picture, motion)
         pin_border = self._config.pin_border if self._config.paste_back else 0.0
         return self._renderer.paint(source, motion, pin_border)
