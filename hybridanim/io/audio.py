@@ -68,7 +68,8 @@ class Sound:
         self._source = stream
         self._zero_s = _video_start_s(path, self._input) + start_s  # on the file's own clock
         self._length_s = float("inf") if end_s is None else end_s - start_s
-        codec = stream.codec_context.name
+        decoder = stream.codec_context.codec
+        codec = getattr(decoder, "canonical_name", decoder.name)  # mp3, not the decoder's mp3float
         track = _Track(path, stream.index, self._zero_s, self._length_s)
         if track.last_s <= self._zero_s:
             raise ValueError("it ends before the part that was asked for")
