@@ -32,6 +32,7 @@ COPIED = {
 NEGLIGIBLE_S = 0.002  # cutting less than this from the start is not worth re-encoding
 PRIMING_S = 0.05  # mp4 and mov hide this much of early packets behind an edit list
 JITTER_S = 0.01  # rounded times of packets differ by less; more is missing or doubled sound
+LATE_S = 0.05  # a later beginning is silence that not every player makes from a time stamp
 SEEK_FROM_S = 30.0  # cuts before this are reached by decoding from the start, which is exact
 EARLIER_S = 5.0  # what is decoded before a cut further on
 LONGEST_GAP_S = 3600.0  # a longer one is a damaged time stamp, as between pictures
@@ -219,6 +220,9 @@ class _Track:
                 if at_s > zero_s + length_s + EARLIER_S:
                     return
                 is_heard = zero_s - JITTER_S < at_s < zero_s + length_s
+                is_first = self.last_s == float("-inf")
+                if is_first and at_s > zero_s + LATE_S:
+                    self.has_gaps = True
                 if is_heard and end_s is not None and abs(at_s - end_s) > JITTER_S:
                     self.has_gaps = True
                 duration_s = float((packet.duration or 0) * packet.time_base)

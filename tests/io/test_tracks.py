@@ -124,6 +124,17 @@ def test_where_packets_are_missing_there_is_silence(tmp_path, ending, name, cont
     assert 1.55 < len(sound) / 48_000 < 1.7
 
 
+@pytest.mark.parametrize("ending", [".mp4", ".webm"])
+def test_sound_that_begins_late_has_silence_before_it(tmp_path, ending):
+    source = with_gap(tmp_path / "a.mkv", "matroska", "aac", (-1.0, 0.5))
+    carried(source, tmp_path / f"out{ending}")
+    command = [FFMPEG, "-v", "error", "-i", tmp_path / f"out{ending}", "-ac", "1", "-ar", "48000"]
+    raw = subprocess.run([*command, "-f", "f32le", "-"], capture_output=True, check=True).stdout
+    sound = np.frombuffer(raw, np.float32)  # samples alone, whatever their times
+    assert abs(delay_s(sound, click_track(CLICKS[1:], 2))) < 0.01
+    assert np.abs(sound[: int(0.4 * 48_000)]).max() < 0.01
+
+
 def test_sound_without_gaps_is_copied(tmp_path):
     source = with_gap(tmp_path / "a.mkv", "matroska", "aac", (9, 9))
     carried(source, tmp_path / "out.mp4")
