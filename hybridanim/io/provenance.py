@@ -134,9 +134,19 @@ def to_json(value: Any) -> Any:
         return to_json(value.tolist())
     if isinstance(value, float) and not np.isfinite(value):
         return str(value)  # JSON has no infinity
-    if value is None or isinstance(value, bool | int | float | str):
+    if isinstance(value, str):
+        return Path(value).name if _names_a_file(value) else value
+    if value is None or isinstance(value, bool | int | float):
         return value
     return str(value.name) if isinstance(value, Path) else str(value)
+
+
+def _names_a_file(text: str) -> bool:
+    """Whether a setting that may be a file or a word is a file in a folder."""
+    try:
+        return Path(text).name != text and Path(text).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def sha256(path: str | Path) -> str:
