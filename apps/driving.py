@@ -113,7 +113,11 @@ class VideoDriver:
             size = reader.width, reader.height
             count = _expected_frames(job, reader)
             yield Drive(reader.fps, reader.time_base, size, count, audio)
-            self.notes += [reader.warning] if reader.warning else []
+            self.notes += [*reader.notes, *([reader.warning] if reader.warning else [])]
+            if paths.is_file(self._path) and io.is_still(self._path):
+                self.notes.append(
+                    f"{self._path.name} is a single picture, so the result has one frame."
+                )
 
     def animated(self) -> Generator[tuple[Frame, Results]]:
         """Yield each frame as read, with its results."""

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from hybridanim import io, paths, processors
-from hybridanim.config import PipelineConfig, RenderJob
+from hybridanim.config import PipelineConfig, RenderJob, replaces_background
 from hybridanim.errors import InputError
 from hybridanim.io import provenance
 from hybridanim.prepare.motion_recorder import MotionRecorder
@@ -29,7 +29,7 @@ from hybridanim.visualization.debug_writer import DebugWriter
 from stages.pipeline import Pipeline, build
 
 from .driving import Drive, Driver, MotionDriver, VideoDriver, read_motion, with_tracker_of
-from .guards import DebugOutputs, note_remains, refuse_clashes, undisturbed
+from .guards import DebugOutputs, note_remains, refuse_clashes, refuse_swapped, undisturbed
 from .held import HeldStretches
 from .sources import source_picture
 from .streaming import half_of, shared_processors, sharing
@@ -73,10 +73,11 @@ def render(
     report = progress or (lambda done, total, step: None)
     start_s, watch = time.perf_counter(), processors.Watch()
     refuse_clashes(job, source_path, driving_path)
+    refuse_swapped(job, source_path, driving_path)
     motion = read_motion(job, driving_path)
     job = job if motion is None else with_tracker_of(job, motion)
     report(0, None, "source")
-    picture = source_picture(source_path, job.source_time)
+    picture = source_picture(source_path, job.source_time, alpha=True)
     summary, held = Summary(job.output), HeldStretches()
     free = _note_other_programs(summary, watch.others())
     settings = sharing(job.pipeline, free)
@@ -108,7 +109,8 @@ def render(
         try:
             for frame, results in stack.enter_context(closing(driver.animated())):
                 shown = driver.shown(frame, results) if job.side_by_side else frame.image
-                sink.write(composer(results.picture.image, shown), frame.time_s)
+                picture = results.picture
+                sink.write(composer(picture.image, shown, picture.alpha), frame.time_s)
                 debug.write(results)
                 summary.frames += 1
                 summary.frozen += results.points.is_frozen
@@ -141,7 +143,7 @@ def render(
         held.finish(1 / float(drive.fps) if drive.fps else 0.0)
         if summary.fitted and source.face is None:
             summary.notes.append(_NO_SOURCE_FACE)
-        summary.notes += [*_notes_of(pipeline, job), *held.sentences()]
+        summary.notes += [*_notes_of(pipeline, job), *_note_white(job, source), *held.sentences()]
         summary.notes += note_remains(job.output, job.debug)
         summary.record = provenance.write_sidecar(sink.path, record)
     summary.took_s = time.perf_counter() - start_s
@@ -161,6 +163,21 @@ def config_notes(config: PipelineConfig) -> list[str]:
     return [
         "The head moves in the plane: --head-motion 3d needs the fitted face, which --no-face-fit"
         " switches off."
+    ]
+
+
+def _note_white(job: RenderJob, source: Source) -> list[str]:
+    """A sentence where the source's transparency is not kept, or none."""
+    is_lost = not io.holds_alpha(job.output) or job.pipeline.render.paste_back
+    if (
+        source.alpha is None
+        or replaces_background(job.pipeline.keypoints.background)
+        or not is_lost
+    ):
+        return []
+    return [
+        "The source is transparent and lies on white here; a .mov, .webm or .png file, or a folder,"
+        " without --paste-back, keeps its transparency."
     ]
 
 
@@ -187,6 +204,7 @@ def _open_sink(
         audio_from=drive.audio,
         metadata=provenance.container_tags(record),
         time_base=drive.time_base,
+        has_alpha=composer.has_alpha,
     )
 
 

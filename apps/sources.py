@@ -13,13 +13,15 @@ _ANSWER = "give a picture file (png, jpg, webp, ...), or a video, of which one f
 _LOOKED_AT_BYTES = 4096
 
 
-def source_picture(path: Path, time_s: float = 0.0) -> Array:
+def source_picture(path: Path, time_s: float = 0.0, *, alpha: bool = False) -> Array:
     """The picture to animate, (H, W, 3) uint8 RGB: the file, or a video's frame at that time.
+
+    alpha: (H, W, 4) RGBA where it is transparent.
 
     Raises InputError for what is neither.
     """
     try:
-        return io.read_source_picture(path, time_s)
+        return io.read_source_picture(path, time_s, alpha=alpha)
     except InputError as error:
         text = str(error)
         if is_text(path):

@@ -114,7 +114,7 @@ def refuse_replacing(
 
     outputs: option and file, for each file that will be written. An input is never replaced, nor a
     file in a folder that is an input (``is_deep``: nor in the folders in it), nor one output by
-    another, nor a pipe, device or folder; any other file only with ``overwrite``, except
+    another, nor a link, pipe, device or folder; any other file only with ``overwrite``, except
     ``records``, which an earlier run made for the same output. folders: outputs that may be a
     folder.
     """
@@ -158,6 +158,7 @@ def _expect_replaceable(
     is_folder: whether a folder may be there.
     """
     if there is None or stat.S_ISREG(there.st_mode):
+        refuse_link(option, path)
         return
     if not stat.S_ISDIR(there.st_mode):
         raise InputError(
@@ -169,6 +170,20 @@ def _expect_replaceable(
             f"{option} {path}: expected a new name or a file, got a folder; move it, or choose"
             " another name"
         )
+
+
+def refuse_link(option: str, path: Path) -> None:
+    """Raise InputError for a symbolic link: replacing it or following it may not be what is meant.
+
+    A link to a folder passes. option: how the message begins.
+    """
+    if not path.is_symlink() or is_folder(path):
+        return
+    target = os.path.realpath(path)
+    raise InputError(
+        f"{option} {_printable(path)}: expected a new name or a file, got a link to"
+        f" {_printable(target)}; name that file itself, or remove the link"
+    )
 
 
 def write_whole(option: str, path: Path, data: bytes, *, overwrite: bool) -> None:

@@ -151,9 +151,10 @@ class Pipeline:
     def set_source(self, picture: Array, *, crop: str | None = None) -> Source:
         """Prepare the picture to animate, (H, W, 3) uint8 RGB; InputError when it has no face.
 
+        (H, W, 4) RGBA, colours not multiplied by alpha, is a source with transparency.
         crop: replaces the option of that name.
         """
-        _expect_picture("source", picture)
+        _expect_picture("source", picture, channels=(3, 4))
         config = self.config
         if crop is not None:
             config = schema.replaced(config, {"crop": crop}, "set_source")
@@ -453,10 +454,11 @@ def _expect_type(what: str, value: Any, wanted: Any, fix: str) -> None:
         raise InputError(f"{what}: expected a {names}, got a {type(value).__name__}; {fix}")
 
 
-def _expect_picture(what: str, picture: Any) -> None:
-    """Raise InputError unless it is a non-empty array (H, W, 3) uint8."""
+def _expect_picture(what: str, picture: Any, channels: tuple[int, ...] = (3,)) -> None:
+    """Raise InputError unless it is a non-empty array (H, W, 3) uint8, or of these channels."""
     is_array = isinstance(picture, np.ndarray)
-    if is_array and picture.dtype == np.uint8 and picture.shape[2:] == (3,) and picture.size:
+    is_image = is_array and picture.ndim == 3 and picture.shape[2] in channels and picture.size
+    if is_image and picture.dtype == np.uint8:
         return
     got = f"{picture.shape} {picture.dtype}" if is_array else type(picture).__name__
     raise InputError(

@@ -138,9 +138,19 @@ def to_json(value: Any) -> Any:
         return to_json(value.tolist())
     if isinstance(value, float) and not np.isfinite(value):
         return str(value)  # JSON has no infinity
+    if isinstance(value, str) and _names_a_file(value):
+        value = Path(value)
     if value is None or isinstance(value, bool | int | float):
         return value
     return printable(value.name if isinstance(value, Path) else str(value))
+
+
+def _names_a_file(text: str) -> bool:
+    """Whether a setting that may be a file or a word is a file in a folder."""
+    try:
+        return Path(text).name != text and Path(text).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def sha256(path: str | Path) -> str:
@@ -177,6 +187,20 @@ def draw_mark(image: NDArray[Any]) -> NDArray[np.uint8]:
     gap = max(2, height // 3)
     corner = marked[-gap - height : -gap, -gap - width : -gap]
     cv2.add(cv2.multiply(corner, keep, scale=1 / 255), color, dst=corner)
+    return marked
+
+
+def mark_alpha(alpha: NDArray[Any]) -> NDArray[np.uint8]:
+    """A copy of the alpha (H, W) uint8 of a marked picture, in which the badge is seen, too."""
+    marked = np.array(alpha, dtype=np.uint8, order="C")
+    badge = _badge(min(alpha.shape))
+    if badge is None:
+        return marked
+    keep = badge[1][..., 0]
+    height, width = keep.shape
+    gap = max(2, height // 3)
+    corner = marked[-gap - height : -gap, -gap - width : -gap]
+    cv2.add(cv2.multiply(corner, keep, scale=1 / 255), 255 - keep, dst=corner)
     return marked
 
 

@@ -19,6 +19,7 @@ from hybridanim import files, paths
 from hybridanim.errors import InputError
 from hybridanim.types import Array, Frame
 
+from .animation import Animation, is_animation
 from .decoder import ANSWER, Decoder, SourceInfo
 from .images import fit, is_picture, list_pictures, read_picture
 from .timing import time_base_of
@@ -126,6 +127,8 @@ def open_source(
 ) -> VideoReader:
     """Open a driving video: mp4, mov, avi, mkv, webm, gif..., a folder of pictures, or a picture.
 
+    Animated pictures (WebP, APNG, AVIF) are videos, too.
+
     ``start_s`` and ``end_s`` cut it, end excluded, in seconds from its first frame. Frames have
     their native size, or their longer side is at most ``max_side_px``. Pictures of a folder follow
     each other in natural order at ``picture_rate`` and take the size of the first one.
@@ -138,21 +141,30 @@ def open_source(
     if paths.is_folder(path):
         return _open_pictures(path, list_pictures(path), start, end_s, **pictures)
     _check_file(path)
+    if is_picture(path) and is_animation(path):
+        film = Animation(path, start, end_s, max_side_px)
+        return VideoReader(film.info, film.frames(), lambda: film.warning, lambda: None)
     if is_picture(path):
         return _open_pictures(path, [path], start, end_s, **pictures)
     decoder = Decoder(path, start, end_s, max_side_px, threads)
     return VideoReader(decoder.info, decoder.frames(), lambda: decoder.warning, decoder.close)
 
 
-def read_source_picture(path: str | Path, time_s: float = 0.0) -> Array:
+def is_still(path: str | Path) -> bool:
+    """Whether a file is one single picture: no video, and no animated picture."""
+    return is_picture(path) and not is_animation(Path(path))
+
+
+def read_source_picture(path: str | Path, time_s: float = 0.0, *, alpha: bool = False) -> Array:
     """The picture to animate: a picture file, or a video's frame at ``time_s`` of it.
 
-    Returns (H, W, 3) uint8 RGB. Raises InputError when the file cannot be read or when the video
-    has no frame there; for a video, the messages are those of ``open_source``.
+    Returns (H, W, 3) uint8 RGB; alpha: see ``read_picture``. Raises InputError when the file cannot
+    be read or when the video has no frame there; for a video, the messages are those of
+    ``open_source``.
     """
     path = Path(path)
     if is_picture(path) or not paths.is_file(path):
-        return read_picture(path)
+        return read_picture(path, alpha=alpha)
     with open_source(path, time_s or None) as reader:
         frame = next(reader, None)
     if frame is None:

@@ -15,6 +15,7 @@ from hybridanim.errors import InputError
 from hybridanim.face import cascade, head_pose
 from hybridanim.face.aligner import MEAN_SHAPE, Aligner, box_from_landmarks
 from hybridanim.geometry import crop_image
+from hybridanim.io import to_rgb8
 from hybridanim.motion.keypoints import CROP_HEADS, crop_around, place_anchors
 from hybridanim.profiles import Profiles
 from hybridanim.runtime.matte import PersonMatte
@@ -27,6 +28,7 @@ from hybridanim.types import Array, Crop, FaceBox, FaceFit, HeadBox, Source
 from . import background, matting, source_face, texture
 
 _LARGEST_PX = 2048  # side of the animated square when --size is not given
+_PAINTED_PX = 512  # likewise, of the square around a head: paint has the detail of 256
 _LEAST_PX = 16  # shorter side of a picture
 _SKIN_SEARCH_PX = 4096  # longer side at which skin is looked for, at most
 _MOST_CROP = 3.0  # largest crop in sides of the picture; the rest is margin
@@ -44,13 +46,13 @@ def prepare(
     finder: PointFinder | None = None,
     matte: PersonMatte | None = None,
 ) -> Source:
-    """Prepare a source picture, (H, W, 3) uint8 RGB, for stages 3 to 5.
+    """Prepare a source picture, (H, W, 3) uint8 RGB or (H, W, 4) RGBA, for stages 3 to 5.
 
     aligner: None = no landmarks. detector: of a learned tracker. finder: of mesh points; None = no
     face is fitted. matte: the matting network; None = GrabCut. Raises InputError when no face is
     found.
     """
-    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
+    if picture.ndim != 3 or picture.shape[2] not in (3, 4) or picture.dtype != np.uint8:
         raise InputError(
             f"source: expected (H, W, 3) uint8 RGB, got {picture.shape} {picture.dtype};"
             " convert with hybridanim.io.to_rgb8"
@@ -61,6 +63,8 @@ def prepare(
             f"source: expected a picture of {_LEAST_PX} pixels or more on each side, got"
             f" {width}x{height}; give a larger one"
         )
+    alpha = picture[..., 3] if picture.shape[2] == 4 and picture[..., 3].min() < 255 else None
+    picture = to_rgb8(picture)
     _refuse_far_crop(picture, config.crop)
     if detector is not None and detector.window != "head":
         texture.expect_none(profiles.texture)
@@ -80,7 +84,7 @@ def prepare(
     if face is None:
         texture.expect_none(profiles.texture)
     crop = source_crop(picture, head, config.crop)
-    image = _cut(picture, crop, config.size)
+    image = _cut(picture, crop, config, CROP_HEADS * head.size_px)
     scale = image.shape[0] / crop.side_px
     corner = np.array([crop.x_px, crop.y_px])
     box = _scaled_face(head, scale, corner)
@@ -109,7 +113,18 @@ def prepare(
         rotation_deg=rotation,
         landmarks_xy_px=landmarks,
         face=face,
+        **_transparency(alpha, crop, subject),
     )
+
+
+def _transparency(alpha: Array | None, crop: Crop, subject: Array) -> dict[str, Array]:
+    """The source's fields for the alpha (H, W) uint8 of a picture; none for an opaque one."""
+    if alpha is None:
+        return {}
+    inside = crop_image(alpha, crop, len(subject))
+    layers = np.repeat(inside[..., None], 3, axis=2)
+    behind = background.inpaint_background(layers, subject)[..., 0]
+    return {"alpha": inside, "inpainted_alpha": np.ascontiguousarray(behind)}
 
 
 def _search_near(grey: Array, head: HeadBox, finder: PointFinder) -> tuple[FaceFit, Array] | None:
@@ -148,7 +163,7 @@ def _prepare_object(picture: Array, config: PipelineConfig, detector: Detector) 
     crop = detection.middle_square(picture)
     if parse_crop(config.crop) is not None:
         crop = source_crop(picture, _box_of(crop), config.crop)
-    image = _cut(picture, crop, config.size)
+    image = _cut(picture, crop, config, crop.side_px)
     seen = detection.detect(picture, crop, detector)
     return Source(
         picture=picture,
@@ -167,10 +182,17 @@ def _box_of(crop: Crop) -> HeadBox:
     return HeadBox((crop.x_px + middle, crop.y_px + middle), crop.side_px)
 
 
-def _cut(picture: Array, crop: Crop, size: int) -> Array:
-    """The crop at the given size; 0 = at its own, up to _LARGEST_PX."""
-    own = int(min(_LARGEST_PX, 2 * round(crop.side_px / 2)))
-    return crop_image(picture, crop, max(64, size or own))
+def _cut(picture: Array, crop: Crop, config: PipelineConfig, usual_px: float) -> Array:
+    """The crop at the config's size; 0 = at its own, up to what is worth rendering.
+
+    usual_px: side of the usual crop around this head. A renderer that paints fills it with 512
+    pixels at most, and a larger crop with as many to a head; what is pasted back keeps its own
+    size, since the picture around it does.
+    """
+    own = min(_LARGEST_PX, crop.side_px)
+    if config.render.renderer != "warp" and not config.render.paste_back:
+        own = min(own, _PAINTED_PX * max(1.0, crop.side_px / usual_px))
+    return crop_image(picture, crop, max(64, config.size or 2 * round(own / 2)))
 
 
 def find_head(

@@ -582,6 +582,11 @@ def outputs() -> Iterator[Case]:
         "below a file": (["--output", "mine.mp4/o.mp4"], mine),
         "an existing file": (["--output", "mine.mp4"], mine),
         "a link to a file": (["--output", "o.mp4"], both(mine, link("o.mp4", "mine.mp4"))),
+        "a link to a file, replacing": (
+            ["--output", "o.mp4", "--overwrite"],
+            both(mine, link("o.mp4", "mine.mp4")),
+        ),
+        "the standard output": (["--output", "-"], mine),
         "a dangling link": (["--output", "o.mp4"], link("o.mp4", "nothing.mp4")),
         "a link in a circle": (["--output", "o.mp4"], link("o.mp4", "o.mp4")),
         "a pipe": (["--output", "o.mp4"], pipe("o.mp4")),
