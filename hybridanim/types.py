@@ -296,7 +296,7 @@ class SparseMotion:
 class Source:
     """The picture to animate, prepared once."""
 
-    picture: Array  # (H, W, 3) uint8 RGB, the whole source picture
+    picture: Array  # (H, W, 3) uint8 RGB, the whole source picture, upright
     crop: Crop  # square of it that is animated
     image: Array  # (S, S, 3) uint8 RGB, that square at output size
     keypoints: Keypoints  # in the crop
@@ -306,6 +306,7 @@ class Source:
     rotation_deg: tuple[float, float, float] = (0.0, 0.0, 0.0)
     landmarks_xy_px: Array | None = None  # (L, 2) float32, in pixels of `picture`
     face: FaceFit | None = None  # the face model, in pixels of `picture`
+    turn_deg: int = 0  # clockwise, by which the given picture was turned upright
 
     def __post_init__(self) -> None:
         s = self.image.shape[0]

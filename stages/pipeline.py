@@ -360,6 +360,18 @@ class Pipeline:
     @property
     def notes(self) -> list[str]:
         """What the user should know about the source and the frames so far, as sentences."""
+        return [*self._notes_of_turn(), *self._notes_of_parts()]
+
+    def _notes_of_turn(self) -> list[str]:
+        if self._source is None or not self._source.turn_deg:
+            return []
+        lies = "upside down" if self._source.turn_deg == 180 else "on its side"
+        return [
+            f"The source picture was turned by {self._source.turn_deg} degrees clockwise: as it is,"
+            f" its face is {lies}."
+        ]
+
+    def _notes_of_parts(self) -> list[str]:
         if self._source is None or self.config.keypoints.strengths.is_uniform:
             return []
         lacks = "source" if self._source.face is None else "driver"
