@@ -67,6 +67,12 @@ def read_motion(job: RenderJob, driving_path: Path) -> Motion | None:
             f"--save-motion {job.save_motion}: expected a driving video, got the motion file"
             f" {driving_path.name}; copy that file instead"
         )
+    if job.pipeline.driving_crop != "auto":
+        raise InputError(
+            f"--driving-crop {job.pipeline.driving_crop}: expected a driving video, got the motion"
+            f" file {driving_path.name}, which has the crop of the run that saved it; give the"
+            " option there"
+        )
     return Motion.load(driving_path)
 
 

@@ -202,6 +202,7 @@ class Tracks:
     scene: SceneTracks | None = None  # corners of body and background, if tracked
     reference_scene: SceneTracks | None = None  # the same, in the reference frame's picture
     face: FaceFit | None = None  # the face model in this frame, if the face is seen
+    covered: float = 0.0  # share of the face that a hand covers, in [0, 1]; see tracking.face_cover
 
     def __post_init__(self) -> None:
         if (self.keypoints is None) != (self.keypoints_crop is None):

@@ -232,6 +232,8 @@ class Pipeline:
         self._shape = image.shape
         if self._view is None:
             self._view = view.whole_view(*image.shape[:2])
+        if not self._index:
+            self._apply_driving_crop(image)
         self._apply_reference()
         index, self._index = self._index, self._index + 1
         return Frame(self._view(image), index, index / 30 if time_s is None else time_s)
@@ -430,6 +432,14 @@ class Pipeline:
             stage.reset()
         self._index, self.last, self._view, self._shape = 0, None, None, ()
         self._reference, self._observations = None, ()
+
+    def _apply_driving_crop(self, image: Array) -> None:
+        """Fix the driving crop that the option of that name asks for."""
+        option = self.config.driving_crop
+        source.refuse_far_crop(image, option, "--driving-crop")
+        crop = source.wanted_crop(*image.shape[:2], option)
+        if crop is not None and self._view is not None:
+            self.set_driving_crop(self._view.crop_inside(crop))
 
     def _apply_reference(self) -> None:
         """Pass a chosen reference to the stages, in pixels of the view, once the view is known."""

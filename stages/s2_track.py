@@ -6,7 +6,7 @@ from typing import Any
 
 import cv2
 
-from hybridanim.tracking import face_tracking, scene
+from hybridanim.tracking import face_cover, face_tracking, scene
 from hybridanim.tracking.base import Tracker
 from hybridanim.tracking.face_tracking import PointFinder
 from hybridanim.types import Array, FaceBox, Frame, HeadBox, SceneTracks, SkinMask, Tracks
@@ -42,7 +42,8 @@ class Track(Stage):
 
     def __call__(self, frame: Frame, mask: SkinMask) -> Tracks:
         """Track the next frame of the driving video."""
-        face = self._expected(frame.time_s) or mask.face  # the cascade also finds cabinets
+        hit = mask.face if self._tracker.uses_skin else None
+        face = self._expected(frame.time_s) or hit  # the cascade also finds cabinets
         self._state, tracks = self._tracker.step(self._state, frame, replace(mask, face=face))
         self._is_lost = not tracks
         return self._with_scene(frame, self._with_face(frame, tracks))
@@ -58,6 +59,10 @@ class Track(Stage):
         )
         if tracks.is_new_reference:
             self._reference_landmarks = None
+        self._cover, covered = face_cover.step(
+            self._cover, frame.image, found and found.face, self._finder.model
+        )
+        tracks = replace(tracks, covered=covered)
         if found is None:
             return tracks
         if self._reference_landmarks is None and face_tracking.is_reference(tracks):
@@ -74,6 +79,7 @@ class Track(Stage):
         self._state = self._tracker.initial_state()
         self._scene = scene.SceneState()
         self._face = face_tracking.FaceState()
+        self._cover = face_cover.CoverState()
         self._reference_landmarks: Array | None = None  # (L, 2), in the reference frame
         self._reference_image: tuple[Array, HeadBox] | None = None
         self._is_searched = False  # whether its scene corners were searched

@@ -231,9 +231,7 @@ def as_reference(one: Observation, view: View) -> Reference:
     """An observation as the reference frame of relative motion, in the view's pixels."""
     head = _head_in_view(one, view) if isinstance(one, FaceObservation) else None
     if one.keypoints is not None and one.keypoints_crop is not None:
-        seen = one.keypoints_crop
-        x, y = (view.scale * (seen.x_px - view.x_px), view.scale * (seen.y_px - view.y_px))
-        crop = Crop(x, y, seen.side_px * view.scale)
+        crop = view.crop_inside(one.keypoints_crop)
         return Reference(one.keypoints, head, crop, face=_fit_in_view(one, view))
     assert isinstance(one, FaceObservation) and head is not None
     landmarks = None

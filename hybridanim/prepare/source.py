@@ -57,7 +57,7 @@ def prepare(
             f"source: expected a picture of {_LEAST_PX} pixels or more on each side, got"
             f" {width}x{height}; give a larger one"
         )
-    _refuse_far_crop(picture, config.crop)
+    refuse_far_crop(picture, config.crop)
     if detector is not None and detector.window != "head":
         texture.expect_none(profiles.texture)
         return _prepare_object(picture, config, detector)
@@ -172,21 +172,29 @@ def source_crop(picture: Array, head: HeadBox, option: str) -> Crop:
     In whole pixels, so that at the crop's own size no pixel is resampled.
     """
     h, w = picture.shape[:2]
-    given = parse_crop(option)
-    if option == "none":
-        side = max(h, w) + max(h, w) % 2
-        return Crop((w - side) // 2, (h - side) // 2, side)
-    if given is not None:
-        x, y, width, height = given
-        side = 2 * round(max(width, height) / 2)
-        return Crop(round(x + (width - side) / 2), round(y + (height - side) / 2), side)
+    wanted = wanted_crop(h, w, option)
+    if wanted is not None:
+        return wanted
     crop = crop_around(head)
     side = 2 * round(min(crop.side_px, max(h, w)) / 2)
     x, y = crop.x_px + (crop.side_px - side) / 2, crop.y_px + (crop.side_px - side) / 2
     return Crop(_kept_inside(x, side, w), _kept_inside(y, side, h), side)
 
 
-def _refuse_far_crop(picture: Array, option: str) -> None:
+def wanted_crop(height: int, width: int, option: str) -> Crop | None:
+    """The square of a picture that an option names: all of it, or the given one; None: auto."""
+    given = parse_crop(option)
+    if option == "none":
+        side = max(height, width) + max(height, width) % 2
+        return Crop((width - side) // 2, (height - side) // 2, side)
+    if given is None:
+        return None
+    x, y, w, h = given
+    side = 2 * round(max(w, h) / 2)
+    return Crop(round(x + (w - side) / 2), round(y + (h - side) / 2), side)
+
+
+def refuse_far_crop(picture: Array, option: str, flag: str = "--crop") -> None:
     """Raise InputError unless a given crop overlaps the picture and is not much larger."""
     given, (height, width) = parse_crop(option), picture.shape[:2]
     if given is None:
@@ -195,7 +203,7 @@ def _refuse_far_crop(picture: Array, option: str) -> None:
     meets = x < width and y < height and x + w > 0 and y + h > 0
     if not meets or max(w, h) > _MOST_CROP * max(width, height):
         raise InputError(
-            f"--crop {option}: expected a part of the {width}x{height} picture, got one"
+            f"{flag} {option}: expected a part of the {width}x{height} picture, got one"
             f" {'of far more than it' if meets else 'beside it'}; choose X,Y,W,H within the picture"
         )
 

@@ -29,7 +29,7 @@ def test_a_crop_that_is_no_part_of_the_picture_is_refused_before_anything_is_mad
 
 @pytest.mark.parametrize("crop", ["-60,-40,192,192", "63,47,20,20", "0,0,64,48"])
 def test_a_crop_with_some_room_round_it_is_taken(crop):
-    source._refuse_far_crop(PICTURE, crop)
+    source.refuse_far_crop(PICTURE, crop)
 
 
 def test_skin_is_searched_at_a_bounded_size(monkeypatch):
