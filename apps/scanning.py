@@ -9,13 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from hybridanim import io
 from hybridanim.config import RenderJob
 from hybridanim.errors import InputError
 from hybridanim.io import VideoReader
 from hybridanim.motion.reference import SEARCH_S
 from hybridanim.prepare import driver_scan
-from hybridanim.prepare.driver_scan import Observation
+from hybridanim.prepare.driver_scan import FaceObservation, Observation
 from hybridanim.prepare.view import whole_view
 from hybridanim.types import Array, Frame
 from stages.pipeline import Pipeline
@@ -23,6 +25,7 @@ from stages.pipeline import Pipeline
 POSES = {90: "on their side", 180: "upside down", 270: "on their side"}
 _EVERY_S = 0.4  # interval of the looks
 _FEW = 0.25  # share of looks with a face below which turns are tried
+_MUCH_LARGER = 1.25  # of two faces, by which the larger one is the driver's
 _MOST_TURNED = 12  # pictures that are looked at in each turn
 
 
@@ -112,6 +115,19 @@ def _is_reference(
     if job.reference == "first" or pipeline.source is None:
         return False
     if job.reference == "auto":
+        if best is not None and _is_beside(best, observation):
+            return True  # the larger face is the driver's, the other one a picture's
+        if best is not None and _is_beside(observation, best):
+            return False
         both = [observation] if best is None else [best, observation]
         return driver_scan.nearest(both, pipeline.source) is observation
     return observation.index == int(job.reference)
+
+
+def _is_beside(one: Observation, other: Observation) -> bool:
+    """Whether the other face is elsewhere, and much larger."""
+    if not (isinstance(one, FaceObservation) and isinstance(other, FaceObservation)):
+        return False
+    apart = np.hypot(*np.subtract(one.head.center_xy_px, other.head.center_xy_px))
+    size_px = other.head.size_px
+    return bool(other.is_face and apart > size_px and size_px > _MUCH_LARGER * one.head.size_px)

@@ -107,3 +107,22 @@ def test_who_enters_late_is_the_driver_and_the_face_keeps_its_size(tracker, talk
         elif number >= NOBODY + ENTERS + 4:
             assert not result.points.is_frozen
             assert eyes_px(picture, source) == pytest.approx(expected, rel=0.05), number
+
+
+@pytest.mark.parametrize("tracker", ["classical", "hybrid"])
+def test_the_driver_is_followed_and_not_a_face_on_the_wall(tracker, talking, tmp_path):
+    poster = cv2.resize(synthetic.photograph(256)[10:150, 40:180], (84, 84))
+
+    def pictures():
+        for image in walks_in(talking):
+            image = np.hstack([image, image[:, :100]])  # more wall
+            image[20:104, 245:329] = poster
+            yield image
+
+    job = RenderJob(pipeline=pipeline_config({"size": 128, "tracker": tracker}))
+    driver = VideoDriver(folder_of(tmp_path, pictures()), job, pipeline_of(job))
+    with driver.opened():
+        heads = [result.tracks.head for _, result in driver.animated()]
+        place = driver._pipeline.view.inside(np.array([120.0, 110.0]))
+    for head in heads[NOBODY + ENTERS + 10 :]:
+        assert np.linalg.norm(np.subtract(head.center_xy_px, place)) < 0.6 * head.size_px
