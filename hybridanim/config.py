@@ -106,8 +106,8 @@ class KeypointsConfig:
     moves it by keypoints with local affines alone."""
 
     optical_flow: Literal["auto", "off"] = "auto"
-    """auto also follows the whole driver by optical flow, if the renderer uses it (the learned
-    one does); off animates by keypoints alone."""
+    """auto also follows the whole driver by optical flow, where no face is fitted and the
+    renderer uses it (the learned one does); off animates by keypoints alone."""
 
     def __post_init__(self) -> None:
         _within("--scale", self.scale, 0, 5)
@@ -154,7 +154,7 @@ class RenderConfig:
 
     renderer: str = "painted"
     """painted moves the source's own pixels and paints mouth and eyes; warp paints nothing; learned
-    moves and paints by one network, which is slower and less sharp."""
+    also paints what a turn of the head uncovers, and moves and paints what has no fitted face."""
     weights: Path | None = None
     """Weights of one's own, a .safetensors file of the trainer: detector, renderer or both."""
     interpolation: Literal["linear", "cubic", "lanczos"] = "cubic"

@@ -81,7 +81,10 @@ def learned_renderer(config: PipelineConfig, header: Header | None) -> Renderer:
         )
     nets = networks.animator(own, config.networks, header if own else None)
     renderer = LearnedRenderer(nets)
-    return Renderer(LearnedDense(config.dense, renderer), LearnedGenerate(config.render, renderer))
+    windows = painters.load(threads=config.networks.threads)
+    return Renderer(
+        LearnedDense(config.dense, renderer), LearnedGenerate(config.render, windows, renderer)
+    )
 
 
 RENDERERS: dict[str, RendererEntry] = {

@@ -437,7 +437,7 @@ class Pipeline:
         """Fix the driving crop that the option of that name asks for."""
         option = self.config.driving_crop
         source.refuse_far_crop(image, option, "--driving-crop")
-        crop = source.wanted_crop(*image.shape[:2], option)
+        crop = source.wanted_crop(image.shape[0], image.shape[1], option)
         if crop is not None and self._view is not None:
             self.set_driving_crop(self._view.crop_inside(crop))
 

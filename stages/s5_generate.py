@@ -62,11 +62,17 @@ class PaintedGenerate(Generate):
         return Picture(painters.paint(picture.image, motion.face, self._own[1], self._networks))
 
 
-class LearnedGenerate(Generate):
-    """Stage 5 by the generator: paints mouth, eyelids and occluded parts over the warped source."""
+class LearnedGenerate(PaintedGenerate):
+    """Stage 5 by the generator.
 
-    def __init__(self, config: RenderConfig, renderer: LearnedRenderer) -> None:
-        super().__init__(config)
+    Of a fitted face it paints what a turn of the head shows and the source does not; mouth and eyes
+    are the painters'. Without a face it paints wherever its alpha says so.
+    """
+
+    def __init__(
+        self, config: RenderConfig, networks: Mapping[str, Painter], renderer: LearnedRenderer
+    ) -> None:
+        super().__init__(config, networks)
         self._renderer = renderer
 
     @property
@@ -76,5 +82,10 @@ class LearnedGenerate(Generate):
 
     def __call__(self, source: Source, motion: DenseMotion) -> Picture:
         """Render one frame from the motion of a learned stage 4."""
+        if motion.face is not None:
+            picture = super().__call__(source, motion)
+            if motion.features is None:
+                return picture
+            return Picture(self._renderer.paint_hidden(picture.image, motion))
         pin_border = self._config.pin_border if self._config.paste_back else 0.0
         return Picture(self._renderer.paint(source, motion, pin_border))

@@ -38,7 +38,7 @@ def test_an_unfit_driving_crop_is_refused_by_its_name():
 
 def test_the_background_is_still_while_the_camera_is():
     frames = synthetic.driving_head(0.0, 8)
-    pipeline = Pipeline.load(motion="absolute", size=64)
+    pipeline = Pipeline.load(motion="absolute", size=64, face_fit=False)
     pipeline.set_source(synthetic.photograph(256))
     pipeline.follow_optical_flow(True)
     for frame in frames:
