@@ -7,7 +7,9 @@ halves itself when full. Memory does not grow with the length of the video.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import heapq
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -16,6 +18,7 @@ from hybridanim.types import (
     HEAD,
     LEFT_HAND,
     RIGHT_HAND,
+    Array,
     DenseMotion,
     FaceFit,
     Results,
@@ -133,3 +136,179 @@ def is_hand_before_face(mask: SkinMask, tracks: Tracks, share: float = 0.3) -> b
         if min(wide, high) > 0 and wide * high >= share * hw * hh:
             return True
     return False
+
+
+class Series:
+    """Means over equal spans of frames; the spans double when there are too many of them."""
+
+    HALF = 300
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = tuple(names)
+        self.stride = 1  # frames a bin
+        self._bins = np.zeros((2 * self.HALF, len(self.names)))
+        self._counts = np.zeros(2 * self.HALF)
+        self._frames = 0
+
+    def add(self, row: Mapping[str, float | int | str | bool]) -> None:
+        """Take in the next frame."""
+        at = self._frames // self.stride
+        if at == len(self._bins):
+            self._bins[: self.HALF] = self._bins[0::2] + self._bins[1::2]
+            self._counts[: self.HALF] = self._counts[0::2] + self._counts[1::2]
+            self._bins[self.HALF :] = 0
+            self._counts[self.HALF :] = 0
+            self.stride *= 2
+            at = self.HALF
+        values = np.array([float(row[name]) for name in self.names])
+        self._bins[at] += np.nan_to_num(values)
+        self._counts[at] += 1
+        self._frames += 1
+
+    def __getitem__(self, name: str) -> Array:
+        """(bins,) float64 means of one column."""
+        used = self._counts > 0
+        return self._bins[used, self.names.index(name)] / self._counts[used]
+
+
+class TimeHistogram:
+    """Quantiles of durations within 3 %, whatever their number: bins evenly spaced in the log."""
+
+    EDGES_MS = np.geomspace(0.01, 100_000, 560)
+
+    def __init__(self) -> None:
+        self._counts = np.zeros(len(self.EDGES_MS) + 1, np.int64)
+        self.sum_ms = 0.0
+
+    def add(self, value_ms: float) -> None:
+        """Count one duration."""
+        self._counts[int(np.searchsorted(self.EDGES_MS, value_ms))] += 1
+        self.sum_ms += value_ms
+
+    def quantile_ms(self, share: float) -> float:
+        """The duration that this share of all stays below; 0 without any."""
+        total = np.cumsum(self._counts)
+        if not total[-1] or total[-1] == self._counts[0]:
+            return 0.0
+        at = int(np.searchsorted(total, max(share * total[-1], 1)))
+        low, high = self.EDGES_MS[max(at - 1, 0)], self.EDGES_MS[min(at, len(self.EDGES_MS) - 1)]
+        return float(np.sqrt(low * high))
+
+
+@dataclass(frozen=True)
+class LostSpan:
+    """Frames in a row without a head."""
+
+    start_s: float
+    end_s: float
+    frames: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Statistics of a whole run; its series and thumbnails are kept elsewhere."""
+
+    frames: int = 0
+    duration_s: float = 0.0
+    driving_fps: float = 0.0
+    stages: tuple[str, ...] = ()
+    median_ms: Mapping[str, float] = field(default_factory=dict)  # stage or "total" -> ms
+    slow_ms: Mapping[str, float] = field(default_factory=dict)  # 95 % are faster
+    sums_ms: Mapping[str, float] = field(default_factory=dict)
+    lost_frames: int = 0
+    losses: int = 0  # how many times the head was lost
+    lost_reasons: Mapping[str, int] = field(default_factory=dict)  # reason -> frames
+    longest_losses: tuple[LostSpan, ...] = ()  # in time order
+    largest_turn: tuple[str, float, float] = ("yaw", 0.0, 0.0)  # axis, degrees, time in s
+    mean: Mapping[str, float] = field(default_factory=dict)  # column -> mean over all frames
+    stopped: str = ""  # why the run ended early, or ""
+
+    @property
+    def stage_fps(self) -> float:
+        """Frames a second that the stages alone would reach, drawing and coding left out."""
+        total_ms = self.sums_ms.get("total", 0.0)
+        return 1000 * self.frames / total_ms if total_ms > 0 else 0.0
+
+
+class RunStatistics:
+    """Takes in rows, gives a Summary; keeps the longest ``MOST_LOSSES`` losses and reasons."""
+
+    MOST_LOSSES = 10
+
+    def __init__(self, stage_names: Sequence[str], driving_fps: float) -> None:
+        self._stages, self._fps = tuple(stage_names), driving_fps
+        times = [f"{name}_ms" for name in self._stages]
+        self.series = Series(["time_s", *times, *NUMBERS, "is_lost"])
+        self._times = {name: TimeHistogram() for name in (*self._stages, "total")}
+        self._sums = dict.fromkeys(NUMBERS, 0.0)
+        self._frames, self._lost_frames, self._losses = 0, 0, 0
+        self._reasons: dict[str, int] = {}
+        self._spans: list[tuple[int, float, LostSpan]] = []  # heap, shortest first
+        self._span: LostSpan | None = None
+        self._turn = ("yaw", 0.0, 0.0)
+        self._start_s, self._end_s = 0.0, 0.0
+
+    def add(self, row: Row) -> None:
+        """Take in the next frame's row."""
+        time_s, lost = float(row["time_s"]), str(row["lost"])
+        if not self._frames:
+            self._start_s = time_s
+        self._frames += 1
+        self._end_s = time_s
+        for name, histogram in self._times.items():
+            histogram.add(float(row[f"{name}_ms"]))
+        for name in NUMBERS:
+            self._sums[name] += float(row[name])
+        self.series.add({**row, "is_lost": int(bool(lost))})
+        self._add_loss(lost, time_s)
+        for axis in ("yaw", "pitch", "roll"):
+            angle = float(row[f"{axis}_deg"])
+            if not lost and abs(angle) > abs(self._turn[1]):
+                self._turn = (axis, angle, time_s)
+
+    def _add_loss(self, lost: str, time_s: float) -> None:
+        span = self._span
+        if span and not lost:
+            heapq.heappush(self._spans, (span.frames, span.start_s, span))
+            if len(self._spans) > self.MOST_LOSSES:
+                heapq.heappop(self._spans)
+            self._span = None
+        if not lost:
+            return
+        self._lost_frames += 1
+        known = lost in self._reasons or len(self._reasons) < self.MOST_LOSSES
+        key = lost if known else "another reason"
+        self._reasons[key] = self._reasons.get(key, 0) + 1
+        end_s = time_s + (1 / self._fps if self._fps else 0)
+        if span:
+            self._span = LostSpan(span.start_s, end_s, span.frames + 1, span.reason)
+        else:
+            self._losses += 1
+            self._span = LostSpan(time_s, end_s, 1, lost)
+
+    @property
+    def largest_turn(self) -> tuple[str, float, float]:
+        """Axis, degrees and time of the furthest head turn so far."""
+        return self._turn
+
+    def summary(self, stopped: str = "") -> Summary:
+        """Everything so far, as values."""
+        spans = [span for *_, span in self._spans] + ([self._span] if self._span else [])
+        frame_s = 1 / self._fps if self._fps else 0.0
+        return Summary(
+            frames=self._frames,
+            duration_s=self._end_s - self._start_s + frame_s if self._frames else 0.0,
+            driving_fps=self._fps,
+            stages=self._stages,
+            median_ms={name: h.quantile_ms(0.5) for name, h in self._times.items()},
+            slow_ms={name: h.quantile_ms(0.95) for name, h in self._times.items()},
+            sums_ms={name: h.sum_ms for name, h in self._times.items()},
+            lost_frames=self._lost_frames,
+            losses=self._losses,
+            lost_reasons=dict(sorted(self._reasons.items(), key=lambda item: -item[1])),
+            longest_losses=tuple(sorted(spans, key=lambda span: span.start_s)),
+            largest_turn=self._turn,
+            mean={name: total / max(self._frames, 1) for name, total in self._sums.items()},
+            stopped=stopped,
+        )
