@@ -26,6 +26,7 @@ _LEAST, _FARTHEST = 0.5, 0.042  # confidence; mean distance of the points, in he
 _ZOOMS = (1.0, 0.72)  # sizes of the aligner's box; large drawn eyes are fitted by large faces
 _SEARCHED_PX = 512  # longer side of the picture that is searched
 _SIZES = (0.62, 0.44, 0.31, 0.22)  # of the boxes of a search, shares of the shorter side
+_LIKE_BOX = (0.65, 1.6)  # sizes of a face that is seen in a box, relative to it
 _STEP = 0.4  # between their centres, in box sides
 
 
@@ -73,6 +74,8 @@ def _face_in(
     if found is None or not is_face(grey, *found, aligner):
         return None
     pose = found[0].pose
+    if not _LIKE_BOX[0] < pose.scale_px / box.size_px < _LIKE_BOX[1]:
+        return None  # another box is nearer to it, if it is a face
     return HeadBox((float(pose.shift_px[0]), float(pose.shift_px[1])), pose.scale_px)
 
 

@@ -28,6 +28,7 @@ from .plausible import LIKE_A_FACE, TURNS_DEG
 
 _SKIN_SEARCH_PX = 4096  # longer side at which skin is looked for, at most
 _LARGER, _RISES = (1.5, 2.2, 3.2), (0.0, 0.15, 0.3)  # sizes and places of a search
+_CERTAIN = 0.95  # landmark confidence that the landmark networks need not agree with
 SURE = 0.3  # landmark confidence above which landmarks replace the box
 
 
@@ -84,7 +85,9 @@ def _confirmed(
         if landmarks.confidence > LIKE_A_FACE:
             head = landmark_head(landmarks.xy_px)
             fit = None if finder is None else _fit_near(grey, head, finder)
-            return FoundHead(head, landmarks.xy_px, None) if fit is None else _with_face(fit)
+            is_sure = finder is None or landmarks.confidence > _CERTAIN
+            if is_sure or (fit is not None and plausible.is_face(grey, *fit, aligner)):
+                return FoundHead(head, landmarks.xy_px, None) if fit is None else _with_face(fit)
     if head is not None:
         found = _near_head(grey, head, aligner, finder)
         if found is not None:
