@@ -16,7 +16,7 @@ import av
 import cv2
 from av.error import FFmpegError
 
-from hybridanim import io
+from hybridanim import extras, io
 from hybridanim.errors import InputError
 from hybridanim.face.aligner import WEIGHTS
 from hybridanim.files import EXAMPLE_DRIVING
@@ -61,7 +61,10 @@ def _machine() -> list[str]:
         try:
             lines.append(f"  {package} {metadata.version(package)}")
         except metadata.PackageNotFoundError:
-            lines.append(f"  {package} MISSING: pip install {package}")
+            what = f"MISSING: pip install {package}"
+            if package == "torch":
+                what = f"not there, needed by train and export alone: {extras.TRAIN}"
+            lines.append(f"  {package} {what}")
     if not cv2.useOptimized():
         lines.append("OpenCV runs without its optimisations: unset OPENCV_DISABLE_OPTIMIZATIONS")
     return lines

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import tyro
 
-from hybridanim import __version__, files, paths
+from hybridanim import __version__, extras, files, paths
 from hybridanim.errors import InputError
 from hybridanim.io import provenance
 from hybridanim.networks.weights import DETECTOR, RENDERER, read_header
@@ -40,6 +40,7 @@ def command(argv: list[str]) -> int:
 
 def export(job: ExportJob) -> list[Path]:
     """Write the files; their paths. InputError where weights, folder or packages do not serve."""
+    extras.expect_torch("export")
     from hybridanim.networks.weights import read_weights
     from hybridanim.runtime import graphs as networks  # imports torch
     from hybridanim.runtime import onnx

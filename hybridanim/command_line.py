@@ -9,14 +9,16 @@ from contextlib import contextmanager
 from typing import Any
 
 from .errors import InputError
+from .extras import TRAIN
 
 
 def run(program: str, action: Callable[[], int]) -> int:
     """Do what a program does; returns the exit code, without a traceback for foreseeable errors.
 
     program: its name at the beginning of a message. action returns 0, or another exit code. An
-    InputError, and an error of the system, give one line on the error stream and 2; Ctrl-C gives
-    130; a standard output that cannot be written gives 1, after the action has run to its end.
+    InputError, an error of the system, and torch where it is missing give one line on the error
+    stream and 2; Ctrl-C gives 130; a standard output that cannot be written gives 1, after the
+    action has run to its end.
     """
     try:
         with standard_output(program) as output:
@@ -33,6 +35,11 @@ def _guarded(program: str, action: Callable[[], int]) -> int:
         return action()
     except InputError as error:
         print(f"{program}: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "torch":
+            raise
+        print(f"{program}: expected the package torch, found none; {TRAIN}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         raise

@@ -19,6 +19,7 @@ from hybridanim import files, quiet
 from hybridanim.errors import InputError
 from hybridanim.types import Array
 
+from . import graphs as networks
 from . import verify
 from .graphs import Graph
 
@@ -102,7 +103,8 @@ def failure(graphs: list[Graph], folder: Path) -> str:
         outputs = next(graph.outputs for graph in graphs if graph.name == name)
         return {output: found[output] for output in outputs}
 
-    return verify.failure(graphs, run, "f32")
+    found = verify.results(networks.input_shapes(graphs), run)
+    return verify.failure(networks.results(graphs), found, "f32")
 
 
 def readme(graphs: list[Graph], origin: dict[str, Any]) -> str:
