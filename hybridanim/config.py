@@ -102,8 +102,8 @@ class KeypointsConfig:
 
     background: str = "auto"
     """follow moves the source's background as the driver's camera moves; auto does so with
-    --motion absolute, and keeps it still otherwise (still). transparent leaves it out; a colour
-    (green, #00ff00) or the name of a picture puts another one there."""
+    --motion absolute while that camera moves, and keeps it still otherwise (still). transparent
+    leaves it out; a colour (green, #00ff00) or the name of a picture puts another one there."""
 
     head_motion: Literal["3d", "2d"] = "3d"
     """3d turns the source's head as a textured surface, by the face model fitted to both faces; 2d
@@ -198,11 +198,15 @@ class PipelineConfig:
     """All settings of the pipeline."""
 
     tracker: str = "classical"
-    """classical: skin, corners, landmarks; learned: a network's keypoints; hybrid: both."""
+    """classical: skin, corners, landmarks; learned: a network's keypoints; hybrid: these, carried
+    by optical flow. Skin, hands and the fitted face are looked at with each of them."""
     face: int = 0
     """Which face of the source when there are several: 0 is the largest, 1 the next."""
     crop: str = "auto"
     """Part of the source that is animated: auto (round the head), none (all), or X,Y,W,H."""
+    driving_crop: str = "auto"
+    """Part of the driving pictures that --motion absolute takes places and sizes from: auto (round
+    the head), none (all, to go with --crop none), or X,Y,W,H."""
     size: int = 0
     """Side of the animated square in pixels; 0 = as many as the source has there, but 512 at most
     with a renderer that paints (2048 with --renderer warp or --paste-back)."""
@@ -225,6 +229,7 @@ class PipelineConfig:
                 f"--background {self.keypoints.background}: expected the animated part alone, got"
                 " --paste-back, which shows the whole picture; leave one of the two out"
             )
+        parse_crop(self.driving_crop, "--driving-crop")
         if not self.track.face_fit and not driven.parse(self.keypoints.drive).is_uniform:
             _refuse_parts(self.keypoints.drive, "--no-face-fit")
 
@@ -322,8 +327,8 @@ def read_options(path: Path) -> dict[str, Any]:
     return {name.replace("-", "_"): value for name, value in table.items()}
 
 
-def parse_crop(text: str) -> tuple[float, float, float, float] | None:
-    """X, Y, W, H in source pixels of a ``crop`` option, or None for auto and none."""
+def parse_crop(text: str, option: str = "--crop") -> tuple[float, float, float, float] | None:
+    """X, Y, W, H in pixels of an option's value, or None for auto and none."""
     if text in ("auto", "none"):
         return None
     parts = text.split(",")
@@ -334,8 +339,8 @@ def parse_crop(text: str) -> tuple[float, float, float, float] | None:
     is_finite = all(abs(number) <= MOST_CROP_PX for number in (x, y, width, height))  # no NaN
     if not is_finite or min(width, height) < 16:
         raise InputError(
-            f"--crop: expected auto, none or X,Y,W,H in pixels with W and H of 16 to "
-            f"{MOST_CROP_PX}, got {text!r}; for example --crop 100,40,300,300"
+            f"{option}: expected auto, none or X,Y,W,H in pixels with W and H of 16 to "
+            f"{MOST_CROP_PX}, got {text!r}; for example {option} 100,40,300,300"
         )
     return x, y, width, height
 

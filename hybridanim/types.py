@@ -202,6 +202,7 @@ class Tracks:
     scene: SceneTracks | None = None  # corners of body and background, if tracked
     reference_scene: SceneTracks | None = None  # the same, in the reference frame's picture
     face: FaceFit | None = None  # the face model in this frame, if the face is seen
+    covered: float = 0.0  # share of the face that a hand covers, in [0, 1]; see tracking.face_cover
 
     def __post_init__(self) -> None:
         if (self.keypoints is None) != (self.keypoints_crop is None):
@@ -297,7 +298,7 @@ class SparseMotion:
 class Source:
     """The picture to animate, prepared once."""
 
-    picture: Array  # (H, W, 3) uint8 RGB, the whole source picture
+    picture: Array  # (H, W, 3) uint8 RGB, the whole source picture, upright
     crop: Crop  # square of it that is animated
     image: Array  # (S, S, 3) uint8 RGB, that square at output size
     keypoints: Keypoints  # in the crop
@@ -307,6 +308,7 @@ class Source:
     rotation_deg: tuple[float, float, float] = (0.0, 0.0, 0.0)
     landmarks_xy_px: Array | None = None  # (L, 2) float32, in pixels of `picture`
     face: FaceFit | None = None  # the face model, in pixels of `picture`
+    turn_deg: int = 0  # clockwise, by which the given picture was turned upright
     # of a transparent picture, which lies on white here
     alpha: Array | None = None  # (S, S) uint8
     inpainted_alpha: Array | None = None  # (S, S) uint8, alpha with the person painted out

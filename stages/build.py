@@ -140,8 +140,9 @@ class Builder:
         config, tracker = self.config, self.tracker
         own = replace(config.track, face_fit=finder is not None)
         parts = TrackerParts(own, profiles, aligner, detector)
-        segment: Stage = NoSkin(config.segment, config.tracker)
-        if tracker.uses_skin:
+        is_face = detector is None or detector.window == "head"
+        segment: Stage = NoSkin(config.segment, "an object has no skin")
+        if is_face:
             segment = Segment(config.segment, profiles.skin)
         moves = config.keypoints.moves_background
         every = config.track.face_every or (_FACE_EVERY if tracker.uses_anchors else 1)

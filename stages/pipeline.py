@@ -233,6 +233,8 @@ class Pipeline:
         self._shape = image.shape
         if self._view is None:
             self._view = view.whole_view(*image.shape[:2])
+        if not self._index:
+            self._apply_driving_crop(image)
         self._apply_reference()
         index, self._index = self._index, self._index + 1
         return Frame(self._view(image), index, index / 30 if time_s is None else time_s)
@@ -361,6 +363,18 @@ class Pipeline:
     @property
     def notes(self) -> list[str]:
         """What the user should know about the source and the frames so far, as sentences."""
+        return [*self._notes_of_turn(), *self._notes_of_parts()]
+
+    def _notes_of_turn(self) -> list[str]:
+        if self._source is None or not self._source.turn_deg:
+            return []
+        lies = "upside down" if self._source.turn_deg == 180 else "on its side"
+        return [
+            f"The source picture was turned by {self._source.turn_deg} degrees clockwise: as it is,"
+            f" its face is {lies}."
+        ]
+
+    def _notes_of_parts(self) -> list[str]:
         if self._source is None or self.config.keypoints.strengths.is_uniform:
             return []
         lacks = "source" if self._source.face is None else "driver"
@@ -419,6 +433,14 @@ class Pipeline:
             stage.reset()
         self._index, self.last, self._view, self._shape = 0, None, None, ()
         self._reference, self._observations = None, ()
+
+    def _apply_driving_crop(self, image: Array) -> None:
+        """Fix the driving crop that the option of that name asks for."""
+        option = self.config.driving_crop
+        source.refuse_far_crop(image, option, "--driving-crop")
+        crop = source.wanted_crop(image.shape[0], image.shape[1], option)
+        if crop is not None and self._view is not None:
+            self.set_driving_crop(self._view.crop_inside(crop))
 
     def _apply_reference(self) -> None:
         """Pass a chosen reference to the stages, in pixels of the view, once the view is known."""

@@ -11,11 +11,12 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from hybridanim import files, paths
+from hybridanim import files, geometry, paths
 from hybridanim.errors import InputError
 from hybridanim.types import Array, Frame
 
@@ -44,8 +45,11 @@ class VideoReader:
         frames: Iterator[Frame],
         warning: Callable[[], str],
         close: Callable[[], None],
+        turn_deg: int = 0,
     ) -> None:
-        self.info = info
+        """turn_deg: see ``open_source``."""
+        self.info = info if turn_deg == 0 else _turned(info, turn_deg)
+        self._turn_deg = turn_deg
         self._frames, self._warning, self._close_source = frames, warning, close
         most = MOST_AHEAD_BYTES // max(1, 3 * info.width * info.height)
         self._queue: queue.Queue[Any] = queue.Queue(max(1, min(FRAMES_AHEAD, most)))
@@ -99,6 +103,8 @@ class VideoReader:
         last: Any = None
         try:
             for frame in self._frames:
+                if self._turn_deg:
+                    frame = replace(frame, image=geometry.turned(frame.image, self._turn_deg))
                 if not self._put(frame):
                     break
         except BaseException as error:  # handed to the reader's own thread
@@ -124,6 +130,7 @@ def open_source(
     max_side_px: int | None = None,
     picture_rate: Fraction = PICTURE_RATE,
     threads: str = "AUTO",
+    turn_deg: int = 0,
 ) -> VideoReader:
     """Open a driving video: mp4, mov, avi, mkv, webm, gif..., a folder of pictures, or a picture.
 
@@ -132,12 +139,13 @@ def open_source(
     ``start_s`` and ``end_s`` cut it, end excluded, in seconds from its first frame. Frames have
     their native size, or their longer side is at most ``max_side_px``. Pictures of a folder follow
     each other in natural order at ``picture_rate`` and take the size of the first one.
-    ``threads`` is PyAV's thread type: "AUTO", "FRAME", "SLICE" or "NONE".
+    ``threads`` is PyAV's thread type: "AUTO", "FRAME", "SLICE" or "NONE". ``turn_deg``: frames are
+    turned clockwise by 0, 90, 180 or 270 degrees, beyond what the file itself says.
     Raises InputError when there is nothing to read.
     """
     path = Path(path)
     start = _checked_cut(start_s, end_s)
-    pictures: Any = {"max_side_px": max_side_px, "rate": picture_rate}
+    pictures: Any = {"max_side_px": max_side_px, "rate": picture_rate, "turn_deg": turn_deg}
     if paths.is_folder(path):
         return _open_pictures(path, list_pictures(path), start, end_s, **pictures)
     _check_file(path)
@@ -147,7 +155,17 @@ def open_source(
     if is_picture(path):
         return _open_pictures(path, [path], start, end_s, **pictures)
     decoder = Decoder(path, start, end_s, max_side_px, threads)
-    return VideoReader(decoder.info, decoder.frames(), lambda: decoder.warning, decoder.close)
+    return VideoReader(
+        decoder.info, decoder.frames(), lambda: decoder.warning, decoder.close, turn_deg
+    )
+
+
+def _turned(info: SourceInfo, turn_deg: int) -> SourceInfo:
+    """What is known of a video whose frames are turned."""
+    rotation = (info.rotation + turn_deg) % 360
+    if turn_deg % 180 == 0:
+        return replace(info, rotation=rotation)
+    return replace(info, rotation=rotation, width=info.height, height=info.width)
 
 
 def is_still(path: str | Path) -> bool:
@@ -266,6 +284,7 @@ def _open_pictures(
     *,
     max_side_px: int | None,
     rate: Fraction,
+    turn_deg: int,
 ) -> VideoReader:
     """A reader over picture files."""
     if not paths:
@@ -284,5 +303,5 @@ def _open_pictures(
     width, height = pictures.native_size
     info = SourceInfo(path, width, height, rate, False, time_base_of(rate), len(paths), duration_s)
     return VideoReader(
-        info, pictures.frames(start_s, end_s), lambda: pictures.warning, lambda: None
+        info, pictures.frames(start_s, end_s), lambda: pictures.warning, lambda: None, turn_deg
     )

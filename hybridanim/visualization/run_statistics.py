@@ -23,6 +23,7 @@ from hybridanim.types import (
     FaceFit,
     Results,
     SkinMask,
+    Tracks,
 )
 
 from . import visibility
@@ -92,14 +93,14 @@ def frame_row(results: Results, stage_names: Sequence[str]) -> Row:
         "pitch_deg": round(pitch, 2),
         "roll_deg": round(roll, 2),
         **_fitted(tracks.face),
-        "is_hand_before_face": int(is_hand_before_face(mask)),
+        "is_hand_before_face": int(is_hand_before_face(mask, tracks)),
         "is_cloud_frozen": int(mask.is_frozen),
         "is_confirmed": int(bool(tracks) and tracks.face_confidence > 0),
         "is_held": int(points.is_frozen),
         "is_face_held": int(bool(points.held_face)),
         "occluded_share": round(float(np.nanmean(occluded)) if occluded.size else 0.0, 5),
         **_hidden(results.motion),
-        "lost": mask.lost or tracks.lost,
+        "lost": (mask.lost or tracks.lost) if tracks.lost else "",
         "held": (tracks.lost or IMPLAUSIBLE) if points.is_frozen else points.held_face,
     }
     return row
@@ -120,8 +121,13 @@ def _fitted(face: FaceFit | None) -> Row:
     return {**row, "is_fitted": 1}
 
 
-def is_hand_before_face(mask: SkinMask, share: float = 0.3) -> bool:
-    """Whether at least that share of a hand's box lies on the head's box."""
+def is_hand_before_face(mask: SkinMask, tracks: Tracks, share: float = 0.3) -> bool:
+    """Whether a hand covers a part of the face, or of its box at least that share is on the head's.
+
+    The first is known where a face is fitted, with any tracker; the second where skin is looked at.
+    """
+    if tracks.covered > 0:
+        return True
     head = mask.blob(HEAD)
     hands = [blob for label in (LEFT_HAND, RIGHT_HAND) if (blob := mask.blob(label))]
     if head is None:

@@ -6,7 +6,7 @@ import pytest
 from hybridanim import Pipeline
 from hybridanim.config import PipelineConfig, RenderConfig
 from hybridanim.errors import InputError
-from hybridanim.prepare import source
+from hybridanim.prepare import source, source_head
 from hybridanim.profiles import Profiles
 from hybridanim.types import Blob, Crop, SkinMask
 from tests import synthetic
@@ -31,7 +31,7 @@ def test_a_crop_that_is_no_part_of_the_picture_is_refused_before_anything_is_mad
 
 @pytest.mark.parametrize("crop", ["-60,-40,192,192", "63,47,20,20", "0,0,64,48"])
 def test_a_crop_with_some_room_round_it_is_taken(crop):
-    source._refuse_far_crop(PICTURE, crop)
+    source.refuse_far_crop(PICTURE, crop)
 
 
 def test_skin_is_searched_at_a_bounded_size(monkeypatch):
@@ -43,11 +43,11 @@ def test_skin_is_searched_at_a_bounded_size(monkeypatch):
         blob = Blob("head", (100, 200, 300, 300), (250, 350), 1e6)
         return SkinMask(mask, (blob,))
 
-    monkeypatch.setattr(source, "segment_still", segment)
+    monkeypatch.setattr(source_head, "segment_still", segment)
     config = PipelineConfig()
-    face = source._skin_face(np.zeros((6144, 8192, 3), np.uint8), config, Profiles())
+    face = source_head._skin_face(np.zeros((6144, 8192, 3), np.uint8), config, Profiles())
     assert face is not None and face.x_px == 200 and face.width_px == 600
-    face = source._skin_face(np.zeros((3072, 4096, 3), np.uint8), config, Profiles())
+    face = source_head._skin_face(np.zeros((3072, 4096, 3), np.uint8), config, Profiles())
     assert face is not None and face.x_px == 100 and face.width_px == 300
     assert seen == [(3072, 4096, 3)] * 2
 

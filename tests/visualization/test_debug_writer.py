@@ -258,8 +258,10 @@ def hand(x: float, label: str = "left_hand") -> Blob:
 def test_hand_before_face_is_three_tenths_of_the_hand(x, expected):
     head = Blob("head", (100, 80, 80, 100), (140, 130), 8000)
     empty = np.zeros((2, 2), np.uint8)
-    assert is_hand_before_face(SkinMask(empty, (head, hand(x)))) is expected
-    assert is_hand_before_face(SkinMask(empty, (hand(x), hand(x, "right_hand")))) is False
+    tracks = results(0).tracks
+    assert is_hand_before_face(SkinMask(empty, (head, hand(x))), tracks) is expected
+    assert is_hand_before_face(SkinMask(empty, (hand(x), hand(x, "right_hand"))), tracks) is False
+    assert is_hand_before_face(SkinMask(empty), replace(tracks, covered=0.1)) is True
 
 
 @pytest.mark.parametrize("count", [1, 599, 600, 601, 5000])

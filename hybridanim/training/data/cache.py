@@ -20,7 +20,7 @@ from hybridanim.face.aligner import MEAN_SHAPE
 from hybridanim.face.anchors import ANCHORS
 from hybridanim.files import atomic_write
 from hybridanim.motion import keypoints as motion_keypoints
-from hybridanim.prepare.source import landmark_head
+from hybridanim.prepare.source_head import landmark_head
 from hybridanim.text import encoded
 from hybridanim.types import Array, Crop, Keypoints
 

@@ -32,7 +32,8 @@ from hybridanim.config import PipelineConfig
 from hybridanim.errors import InputError
 from hybridanim.files import atomic_write
 from hybridanim.prepare import driver_scan
-from hybridanim.prepare.source import find_head, source_crop
+from hybridanim.prepare.source import source_crop
+from hybridanim.prepare.source_head import find_head
 from hybridanim.profiles import Profiles
 from hybridanim.types import Array, Crop
 
