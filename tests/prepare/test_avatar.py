@@ -13,6 +13,7 @@ from hybridanim.face.face_model import measure
 from hybridanim.motion import head_mesh
 from hybridanim.prepare import avatar
 from hybridanim.rendering import warp
+from hybridanim.rendering.transparency import Backdrop, Transparency
 from hybridanim.types import Crop, FaceFit, HeadBox, HeadPose, HeadTarget, Keypoints, Source
 
 MODEL = face_model.load()
@@ -99,6 +100,16 @@ def test_a_turned_head_is_hair_where_it_was_wall(yaw):
 
 def test_a_source_that_does_not_move_is_itself():
     np.testing.assert_array_equal(rendered(WITH, 0)[0], WITH.image)
+
+
+def test_what_is_behind_is_opaque_where_the_background_is_taken_away():
+    picture, motion = rendered(WITH, 40)
+    cut = Transparency(WITH, RenderConfig(), Backdrop("transparent"))
+    shown = cut(picture, motion)
+    covered = cv2.resize(motion.behind.share, (SIZE, SIZE))[:120] > 0.98
+    assert covered.sum() > 300 and shown.alpha[:120][covered].mean() > 245
+    assert is_like(shown.image[:120][covered], HAIR).mean() > 0.85
+    assert not shown.alpha[5].any()  # the wall
 
 
 def test_one_sheet_has_nothing_behind():
