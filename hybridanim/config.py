@@ -212,6 +212,9 @@ class PipelineConfig:
     with a renderer that paints (2048 with --renderer warp or --paste-back)."""
     matte: Literal["network", "classical"] = "network"
     """What finds the person in the source: a network, or classical (GrabCut)."""
+    avatar: Literal["auto", "off"] = "auto"
+    """auto paints once what turns of the source's head uncover: back of the hair, nape, neck; off
+    stretches what the source shows."""
     segment: SegmentConfig = field(default_factory=SegmentConfig)
     track: TrackConfig = field(default_factory=TrackConfig)
     keypoints: KeypointsConfig = field(default_factory=KeypointsConfig)

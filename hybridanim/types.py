@@ -295,6 +295,23 @@ class SparseMotion:
 
 
 @dataclass(frozen=True, slots=True)
+class Avatar:
+    """What turns of the source's head uncover, painted once; see prepare.avatar."""
+
+    behind: Array  # (h, w, 3) uint8 RGB atlas of the shell behind the person, motion.head_shell
+    is_painted: Array  # (h, w) bool, where that is patches of hair; elsewhere the mirrored outline
+    other: Array  # (S, S, 3) uint8 RGB, the source in the light of the head's other half
+    symmetry: Array  # (n, n) float32 in [0, 1], by place: the other half shows the same there
+
+    def __post_init__(self) -> None:
+        _expect("Avatar.symmetry", self.symmetry, (None, None), np.float32, "use float32")
+        _expect("Avatar.other", self.other, (None, None, 3), np.uint8, "give RGB")
+        _expect("Avatar.behind", self.behind, (None, None, 3), np.uint8, "give RGB")
+        shape = self.behind.shape[:2]
+        _expect("Avatar.is_painted", self.is_painted, shape, np.bool_, "match Avatar.behind")
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """The picture to animate, prepared once."""
 
@@ -308,6 +325,7 @@ class Source:
     rotation_deg: tuple[float, float, float] = (0.0, 0.0, 0.0)
     landmarks_xy_px: Array | None = None  # (L, 2) float32, in pixels of `picture`
     face: FaceFit | None = None  # the face model, in pixels of `picture`
+    avatar: Avatar | None = None  # of a source with a fitted face
     turn_deg: int = 0  # clockwise, by which the given picture was turned upright
     # of a transparent picture, which lies on white here
     alpha: Array | None = None  # (S, S) uint8
@@ -373,6 +391,19 @@ class MovedFace:
 
 
 @dataclass(frozen=True, slots=True)
+class Uncovered:
+    """Stage 4: which place of an atlas of ``Avatar`` each output cell shows, and how much of it."""
+
+    atlas_norm: Array  # (h, w, 2) float32, [-1, 1] from the outer edges of the atlas
+    share: Array  # (h, w) float32 in [0, 1], coverage of the layer
+
+    def __post_init__(self) -> None:
+        _expect("Uncovered.atlas_norm", self.atlas_norm, (None, None, 2), np.float32, "x, y last")
+        shape = self.atlas_norm.shape[:2]
+        _expect("Uncovered.share", self.share, shape, np.float32, "match atlas_norm")
+
+
+@dataclass(frozen=True, slots=True)
 class DenseMotion:
     """Stage 4: backward flow and occlusion map on a grid of output cells."""
 
@@ -388,6 +419,10 @@ class DenseMotion:
     depth: Array | None = None  # (h, w) float32, z of what is shown, norm, away; NaN = no surface
     reasons: Array | None = None  # (h, w) uint8, values of ``Reason``
     face: MovedFace | None = None  # of a source and a driver with a fitted face
+    # of a source with an avatar
+    behind: Uncovered | None = None  # layer between person and background
+    mirrored: Uncovered | None = None  # of the person; places are those of the source
+    coverage: Array | None = None  # (h, w) float32 in [0, 1], of the person's layer at its cuts
 
     def __post_init__(self) -> None:
         _expect("DenseMotion.grid_norm", self.grid_norm, (None, None, 2), np.float32, "x, y last")

@@ -69,7 +69,7 @@ class Dense(Stage):
         if points.head is not None and head is not None:
             return head_mesh.dense(
                 head, points.head, self._cells(source), points.background,
-                explain=self._config.explain,
+                explain=self._config.explain, avatar=source.avatar is not None,
             )  # fmt: skip
         head_norm = geometry.head_norm(source.head, source.crop)
         reach_norm, constrained = REACH_BOX * head_norm, PINNED

@@ -60,14 +60,14 @@ def build(subject: Array, pose: HeadPose, skull: Skull, hull: Array, front: Arra
     matte = cv2.resize(subject, size, interpolation=cv2.INTER_AREA)
     middle = pose.project(skull.middle)
     degrees = np.arange(_FROM_DEG, 180 - _FROM_DEG + 0.1, _STEP_DEG)
-    way = _directions(pose, degrees)
+    way = directions(pose, degrees)
     outline = _outline(matte, middle[:2], way, pose.scale_px * skull.radius, 0.5)
     # where the ears are, and below, the texture is that of the hair above
     hair = np.clip(degrees, _HAIR_DEG, 180 - _HAIR_DEG)
-    hair_way = _directions(pose, hair)
+    hair_way = directions(pose, hair)
     sure = _outline(matte, middle[:2], way, pose.scale_px * skull.radius, _SURE)
     rim = np.interp(hair, degrees, np.minimum(sure, outline)) - _INSET * pose.scale_px
-    face = np.array([_support(hull - middle[:2], one) for one in hair_way])
+    face = np.array([support(hull - middle[:2], one) for one in hair_way])
     band = np.maximum(_BAND * (rim - face), _LEAST_BAND * pose.scale_px)
     along = np.sin(_BACKWARDS)[None, :, None]
     texture = (
@@ -76,15 +76,15 @@ def build(subject: Array, pose: HeadPose, skull: Skull, hull: Array, front: Arra
     nape = smoothstep(np.clip((degrees - _FROM_DEG) / -_FROM_DEG, 0, 1))
     nape = np.minimum(nape, nape[::-1])
     flat = middle[:2] + way[:, None] * (outline[:, None] * np.cos(_BACKWARDS))[..., None]
-    start = _depth_at(flat[:, 0], front)
+    start = depth_at(flat[:, 0], front)
     depth = nape * np.maximum(middle[2] + pose.scale_px * skull.radius[2] - start, 0)
     z = start[:, None] + depth[:, None] * np.sin(_BACKWARDS)
     shown = np.concatenate([flat, z[..., None]], -1).reshape(-1, 3)
     own = (shown - np.append(pose.shift_px, 0)) @ pose.rotation / pose.scale_px
-    return HeadBack(own, texture.reshape(-1, 2), _quads(len(degrees), len(_BACKWARDS)), matte)
+    return HeadBack(own, texture.reshape(-1, 2), quads(len(degrees), len(_BACKWARDS)), matte)
 
 
-def _directions(pose: HeadPose, degrees: Array) -> Array:
+def directions(pose: HeadPose, degrees: Array) -> Array:
     """(A, 2) unit vectors of the picture; 0 degrees = the head's right in the picture, 90 = up."""
     right = pose.rotation[:2, 0] / (np.linalg.norm(pose.rotation[:2, 0]) + 1e-9)
     up = np.array([right[1], -right[0]])
@@ -104,7 +104,7 @@ def _outline(matte: Array, middle: Array, way: Array, radius: Array, least: floa
     return gaussian_filter1d(found, 2.0, mode="nearest")
 
 
-def _depth_at(places: Array, vertices: Array) -> Array:
+def depth_at(places: Array, vertices: Array) -> Array:
     """(A,) smooth depth at places (A, 2) of the vertices (N, 3) near them."""
     distance, rows = KDTree(vertices[:, :2]).query(places, k=4)
     near = 1 / (distance + 1e-6)
@@ -112,12 +112,12 @@ def _depth_at(places: Array, vertices: Array) -> Array:
     return gaussian_filter1d(z, 2.0, mode="nearest")
 
 
-def _support(points: Array, way: Array) -> float:
+def support(points: Array, way: Array) -> float:
     """How far a convex set of points (H, 2) reaches in a direction (2,)."""
     return float((points @ way).max())
 
 
-def _quads(rows: int, columns: int) -> Array:
+def quads(rows: int, columns: int) -> Array:
     """(T, 3) int32 triangles of a grid of vertices."""
     first = np.arange(rows - 1)[:, None] * columns + np.arange(columns - 1)[None]
     parts = [first, first + 1, first + columns, first + 1, first + columns + 1, first + columns]
@@ -133,7 +133,7 @@ def behind(back: HeadBack, pose: HeadPose, front: Array, shows: Array) -> tuple[
     person.
     """
     vertices = pose.project(back.own)
-    facing = back.triangles[_area(vertices, back.triangles) < 0]
+    facing = back.triangles[area(vertices, back.triangles) < 0]
     if not len(facing):
         return front, np.full(shows.shape, np.nan, np.float32)
     values = np.column_stack([back.texture, np.zeros(len(back.texture))])
@@ -143,7 +143,7 @@ def behind(back: HeadBack, pose: HeadPose, front: Array, shows: Array) -> tuple[
     return np.ascontiguousarray(found[..., :2]), depth
 
 
-def _area(vertices: Array, triangles: Array) -> Array:
+def area(vertices: Array, triangles: Array) -> Array:
     """(T,) twice the signed area of triangles in the picture; negative: they face the camera."""
     x, y = vertices[:, 0][triangles], vertices[:, 1][triangles]
     x, y = x[:, 1:] - x[:, :1], y[:, 1:] - y[:, :1]

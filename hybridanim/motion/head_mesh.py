@@ -25,11 +25,22 @@ from hybridanim.face.face_model import FaceModel
 from hybridanim.face.landmarks import MESH
 from hybridanim.fitting import fit_global_affine, fit_local_affines
 from hybridanim.resampling import smoothstep
-from hybridanim.types import Array, DenseMotion, HeadPose, HeadTarget, Keypoints, MovedFace, Source
+from hybridanim.types import (
+    Array,
+    DenseMotion,
+    HeadPose,
+    HeadTarget,
+    Keypoints,
+    MovedFace,
+    Source,
+    Uncovered,
+)
 
-from . import head_back, head_occlusion, z_buffer
+from . import head_back, head_mirror, head_occlusion, head_shell, z_buffer
 from .head_back import HeadBack, Skull
+from .head_mirror import HeadMirror
 from .head_occlusion import Outlines, Shown, SourceView
+from .head_shell import HeadShell
 from .head_transfer import in_crop
 
 _ANGLES, _SMOOTH_ANGLES = 96, 4.0  # of the polar mesh; sigma of its smoothed depth
@@ -43,6 +54,9 @@ _UPPER = np.array(mesh.INNER_LIPS[1:10])
 _LOWER = np.array(mesh.INNER_LIPS[:10:-1])
 _BEHIND_LIDS, _BEHIND_LIPS = 0.02, 0.03  # of eyeballs and the mouth's inside, heads
 _AVERAGE = landmark_average()
+_SEAM = 0.02  # sigma of the seam between both, sides of the picture
+_DEPTH_CELLS = 256  # of the picture's own z-buffer
+_PERSON, _JUMP_CELLS = 0.5, 3.0  # mask of the person; difference of the flow that is a cut
 _SOFT_CELLS = 0.7  # sigma of the blur of the flow
 _SAME_Z = 0.03  # norm; differences of depth between two rasters of one surface
 _STILL = 1e-6  # movement of the vertices below which nothing moves
@@ -66,7 +80,9 @@ class SourceHead:
     ring_vertex: Array  # (R,) the face's vertex whose expression it follows
     ring_fade: Array  # (R, 1) how much
     view: SourceView  # what the picture shows of the mesh
-    back: HeadBack
+    back: HeadBack  # without an avatar
+    shell: HeadShell  # with one
+    mirror: HeadMirror
 
     @property
     def face(self) -> Array:
@@ -94,14 +110,37 @@ def build(source: Source, model: FaceModel) -> SourceHead | None:
     flat = shown[:_FACE, :2]
     hull = flat[ConvexHull(flat).vertices]
     back = head_back.build(source.subject, pose, _skull(face), hull, ring.rest)
+    _, depth = z_buffer.rasterise(rest, corners, np.zeros((len(rest), 3)), _DEPTH_CELLS)
+    shell = head_shell.build(
+        source.subject, pose, _skull(face), hull, depth, lambda xy: _weight(xy, shown, pose)
+    )
+    own = (rest - np.append(pose.shift_px, 0)) @ pose.rotation / pose.scale_px
     share = np.ones(len(rest))
     share[starts[1] : starts[2]] = ring.weight[:, 0]
+    view = head_occlusion.source_view(rest, corners, share, source.subject)
+    mirror = head_mirror.build(rest, own, _counterparts(model, starts), pose, depth, view)
     return SourceHead(
         model, fit.identity, fit.expression, pose, rest, corners,
         np.concatenate([triangles[0], *triangles[2:]]).astype(np.int32),
-        ring.own, ring.weight, ring.vertex, ring.fade,
-        head_occlusion.source_view(rest, corners, share, source.subject), back,
+        ring.own, ring.weight, ring.vertex, ring.fade, view, back, shell, mirror,
     )  # fmt: skip
+
+
+def _counterparts(model: FaceModel, starts: Array) -> Array:
+    """(N,) counterparts of the mesh's vertices, as ``head_mirror.build`` takes them.
+
+    starts: (6,) of face, polar mesh, both eyeballs, the mouth's inside, and the end.
+    """
+    out = np.full(starts[5], -1)
+    out[:_FACE] = model.mirror[:_FACE]
+    eyes = [[*contour, *iris] for contour, iris in zip(mesh.EYES, mesh.IRISES, strict=True)]
+    for side, first in ((0, starts[2]), (1, starts[3])):
+        other = {number: row for row, number in enumerate(eyes[1 - side])}
+        rows = [other.get(int(model.mirror[number]), -1) for number in eyes[side]]
+        found = np.array(rows)
+        out[first : first + _EYEBALL] = np.where(found < 0, -2, found + starts[3 - side])
+    out[starts[4] :] = -2
+    return out
 
 
 @dataclass(frozen=True)
@@ -323,28 +362,46 @@ def dense(
     vertices: Array | None = None,
     *,
     explain: bool = True,
+    avatar: bool = False,
 ) -> DenseMotion:
     """Backward flow of one frame, its occlusion and depth, and the unknown inside of the mouth.
 
     cells: of the flow, an even number. The whole mesh is rasterised at half of them, and the face
     again at all: lids and lips are thinner than a cell. background: (2, 3) affine source <- output
     of the background, or None. vertices: of ``moved``, if they are known. explain: also compute the
-    occlusion map, with reasons and depth; without, all counts as visible.
+    occlusion map, with reasons and depth; without, all counts as visible. avatar: what is behind
+    the front is a layer of its own, and the person ends at cuts in the flow.
     """
     if vertices is None:
         vertices = moved(head, target)
-    shown = _with_back(head, target, rasterise(head, vertices, None, cells // 2))
     interior = _gap(vertices[-38:, :2], target.pose, cells)
     grid = geometry.grid_norm(cells)
+    behind, mirrored, coverage = None, None, None
     if np.abs(vertices - head.rest).max() > _STILL:  # the rasteriser rounds
-        grid = geometry.resize_grid(_filled(shown.xy, shown.is_surface), cells)
-        grid = _softened(_with_face(head, vertices, grid, shown.depth))
+        shown = rasterise(head, vertices, None, cells // 2)
+        if not avatar:
+            shown = _with_back(head, target, shown)
+        grid = _filled(shown.xy, shown.is_surface)
+        coverage = np.ones(grid.shape[:2], np.float32)
+        if avatar:
+            person = head_occlusion.person(head.view, grid) >= _PERSON
+            behind = head_shell.layer(head.shell, target, person, len(grid))
+            grid, coverage = _cut(grid, person)
+        grid = geometry.resize_grid(grid, cells)
+        coverage = np.repeat(np.repeat(coverage, 2, 0), 2, 1)
+        grid = _softened(_with_face(head, vertices, grid, shown.depth, coverage))
+        is_cut = avatar and float(coverage.min()) < 1
+        coverage = cv2.GaussianBlur(coverage, (0, 0), _SOFT_CELLS) if is_cut else None
+        mirrored = _mirrored(head, target, vertices, cells // 2) if avatar else None
     motion = DenseMotion(
         grid,
         np.ones(grid.shape[:2], np.float32),
         background=background,
         interior=interior,
         face=MovedFace(face_points(head, vertices).astype(np.float32), target.pose),
+        behind=behind,
+        mirrored=mirrored,
+        coverage=coverage,
     )
     if not explain:
         return motion
@@ -372,10 +429,55 @@ def _with_back(head: SourceHead, target: HeadTarget, shown: Shown) -> Shown:
     )
 
 
-def _with_face(head: SourceHead, vertices: Array, grid: Array, depth: Array) -> Array:
+def _mirrored(
+    head: SourceHead, target: HeadTarget, vertices: Array, cells: int
+) -> Uncovered | None:
+    """Where the output takes the colours of the other half of the head; None for nowhere."""
+    share = head_mirror.share(head.mirror, vertices, target.pose.scale_px / head.pose.scale_px)
+    if share is None:
+        return None
+    values = np.column_stack([head.mirror.xy, share])
+    shown, depth = z_buffer.rasterise(vertices, head.triangles, values, cells)
+    is_surface = ~np.isnan(depth)
+    places = np.ascontiguousarray(shown[..., :2])
+    known = np.where(is_surface, shown[..., 2], np.float32(0))
+    return Uncovered(places, np.clip(cv2.GaussianBlur(known, (0, 0), _SEAM * cells), 0, 1))
+
+
+def _cut(grid: Array, person: Array) -> tuple[Array, Array]:
+    """The flow (h, h, 2) and the coverage (h, h) of the person's layer, with the person's cuts.
+
+    Where the person ends and the flow jumps to background that lies elsewhere in the source, values
+    between the two would show what lies between them there: a seam of hair or ear. The person's
+    flow goes on over the edge instead, and the coverage ends there. person: (h, h) bool.
+    """
+    cells = len(grid)
+    still = geometry.grid_norm(cells)
+    known = person.astype(np.float32)
+    moved = grid - still
+    blurred = cv2.GaussianBlur(
+        cv2.merge([*cv2.split(moved), np.ones_like(known)]) * known[..., None], (0, 0), 1.0
+    )
+    near = (cv2.dilate(known, np.ones((5, 5), np.uint8)) > 0) & ~person
+    rows = np.nonzero(near & (blurred[..., 2] > 1e-3))
+    going_on = blurred[rows][:, :2] / blurred[rows][:, 2:]
+    jump = np.abs(moved[rows] - going_on).max(1) > _JUMP_CELLS * 2 / cells
+    if not jump.any():
+        return grid, np.ones(person.shape, np.float32)
+    rows = tuple(one[jump] for one in rows)
+    out, cut = grid.copy(), np.zeros(person.shape, np.uint8)
+    out[rows] = still[rows] + going_on[jump]
+    cut[rows] = 1
+    around = cv2.dilate(cut, np.ones((5, 5), np.uint8)) > 0
+    return out, 1 - (around & ~person).astype(np.float32)
+
+
+def _with_face(
+    head: SourceHead, vertices: Array, grid: Array, depth: Array, coverage: Array
+) -> Array:
     """The flow with the face rasterised at its own cells, where it is in front.
 
-    grid: (2 h, 2 h, 2), changed in place. depth: (h, h) of all surfaces.
+    grid: (2 h, 2 h, 2), coverage: (2 h, 2 h), changed in place. depth: (h, h) of all surfaces.
     """
     cells, face = len(grid), vertices[:_FACE, :2]
     low = np.clip(np.floor((face.min(0) + 1) * cells / 4).astype(int), 0, cells // 2)
@@ -396,6 +498,8 @@ def _with_face(head: SourceHead, vertices: Array, grid: Array, depth: Array) -> 
         in_front = ~(own > other + _SAME_Z) & ~np.isnan(own)
     out = grid[2 * low[1] : 2 * (low[1] + size), 2 * low[0] : 2 * (low[0] + size)]
     np.copyto(out, found[..., :2], where=in_front[..., None])
+    rows, columns = (slice(2 * n, 2 * (n + size)) for n in (low[1], low[0]))
+    coverage[rows, columns][in_front] = 1
     return grid
 
 

@@ -7,6 +7,8 @@ and all of it moves.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 
@@ -24,7 +26,7 @@ from hybridanim.tracking.detection import Detector
 from hybridanim.tracking.face_tracking import PointFinder
 from hybridanim.types import Array, Crop, FaceBox, FaceFit, HeadBox, Source
 
-from . import background, matting, source_face, source_head, texture
+from . import avatar, background, matting, source_face, source_head, texture
 from .source_head import landmark_head
 
 _LARGEST_PX = 2048  # side of the animated square when --size is not given
@@ -95,7 +97,7 @@ def prepare(
             head, keypoints = seen.head, seen.points.in_crop(crop)
             if face is not None and landmarks is not None:
                 keypoints = face_tracking.with_landmarks(keypoints, crop, landmarks) or keypoints
-    return Source(
+    prepared = Source(
         picture=picture,
         crop=crop,
         image=image,
@@ -106,9 +108,13 @@ def prepare(
         rotation_deg=rotation,
         landmarks_xy_px=landmarks,
         face=face,
+        avatar=None,
         turn_deg=found.turn_deg,
         **_transparency(alpha, crop, subject),
     )
+    if config.avatar == "off" or finder is None:
+        return prepared
+    return replace(prepared, avatar=avatar.paint(prepared, finder.model))
 
 
 def _transparency(alpha: Array | None, crop: Crop, subject: Array) -> dict[str, Array]:

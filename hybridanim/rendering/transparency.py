@@ -69,7 +69,13 @@ class Transparency:
             behind = np.zeros_like(alpha)
             self._old = warp.prepare(source, config).background
         assert behind is not None
-        shown = replace(source, image=_grey(alpha), inpainted_background=_grey(behind))
+        avatar = source.avatar
+        if avatar is not None:  # what is behind the person is opaque
+            opaque = np.full_like(avatar.behind, 255)
+            avatar = replace(avatar, behind=opaque, other=_grey(alpha))
+        shown = replace(
+            source, image=_grey(alpha), inpainted_background=_grey(behind), avatar=avatar
+        )
         # the inside of a mouth is painted in colours, not in alpha
         self._prepared = replace(warp.prepare(shown, config), mouth=None)
 

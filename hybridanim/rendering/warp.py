@@ -10,7 +10,7 @@ result tends to a plain warp instead of a wrong cut.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import cv2
@@ -20,7 +20,7 @@ from hybridanim import geometry
 from hybridanim.config import RenderConfig
 from hybridanim.face.landmarks import GROUPS
 from hybridanim.resampling import disc, feathered, smoothstep
-from hybridanim.types import Array, DenseMotion, Source
+from hybridanim.types import Array, DenseMotion, Source, Uncovered
 
 _FLAGS = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC, "lanczos": cv2.INTER_LANCZOS4}
 _SURE, _DOUBT = 0.7, 0.25  # matte above: certainly the person; below: possibly not
@@ -31,7 +31,11 @@ _CONTINUED = 14  # the person goes on beyond the picture by this part of its sid
 _STILL_PX = 0.02  # motion below this is not resampled
 _MOUTH_SHADE = 0.24  # of the lips' colour, so that a grey photograph stays grey
 _MOUTH_DEPTH = 0.45  # how much darker the middle is
+_FRINGE = (0.3, 0.75)  # coverage of the person from which it is kept, or all of it, before a layer
+_LEAST_SHARE = 0.02  # of the other half of the head, that is looked at
 _BAND_PX = 32768  # pixels per band; a 512x512 picture in one band takes twice as long
+
+Box = tuple[slice, slice]  # rows and columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +52,18 @@ class Prepared:
     config: RenderConfig
     pad: int = 0  # P, by which the person's layer goes on beyond the picture
     mouth: Array | None = None  # (3,) float32 RGB inside of a mouth that the source shuts
+    # of a source with an avatar, in two layers
+    shell: Array | None = None  # (h, w, 3) uint8 RGB, ``Avatar.behind``
+    other: Array | None = None  # (S, S, 4) uint8, as ``person``, for the head's other half
+    symmetry: Array | None = None  # (n, n) float32, ``Avatar.symmetry``
 
 
 def prepare(source: Source, config: RenderConfig) -> Prepared:
     """Split the source into the person's layer and the background; once per source."""
     image, size = source.image, source.image.shape[0]
     cells = (64, 64)
-    if config.composite == "sheet" or _is_vague(source.subject):  # one layer
+    is_sheet = config.composite == "sheet" or _is_vague(source.subject)
+    if is_sheet:  # one layer
         alpha = np.ones((size, size, 1), np.float32)
         colour, background = image.astype(np.float32), image.astype(np.float32)
         near = feathered(source.subject > _DOUBT, _SHEET_FADE * size)
@@ -74,8 +83,18 @@ def prepare(source: Source, config: RenderConfig) -> Prepared:
     pad = 0 if any(pinned) else max(2, size // _CONTINUED)
     return Prepared(
         image, _continued(person, pad), background, coverage, reach, follow, pinned, config,
-        pad, _mouth_colour(source),
+        pad, _mouth_colour(source), *_avatar(source, is_sheet),
     )  # fmt: skip
+
+
+def _avatar(source: Source, is_sheet: bool) -> tuple[Array | None, Array | None, Array | None]:
+    """``shell``, ``other`` and ``symmetry`` of ``Prepared``; none where nothing is behind."""
+    avatar = source.avatar
+    if avatar is None or is_sheet:
+        return None, None, None
+    alpha = source.subject[..., None].astype(np.float32)
+    other = np.concatenate([avatar.other * alpha, 255 * alpha], -1)
+    return avatar.behind, np.rint(other).astype(np.uint8), avatar.symmetry
 
 
 def _continued(person: Array, pad: int) -> Array:
@@ -161,18 +180,119 @@ def render(prepared: Prepared, motion: DenseMotion) -> Array:
     touched = _touched(prepared, flow, size)
     if motion.background is not None:
         background, touched = _moved_background(prepared, motion), np.ones_like(touched)
+    if prepared.shell is not None and motion.behind is not None:
+        touched |= _arrives(motion.behind, touched)
     if not touched.any():
         return out
+    shell, other = _shell_layer(prepared, motion), _other_layer(prepared, motion)
     across_px, down_px = _upsampled(flow * (size / 2), size)
     shown = _shown(prepared, motion, flow, size)
-    for rows, columns in _bands(touched, size):
-        x = across_px[rows, columns] + np.arange(columns.start, columns.stop, dtype=np.float32)
-        y = down_px[rows, columns] + np.arange(rows.start, rows.stop, dtype=np.float32)[:, None]
-        part = None if shown is None else shown[rows, columns, None]
-        out[rows, columns] = _composited(prepared, background[rows, columns], x, y, part)
+    for band in _bands(touched, size):
+        rows, columns = band
+        x = across_px[band] + np.arange(columns.start, columns.stop, dtype=np.float32)
+        y = down_px[band] + np.arange(rows.start, rows.stop, dtype=np.float32)[:, None]
+        moved = _moved_person(prepared, x, y)
+        if other is not None and prepared.other is not None:
+            moved, _ = _with_layer(moved, prepared.other, other, band, size)
+        if shown is not None:
+            moved = cv2.multiply(moved, cv2.merge([shown[band]] * 4))
+        behind = background[band]
+        if shell is not None and prepared.shell is not None:
+            behind, before = _with_layer(behind, prepared.shell, shell, band, size)
+            if before is not None:
+                _without_fringe(moved[before[0]], before[1])
+        out[band] = _composited(moved, behind)
     if motion.interior is not None and prepared.mouth is not None:
         _fill_mouth(out, motion.interior, prepared.mouth)
     return out
+
+
+def _arrives(layer: Uncovered, like: Array) -> Array:
+    """(h, w) bool: cells of ``like`` that the layer covers, and those next to them."""
+    share = cv2.dilate(layer.share, np.ones((3, 3), np.uint8))
+    h, w = like.shape
+    return cv2.resize(share, (w, h), interpolation=cv2.INTER_LINEAR) > 0
+
+
+def _with_layer(
+    under: Array, atlas: Array, layer: Array, band: Box, size: int
+) -> tuple[Array, tuple[Box, Array] | None]:
+    """A band (h, w, C) float32 of the output (S, S) with a layer of an atlas before it.
+
+    atlas: (H, W, C) uint8; its fourth channel is coverage, 255 = 1. layer: of ``_as_layer``. Also
+    returns which part of the band the layer covers, and its share there. Where it is empty, that is
+    None, and the band itself is returned.
+    """
+    box = _box_of(layer[..., 2], band, size)
+    if box is None:
+        return under, None
+    places, share = _finer_layer(layer, box, size)
+    seen = cv2.remap(atlas, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    rows, columns = (
+        slice(n.start - m.start, n.stop - m.start) for n, m in zip(box, band, strict=True)
+    )
+    seen = seen.astype(np.float32)
+    if seen.shape[2] == 4:
+        seen[..., 3] /= 255
+    out = under.copy()
+    below = np.ascontiguousarray(under[rows, columns])
+    out[rows, columns] = cv2.blendLinear(seen, below, share, 1 - share)
+    return out, ((rows, columns), share)
+
+
+def _without_fringe(moved: Array, share: Array) -> None:
+    """Take the outermost part of the person (h, w, 4) away before a layer's share (h, w), in place.
+
+    Along the outline the person's layer still has some of the source's background, which would draw
+    a line through the hair.
+    """
+    low, high = _FRINGE
+    inside = np.clip((moved[..., 3] - low) / (high - low), 0, 1)
+    kept = 1 - share * (1 - smoothstep(inside))
+    moved[...] = cv2.multiply(np.ascontiguousarray(moved), cv2.merge([kept] * 4))
+
+
+def _as_layer(layer: Uncovered, height: int, width: int) -> Array:
+    """(h, h, 3) float32: places in pixels of an atlas (height, width), and the share."""
+    return cv2.merge(
+        [
+            (layer.atlas_norm[..., 0] + 1) * np.float32(width / 2) - np.float32(0.5),
+            (layer.atlas_norm[..., 1] + 1) * np.float32(height / 2) - np.float32(0.5),
+            layer.share,
+        ]
+    )
+
+
+def _box_of(share: Array, band: Box, size: int) -> Box | None:
+    """Rows and columns of a band of the output (S, S) in which a share (h, h) is not zero."""
+    cells, start = len(share), []
+    for span in band:
+        start.append(max(0, span.start * cells // size - 1))
+        share = share[start[-1] : -(-span.stop * cells // size) + 1].T
+    spans = []
+    for axis, span in enumerate(band):
+        hit = np.flatnonzero(share.any(1 - axis))
+        if not len(hit):
+            return None
+        first = max(span.start, int((start[axis] + hit[0] - 1) * size // cells))
+        last = min(span.stop, int(-(-(start[axis] + hit[-1] + 2) * size // cells)))
+        if first >= last:
+            return None
+        spans.append(slice(first, last))
+    return spans[0], spans[1]
+
+
+def _finer_layer(layer: Array, box: Box, size: int) -> tuple[Array, Array]:
+    """A layer of ``_as_layer`` at full resolution: places (h, w, 2) and share (h, w) of a box."""
+    scale = len(layer) / size
+    shift = [(0.5 + n.start) * scale - 0.5 for n in (box[1], box[0])]
+    matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
+    found = cv2.warpAffine(
+        layer, matrix, (box[1].stop - box[1].start, box[0].stop - box[0].start),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE,
+    )  # fmt: skip
+    x, y, share = cv2.split(found)
+    return cv2.merge([x, y]), share
 
 
 def _fill_mouth(out: Array, interior: Array, colour: Array) -> None:
@@ -218,22 +338,38 @@ def _drift(motion: DenseMotion) -> Array:
     return np.moveaxis(moved - grid, -1, 0).astype(np.float32)
 
 
-def _composited(
-    prepared: Prepared, background: Array, x: Array, y: Array, shown: Array | None
-) -> Array:
-    """Composite one band, (h, w, 3) uint8: person sampled at x, y pixels over the background.
-
-    shown: (h, w, 1) visible share of the person's layer, None for all.
-    """
+def _moved_person(prepared: Prepared, x: Array, y: Array) -> Array:
+    """(h, w, 4) the person's layer sampled at x, y pixels."""
     flags = _FLAGS[prepared.config.interpolation]
     pad = np.float32(prepared.pad)
     border = cv2.BORDER_CONSTANT if prepared.pad else cv2.BORDER_REPLICATE
-    moved = cv2.remap(prepared.person, x + pad, y + pad, flags, borderMode=border)
-    if shown is not None:
-        moved *= shown
+    return cv2.remap(prepared.person, x + pad, y + pad, flags, borderMode=border)
+
+
+def _composited(moved: Array, background: Array) -> Array:
+    """(h, w, 3) uint8: a premultiplied layer (h, w, 4) over the background."""
     free = 1 - np.clip(cv2.extractChannel(moved, 3), 0, 1)
     colour = cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB)
     return cv2.add(cv2.multiply(background, cv2.merge([free] * 3)), colour, dtype=cv2.CV_8U)
+
+
+def _shell_layer(prepared: Prepared, motion: DenseMotion) -> Array | None:
+    """The layer behind the person, as ``_as_layer`` gives it; None without one."""
+    if prepared.shell is None or motion.behind is None:
+        return None
+    share = _faded(motion.behind.share[None], prepared)[0]
+    return _as_layer(replace(motion.behind, share=share), *prepared.shell.shape[:2])
+
+
+def _other_layer(prepared: Prepared, motion: DenseMotion) -> Array | None:
+    """Where the output shows the other half of the head, likewise; None for nowhere."""
+    if prepared.other is None or prepared.symmetry is None or motion.mirrored is None:
+        return None
+    mirrored, size = motion.mirrored, len(prepared.image)
+    share = mirrored.share * geometry.warp(prepared.symmetry, mirrored.atlas_norm, cv2.INTER_LINEAR)
+    share[share < _LEAST_SHARE] = 0
+    share = _faded(share[None], prepared)[0]
+    return _as_layer(replace(mirrored, share=share), size, size)
 
 
 def _pinned_flow(motion: DenseMotion, prepared: Prepared) -> Array:
@@ -249,7 +385,7 @@ def _pinned_flow(motion: DenseMotion, prepared: Prepared) -> Array:
 
 
 def _faded(flow: Array, prepared: Prepared) -> Array:
-    """Fade a displacement (2, h, w) to zero at the pinned sides of the crop; float32."""
+    """Fade a displacement (2, h, w), or another map, to zero at the pinned sides; float32."""
     h, w = flow.shape[1:]
     pin_border = prepared.config.pin_border
     if pin_border > 0 and any(prepared.pinned):
@@ -360,6 +496,9 @@ def _shown(prepared: Prepared, motion: DenseMotion, flow: Array, size: int) -> A
     background would look worse. The occlusion of a head's mesh is not used: its flow already takes
     the person away from what is uncovered, and the map would eat into hair and outlines next to it.
     """
+    if motion.coverage is not None and prepared.shell is not None:
+        hidden = _faded((1 - motion.coverage)[None], prepared)[0]
+        return cv2.resize(1 - hidden, (size, size), interpolation=cv2.INTER_LINEAR)
     if motion.reasons is not None:
         return None
     missing = 1 - np.clip(motion.occlusion, 0, 1)

@@ -27,7 +27,7 @@ from hybridanim.resampling import resized, side_by_side
 from hybridanim.text import encoded
 from hybridanim.types import Array, Results, Source
 
-from . import drawing, flow
+from . import avatar, drawing, flow
 from .overview import SQUARE_PX, Overview, moment, panels, stages_row
 from .report.page import OPTICAL, PICTURE, write_report
 from .run_statistics import RunStatistics, columns, frame_row
@@ -46,8 +46,9 @@ VIDEOS = {  # file -> panels side by side in it
     "4_mesh.mp4": ("mesh",),
     "5_result.mp4": ("driving", "result"),
 }
+AVATAR = "0_avatar.png"  # of a source that has one
 OVERVIEW, TABLE, REPORT, CONFIG = "overview.mp4", "frames.csv", "report.html", "config.json"
-FILES = (PICTURE, *VIDEOS, OPTICAL, OVERVIEW, TABLE, REPORT, CONFIG)
+FILES = (PICTURE, AVATAR, *VIDEOS, OPTICAL, OVERVIEW, TABLE, REPORT, CONFIG)
 SOURCE_PX = 1024  # largest side of the source's picture
 FLUSH_FRAMES = 50
 
@@ -127,11 +128,14 @@ class DebugWriter:
             self._stream.flush()
 
     def _write_source(self) -> None:
-        """Draw the source with its fitted face, once."""
+        """Draw the source with its fitted face, and its avatar, once."""
         side_px = int(np.clip(len(self.source.image), SQUARE_PX, SOURCE_PX))
         picture = drawing.source(resized(self.source.image, side_px, side_px), self.source)
         with (self._partial / PICTURE).open("wb") as file:
             save_picture(file, picture, Path(PICTURE).suffix, {})
+        if self.source.avatar is not None:
+            with (self._partial / AVATAR).open("wb") as file:
+                save_picture(file, avatar.picture(self.source.avatar), Path(AVATAR).suffix, {})
         self._source_jpeg = jpeg(resized(picture, SQUARE_PX, SQUARE_PX))
 
     def _put(self, name: str, image: Array, time_s: float) -> None:
@@ -173,7 +177,8 @@ class DebugWriter:
                 self._write_texts(stopped)
                 self.folder.mkdir(parents=True, exist_ok=True)
                 for name in FILES:
-                    if name == OPTICAL and name not in self._sinks:
+                    is_missing = name == OPTICAL and name not in self._sinks
+                    if is_missing or (name == AVATAR and self.source.avatar is None):
                         (self.folder / name).unlink(missing_ok=True)  # of an earlier run
                         continue
                     (self._partial / name).replace(self.folder / name)

@@ -24,6 +24,7 @@ from hybridanim.resampling import resized
 from hybridanim.types import Blob, OpticalFlow, Reason, SkinMask
 from hybridanim.visualization import debug_writer, drawing
 from hybridanim.visualization.debug_writer import (
+    AVATAR,
     FILES,
     OPTICAL,
     PICTURE,
@@ -71,7 +72,7 @@ def whole_run(tmp_path_factory):
 
 
 def test_every_file_is_there_and_nothing_else(whole_run):
-    assert {path.name for path in whole_run.iterdir()} == set(FILES) - {OPTICAL}
+    assert {path.name for path in whole_run.iterdir()} == set(FILES) - {OPTICAL, AVATAR}
     assert OPTICAL not in (whole_run / "report.html").read_text(encoding="utf-8")
     assert [path.name for path in whole_run.parent.iterdir()] == ["debug"]
 
