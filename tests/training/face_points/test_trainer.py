@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from hybridanim.errors import InputError
 from hybridanim.face import face_model
@@ -72,3 +73,11 @@ def test_a_run_starts_from_weights_that_exist(tmp_path, data):
     face_points_file.write({"eye": face_points_file.read(WEIGHTS)["eye"]}, only_eyes)
     with pytest.raises(InputError, match="mouth"):
         PointsTrainer(config(tmp_path, kind="mouth", start_from=only_eyes), data, data, MODEL)
+
+
+def test_a_constant_error_is_no_change():
+    errors = torch.tensor([[0.1, 0.0], [0.1, 0.0], [0.0, 0.2], [0.3, 0.2], [9.0, 9.0]])
+    found = trainer._change(errors)
+    assert found.shape == (2, 2)
+    assert found[0].max() == 0
+    assert found[1, 0] == pytest.approx(0.3, abs=0.01) and found[1, 1] == 0
