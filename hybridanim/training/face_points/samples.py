@@ -116,26 +116,36 @@ class Batch:
     is_face: Array  # (B,) float32, 1 or 0
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a window is placed and deformed; both windows of a pair have the same."""
+
+    is_mirrored: bool  # of eyes: it is the right one
+    seed: int  # of misplacement, stretch and bending
+
+
 def batch(
     footage: Footage, kind: WindowKind, count: int, rng: np.random.Generator, mirror: Array
 ) -> Batch:
     """``count`` augmented windows; mirror: (478,) as in the face model.
 
-    Windows of eyes and mouths are pairs: rows 2 i and 2 i + 1 are of one clip, and of one eye.
+    Windows of eyes and mouths are pairs: rows 2 i and 2 i + 1 are of one clip, and of one eye; both
+    are misplaced, stretched and bent alike, so what differs between them is the expression.
     """
     rows = rng.choice(len(footage.greys), count, p=footage.weight)
-    sides = rng.random(count) < 0.5
+    sides, seeds = rng.random(count) < 0.5, rng.integers(2**63, size=count)
     if kind is not FACE:
         rows[1::2] = [_partner(footage, row, rng) for row in rows[: count - 1 : 2]]
-        sides[1::2] = sides[: count - 1 : 2]
+        sides[1::2], seeds[1::2] = sides[: count - 1 : 2], seeds[: count - 1 : 2]
     windows, points, is_face = [], [], []
-    for row, side in zip(rows, sides, strict=True):
+    for row, side, seed in zip(rows, sides, seeds, strict=True):
         if kind is FACE and rng.random() < _FACELESS:
             windows.append(_faceless(footage, row, rng))
             points.append(np.zeros((len(kind.points), 3)))
             is_face.append(0.0)
             continue
-        window, found = _variant(footage, row, kind, rng, mirror, is_mirrored=side)
+        way = Way(is_mirrored=bool(side), seed=int(seed))
+        window, found = _variant(footage, row, kind, rng, mirror, way)
         windows.append(window)
         points.append(found)
         is_face.append(1.0)
@@ -159,26 +169,26 @@ def _variant(
     kind: WindowKind,
     rng: np.random.Generator,
     mirror: Array,
-    *,
-    is_mirrored: bool,
+    way: Way,
 ) -> tuple[Array, Array]:
-    """A window, and the points in it; is_mirrored: the picture is, of eyes: it is the right eye."""
+    """A window, and the points in it."""
     grey, points, pose = footage.greys[row], footage.points[row], footage.poses[row]
-    is_right = kind.name == "eye" and is_mirrored  # it is always seen in a mirror
+    shape_rng = np.random.default_rng(way.seed)
+    is_right = kind.name == "eye" and way.is_mirrored  # it is always seen in a mirror
     matrix = true_window(kind, points, pose, int(is_right))
-    if is_mirrored and not is_right:
+    if way.is_mirrored and not is_right:
         matrix = np.array([[-1, 0, kind.width_px - 1], [0, 1, 0]]) @ _square(matrix)
-    matrix = _misplaced(matrix, kind, rng)
-    found = in_window(points, matrix, kind, mirror if is_mirrored else None)
+    matrix = _misplaced(matrix, kind, shape_rng)
+    found = in_window(points, matrix, kind, mirror if way.is_mirrored else None)
     if kind is FACE:
         return _relit(face_windows.cut(grey, matrix, kind), rng), found
     if rng.random() < 0.15:  # small faces
         grey, matrix = _coarser(grey, matrix, rng)
     window = face_windows.cut(grey, matrix, kind)
-    if rng.random() < _BENT:
+    if shape_rng.random() < _BENT:
         middle = np.array([kind.width_px - 1, kind.height_px - 1]) / 2
         at, deviation = found * kind.width_px + middle, _BEND[kind.name] * kind.width_px
-        window, at = variation.bent(window, at, deviation, rng)
+        window, at = variation.bent(window, at, deviation, shape_rng)
         found = (at - middle) / kind.width_px
     if kind.name == "eye" and rng.random() < _GLASSES:
         window = variation.with_glasses(window, rng)

@@ -1,8 +1,10 @@
 """Labelled footage -> weights of one landmark network.
 
 The loss is the distance of the points, smooth near zero, in units of the window; lids and lips
-count more, and so do the openings themselves, which decide whether a blink is seen, and for close
-looks their change between two frames of a clip: a constant error is better than a missed smile.
+count more, and so do the openings themselves, which decide whether a blink is seen. For close looks
+the change of openings and widths between two frames of a clip counts, too: a constant error is
+better than a missed smile. Whoever is unsure answers near the mean, so the gain of these changes
+over the true ones, their slope, is held near one.
 """
 
 from __future__ import annotations
@@ -33,8 +35,9 @@ from .validation import PAIRS, validate
 
 EXPORT = "points.safetensors"
 _SHAPE_SAMPLES = 6000  # windows that the shape model is made of
+_STILL = 1e-4  # squared window widths, sum over a batch
 _SOFT = 0.004  # window widths; distance up to which the loss is quadratic
-_OPENING, _CHANGE, _SCORE, _DEPTH = 1.5, 1.5, 0.05, 0.5  # weights of the terms
+_OPENING, _CHANGE, _GAIN, _SCORE, _DEPTH = 1.5, 1.5, 0.5, 0.05, 0.5  # weights of the terms
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,8 @@ class PointsTrainer(TrainingLoop[PointNetwork, Batch]):
         place = (error[..., :2].sum(-1) * weight).mean()
         if error.shape[-1] == 3:
             place = place + _DEPTH * (error[..., 2] * weight).mean()
-        gaps = self._gaps(points) - self._gaps(truth)
+        seen, true = self._gaps(points), self._gaps(truth)
+        gaps = seen - true
         terms = {
             "place": place,
             "opening": (_robust(gaps) * is_face[:, None]).mean(),
@@ -130,8 +134,9 @@ class PointsTrainer(TrainingLoop[PointNetwork, Batch]):
         }
         loss = place + _OPENING * terms["opening"] + _SCORE * terms["score"]
         if self._kind is not FACE and len(gaps) > 1:
-            terms["change"] = _change(gaps).mean()
-            loss = loss + _CHANGE * terms["change"]
+            terms["change"] = _robust(_change(gaps)).mean()
+            terms["gain"] = ((1 - _gain(_change(seen), _change(true))) ** 2).mean()
+            loss = loss + _CHANGE * terms["change"] + _GAIN * terms["gain"]
         terms["gradient_norm"] = self._descend(loss)
         return self._end_step(len(windows), {"loss": loss, **terms})
 
@@ -166,9 +171,16 @@ def _start(net: PointNetwork, file: Path, kind: str) -> None:
     net.load_state_dict(found.state_dict())
 
 
-def _change(errors: Tensor) -> Tensor:
-    """Robust change of errors (B, P) from row 2 i to row 2 i + 1, two frames of one clip."""
-    return _robust(errors[1::2] - errors[: len(errors) - 1 : 2])
+def _change(values: Tensor) -> Tensor:
+    """(B // 2, P) change of (B, P) values from row 2 i to row 2 i + 1, two frames of one clip."""
+    return values[1::2] - values[: len(values) - 1 : 2]
+
+
+def _gain(seen: Tensor, true: Tensor) -> Tensor:
+    """(P,) slope of the changes that were seen over the true ones; 1 where nothing changed."""
+    power = (true**2).sum(0)
+    slope = (seen * true).sum(0) / power.clamp_min(_STILL)
+    return torch.where(power > _STILL, slope, torch.ones_like(slope))
 
 
 def _robust(difference: Tensor) -> Tensor:
