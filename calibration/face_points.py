@@ -1,8 +1,9 @@
 """Train the landmark networks: python -m calibration.face_points --data CLIPS:LABELS ... --kind eye
 
 One run trains one network (face, eye or mouth) and goes on from its checkpoint when it is started
-again; --join writes the networks of several runs into one file. Labels come from
-``python -m calibration.face_labels``. Method and figures: hybridanim/weights/face_points.md.
+again; --join writes the networks of several runs into one file, and averages those of one kind
+(Wortsman et al. 2022, Model soups). Labels come from ``python -m calibration.face_labels``. Method
+and figures: hybridanim/weights/face_points.md.
 """
 
 from __future__ import annotations
@@ -45,7 +46,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--model", type=Path, help="face model; default: the packaged one")
-    parser.add_argument("--join", nargs="+", type=Path, help="join these weights files instead")
+    parser.add_argument(
+        "--join",
+        nargs="+",
+        type=Path,
+        help="join these weights files instead; average those of one kind",
+    )
     parser.add_argument("--output", type=Path, default=Path("face_points.safetensors"))
     parser.add_argument(
         "--overwrite", action="store_true", help="replace the output of --join, or files in --out"
@@ -66,9 +72,14 @@ def _join(options: argparse.Namespace) -> None:
     paths.refuse_replacing(
         [("--output", options.output)], options.join, overwrite=options.overwrite
     )
-    networks = {}
-    for file in options.join:
-        networks |= face_points_file.read(file)
+    found = [face_points_file.read(file) for file in options.join]
+    kinds = dict.fromkeys(kind for one in found for kind in one)
+    try:
+        networks = {k: face_points_file.mean([one[k] for one in found if k in one]) for k in kinds}
+    except ValueError as error:
+        raise InputError(
+            f"--join: expected networks of one size to average, got {error}; join one of each kind"
+        ) from error
     face_points_file.write(networks, options.output)
     print(f"{', '.join(networks)} -> {options.output}")
 

@@ -25,7 +25,7 @@ from hybridanim.networks import face_points_file
 from hybridanim.types import Array, HeadBox, HeadPose
 
 WEIGHTS = files.WEIGHTS / "face_points.safetensors"
-WEIGHTS_SHA256 = "5a5856c1eadaddcaf3398ea730c84acb55a934b3165823391e08557e14dfc25a"
+WEIGHTS_SHA256 = "c66c92f7a88a66e50144d8398335834a197f8e5bff34f665d92118744d04e3b7"
 LEAST_CONFIDENCE = 0.5  # of a face in the window
 _TURNS_DEG = (0.0, -30.0, 30.0)  # rolls of the first window, relative to the box
 _EPSILON = 1e-5  # of torch's batch norms
