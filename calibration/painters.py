@@ -14,7 +14,7 @@ from pathlib import Path
 
 import cv2
 
-from hybridanim import command_line, paths
+from hybridanim import command_line, extras, paths
 from hybridanim.errors import InputError
 from hybridanim.face import face_model
 from hybridanim.face.paint_windows import KINDS
@@ -131,6 +131,7 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    extras.expect_torch("calibration.painters")
     if options.join:
         output = options.output or Path("painters.safetensors")
         _join(options.join, output, overwrite=options.overwrite)

@@ -54,6 +54,10 @@ class Dense(Stage):
             self._head = source, head_mesh.build(source, face_model.load())
         return self._head[1]
 
+    def _cells(self, source: Source) -> int:
+        """Cells of the head's flow along a side; an even number."""
+        return _even(self._config.grid * _finer(len(source.image)))
+
     @property
     def uses_optical_flow(self) -> bool:
         """Whether this stage reads ``SparseMotion.optical``."""
@@ -63,9 +67,10 @@ class Dense(Stage):
         """Compute the backward flow and the occlusion map of this frame."""
         head = None if points.head is None else self._mesh(source)
         if points.head is not None and head is not None:
-            cells = _even(self._config.grid * _finer(len(source.image)))
-            explain = self._config.explain
-            return head_mesh.dense(head, points.head, cells, points.background, explain=explain)
+            return head_mesh.dense(
+                head, points.head, self._cells(source), points.background,
+                explain=self._config.explain,
+            )  # fmt: skip
         head_norm = geometry.head_norm(source.head, source.crop)
         reach_norm, constrained = REACH_BOX * head_norm, PINNED
         if (count := len(source.keypoints.xy_norm)) != len(REACH_BOX):  # an object
@@ -102,17 +107,21 @@ class LearnedDense(Dense):
         return self._renderer.runtime_info
 
     def __call__(self, source: Source, points: SparseMotion) -> DenseMotion:
-        """Compute flow, occlusion map and the generator's further inputs by the network."""
+        """Compute flow, occlusion map and the generator's further inputs.
+
+        All by the network or, with a fitted face, by the head's mesh; the network adds its features
+        to that where a turn shows what the source hides.
+        """
         head = None if points.head is None else self._mesh(source)
         if points.head is None or head is None:
             return self._renderer.move(source, points.target, points.background, points.optical)
-        from hybridanim.rendering.learned import with_head
+        from hybridanim.rendering.learned import hidden, with_head
 
         vertices = head_mesh.moved(head, points.head)
+        cells = self._cells(source)
+        mesh = head_mesh.dense(head, points.head, cells, points.background, vertices)
+        if not hidden(mesh).any():
+            return mesh  # nothing to paint
         target = head_mesh.keypoints(head, vertices, source.keypoints, points.target)
         motion = self._renderer.move(source, target, points.background, points.optical)
-        mesh = head_mesh.dense(
-            head, points.head, _even(_FINER[0][1] * self._config.grid), points.background, vertices,
-            explain=self._config.explain,
-        )  # fmt: skip
         return with_head(motion, mesh, source.subject)

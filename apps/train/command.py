@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import tyro
 
 from apps.terminal import COMMAND, PROGRAM, listen, progress
-from hybridanim import files, paths
+from hybridanim import extras, files, paths
 from hybridanim.errors import InputError
 from hybridanim.tracking.registry import TRACKERS
 from hybridanim.training import gather, plan
@@ -68,8 +68,9 @@ def command(argv: list[str]) -> int:
 def train(job: TrainJob, report: Report = lambda line: None) -> Trained:
     """Prepare the data and train until the time is spent, or Ctrl-C.
 
-    Raises InputError for arguments and data that cannot be used.
+    Raises InputError for arguments and data that cannot be used, and where torch is missing.
     """
+    extras.expect_torch("train")
     group = _process_group()
     is_main = group is None or group.is_main
     log: Report = report if is_main else lambda line: None

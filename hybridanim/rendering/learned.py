@@ -24,8 +24,11 @@ from hybridanim.types import (
     Keypoints,
     LearnedFeatures,
     OpticalFlow,
+    Reason,
     Source,
 )
+
+_LEAST_HIDDEN = (0.001, 0.004)  # share of the picture from which on the generator paints, fully
 
 
 class LearnedRenderer:
@@ -93,11 +96,9 @@ class LearnedRenderer:
         border, so that the crop can be pasted back. Raises InputError for a motion without
         features, such as the closed form's.
         """
-        if motion.features is None:
-            raise InputError("renderer: expected a motion of its own, got another; call move first")
+        paint, alpha = self._nets.paint(_features_of(motion))
         if self._compositor is None or self._compositor[0] is not source:
             self._compositor = source, Compositor(source.image)
-        paint, alpha = self._nets.paint(motion.features)
         flow = motion.grid_norm
         if pin_border > 0:
             still = geometry.grid_norm(*flow.shape[:2])
@@ -105,32 +106,59 @@ class LearnedRenderer:
             alpha = alpha * pinned(len(alpha), pin_border)
         return self._compositor[1](flow, paint, alpha)
 
+    def paint_hidden(self, picture: Array, motion: DenseMotion) -> Array:
+        """Paint what the source hides of itself over a picture (S, S, 3) uint8 RGB of the motion.
+
+        motion: from ``with_head``, with reasons. The paint is confined to where its occlusion map
+        says that a turn of the head shows a surface which the source does not.
+        """
+        paint, alpha = self._nets.paint(_features_of(motion))
+        size = len(picture), len(picture)
+        paint = cv2.resize(paint, size, interpolation=cv2.INTER_LINEAR)
+        alpha = cv2.resize(alpha, size, interpolation=cv2.INTER_LINEAR)
+        alpha *= cv2.resize(hidden(motion), size, interpolation=cv2.INTER_LINEAR)
+        return cv2.blendLinear(paint, picture, alpha, 1 - alpha)
+
+
+def _features_of(motion: DenseMotion) -> LearnedFeatures:
+    if motion.features is None:
+        raise InputError("renderer: expected a motion of its own, got another; call move first")
+    return motion.features
+
+
+def hidden(motion: DenseMotion) -> Array:
+    """(h, w) float32 in [0, 1]: how far an output cell shows a surface that the source hides.
+
+    motion: with reasons. All zero where it is too little to be painted; it rises smoothly from
+    there, so that paint does not appear at once.
+    """
+    assert motion.reasons is not None
+    found = (1 - motion.occlusion) * (motion.reasons == Reason.SELF_OCCLUDED)
+    least, full = _LEAST_HIDDEN
+    share = smoothstep(np.clip((found.mean() - least) / (full - least), 0, 1))
+    return cv2.GaussianBlur((share * found).astype(np.float32), (0, 0), 1.0)
+
 
 def with_head(motion: DenseMotion, head: DenseMotion, subject: Array) -> DenseMotion:
-    """The networks' motion with the flow of the head mesh wherever that shows the person.
+    """The motion of the head mesh with the networks' features, whose flow is the mesh's.
 
     motion: from ``LearnedRenderer.move``. head: from ``motion.head_mesh.dense``. subject: (S, S)
-    soft mask of the person in the source. Large turns are beyond what the networks have learned;
-    what they paint is painted over the mesh's flow then. The occlusion map stays the networks' own;
-    depth and reasons are the mesh's.
+    soft mask of the person in the source. Large turns are beyond what the networks have learned, so
+    flow, occlusion map, depth and reasons are the mesh's; the generator's features are warped by
+    the mesh's flow wherever that shows the person.
     """
     assert motion.features is not None
-    cells = len(head.grid_norm)
-    person = cv2.resize(subject, (cells, cells), interpolation=cv2.INTER_AREA)
-    seen = cv2.GaussianBlur(geometry.warp(person, head.grid_norm, cv2.INTER_LINEAR), (0, 0), 1.0)
-    share = np.clip(1.6 * seen - 0.2, 0, 1)[..., None]
-    own = geometry.resize_grid(motion.grid_norm, cells)
-    grid = (own + share * (head.grid_norm - own)).astype(np.float32)
     side = motion.features.motion["flow"].shape[1]
-    small = cv2.resize(grid, (side, side), interpolation=cv2.INTER_AREA)
-    features = {**motion.features.motion, "flow": np.ascontiguousarray(small[None])}
-    occlusion = cv2.resize(motion.occlusion, (cells, cells), interpolation=cv2.INTER_LINEAR)
+    person = cv2.resize(subject, (side, side), interpolation=cv2.INTER_AREA)
+    flow = cv2.resize(head.grid_norm, (side, side), interpolation=cv2.INTER_AREA)
+    seen = cv2.GaussianBlur(geometry.warp(person, flow, cv2.INTER_LINEAR), (0, 0), 1.0)
+    share = np.clip(1.6 * seen - 0.2, 0, 1)[..., None]
+    own = motion.features.motion["flow"][0]
+    flow = (own + share * (flow - own)).astype(np.float32)
+    features = {**motion.features.motion, "flow": np.ascontiguousarray(flow[None])}
     return replace(
-        motion,
-        grid_norm=grid,
-        occlusion=occlusion,
-        depth=head.depth,
-        reasons=head.reasons,
+        head,
+        weights=motion.weights,
         features=LearnedFeatures(motion.features.source, features),
     )
 

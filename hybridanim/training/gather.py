@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hybridanim.errors import InputError
+from hybridanim.text import encoded
 
 from . import plan
 from .data import dataset_index, prepare
@@ -177,7 +178,7 @@ def _write_summary(gathered: PreparedData, folder: Path) -> None:
 def _report_left_out(lines: list[str], folder: Path, report: Report) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "left_out.txt"
-    file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    file.write_bytes(encoded("".join(f"{line}\n" for line in lines)))
     for line in lines[:_SHOWN]:
         report(f"  left out: {line}")
     if len(lines) > _SHOWN:

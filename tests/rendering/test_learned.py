@@ -1,6 +1,7 @@
 """The learned renderer behind numpy: pictures of any size, equal to the network's own."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -10,10 +11,10 @@ import torch
 from hybridanim import geometry
 from hybridanim.errors import InputError
 from hybridanim.networks import weights
-from hybridanim.rendering.learned import Compositor, LearnedRenderer, with_head
+from hybridanim.rendering.learned import Compositor, LearnedRenderer, hidden, with_head
 from hybridanim.runtime import networks as load
 from hybridanim.runtime.torch_backend import TorchAnimator
-from hybridanim.types import DenseMotion, LearnedFeatures
+from hybridanim.types import DenseMotion, LearnedFeatures, Reason
 from tests import made_networks as made
 
 
@@ -105,25 +106,46 @@ def test_saved_weights_come_back(tmp_path: Path):
         )
 
 
-def test_the_head_mesh_moves_the_person_and_the_networks_move_the_rest():
-    still, cells = geometry.grid_norm(64), 128
+def meshed(cells=128, **occluded):
+    """Networks' motion that disagrees with the mesh's, the mesh's motion, and both joined."""
+    still = geometry.grid_norm(64)
     network = (still + 0.3).astype(np.float32)
     features = LearnedFeatures({}, {"flow": network[None], "occlusion": np.ones((1, 1, 64, 64))})
-    ones = np.ones((64, 64), np.float32)
-    motion = DenseMotion(network, ones, features=features)
+    motion = DenseMotion(network, np.ones((64, 64), np.float32), features=features)
     mesh = (geometry.grid_norm(cells) - 0.05).astype(np.float32)
-    depth, reasons = np.zeros((cells, cells), np.float32), np.ones((cells, cells), np.uint8)
-    head = DenseMotion(mesh, 0 * depth, depth=depth, reasons=reasons)
+    occlusion, reasons = np.ones((cells, cells), np.float32), np.zeros((cells, cells), np.uint8)
+    for name, rows in occluded.items():
+        occlusion[rows], reasons[rows] = 0, Reason[name]
+    head = DenseMotion(mesh, occlusion, depth=0 * occlusion, reasons=reasons)
     subject = np.zeros((256, 256), np.float32)
     subject[64:192, 64:192] = 1
-    found = with_head(motion, head, subject)
-    centre, corner = slice(54, 74), slice(0, 10)
-    np.testing.assert_allclose(found.grid_norm[centre, centre], mesh[centre, centre], atol=1e-5)
-    own = geometry.grid_norm(cells)[corner, corner] + 0.3
-    np.testing.assert_allclose(found.grid_norm[corner, corner], own, atol=0.02)
+    return features, head, with_head(motion, head, subject)
+
+
+def test_the_motion_of_a_head_is_the_mesh_alone():
+    features, head, found = meshed()
+    for name in ("grid_norm", "occlusion", "depth", "reasons"):
+        assert getattr(found, name) is getattr(head, name)
     assert found.features.motion["flow"].shape == (1, 64, 64, 2)
-    small = found.features.motion["flow"][0, 30:34, 30:34]
-    np.testing.assert_allclose(small, still[30:34, 30:34] - 0.05, atol=1e-4)
+    flow, still = found.features.motion["flow"][0], geometry.grid_norm(64)
+    np.testing.assert_allclose(flow[30:34, 30:34], still[30:34, 30:34] - 0.05, atol=1e-4)
+    np.testing.assert_allclose(flow[:4, :4], still[:4, :4] + 0.3, atol=1e-4)  # no person there
     assert found.features.motion["occlusion"] is features.motion["occlusion"]
-    assert (found.occlusion == 1).all()  # the networks' own
-    assert found.depth is depth and found.reasons is reasons
+
+
+def test_paint_is_confined_to_what_a_turn_shows():
+    _, _, found = meshed(SELF_OCCLUDED=slice(0, 32), UNCOVERED=slice(64, 96), OPENED=slice(96, 128))
+    share = hidden(found)
+    assert share[:28].min() == 1 and share[40:].max() < 1e-6
+    paint = np.full((64, 64, 3), 200, np.uint8)
+    nets = SimpleNamespace(paint=lambda features: (paint, np.ones((64, 64), np.float32)))
+    picture = np.full((256, 256, 3), 40, np.uint8)
+    painted = LearnedRenderer(nets).paint_hidden(picture, found)  # type: ignore[arg-type]
+    assert (painted[:50] == 200).all()
+    assert (painted[80:] == 40).all()
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_too_little_hidden_is_not_painted(rows):
+    _, _, found = meshed(cells=1024, SELF_OCCLUDED=slice(0, rows))
+    assert not hidden(found).any()

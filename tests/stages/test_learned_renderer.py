@@ -64,7 +64,9 @@ def test_another_motion_is_refused(weights, clip):
     pipeline.animate(clip[0])
     assert pipeline.last is not None
     with pytest.raises(InputError, match="move first"):
-        pipeline.renderer.generate(pipeline.source, replace(pipeline.last.motion, features=None))
+        pipeline.renderer.generate(
+            pipeline.source, replace(pipeline.last.motion, features=None, face=None)
+        )
 
 
 def test_missing_weights_are_named(tmp_path):

@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 
 from hybridanim import geometry
 from hybridanim.config import DenseConfig
 from hybridanim.face.anchors import ANCHORS
-from hybridanim.motion import head_mesh
+from hybridanim.motion import head_mesh, head_transfer
 from hybridanim.types import DenseMotion, Keypoints, LearnedFeatures
 from stages.s4_motion import Dense, LearnedDense
 from tests.made_results import made_results, made_source
@@ -17,6 +18,9 @@ class Renderer:
     """Networks that do not move anything; keeps what it was given."""
 
     uses_optical_flow = False
+
+    def __init__(self):
+        self.target = None
 
     def move(self, source, target, background, optical):
         self.target = target
@@ -57,3 +61,18 @@ def test_both_renderers_get_the_same_mesh():
     is_person = np.isfinite(whole.depth)
     apart = np.abs(shown.grid_norm - whole.grid_norm)[is_person]
     assert np.median(apart) < 1e-3
+
+
+def test_the_networks_run_only_where_a_turn_uncovers_something():
+    source, points = scene()
+    assert points.head is not None
+    source = replace(source, subject=np.ones_like(source.subject))  # hair round the face, too
+    nets = Renderer()
+    stage = LearnedDense(DenseConfig(), nets)  # type: ignore[arg-type]
+    own = head_transfer.own_target(source)
+    motion = stage(source, replace(points, head=own))
+    assert motion.features is None and nets.target is None
+    turn = cv2.Rodrigues(np.deg2rad([0.0, 40.0, 0.0]))[0]
+    turned = replace(own, pose=replace(own.pose, rotation=turn @ own.pose.rotation))
+    assert stage(source, replace(points, head=turned)).features is not None
+    assert nets.target is not None
