@@ -112,8 +112,8 @@ def indirect(path: Path) -> list[str]:
 IN_ROOT = {
     *(".ci", "apps", "benchmarks", "calibration", "docs", "examples", "hybridanim", "stages"),
     *("tests", "tools", ".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md"),
-    *("pyproject.toml", "requirements.txt", "requirements-dev.txt", "requirements-lock.txt"),
-    "run_pipeline.py",
+    *("requirements.txt", "requirements-core.txt", "requirements-dev.txt", "requirements-lock.txt"),
+    *("pyproject.toml", "run_pipeline.py"),
 }
 
 
