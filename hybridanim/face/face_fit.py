@@ -41,7 +41,7 @@ _IRIS = (468, 473)
 ROWS: Array = np.array(sorted({*_COARSE, *_FINE, *_IRIS}))
 """Mesh points that are fitted."""
 IS_FINE: Array = np.isin(ROWS, [*_FINE, *_IRIS])
-_NOISE_COARSE, _NOISE_FINE, _NOISE_DEPTH = 0.022, 0.007, 0.05  # head sizes
+_NOISE_COARSE, _NOISE_FINE, _NOISE_DEPTH = 0.022, 0.005, 0.05  # head sizes
 _NOISE_FLOW = 0.007
 _UNSEEN = 4.0  # factor of the noise of points that were not looked at
 

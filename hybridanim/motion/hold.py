@@ -25,8 +25,8 @@ T = TypeVar("T")
 _SURE_YAW_DEG, _UNSURE_YAW_DEG = 48.0, 62.0  # trust falls from 1 to 0 between these
 _SURE, _UNSURE = 0.8, 0.5  # confidence of the fit, likewise
 # length of the expression, likewise, without a confirmed face and what that adds; people who talk
-# exceed 7.5 in one frame of 100, grimaces reach 9; a hand at the mouth gives 8 to 15, unconfirmed
-_SURE_LENGTH, _UNSURE_LENGTH = np.array([6.5, 3.5]), np.array([8.0, 6.0])
+# exceed 8 in one frame of 100, grimaces reach 9.5; a hand at the mouth gives 8 to 15, unconfirmed
+_SURE_LENGTH, _UNSURE_LENGTH = np.array([6.9, 3.7]), np.array([8.5, 6.5])
 # rotation, shift in heads, logarithm of the size, per second: an actor's fastest turns of the head
 # in clips have 710 degrees and 6.8 heads; of 1000 frames one exceeds 330, 4.9 and 0.8
 _FASTEST = np.array([np.deg2rad(1000.0), 12.0, 4.0])

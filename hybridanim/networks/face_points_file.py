@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -105,6 +106,27 @@ def read(path: str | Path) -> dict[str, PointNetwork]:
     except (TypeError, RuntimeError) as error:
         raise _damaged(Path(path), error) from error
     return networks
+
+
+def mean(networks: Sequence[PointNetwork]) -> PointNetwork:
+    """A network whose weights are the mean of these, of one size; ValueError for other sizes.
+
+    Trainings that started from the same weights may be averaged (Wortsman et al. 2022, Model
+    soups).
+    """
+    first, *others = networks
+    if any(other.sizes != first.sizes for other in others):
+        raise ValueError("networks of several sizes")
+    out, states = copy.deepcopy(first), [one.state_dict() for one in networks]
+    out.load_state_dict(
+        {
+            key: sum(state[key] for state in states) / len(states)
+            if value.is_floating_point()
+            else value
+            for key, value in states[0].items()
+        }
+    )
+    return out
 
 
 def _damaged(file: Path, error: Exception) -> InputError:

@@ -2,7 +2,7 @@
 
 step(state, ...) -> (state, FaceFit or None). The landmark networks look where the face was in the
 last frame, moved as the head box moved; a face that is lost is searched in the head box. Between
-two looks at the whole face, eyes and mouth alone may be looked at, which costs a third.
+two looks at the whole face, eyes and mouth alone may be looked at, which costs half.
 """
 
 from __future__ import annotations

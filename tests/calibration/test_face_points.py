@@ -3,6 +3,9 @@
 import pytest
 
 from calibration import face_points
+from hybridanim.networks import face_points_file
+from hybridanim.networks.face_points import PointNetwork, PointSizes
+from hybridanim.runtime.face_points import WEIGHTS
 
 
 @pytest.fixture
@@ -43,3 +46,21 @@ def test_files_of_the_users_in_the_run_s_folder_are_kept(name, words, tmp_path, 
     mine.mkdir()
     assert face_points.main(words) == 2
     assert "got a folder" in capsys.readouterr().err
+
+
+def test_joined_networks_of_one_kind_are_averaged(tmp_path, capsys):
+    eye = face_points_file.read(WEIGHTS)["eye"]
+    files = [tmp_path / "one.safetensors", tmp_path / "two.safetensors"]
+    for file, value in zip(files, (1.0, 3.0), strict=True):
+        eye.mean.fill_(value)
+        face_points_file.write({"eye": eye}, file)
+    out = tmp_path / "joined.safetensors"
+    assert face_points.main(["--join", *map(str, files), "--output", str(out)]) == 0
+    found = face_points_file.read(out)
+    assert list(found) == ["eye"]
+    assert found["eye"].mean.unique().tolist() == [2.0]
+    own = eye.sizes
+    small = PointSizes(48, 32, 21, 2, own.components, own.channels, 8)
+    face_points_file.write({"eye": PointNetwork(small)}, files[1])
+    assert face_points.main(["--join", *map(str, files), "--output", str(tmp_path / "x")]) == 2
+    assert "of several sizes" in capsys.readouterr().err

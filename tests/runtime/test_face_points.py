@@ -34,7 +34,7 @@ def drawn():
 
 @pytest.mark.parametrize("name", sorted(KINDS))
 def test_openvino_equals_torch(name):
-    kind, batch = KINDS[name], 2 if name == "eye" else 1
+    kind, batch = KINDS[name], face_points.BATCH[name]
     windows = np.random.default_rng(1).standard_normal((batch, 1, kind.height_px, kind.width_px))
     points, score = face_points.load()[name](windows.astype(np.float32))
     net = face_points_file.read(WEIGHTS)[name]
@@ -68,6 +68,40 @@ def test_the_right_eye_is_the_left_one_in_a_mirror(finder):
         rows = list(mesh.EYES[side])
         back = mirrored[model.mirror[rows], :2] * [-1, 1] + [200, 0]
         np.testing.assert_allclose(found[rows, :2], back, atol=0.3)
+
+
+def test_an_eye_s_points_are_the_mean_of_two_windows():
+    """Points that lie at fixed places of every window come back midway between the windows."""
+    model, shown = face_model.load(), []
+
+    def network(kind):
+        def found(windows):
+            shown.append((kind.name, len(windows)))
+            return np.zeros((len(windows), len(kind.points), 2)), np.zeros(len(windows))
+
+        return found
+
+    networks = {kind.name: network(kind) for kind in (face_windows.EYE, face_windows.MOUTH)}
+    points = HeadPose(np.eye(3), 90.0, np.array([100.0, 90.0])).project(model.mean)
+    expected = face_points.Observation(points, 1.0)
+    found = FacePoints(networks, model).refine(np.zeros((200, 200), np.uint8), expected).xyz_px
+    assert sorted(shown) == [("eye", 4), ("mouth", 2)]
+    for rows in mesh.EYES:
+        centre = points[list(rows), :2].mean(0)
+        np.testing.assert_allclose(found[list(rows), :2], [centre] * 16, atol=1e-6)
+
+
+def test_lips_of_a_mirror_image_are_the_lips_in_a_mirror(finder):
+    """Exactly, for the mouth and its mirror image are looked at together."""
+    rng = np.random.default_rng(6)
+    grey = cv2.GaussianBlur(rng.integers(0, 255, (200, 201), np.uint8), (0, 0), 2)
+    points = HeadPose(np.eye(3), 90.0, np.array([100.0, 90.0])).project(finder.model.mean)
+    expected = face_points.Observation(points, 1.0)
+    found = finder.refine(grey, expected).xyz_px
+    mirrored = finder.refine(np.ascontiguousarray(grey[:, ::-1]), expected).xyz_px
+    rows = [*mesh.OUTER_LIPS, *mesh.INNER_LIPS]
+    back = mirrored[finder.model.mirror[rows], :2] * [-1, 1] + [200, 0]
+    np.testing.assert_allclose(found[rows, :2], back, atol=0.3)
 
 
 def test_nothing_is_found_in_noise_and_texture(finder):

@@ -1,15 +1,15 @@
 """Labelled clips and pictures -> augmented windows with the mesh points in them.
 
-Frames with shut eyes, open mouths and turned heads are drawn more often. Augmentation misplaces the
-window as a tracker would, stretches and mirrors the face, changes the light, blurs, adds noise and
-covers parts. Some windows of the face network show no face. A batch is a function of the seed and
-the step alone.
+Rare looks are drawn more often (``balance``); close looks come in pairs of one clip, so that their
+change can be compared. Augmentation misplaces the window as a tracker would, stretches, bends and
+mirrors the face, changes the light, blurs, adds noise and covers parts. Some windows of the face
+network show no face. A batch is a function of the seed and the step alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -17,13 +17,18 @@ import numpy as np
 
 from hybridanim import io
 from hybridanim.errors import InputError
-from hybridanim.face import face_fit, face_windows, mesh, mesh_labels
+from hybridanim.face import face_fit, face_windows, mesh_labels
 from hybridanim.face.face_model import FaceModel
 from hybridanim.face.face_windows import FACE, WindowKind
 from hybridanim.types import Array, HeadPose
 
+from . import balance, variation
+
 _SHIFT = {"face": 0.045, "eye": 0.012, "mouth": 0.018}  # deviation of a window, head sizes
 _ROLL_DEG, _ZOOM = 6.0, 0.07  # deviations of its angle, and of the logarithm of its size
+_STRETCH = {"face": 0.04, "eye": 0.08, "mouth": 0.09}  # deviation of the logarithm
+_BEND = {"eye": 0.02, "mouth": 0.02}  # deviation of local shifts, window widths
+_BENT, _GLASSES = 0.5, 0.15  # shares of the close looks, and of the eyes
 _FAR_SHARE, _FAR = 0.15, 2.2  # share of windows that are misplaced more, and how much more
 _FACELESS = 0.1  # share of windows without a face, of the face network
 # labels count from the outer edge of the first pixel, as the teacher gives them
@@ -76,7 +81,7 @@ def read(folders: Sequence[tuple[Path, Path]], model: FaceModel, every: int = 1)
         )
     stacked, numbers = np.array(points), np.array(clips)
     poses = poses_of(stacked, model)
-    return Footage(greys, stacked, poses, numbers, _weights(stacked, poses, numbers))
+    return Footage(greys, stacked, poses, numbers, balance.weights(stacked, poses, numbers))
 
 
 def _pairs(folders: Sequence[tuple[Path, Path]]) -> Iterator[tuple[Path, Path]]:
@@ -96,16 +101,10 @@ def _greys(file: Path) -> Iterator[Array]:
             yield cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY)
 
 
-def _weights(points: Array, poses: Sequence[HeadPose], clips: Array) -> Array:
-    """Rare looks are drawn more often; clips count by the square root of their length."""
-    found = mesh.openings(points)
-    yaw = np.abs(np.degrees(np.arcsin(np.clip([p.rotation[0, 2] for p in poses], -1, 1))))
-    pitch = np.abs(np.degrees([np.arctan2(-p.rotation[1, 2], p.rotation[2, 2]) for p in poses]))
-    weight = 1.0 + 3.0 * (found[:, 4] < 0.17) + 2.0 * (found[:, 0] > 0.07)
-    weight += 2.0 * (yaw > 12) + 2.0 * (yaw > 25) + 1.0 * (pitch > 14)
-    length = np.bincount(clips)[clips]
-    weight /= np.sqrt(np.maximum(length, 12))
-    return weight / weight.sum()
+def balanced(footage: Footage, kind: WindowKind) -> Footage:
+    """The footage with its frames weighed for this kind of window."""
+    weight = balance.weights(footage.points, footage.poses, footage.clips, kind.name)
+    return replace(footage, weight=weight)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,19 +116,36 @@ class Batch:
     is_face: Array  # (B,) float32, 1 or 0
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a window is placed and deformed; both windows of a pair have the same."""
+
+    is_mirrored: bool  # of eyes: it is the right one
+    seed: int  # of misplacement, stretch and bending
+
+
 def batch(
     footage: Footage, kind: WindowKind, count: int, rng: np.random.Generator, mirror: Array
 ) -> Batch:
-    """``count`` augmented windows; mirror: (478,) as in the face model."""
+    """``count`` augmented windows; mirror: (478,) as in the face model.
+
+    Windows of eyes and mouths are pairs: rows 2 i and 2 i + 1 are of one clip, and of one eye; both
+    are misplaced, stretched and bent alike, so what differs between them is the expression.
+    """
     rows = rng.choice(len(footage.greys), count, p=footage.weight)
+    sides, seeds = rng.random(count) < 0.5, rng.integers(2**63, size=count)
+    if kind is not FACE:
+        rows[1::2] = [_partner(footage, row, rng) for row in rows[: count - 1 : 2]]
+        sides[1::2], seeds[1::2] = sides[: count - 1 : 2], seeds[: count - 1 : 2]
     windows, points, is_face = [], [], []
-    for row in rows:
+    for row, side, seed in zip(rows, sides, seeds, strict=True):
         if kind is FACE and rng.random() < _FACELESS:
             windows.append(_faceless(footage, row, rng))
             points.append(np.zeros((len(kind.points), 3)))
             is_face.append(0.0)
             continue
-        window, found = _variant(footage, row, kind, rng, mirror)
+        way = Way(is_mirrored=bool(side), seed=int(seed))
+        window, found = _variant(footage, row, kind, rng, mirror, way)
         windows.append(window)
         points.append(found)
         is_face.append(1.0)
@@ -140,21 +156,43 @@ def batch(
     )
 
 
+def _partner(footage: Footage, row: int, rng: np.random.Generator) -> int:
+    """Another frame of a frame's clip, or the same."""
+    others = np.flatnonzero(footage.clips == footage.clips[row])
+    share = footage.weight[others]
+    return int(rng.choice(others, p=share / share.sum()))
+
+
 def _variant(
-    footage: Footage, row: int, kind: WindowKind, rng: np.random.Generator, mirror: Array
+    footage: Footage,
+    row: int,
+    kind: WindowKind,
+    rng: np.random.Generator,
+    mirror: Array,
+    way: Way,
 ) -> tuple[Array, Array]:
+    """A window, and the points in it."""
     grey, points, pose = footage.greys[row], footage.points[row], footage.poses[row]
-    # the picture itself is mirrored, or not; the right eye is always seen in a mirror
-    is_right = kind.name == "eye" and rng.random() < 0.5
-    is_mirrored = is_right or (kind.name != "eye" and rng.random() < 0.5)
+    shape_rng = np.random.default_rng(way.seed)
+    is_right = kind.name == "eye" and way.is_mirrored  # it is always seen in a mirror
     matrix = true_window(kind, points, pose, int(is_right))
-    if is_mirrored and not is_right:
+    if way.is_mirrored and not is_right:
         matrix = np.array([[-1, 0, kind.width_px - 1], [0, 1, 0]]) @ _square(matrix)
-    matrix = _misplaced(matrix, kind, rng)
-    found = in_window(points, matrix, kind, mirror if is_mirrored else None)
-    if rng.random() < 0.15 and kind is not FACE:  # small faces
+    matrix = _misplaced(matrix, kind, shape_rng)
+    found = in_window(points, matrix, kind, mirror if way.is_mirrored else None)
+    if kind is FACE:
+        return _relit(face_windows.cut(grey, matrix, kind), rng), found
+    if rng.random() < 0.15:  # small faces
         grey, matrix = _coarser(grey, matrix, rng)
-    return _relit(face_windows.cut(grey, matrix, kind), rng), found
+    window = face_windows.cut(grey, matrix, kind)
+    if shape_rng.random() < _BENT:
+        middle = np.array([kind.width_px - 1, kind.height_px - 1]) / 2
+        at, deviation = found * kind.width_px + middle, _BEND[kind.name] * kind.width_px
+        window, at = variation.bent(window, at, deviation, shape_rng)
+        found = (at - middle) / kind.width_px
+    if kind.name == "eye" and rng.random() < _GLASSES:
+        window = variation.with_glasses(window, rng)
+    return _relit(window, rng), found
 
 
 def true_window(kind: WindowKind, points: Array, pose: HeadPose, side: int = 0) -> Array:
@@ -188,7 +226,7 @@ def _misplaced(matrix: Array, kind: WindowKind, rng: np.random.Generator) -> Arr
     shift = rng.normal(0, _SHIFT[kind.name] * wild, 2) / kind.width_heads * kind.width_px
     angle = np.deg2rad(rng.normal(0, _ROLL_DEG * wild))
     zoom = np.exp(rng.normal(0, _ZOOM * wild))
-    stretch, shear = np.exp(rng.normal(0, 0.04)), rng.normal(0, 0.025)
+    stretch, shear = np.exp(rng.normal(0, _STRETCH[kind.name])), rng.normal(0, 0.025)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     linear = zoom * turn @ np.array([[stretch, shear], [0, 1 / stretch]])
     middle = np.array([kind.width_px - 1, kind.height_px - 1]) / 2

@@ -28,9 +28,10 @@ def _rows(kind: WindowKind, pairs: list[tuple[int, int]]) -> list[tuple[int, int
 
 _LIDS = [(160, 144), (159, 145), (158, 153)]
 _LIPS = [(13, 14), (82, 87), (312, 317), (61, 291)]
+_WIDTHS = [(78, 308), (0, 17)]  # of the inner contour; height of the lips
 PAIRS = {
     "eye": _rows(EYE, [*_LIDS, (468, 33), (468, 133), (468, 159), (468, 145)]),
-    "mouth": _rows(MOUTH, _LIPS),
+    "mouth": _rows(MOUTH, [*_LIPS, *_WIDTHS]),
     "face": _rows(FACE, [*_LIDS, (387, 373), (386, 374), (385, 380), *_LIPS]),
 }
 """Rows of the points whose distances the loss weighs."""

@@ -7,7 +7,7 @@ import pytest
 from hybridanim.errors import InputError
 from hybridanim.face import face_model, face_windows, head_pose
 from hybridanim.face.face_windows import KINDS
-from hybridanim.training.face_points import samples
+from hybridanim.training.face_points import balance, samples
 from hybridanim.training.face_points.samples import Footage
 from hybridanim.types import HeadPose
 
@@ -42,6 +42,7 @@ def centre(window):
 def test_a_mark_lies_at_its_label(name, row, monkeypatch):
     monkeypatch.setattr(samples, "_relit", lambda window, rng: window)
     monkeypatch.setattr(samples, "_FACELESS", 0.0)
+    monkeypatch.setattr(samples, "_GLASSES", 0.0)
     kind, rng = KINDS[name], np.random.default_rng(0)
     points = pose_of(15, 10).project(MODEL.mean)
     mirrored_row = int(MODEL.mirror[row])
@@ -81,9 +82,47 @@ def test_poses_of_meshes_are_their_own():
 def test_rare_looks_are_drawn_more_often():
     shut = MODEL.vertices(None, MODEL.along(left_lid_open=-0.3, right_lid_open=-0.3))
     meshes = np.stack([pose_of().project(MODEL.mean)] * 50 + [pose_of().project(shut)])
-    weight = samples._weights(meshes, samples.poses_of(meshes, MODEL), np.zeros(51, int))
+    weight = balance.weights(meshes, samples.poses_of(meshes, MODEL), np.zeros(51, int))
     assert weight[-1] > 2 * weight[0]
     assert weight.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "rare"),
+    [
+        ("mouth", {"mouth_wide": 0.1}),
+        ("mouth", {"mouth_wide": -0.1}),
+        ("mouth", {"jaw_open": 0.08}),
+        ("eye", {"left_lid_open": -0.12, "right_lid_open": -0.12}),  # half shut
+    ],
+)
+def test_rare_mouths_and_lids_of_a_clip_count_more_than_their_number(kind, rare):
+    common, other = (pose_of().project(MODEL.vertices(None, MODEL.along(**one)))
+                     for one in ({}, rare))  # fmt: skip
+    meshes = np.stack([common] * 90 + [other] * 10)
+    poses = samples.poses_of(meshes, MODEL)
+    clips = np.zeros(100, int)
+    weight = balance.weights(meshes, poses, clips, kind)
+    assert weight[90:].sum() > 0.25  # of 10 % of the frames
+    assert weight.sum() == pytest.approx(1)
+    assert balance.weights(meshes, poses, clips)[90:].sum() < weight[90:].sum()
+
+
+def test_close_looks_come_in_pairs_of_one_clip_and_one_eye(monkeypatch):
+    drawn = []
+
+    def variant(footage, row, kind, rng, mirror, way):
+        drawn.append((footage.clips[row], way.is_mirrored, way.seed))
+        return np.zeros((kind.height_px, kind.width_px), np.uint8), np.zeros((21, 2))
+
+    monkeypatch.setattr(samples, "_variant", variant)
+    points = np.stack([pose_of().project(MODEL.mean)] * 12)
+    clips = np.repeat([0, 1, 2], 4)
+    data = Footage([np.zeros((9, 9), np.uint8)] * 12, points, [], clips, np.ones(12) / 12)
+    samples.batch(data, KINDS["eye"], 41, np.random.default_rng(0), MODEL.mirror)
+    assert len(drawn) == 41  # the last one has no partner
+    assert drawn[0:40:2] == drawn[1:40:2]
+    assert len({one[:2] for one in drawn}) == 6
 
 
 def test_clips_and_labels_are_read_and_refused(tmp_path):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from hybridanim.errors import InputError
 from hybridanim.face import face_model
@@ -72,3 +73,16 @@ def test_a_run_starts_from_weights_that_exist(tmp_path, data):
     face_points_file.write({"eye": face_points_file.read(WEIGHTS)["eye"]}, only_eyes)
     with pytest.raises(InputError, match="mouth"):
         PointsTrainer(config(tmp_path, kind="mouth", start_from=only_eyes), data, data, MODEL)
+
+
+def test_a_constant_error_is_no_change():
+    errors = torch.tensor([[0.1, 0.0], [0.1, 0.0], [0.0, 0.2], [0.3, 0.2], [9.0, 9.0]])
+    found = trainer._change(errors)  # the last row has no partner
+    np.testing.assert_allclose(found.numpy(), [[0, 0], [0.3, 0]], atol=1e-6)
+
+
+def test_the_gain_is_the_slope_of_the_changes():
+    true = torch.tensor(np.random.default_rng(0).normal(0, 0.1, (50, 2)), dtype=torch.float32)
+    found = trainer._gain(true * torch.tensor([0.7, 1.2]), true)
+    np.testing.assert_allclose(found.numpy(), [0.7, 1.2], atol=1e-5)
+    assert trainer._gain(true, 0 * true).tolist() == [1, 1]
