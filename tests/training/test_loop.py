@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hybridanim.training import curves, loop
+from hybridanim.training import checkpoint, curves, loop
 from hybridanim.training.config import Phase
 from hybridanim.training.loop import Schedule
 
@@ -56,9 +56,9 @@ def test_averaged_weights_against_their_recurrence() -> None:
 
 def test_a_failed_write_leaves_the_old_checkpoint(tmp_path: Path) -> None:
     path = tmp_path / loop.CHECKPOINT
-    loop.write_checkpoint({"step": 1}, path)
+    checkpoint.write({"step": 1}, path)
     with pytest.raises((AttributeError, TypeError, RuntimeError)):
-        loop.write_checkpoint({"step": lambda: None}, path)
+        checkpoint.write({"step": lambda: None}, path)
     assert torch.load(path, weights_only=True) == {"step": 1}
     assert list(tmp_path.iterdir()) == [path]
 
