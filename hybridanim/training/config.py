@@ -152,7 +152,7 @@ class TrainConfig(LoopConfig):
     workers: int = 1
     """Threads that prepare batches; a GPU needs about eight."""
     resident: int = 0
-    """Number of pairs that are chosen before the run and held, with all frames, on the device, where
+    """Number of pairs that are chosen before the run and held, with all frames, on the device where
     batches are drawn from them and augmented; 0: pairs are drawn anew for every batch, by the
     processor."""
     compile: bool = False

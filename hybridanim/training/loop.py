@@ -182,12 +182,12 @@ class TrainingLoop(ABC, Generic[Net, Batch]):
         """Whether the run ends before the next step; the same for all processes."""
         return self.progress() >= 1 or self._is_at_limit()
 
-    def _is_at_limit(self) -> bool:
-        """Whether so much of the sitting is over that the rest is needed to save and validate."""
+    def _is_at_limit(self, endings: float = 1.0) -> bool:
+        """Whether the rest of the sitting is needed to save and validate, or so many times that."""
         limit_s = self._settings.limit_s
         if not limit_s:
             return False
-        spent_s = self._clock() - self._began_s + self._ending_s
+        spent_s = self._clock() - self._began_s + endings * self._ending_s
         return bool(self._group.from_main(float(spent_s >= limit_s)))
 
     def _rehearse_ending(self) -> None:
@@ -220,7 +220,8 @@ class TrainingLoop(ABC, Generic[Net, Batch]):
                 if self.elapsed_s - saved_s >= settings.checkpoint_s:
                     self.save()
                     saved_s = self.elapsed_s
-                if self.elapsed_s - validated_s >= settings.validate_s:
+                is_due = self.elapsed_s - validated_s >= settings.validate_s
+                if is_due and not self._is_at_limit(2.0):
                     self.validate()
                     validated_s, validated = self.elapsed_s, self.step
             for batch in ahead:
