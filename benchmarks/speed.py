@@ -37,8 +37,15 @@ from stages.pipeline import build
 
 ROOT = Path(__file__).parent.parent
 SIZES = (256, 512, 1024)
-WAYS = tuple((t, r) for r in ("warp", "painted", "learned") for t in ("classical", "learned", "hybrid"))
-TABLED = (("classical", "painted"), ("classical", "warp"), ("hybrid", "painted"), ("hybrid", "learned"))
+WAYS = tuple(
+    (t, r) for r in ("warp", "painted", "learned") for t in ("classical", "learned", "hybrid")
+)
+TABLED = (
+    ("classical", "painted"),
+    ("classical", "warp"),
+    ("hybrid", "painted"),
+    ("hybrid", "learned"),
+)
 WARM_UP = 10  # frames
 WINDOW = 30  # frames
 

@@ -105,7 +105,8 @@ def train(
 ) -> Trained:
     """Prepare the data and train until the time is spent, or Ctrl-C.
 
-    began_s: time.monotonic() at which the limit of this sitting begins; by default now. Raises InputError for arguments and data that cannot be used.
+    began_s: time.monotonic() at which the limit of this sitting begins; by default now. Raises
+    InputError for arguments and data that cannot be used.
     """
     began_s = time.monotonic() if began_s is None else began_s
     group = _process_group()

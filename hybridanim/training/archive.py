@@ -136,9 +136,7 @@ def read(path: Path, kind: str) -> Iterator[Part]:
         raise _damaged(path, error) from error
 
 
-def _encoded(
-    parts: Sequence[Part], room: int, path: Path
-) -> tuple[list[list[bytes]], int, int]:
+def _encoded(parts: Sequence[Part], room: int, path: Path) -> tuple[list[list[bytes]], int, int]:
     """Pictures of every part, their quality, and how many of each are to be kept at most."""
     most = max((len(part.pictures) for part in parts), default=0)
     for quality, least in _QUALITIES:
@@ -207,7 +205,9 @@ def _read_header(path: Path, kind: str) -> tuple[dict[str, Any], Any]:
     """The table, and the opened file."""
     paths.expect_readable("--data", path)
     if not paths.is_file(path):
-        raise InputError(f"--data {path}: expected packed training data, found none; check the path")
+        raise InputError(
+            f"--data {path}: expected packed training data, found none; check the path"
+        )
     size = path.stat().st_size
     if size > _MOST_FILE:
         raise InputError(
@@ -278,6 +278,6 @@ def _damaged(path: Path, error: Exception) -> InputError:
 
 def _too_small(path: Path, room: int) -> InputError:
     return InputError(
-        f"--pack {path}: expected room for a few frames of every clip, got {max(0, room) >> 10} KiB;"
-        " raise --pack-mib, or give fewer clips"
+        f"--pack {path}: expected room for a few frames of every clip, got"
+        f" {max(0, room) >> 10} KiB; raise --pack-mib, or give fewer clips"
     )

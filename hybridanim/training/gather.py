@@ -106,11 +106,11 @@ def unpack(job: TrainJob, report: Report) -> PreparedData:
     """The data of a file that ``--pack`` wrote; InputError when the options want another kind."""
     from .data import packing
 
-    for flag, value in (("--teacher", job.teacher), ("--table", job.table),
-                        ("--portraits", job.portraits), ("--validation", job.validation)):  # fmt: skip
+    for name in ("teacher", "table", "portraits", "validation"):
+        value = getattr(job, name)
         if value is not None:
             raise InputError(
-                f"{flag}: expected none with packed clips, got {value}; give it where they are"
+                f"--{name}: expected none with packed clips, got {value}; give it where they are"
                 " packed"
             )
     found = packing.unpack(job.data, cache_folder(job), job.out / _FOLDER)

@@ -167,6 +167,7 @@ class TrainingLoop(ABC, Generic[Net, Batch]):
         self.step, self.samples, self.elapsed_s = 0, 0, 0.0
         self._began_s = clock()
         self._ending_s = 0.0  # time that saving and validating at the end may take
+        self._step_s = 0.0  # time that the last step took
         self._since: dict[str, float] = {}  # running means of the losses
 
     @property
@@ -187,7 +188,7 @@ class TrainingLoop(ABC, Generic[Net, Batch]):
         limit_s = self._settings.limit_s
         if not limit_s:
             return False
-        spent_s = self._clock() - self._began_s + endings * self._ending_s
+        spent_s = self._clock() - self._began_s + endings * self._ending_s + self._step_s
         return bool(self._group.from_main(float(spent_s >= limit_s)))
 
     def _rehearse_ending(self) -> None:
@@ -214,6 +215,7 @@ class TrainingLoop(ABC, Generic[Net, Batch]):
                     ahead.append(pool.submit(self._prepare, self.step + len(ahead)))
                 self._learn(ahead.popleft().result())
                 now_s = self._clock()
+                self._step_s = now_s - last_s
                 self.elapsed_s = self._group.from_main(self.elapsed_s + now_s - last_s)
                 last_s = now_s
                 self._watch(self.progress(), self._shown())

@@ -62,7 +62,8 @@ def config(
 ) -> TrainConfig:
     """The settings of the run without its paths; those of the TOML file override the defaults.
 
-    sets: keypoint sets of packed clips, where the data has no others. Raises InputError for options that contradict each other.
+    sets: keypoint sets of packed clips, where the data has no others. Raises InputError for options
+    that contradict each other.
     """
     from . import device
     from .config import TrainConfig, face_settings, object_settings

@@ -64,7 +64,8 @@ def test_too_little_room_is_said(tmp_path: Path) -> None:
 def edited(file: Path, name: str, **change) -> Path:
     """A copy with other metadata, table entries or tensors."""
     with safe_open(file, "numpy") as opened:
-        table, tensors = dict(opened.metadata()), {k: opened.get_tensor(k) for k in opened.keys()}
+        table = dict(opened.metadata())
+        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
     out = file.with_name(name)
     if "row" in change:
         content = json.loads(table["table"])

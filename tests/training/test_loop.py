@@ -102,7 +102,10 @@ def test_checkpoints_in_parts_are_the_same_and_replace_each_other(tmp_path: Path
     assert checkpoint.read(path)["step"] == 3
     assert len(list(tmp_path.iterdir())) == 6
     checkpoint.write({"step": 4}, path, most)
-    assert sorted(file.name for file in tmp_path.iterdir()) == [loop.CHECKPOINT, f"{path.name}.mine"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        loop.CHECKPOINT,
+        f"{path.name}.mine",
+    ]
 
 
 def test_parts_that_are_no_parts_are_refused(tmp_path: Path) -> None:
@@ -110,7 +113,11 @@ def test_parts_that_are_no_parts_are_refused(tmp_path: Path) -> None:
     checkpoint.write({"w": torch.rand(2000)}, path, 3000)
     text = path.read_text()
     first, second = sorted(tmp_path.glob(f"{path.name}.*"))[:2]
-    for wrong in (text.replace(first.name, "../secret"), text.replace(first.name, second.name), "{"):
+    for wrong in (
+        text.replace(first.name, "../secret"),
+        text.replace(first.name, second.name),
+        "{",
+    ):
         path.write_text(wrong)
         with pytest.raises(InputError, match="with all of its parts"):
             checkpoint.read(path)

@@ -26,18 +26,23 @@ _FACE_SHARE = 0.35  # size of the mean face in the picture
 
 
 def fastest(config: TrainConfig, most_s: float, report: Callable[[str], None]) -> int:
-    """Pairs a step of the last phase, found in about ``most_s``; see ``batch_size.fastest``."""
+    """Pairs a step of the last phase, found in about ``most_s``; see ``batch_size.fastest``.
+
+    On a processor the number of the settings: there larger batches are no faster.
+    """
     device = devices.pick(config.device)
+    if device.type == "cpu":
+        return config.phases[-1].batch
     torch.set_num_threads(config.threads)
     with torch.random.fork_rng(devices=[]):
-        step = _steps(config, device)
+        step = steps(config, device)
         found = batch_size.fastest(step, device, most_s=most_s, report=report)
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
+    torch.cuda.empty_cache()
     return found
 
 
-def _steps(config: TrainConfig, device: torch.device) -> Callable[[int], None]:
+def steps(config: TrainConfig, device: torch.device) -> Callable[[int], None]:
+    """A function that does one step, without the optimiser's, on so many pairs without content."""
     net = learner.make(config, learner.read_start(config)).to(device)
     layout = anchor_layout() if config.keypoints == "given" else None
     objective = Objective(

@@ -45,9 +45,7 @@ class Unpacked:
     listings: dict[str, Path]
 
 
-def pack(
-    listings: dict[str, Path], path: Path, about: dict[str, Any], most_bytes: int
-) -> Packed:
+def pack(listings: dict[str, Path], path: Path, about: dict[str, Any], most_bytes: int) -> Packed:
     """Write the clips of the training and the validation split; listings: split -> its file.
 
     Raises InputError when they do not fit.

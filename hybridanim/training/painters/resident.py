@@ -51,7 +51,9 @@ class Resident:
 
         with ThreadPoolExecutor(max(1, threads)) as workers:
             rows = list(workers.map(made, numbers.tolist()))
-        found = (torch.from_numpy(np.stack(column)).to(device) for column in zip(*rows, strict=True))
+        found = (
+            torch.from_numpy(np.stack(column)).to(device) for column in zip(*rows, strict=True)
+        )
         # (N, 3, 3, H, W) uint8; the rest has a row for each mirror
         self._pictures, self._filled, self._region, self._quantities = found
 

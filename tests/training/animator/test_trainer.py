@@ -20,7 +20,7 @@ from hybridanim.files import part_file
 from hybridanim.networks.build import FastSizes
 from hybridanim.networks.weights import read_animator
 from hybridanim.training import checkpoint
-from hybridanim.training.animator import learner
+from hybridanim.training.animator import learner, trial
 from hybridanim.training.animator.objective import DiscriminatorTrainer
 from hybridanim.training.animator.trainer import PreparedBatch, Trainer
 from hybridanim.training.config import LossWeights, Phase, TrainConfig
@@ -279,3 +279,20 @@ def test_sigkill_at_any_moment(folder: Path, tmp_path: Path) -> None:
         assert trainer.step >= steps > -1
         steps = trainer.step
     assert steps > 0
+
+
+@pytest.mark.parametrize("keypoints", ["given", "learned"])
+def test_steps_for_trying_batches_are_whole_steps(keypoints: str, folder: Path) -> None:
+    """All networks get gradients; the run's random numbers stay."""
+    part = replace(config(folder, folder), sizes=OPTICAL, losses=LossWeights(perceptual=0, flow=1))
+    if keypoints == "learned":
+        part = replace(part, keypoints="learned", phases=(Phase(64, 2, 1.0),))
+    made: list[learner.Learner] = []
+    with pytest.MonkeyPatch.context() as patched:
+        make = learner.make
+        patched.setattr(learner, "make", lambda *given: made.append(make(*given)) or made[0])
+        trial.steps(part, torch.device("cpu"))(3)
+    parameters = dict(made[0].named_parameters())
+    assert sum(x.grad is not None for x in parameters.values()) > 0.9 * len(parameters)
+    assert all(torch.isfinite(x.grad).all() for x in parameters.values() if x.grad is not None)
+    assert trial.fastest(part, 1.0, print) == part.phases[-1].batch, "on a processor"

@@ -191,7 +191,7 @@ def test_resident_batches_are_augmented_as_much_and_drawn_by_their_weights(data)
     batch = samples.batch(pairs_, count, np.random.default_rng(1))
     expected = tensors.at_device(batch, torch.device("cpu"))
     for found, true in zip(
-        (one.own, one.warped, one.true, one.quantities), 
+        (one.own, one.warped, one.true, one.quantities),
         (expected.own, expected.warped, expected.true, expected.quantities), strict=True
     ):  # fmt: skip
         mean, true_mean = found.flatten(1).mean(1), true.flatten(1).mean(1)
