@@ -141,7 +141,7 @@ def _encoded(parts: Sequence[Part], room: int, path: Path) -> tuple[list[list[by
     most = max((len(part.pictures) for part in parts), default=0)
     for quality, least in _QUALITIES:
         few = [[encode(p, quality) for p in part.pictures[:_ESTIMATED]] for part in parts]
-        mean = [np.mean([len(data) for data in row]) for row in few]
+        mean = [float(np.mean([len(data) for data in row])) for row in few]
         expected = [
             [size + _row_bytes(part)] * len(part.pictures)
             for size, part in zip(mean, parts, strict=True)

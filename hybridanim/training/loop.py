@@ -269,8 +269,8 @@ class TrainingLoop(ABC, Generic[Net, Batch]):
         self.samples += samples * self._group.size
         self._average.update_parameters(self.net)
         # one transfer from the device, not one for each
-        found = torch.stack([value.detach().float() for value in values.values()]).tolist()
-        numbers = dict(zip(values, found, strict=True))
+        found = torch.stack([value.detach().float() for value in values.values()])
+        numbers: dict[str, float] = dict(zip(values, found.tolist(), strict=True))
         for name, number in numbers.items():
             self._since[name] = 0.98 * self._since.get(name, number) + 0.02 * number
         if self.step % _REPORT_STEPS == 0:

@@ -65,7 +65,8 @@ def pack(listings: dict[str, Path], path: Path, about: dict[str, Any], most_byte
 
 def _part(clip: Clip, split: str, number: int) -> Part:
     order = _order(clip)
-    arrays = {f"set.{name}": rows.astype(np.float16)[order] for name, rows in clip.points.items()}
+    arrays: dict[str, Array] = {}
+    arrays |= {f"set.{name}": rows.astype(np.float16)[order] for name, rows in clip.points.items()}
     if clip.background is not None:
         arrays[BACKGROUND] = clip.background[order]
     arrays["number"] = np.array(order, np.int32)

@@ -84,7 +84,9 @@ class Resident:
 
         with ThreadPoolExecutor(max(1, threads)) as workers:
             found = [row for rows in workers.map(part, range(0, count, _CHUNK)) for row in rows]
-        self._pool = Pool(*(_stacked(column, device) for column in zip(*found, strict=True)))
+        frames, *rest = (_stacked(column, device) for column in zip(*found, strict=True))
+        assert frames is not None
+        self._pool = Pool(frames, *rest)
 
     def __len__(self) -> int:
         return len(self._pool.numbers)
@@ -99,7 +101,7 @@ class Resident:
         """Pairs at size x size pixels."""
         draw = devices.generator(self._device, [self._seed, _BATCH, step, rank])
         numbers = torch.randint(len(self), (count,), generator=draw, device=self._device)
-        pool = Pool(*(None if part is None else part[numbers] for part in self._pool))
+        pool = _rows(self._pool, numbers)
         side, layout, augment = self._frames.shape[1], self._layout, self._augment
         transforms = device_augment.draw_transforms(augment, count, draw)
         near = 0
@@ -176,6 +178,11 @@ def _chosen(
             flow = np.moveaxis(flow, -1, 0).astype(np.float16)
         start = starts[id(clip)]
         yield np.array(numbers) + start, points, background, flow
+
+
+def _rows(pool: Pool, numbers: Tensor) -> Pool:
+    rest = (None if part is None else part[numbers] for part in pool[1:])
+    return Pool(pool.numbers[numbers], *rest)
 
 
 def _stacked(column: tuple[Array | None, ...], device: torch.device) -> Tensor | None:

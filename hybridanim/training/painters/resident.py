@@ -159,7 +159,8 @@ def sharpened(pictures: Tensor, sigma: Tensor, amount: Tensor) -> Tensor:
         size = soft.shape[axis]
         around = (_TAPS, _TAPS, 0, 0) if axis == 3 else (0, 0, _TAPS, _TAPS)
         wide = functional.pad(soft, around, mode="reflect")
-        soft = sum(taps[:, i] * wide.narrow(axis, i, size) for i in range(2 * _TAPS + 1))
+        moved = [taps[:, i] * wide.narrow(axis, i, size) for i in range(2 * _TAPS + 1)]
+        soft = torch.stack(moved).sum(0)
     soft = soft.view_as(pictures)
     found = pictures + amount[:, None, None, None, None] * (pictures - soft)
     return (255 * found.clamp(0, 1)).round() / 255

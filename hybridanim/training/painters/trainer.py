@@ -128,10 +128,10 @@ class PainterTrainer(TrainingLoop[PainterNetwork, Tensors]):
         self._numbers = chosen(held)
         self._given = batches(held, self._numbers)
         parameters = sum(p.numel() for p in net.parameters())
-        held = "" if self._resident is None else f", {len(self._resident)} of them on it"
+        kept = "" if self._resident is None else f", {len(self._resident)} of them on it"
         self._report(
             f"{len(pairs.places)} pairs of {len(pairs.parts)} clips, {parameters} parameters,"
-            f" {device}{held}"
+            f" {device}{kept}"
         )
         self._resume()
 

@@ -32,7 +32,8 @@ def fastest(config: PainterConfig, report: Callable[[str], None]) -> int:
 def steps(config: PainterConfig, device: torch.device) -> Callable[[int], None]:
     """A function that does one step, without the optimiser's and the discriminator's."""
     sizes = SIZES[config.kind]
-    net = PainterNetwork(sizes).to(device, memory_format=torch.channels_last)
+    net = PainterNetwork(sizes).to(device)
+    net = net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def step(count: int) -> None:
         windows = torch.rand(count, sizes.inputs, sizes.height_px, sizes.width_px, device=device)
