@@ -45,14 +45,40 @@ _HEADER = 600  # bytes of the file's header for a part, about
 _TYPES = {"float16", "float32", "uint8", "int32", "int64"}
 
 
+class Chosen:
+    """Rows in another order, read where they lie when they are asked for: ``[first:last]``."""
+
+    def __init__(self, read: Callable[[list[int]], Array], order: Sequence[int]) -> None:
+        """read: rows of these numbers, (n, H, W, 3) uint8."""
+        self._read, self._order = read, list(order)
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __getitem__(self, rows: slice) -> Array:
+        return self._read(self._order[rows])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """As of an array."""
+        return (len(self), *self[:1].shape[1:])
+
+
 @dataclass(frozen=True)
-class Part:
+class Written:
     """A clip: N rows, each with a picture and a row of every array, the most wanted ones first."""
 
     name: str
-    pictures: Array  # (N, H, W, 3) uint8
+    pictures: Array | Chosen  # (N, H, W, 3) uint8
     arrays: dict[str, Array] = field(default_factory=dict)  # (N, ...)
     about: dict[str, Any] = field(default_factory=dict)  # plain values, for JSON
+
+
+@dataclass(frozen=True)
+class Part(Written):
+    """A clip as it is read."""
+
+    pictures: Array  # (N, H, W, 3) uint8
 
 
 @dataclass(frozen=True)
@@ -81,7 +107,7 @@ def decode(data: bytes, height: int, width: int) -> Array:
 
 
 def write(
-    path: Path, kind: str, parts: Sequence[Part], about: dict[str, Any], most_bytes: int
+    path: Path, kind: str, parts: Sequence[Written], about: dict[str, Any], most_bytes: int
 ) -> Packed:
     """Write the parts, with as many rows of each and as good pictures as fit; see ``_QUALITIES``.
 
@@ -136,7 +162,7 @@ def read(path: Path, kind: str) -> Iterator[Part]:
         raise _damaged(path, error) from error
 
 
-def _encoded(parts: Sequence[Part], room: int, path: Path) -> tuple[list[list[bytes]], int, int]:
+def _encoded(parts: Sequence[Written], room: int, path: Path) -> tuple[list[list[bytes]], int, int]:
     """Pictures of every part, their quality, and how many of each are to be kept at most."""
     most = max((len(part.pictures) for part in parts), default=0)
     for quality, least in _QUALITIES:
@@ -162,7 +188,7 @@ def _encoded(parts: Sequence[Part], room: int, path: Path) -> tuple[list[list[by
     raise _too_small(path, room)
 
 
-def _row_bytes(part: Part) -> int:
+def _row_bytes(part: Written) -> int:
     """Bytes of a row without its picture, which has a length."""
     return 4 + sum(int(rows[:1].nbytes) for rows in part.arrays.values())
 
@@ -178,7 +204,11 @@ def _most_rows(costs: Sequence[Sequence[float]], room: float) -> int:
 
 
 def _as_bytes(
-    kind: str, parts: Sequence[Part], encoded: list[list[bytes]], count: int, about: dict[str, Any]
+    kind: str,
+    parts: Sequence[Written],
+    encoded: list[list[bytes]],
+    count: int,
+    about: dict[str, Any],
 ) -> bytes:
     tensors: dict[str, Array] = {}
     rows = []

@@ -18,7 +18,7 @@ from hybridanim import files
 from hybridanim.errors import InputError
 from hybridanim.networks.size_limits import MOST_KEYPOINTS
 from hybridanim.training import archive
-from hybridanim.training.archive import Packed, Part
+from hybridanim.training.archive import Chosen, Packed, Part, Written
 from hybridanim.training.diversity import most_different
 from hybridanim.types import Array
 
@@ -63,7 +63,7 @@ def pack(listings: dict[str, Path], path: Path, about: dict[str, Any], most_byte
     return archive.write(path, KIND, parts, {**about, "side_px": sides.pop()}, most_bytes)
 
 
-def _part(clip: Clip, split: str, number: int) -> Part:
+def _part(clip: Clip, split: str, number: int) -> Written:
     order = _order(clip)
     arrays: dict[str, Array] = {}
     arrays |= {f"set.{name}": rows.astype(np.float16)[order] for name, rows in clip.points.items()}
@@ -72,7 +72,8 @@ def _part(clip: Clip, split: str, number: int) -> Part:
     arrays["number"] = np.array(order, np.int32)
     name = re.sub(r"[^A-Za-z0-9_-]", "_", clip.name)[:80].lstrip("-") + f"-{number}"
     about = {"identity": clip.identity, "split": split, "is_exact": clip.is_exact}
-    return Part(name, np.asarray(clip.frames)[order], arrays, about)
+    pictures = Chosen(lambda rows: np.asarray(clip.frames[rows]), order)
+    return Written(name, pictures, arrays, about)
 
 
 def _order(clip: Clip) -> list[int]:

@@ -16,7 +16,7 @@ from hybridanim.face import paint_windows
 from hybridanim.face.face_windows import WindowKind
 from hybridanim.face.paint_windows import KINDS
 from hybridanim.training import archive
-from hybridanim.training.archive import Packed, Part
+from hybridanim.training.archive import Chosen, Packed, Part, Written
 from hybridanim.training.diversity import most_different
 from hybridanim.types import Array
 
@@ -41,15 +41,20 @@ def pack(cache: Path, path: Path, most_bytes: int) -> Packed:
     return archive.write(path, KIND, parts, {}, most_bytes)
 
 
-def _part(kind: WindowKind, rows: Array, split: str, number: int) -> Part:
+def _part(kind: WindowKind, rows: Array, split: str, number: int) -> Written:
     few = np.linspace(0, len(rows) - 1, min(len(rows), _MOST_CANDIDATES)).astype(int)
-    rows = np.asarray(rows[few])
-    looks = paint_windows.quantities(kind, rows["now"], rows["was"], rows["turn"])
-    rows = rows[most_different(looks, len(rows))]
-    pictures = np.concatenate([rows[name] for name in _WINDOWS], 1)  # one below the other
-    arrays = {name: rows[name] for name in ("now", "was", "turn")}
+    arrays = {name: np.array(rows[name])[few] for name in ("now", "was", "turn")}
+    looks = paint_windows.quantities(kind, arrays["now"], arrays["was"], arrays["turn"])
+    order = most_different(looks, len(few))
+    arrays = {name: values[order] for name, values in arrays.items()}
+
+    def pictures(numbers: list[int]) -> Array:
+        few_rows = rows[numbers]
+        return np.concatenate([few_rows[name] for name in _WINDOWS], 1)  # one below the other
+
     about = {"split": split, "window": kind.name}
-    return Part(f"{split}-{kind.name}-{number:05d}", pictures, arrays, about)
+    name = f"{split}-{kind.name}-{number:05d}"
+    return Written(name, Chosen(pictures, [int(i) for i in few[order]]), arrays, about)
 
 
 def unpack(path: Path, cache: Path) -> Path:
