@@ -155,8 +155,6 @@ class TrainConfig(LoopConfig):
     """Number of pairs that are chosen before the run and held, with all frames, on the device where
     batches are drawn from them and augmented; 0: pairs are drawn anew for every batch, by the
     processor."""
-    compile: bool = False
-    """Compile the renderer by torch.compile, which takes a minute or more for each phase."""
     tensorboard: bool = False
     """Write TensorBoard's event files, too."""
     validation_pairs: int = 6

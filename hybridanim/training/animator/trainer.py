@@ -74,8 +74,6 @@ class Trainer(TrainingLoop[Learner, PreparedBatch]):
         self.config = config
         self._detector_sizes = learner.detector_sizes(config, start)
         self._untrained = validation.closed_form(net)
-        if config.compile:
-            net.animator.compile()
         self._best = BestValidation(config.patience)
         if start is not None:
             self._report(f"starts from {config.start_from}")
