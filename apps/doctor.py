@@ -8,15 +8,17 @@ from __future__ import annotations
 import os
 import platform
 import statistics
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import av
 import cv2
+import tyro
 from av.error import FFmpegError
 
-from hybridanim import io
+from hybridanim import extras, io
 from hybridanim.errors import InputError
 from hybridanim.face.aligner import WEIGHTS
 from hybridanim.files import EXAMPLE_DRIVING
@@ -25,17 +27,21 @@ from hybridanim.runtime import info
 from stages.pipeline import Pipeline
 
 from .live import devices
-from .terminal import example_source, listen
+from .terminal import PROGRAM, example_source, listen
 
 _FRAMES = 60
 _REALTIME_MS = 1000 / 30
 
 
+@dataclass(frozen=True)
+class DoctorJob:
+    """Show what this machine can do, and what to do about what is missing. Takes no options."""
+
+
 def command(argv: list[str]) -> int:
     """Run the subcommand ``doctor``; returns the exit code."""
     listen()
-    if argv:
-        raise InputError(f"doctor: expected no arguments, got {argv[0]!r}; leave it out")
+    tyro.cli(DoctorJob, args=argv, prog=f"{PROGRAM} doctor")
     print("\n".join(report(EXAMPLE_DRIVING, example_source())))
     return 0
 
@@ -61,7 +67,10 @@ def _machine() -> list[str]:
         try:
             lines.append(f"  {package} {metadata.version(package)}")
         except metadata.PackageNotFoundError:
-            lines.append(f"  {package} MISSING: pip install {package}")
+            what = f"MISSING: pip install {package}"
+            if package == "torch":
+                what = f"not there, needed by train and export alone: {extras.TRAIN}"
+            lines.append(f"  {package} {what}")
     if not cv2.useOptimized():
         lines.append("OpenCV runs without its optimisations: unset OPENCV_DISABLE_OPTIMIZATIONS")
     return lines

@@ -17,16 +17,12 @@ from hybridanim import files, io, paths
 from hybridanim.config import RenderJob
 from hybridanim.errors import InputError
 from hybridanim.motion.motion_file import Motion
-from hybridanim.motion.reference import SEARCH_S
-from hybridanim.prepare import driver_scan
-from hybridanim.prepare.driver_scan import Observation
 from hybridanim.types import Array, Frame, Results
 from hybridanim.visualization.overview import SQUARE_PX, driver_keypoints
 from stages.pipeline import Pipeline
 
+from . import scanning
 from .streaming import animated, replayed
-
-_SCAN_EVERY_S = 0.4  # interval of the preview scan
 
 
 @dataclass(frozen=True)
@@ -43,7 +39,8 @@ class Drive:
 class Driver(Protocol):
     """A driver of a render."""
 
-    notes: list[str]  # sentences for the user
+    about: list[str]  # sentences for the user: what was chosen
+    notes: list[str]  # what they should know of the result
     has_face: bool  # whether a look before the run found one
 
     def opened(self) -> AbstractContextManager[Drive]:
@@ -71,6 +68,12 @@ def read_motion(job: RenderJob, driving_path: Path) -> Motion | None:
             f"--save-motion {job.save_motion}: expected a driving video, got the motion file"
             f" {driving_path.name}; copy that file instead"
         )
+    if job.pipeline.driving_crop != "auto":
+        raise InputError(
+            f"--driving-crop {job.pipeline.driving_crop}: expected a driving video, got the motion"
+            f" file {driving_path.name}, which has the crop of the run that saved it; give the"
+            " option there"
+        )
     return Motion.load(driving_path)
 
 
@@ -94,8 +97,16 @@ class VideoDriver:
     def __init__(self, path: Path, job: RenderJob, pipeline: Pipeline) -> None:
         """Look through the first minute of the cut; the pipeline has its source."""
         self._path, self._job, self._pipeline = path, job, pipeline
+        self.about: list[str] = []
         self.notes: list[str] = []
-        self._observations, self._chosen = _scan(path, job, pipeline)
+        scan = scanning.upright(path, job, pipeline)
+        self._observations, self._chosen = scan.observations, scan.chosen
+        self._turn_deg = scan.turn_deg
+        if scan.turn_deg:
+            self.notes.append(
+                f"The driving video was turned by {scan.turn_deg} degrees clockwise: as it is, its"
+                f" faces are {scanning.POSES[scan.turn_deg]}."
+            )
         self.has_face = bool(self._observations)
         self._reader: io.VideoReader | None = None
 
@@ -103,7 +114,7 @@ class VideoDriver:
     def opened(self) -> Iterator[Drive]:
         """Open the video and give the pipeline what the scan found."""
         job, pipeline = self._job, self._pipeline
-        with io.open_source(self._path, job.start, job.end) as reader:
+        with io.open_source(self._path, job.start, job.end, turn_deg=self._turn_deg) as reader:
             self._reader = reader
             pipeline.use_scan(self._observations, reader.height, reader.width)
             self._set_reference()
@@ -111,7 +122,11 @@ class VideoDriver:
             size = reader.width, reader.height
             count = _expected_frames(job, reader)
             yield Drive(reader.fps, reader.time_base, size, count, audio)
-            self.notes += [reader.warning] if reader.warning else []
+            self.notes += [*reader.notes, *([reader.warning] if reader.warning else [])]
+            if paths.is_file(self._path) and io.is_still(self._path):
+                self.notes.append(
+                    f"{self._path.name} is a single picture, so the result has one frame."
+                )
 
     def animated(self) -> Generator[tuple[Frame, Results]]:
         """Yield each frame as read, with its results."""
@@ -131,7 +146,7 @@ class VideoDriver:
                 " there; choose another frame, or auto"
             )
         if observation is not None and self._pipeline.set_reference(picture, observation):
-            self.notes.append(_reference_note(observation.index, observation.time_s))
+            self.about.append(_reference_note(observation.index, observation.time_s))
 
 
 class MotionDriver:
@@ -146,9 +161,10 @@ class MotionDriver:
         self._replay = pipeline.replaying(motion, *cut)
         chosen = self._replay.reference
         header = motion.header
-        self.notes = [f"Motion of {motion.count} frames, saved with --tracker {header.tracker}."]
+        self.notes: list[str] = []
+        self.about = [f"Motion of {motion.count} frames, saved with --tracker {header.tracker}."]
         if chosen is not None:
-            self.notes.append(_reference_note(chosen.row, chosen.time_s))
+            self.about.append(_reference_note(chosen.row, chosen.time_s))
 
     @contextmanager
     def opened(self) -> Iterator[Drive]:
@@ -169,47 +185,6 @@ class MotionDriver:
 
 def _reference_note(index: int, time_s: float) -> str:
     return f"Reference: frame {index} ({time_s:.2f} s)."
-
-
-def _scan(
-    path: Path, job: RenderJob, pipeline: Pipeline
-) -> tuple[list[Observation], tuple[Observation, Array] | None]:
-    """Preview scan: observations of the driver at intervals over the first minute of the cut.
-
-    Also returns the reference observation and its picture; None for the first frame.
-    """
-    end = min(job.start + SEARCH_S, job.end or float("inf"))
-    wanted = int(job.reference) if job.reference.isdecimal() else -1
-    found: list[Observation] = []
-    chosen: tuple[Observation, Array] | None = None
-    due = 0.0
-    with io.open_source(path, job.start, None if wanted >= 0 else end) as reader:
-        first_s: float | None = None
-        for frame in reader:
-            first_s = frame.time_s if first_s is None else first_s
-            passed = frame.time_s - first_s
-            if passed >= due or frame.index == wanted:
-                observation = pipeline.detect(frame.image, frame.index, frame.time_s)
-                if observation is not None:
-                    found.append(observation)
-                    if _is_reference(observation, chosen and chosen[0], job, pipeline):
-                        chosen = observation, frame.image
-                due = max(due, passed + _SCAN_EVERY_S) if passed >= due else due
-            if passed > SEARCH_S and frame.index >= wanted:
-                break
-    return found, chosen
-
-
-def _is_reference(
-    observation: Observation, best: Observation | None, job: RenderJob, pipeline: Pipeline
-) -> bool:
-    """Whether this observation is a better reference frame than the best before it."""
-    if job.reference == "first" or pipeline.source is None:
-        return False
-    if job.reference == "auto":
-        both = [observation] if best is None else [best, observation]
-        return driver_scan.nearest(both, pipeline.source) is observation
-    return observation.index == int(job.reference)
 
 
 def _expected_frames(job: RenderJob, reader: io.VideoReader) -> int | None:

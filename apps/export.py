@@ -7,10 +7,11 @@ from pathlib import Path
 
 import tyro
 
-from hybridanim import __version__, files, paths
+from hybridanim import __version__, extras, files, paths
 from hybridanim.errors import InputError
 from hybridanim.io import provenance
 from hybridanim.networks.weights import DETECTOR, RENDERER, read_header
+from hybridanim.text import encoded
 
 from .terminal import PROGRAM, listen, make_folder
 
@@ -40,11 +41,11 @@ def command(argv: list[str]) -> int:
 
 def export(job: ExportJob) -> list[Path]:
     """Write the files; their paths. InputError where weights, folder or packages do not serve."""
+    extras.expect_for_export()  # before seconds of imports
     from hybridanim.networks.weights import read_weights
     from hybridanim.runtime import graphs as networks  # imports torch
     from hybridanim.runtime import onnx
 
-    onnx.expect_packages()
     graphs, origin = [], []
     sources = _weights_files(job.weights)
     for path in sources:
@@ -67,7 +68,7 @@ def export(job: ExportJob) -> list[Path]:
     about = {"tool": f"{provenance.TOOL} {__version__}", "weights": origin}
     readme = job.out / README
     with files.atomic_write(readme) as file:
-        file.write(onnx.readme(together, about).encode("utf-8"))
+        file.write(encoded(onnx.readme(together, about)))
     return [*written, readme]
 
 

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hybridanim import files, paths
-from hybridanim.config import RenderJob
+from hybridanim import files, io, paths
+from hybridanim.config import RenderJob, replaces_background
 from hybridanim.errors import InputError
 from hybridanim.io import provenance
 from hybridanim.io.writer import frames_in
@@ -30,6 +30,14 @@ def refuse_clashes(job: RenderJob, *inputs: Path) -> None:
     given = [*inputs, *job.profile]
     if job.pipeline.render.weights is not None:
         given.append(job.pipeline.render.weights)
+    background = job.pipeline.keypoints.background
+    if replaces_background(background) and paths.is_file(background):
+        given.append(Path(background))
+    if background == "transparent" and not io.holds_alpha(job.output):
+        raise InputError(
+            f"--background transparent: expected an --output that holds transparency, got"
+            f" {job.output.name}; name a .mov, .webm, .gif or .png file, or a folder"
+        )
     for path in given:
         paths.expect_readable("input", path)
     for path in (job.output, job.debug, job.save_motion):
@@ -49,6 +57,21 @@ def refuse_clashes(job: RenderJob, *inputs: Path) -> None:
         records=[record_of(job.output)],
         folders=[job.output],
     )
+
+
+def refuse_swapped(job: RenderJob, source: Path, driving: Path) -> None:
+    """Raise InputError for a video as the source and a still picture as the driver.
+
+    Not where a moment of the source's video is chosen, or where the output is a picture.
+    """
+    is_meant = job.source_time > 0 or io.is_picture(job.output)
+    if is_meant or not paths.is_file(source) or not paths.is_file(driving):
+        return
+    if io.is_still(driving) and not io.is_still(source):
+        raise InputError(
+            f"SOURCE and DRIVING: expected the picture first and the video second, got the video"
+            f" {source.name} first and the picture {driving.name} second; swap the two"
+        )
 
 
 def outputs_of(output: Path) -> list[tuple[str, Path]]:

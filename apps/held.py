@@ -6,9 +6,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from hybridanim.types import Results
+from hybridanim.visualization.run_statistics import IMPLAUSIBLE
 
 _MOST_LINES = 6
-_IMPLAUSIBLE = "the face is covered or distorted"
 
 
 @dataclass
@@ -45,7 +45,7 @@ class HeldStretches:
         if is_held and not self._is_open:
             self.stretches.append(Stretch(time_s, time_s))
         if is_held:
-            self.stretches[-1].reasons[results.tracks.lost or _IMPLAUSIBLE] += 1
+            self.stretches[-1].reasons[results.tracks.lost or IMPLAUSIBLE] += 1
         self._is_open, self._last_s = is_held, time_s
 
     def finish(self, frame_s: float) -> None:

@@ -6,18 +6,22 @@ import importlib
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from hybridanim import command_line
+from hybridanim import __version__, command_line
 from hybridanim.config import RenderJob, read_job
 from hybridanim.errors import InputError
 from hybridanim.files import EXAMPLE_DRIVING
 from hybridanim.io import provenance
 
-from . import options
-from .terminal import COMMAND, PROGRAM, example_source, listen, make_folder, progress
+from . import events, options, words
+from .events import Events, Form
+from .terminal import COMMAND, PROGRAM, example_source, listen, make_folder
+
+if TYPE_CHECKING:
+    from .render import Summary
 
 EXAMPLE_OUTPUT = Path("out") / "example.mp4"
 SUBCOMMANDS = {  # name -> module with ``command``, and help
@@ -40,12 +44,13 @@ MAIN = ("output", "size", "renderer", "tracker", "paste_back", "debug")  # shown
 _USAGE = """Animate a picture with a driving video, from the command line.
   {command} SOURCE DRIVING --output OUT.mp4
   {command}                    (runs the example)
+  {command} --version
 """
 
 
 @dataclass(frozen=True)
 class Files:
-    """Positional arguments."""
+    """What belongs to the command line alone: files, and what is printed."""
 
     source: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="SOURCE")] = None
     """Picture (or video) to animate. Without it the example is run."""
@@ -53,21 +58,54 @@ class Files:
     """Video that it moves like, or a folder of pictures."""
     config: Path | None = None
     """Read options from this TOML file; options given here win."""
+    quiet: bool = False
+    """Print errors alone."""
+    progress: Form = "bar"
+    """A bar for people, JSON lines on standard output for programs, or none."""
+
+    def __post_init__(self) -> None:
+        if self.quiet and self.progress == "json":
+            raise InputError(
+                "--quiet: expected --progress bar or none beside it, got json; leave one out"
+            )
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run these arguments, or those of this process; returns the exit code."""
     argv = sys.argv[1:] if argv is None else argv
-    return command_line.run(PROGRAM, lambda: _run(argv))
+    action = _run_with_events if events.wants_json(argv) else _run
+    return command_line.run(PROGRAM, lambda: action(argv))
+
+
+def _run_with_events(argv: list[str]) -> int:
+    """Run, and let the last JSON line of a run that fails be the error."""
+    try:
+        return _run(argv)
+    except SystemExit as end:
+        if end.code:  # of the parser, which has written to the error stream
+            text = "arguments: expected those of --help, got others; see the error stream"
+            events.JsonEvents().error(text, 2)
+        raise
+    except (InputError, OSError) as error:
+        events.JsonEvents().error(str(error), 2)
+        raise
+    except KeyboardInterrupt:
+        events.JsonEvents().error("stopped; nothing was written", 130)
+        raise
 
 
 def _run(argv: list[str]) -> int:
+    words.refuse_addresses(argv)
+    if argv[:1] == ["--version"]:
+        print(f"hybridanim {__version__}")
+        return 0
     if argv and argv[0] in SUBCOMMANDS:  # each loads only what it needs
         return importlib.import_module(SUBCOMMANDS[argv[0]][0]).command(argv[1:])
     if "" in argv[:2]:  # pathlib takes it for the present folder
         raise InputError(
             "source and driving video: expected names of files, got an empty one; check the command"
         )
+    words.refuse_unknown_command(argv, SUBCOMMANDS, COMMAND)
     return _render(*parse(argv))
 
 
@@ -84,17 +122,22 @@ def parse(argv: list[str]) -> tuple[Files, RenderJob]:
 
 
 def _render(files: Files, job: RenderJob) -> int:
+    listen()
+    with events.opened(files.progress, quiet=files.quiet) as told:
+        return _tell_of_render(files, job, told)
+
+
+def _tell_of_render(files: Files, job: RenderJob, told: Events) -> int:
     from .guards import refuse_clashes
     from .render import render  # with the whole pipeline, which --help does without
 
-    listen()
     if files.source is None:
         source, driving = example_source(), EXAMPLE_DRIVING
         if job.output == RenderJob().output:
             is_own = provenance.is_record(EXAMPLE_OUTPUT.with_suffix(".json"), EXAMPLE_OUTPUT.name)
             job = replace(job, output=EXAMPLE_OUTPUT, overwrite=job.overwrite or is_own)
             make_folder(EXAMPLE_OUTPUT.parent)
-        print(f"No source given: animating {source.name} by {driving.name} of this package.")
+        told.note(f"No source given: animating {source.name} by {driving.name} of this package.")
     elif files.driving is None:
         raise InputError(
             "expected SOURCE and DRIVING, got SOURCE alone; add the video that it is to move like"
@@ -103,12 +146,37 @@ def _render(files: Files, job: RenderJob) -> int:
         source, driving = files.source, files.driving
     if files.config is not None:
         refuse_clashes(job, files.config)
-    with progress(" frames") as show:
-        summary = render(job, source, driving, show)
-    for note in summary.notes:
-        print(note)
-    ending = " (interrupted: as far as it went)" if summary.is_interrupted else ""
-    print(f"{summary.frames} frames in {summary.output}{ending}")
-    if job.debug is not None and summary.has_debug:
-        print(f"What every stage saw: {job.debug / 'report.html'}")
+    summary = render(job, source, driving, told.step)
+    for text in summary.about:
+        told.note(text)
+    for text in summary.notes:
+        told.warning(text)
+    has_debug = job.debug is not None and summary.has_debug
+    if job.debug is not None and has_debug:
+        told.note(f"What every stage saw: {job.debug / 'report.html'}")
+    told.result(_ending(summary), _figures(summary, job.debug if has_debug else None))
     return 130 if summary.is_interrupted else 0
+
+
+def _ending(summary: Summary) -> str:
+    """The last line of a run: what there is now, and how long it took."""
+    ending = " (interrupted: as far as it went)" if summary.is_interrupted else ""
+    return (
+        f"{summary.frames} frames in {summary.output}{ending}: {summary.took_s:.1f} s, of which"
+        f" {summary.animating_s:.1f} s animating, {summary.fps:.1f} frames/s"
+    )
+
+
+def _figures(summary: Summary, debug: Path | None) -> dict[str, Any]:
+    """The result, for programs."""
+    return {
+        "output": summary.output,
+        "record": summary.record,
+        "debug": debug,
+        "frames": summary.frames,
+        "frames_held": summary.frozen,
+        "seconds": round(summary.took_s, 2),
+        "seconds_animating": round(summary.animating_s, 2),
+        "fps": round(summary.fps, 2),
+        "is_interrupted": summary.is_interrupted,
+    }

@@ -8,6 +8,7 @@ interruption keeps the frames that are done.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
@@ -17,22 +18,27 @@ from typing import Any
 import numpy as np
 
 from hybridanim import io, paths, processors
-from hybridanim.config import PipelineConfig, RenderJob
+from hybridanim.config import PipelineConfig, RenderJob, replaces_background
 from hybridanim.errors import InputError
 from hybridanim.io import provenance
 from hybridanim.prepare.motion_recorder import MotionRecorder
 from hybridanim.profiles import load_profiles
 from hybridanim.rendering.output_frame import Composer
-from hybridanim.types import Array, Source
+from hybridanim.types import Source
 from hybridanim.visualization.debug_writer import DebugWriter
 from stages.pipeline import Pipeline, build
 
 from .driving import Drive, Driver, MotionDriver, VideoDriver, read_motion, with_tracker_of
-from .guards import DebugOutputs, note_remains, refuse_clashes, undisturbed
+from .guards import DebugOutputs, note_remains, refuse_clashes, refuse_swapped, undisturbed
 from .held import HeldStretches
+from .sources import source_picture
 from .streaming import half_of, shared_processors, sharing
 
-Progress = Callable[[int, int | None, str], None]  # frames done, total, name of the step
+_NO_SOURCE_FACE = (
+    "No face was fitted to the source: its head moves by keypoints alone. If the result shows the"
+    " wrong part of the picture, give the face by --crop X,Y,W,H or --face N."
+)
+Progress = Callable[[int, int | None, str], None]  # frames done, total, one of events.STEPS
 
 
 @dataclass
@@ -40,11 +46,21 @@ class Summary:
     """Result of a run."""
 
     output: Path
+    record: Path | None = None  # the JSON file beside it
     frames: int = 0
     frozen: int = 0  # frames without a tracked head
+    fitted: int = 0  # frames with a fitted face of the driver
     is_interrupted: bool = False
     has_debug: bool = False  # whether debug outputs were written
-    notes: list[str] = field(default_factory=list)  # sentences for the user
+    took_s: float = 0.0  # the whole run
+    animating_s: float = 0.0  # from the first frame that was read to the last one written
+    about: list[str] = field(default_factory=list)  # sentences for the user: what was chosen
+    notes: list[str] = field(default_factory=list)  # what they should know of the result
+
+    @property
+    def fps(self) -> float:
+        """Frames a second while animating."""
+        return self.frames / self.animating_s if self.animating_s > 0 else 0.0
 
 
 def render(
@@ -55,11 +71,13 @@ def render(
     Raises InputError for unusable files or options.
     """
     report = progress or (lambda done, total, step: None)
-    watch = processors.Watch()
+    start_s, watch = time.perf_counter(), processors.Watch()
     refuse_clashes(job, source_path, driving_path)
+    refuse_swapped(job, source_path, driving_path)
     motion = read_motion(job, driving_path)
     job = job if motion is None else with_tracker_of(job, motion)
-    picture = _source_picture(source_path, job.source_time)
+    report(0, None, "source")
+    picture = source_picture(source_path, job.source_time, alpha=True)
     summary, held = Summary(job.output), HeldStretches()
     free = _note_other_programs(summary, watch.others())
     settings = sharing(job.pipeline, free)
@@ -67,7 +85,7 @@ def render(
         settings = replace(settings, dense=replace(settings.dense, explain=False))
     pipeline = build(settings, load_profiles(job.profile))
     source = pipeline.set_source(picture)
-    report(0, None, "looking through the driving video")
+    report(0, None, "scan")
     driver: Driver = (
         VideoDriver(driving_path, job, pipeline)
         if motion is None
@@ -86,15 +104,19 @@ def render(
         debug = DebugOutputs(_open_debug(job, drive, source, record))
         stack.push(debug.leave)
         stack.enter_context(shared_processors(free))
+        report(0, drive.frame_count, "animate")
+        first_s = time.perf_counter()
         try:
             for frame, results in stack.enter_context(closing(driver.animated())):
                 shown = driver.shown(frame, results) if job.side_by_side else frame.image
-                sink.write(composer(results.picture.image, shown), frame.time_s)
+                picture = results.picture
+                sink.write(composer(picture.image, shown, picture.alpha), frame.time_s)
                 debug.write(results)
                 summary.frames += 1
                 summary.frozen += results.points.is_frozen
+                summary.fitted += results.tracks.face is not None
                 held.add(results)
-                report(summary.frames, drive.frame_count, "animating")
+                report(summary.frames, drive.frame_count, "animate")
         except KeyboardInterrupt:
             if not sink.count:
                 raise
@@ -103,26 +125,35 @@ def render(
             sink.abort_keep(_name_of_part(job, summary))
             debug.close("interrupted")
         quiet.enter_context(undisturbed())
+        summary.animating_s = time.perf_counter() - first_s
         if not summary.frames:
             raise InputError(
                 f"{driving_path.name}: expected frames between --start and --end, found none;"
                 " choose another range"
             )
         _refuse_no_head(summary, driver.has_face)
+        report(0, None, "finish")
         stack.close()
+        summary.about += driver.about
         summary.notes += driver.notes
         if recorder is not None and recorder.is_empty:
             summary.notes.append("No motion file: no head was tracked.")
         summary.has_debug = job.debug is not None and not debug.failure
-        warnings = sink.warning, debug.failure
-        summary.notes += [*filter(None, warnings), *pipeline.notes]
-        for info in pipeline.runtime_info:
-            summary.notes += info.notes
-        summary.notes += config_notes(job.pipeline)
+        summary.notes += filter(None, (sink.warning, debug.failure))
         held.finish(1 / float(drive.fps) if drive.fps else 0.0)
-        summary.notes += [*held.sentences(), *note_remains(job.output, job.debug)]
-        provenance.write_sidecar(sink.path, record)
+        if summary.fitted and source.face is None:
+            summary.notes.append(_NO_SOURCE_FACE)
+        summary.notes += [*_notes_of(pipeline, job), *_note_white(job, source), *held.sentences()]
+        summary.notes += note_remains(job.output, job.debug)
+        summary.record = provenance.write_sidecar(sink.path, record)
+    summary.took_s = time.perf_counter() - start_s
     return summary
+
+
+def _notes_of(pipeline: Pipeline, job: RenderJob) -> list[str]:
+    """What its stages and networks had to do otherwise, and settings without an effect."""
+    runtime = [note for info in pipeline.runtime_info for note in info.notes]
+    return [*pipeline.notes, *runtime, *config_notes(job.pipeline)]
 
 
 def config_notes(config: PipelineConfig) -> list[str]:
@@ -135,6 +166,21 @@ def config_notes(config: PipelineConfig) -> list[str]:
     ]
 
 
+def _note_white(job: RenderJob, source: Source) -> list[str]:
+    """A sentence where the source's transparency is not kept, or none."""
+    is_lost = not io.holds_alpha(job.output) or job.pipeline.render.paste_back
+    if (
+        source.alpha is None
+        or replaces_background(job.pipeline.keypoints.background)
+        or not is_lost
+    ):
+        return []
+    return [
+        "The source is transparent and lies on white here; a .mov, .webm or .png file, or a folder,"
+        " without --paste-back, keeps its transparency."
+    ]
+
+
 def _name_of_part(job: RenderJob, summary: Summary) -> Path | None:
     """Path for a partial result, such that it does not replace a complete one; adds a note."""
     kept = job.output
@@ -143,16 +189,6 @@ def _name_of_part(job: RenderJob, summary: Summary) -> Path | None:
     summary.output = paths.free_name(kept.with_name(f"{kept.stem}.partial{kept.suffix}"))
     summary.notes.append(f"{kept} is the earlier result; this one is beside it.")
     return summary.output
-
-
-def _source_picture(path: Path, time_s: float) -> Array:
-    """The picture to animate: the file itself, or a video's frame at that time."""
-    try:
-        return io.read_source_picture(path, time_s)
-    except InputError as error:  # name the options of the command line
-        text = str(error).replace("driving video:", "source:")
-        text = text.replace("start:", "--source-time:").replace("earlier start", "earlier time")
-        raise InputError(text) from error
 
 
 def _open_sink(
@@ -168,6 +204,7 @@ def _open_sink(
         audio_from=drive.audio,
         metadata=provenance.container_tags(record),
         time_base=drive.time_base,
+        has_alpha=composer.has_alpha,
     )
 
 

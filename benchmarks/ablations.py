@@ -25,7 +25,7 @@ import torch
 
 from hybridanim.networks import weights as files
 from hybridanim.networks.blocks import Points
-from hybridanim.networks.build import OBJECT
+from hybridanim.networks.sizes import OBJECT
 from hybridanim.training import equivariance
 from hybridanim.training.animator.trainer import BEST, Trainer
 from hybridanim.training.config import LossWeights, Phase, TrainConfig

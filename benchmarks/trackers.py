@@ -32,7 +32,7 @@ from hybridanim.face.mesh_network import Teacher, points_from_mesh
 from hybridanim.io import open_source
 from hybridanim.motion import keypoints
 from hybridanim.motion.reference import reference_of
-from hybridanim.prepare.source import landmark_head
+from hybridanim.prepare.source_head import landmark_head
 from hybridanim.runtime import networks
 from hybridanim.segmentation import video
 from hybridanim.tracking import classical, hybrid, learned

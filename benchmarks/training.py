@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from hybridanim.face.anchors import ANCHORS
 from hybridanim.networks import build
 from hybridanim.networks.blocks import Points
+from hybridanim.networks.sizes import OBJECT
 from hybridanim.training.animator.learner import Learner
 from hybridanim.training.data.augment import Augment
 from hybridanim.training.data.batch import Batch, anchor_layout
@@ -73,7 +74,7 @@ class Ours(nn.Module):
 
 def objects() -> Ours:
     """Both networks of the presets for objects."""
-    return Ours(Learner(build.fast(build.OBJECT, torch.full((10,), 0.15)), build.detector()))
+    return Ours(Learner(build.fast(OBJECT, torch.full((10,), 0.15)), build.detector()))
 
 
 CASES: dict[str, tuple[Callable[[], nn.Module], int, int]] = {

@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from hybridanim import files, paths
+from hybridanim import command_line, files, paths
 from hybridanim.errors import InputError
 from hybridanim.evaluation import attention_mesh
 from hybridanim.evaluation.attention_mesh import STILL, AttentionMesh, MeshError
@@ -187,11 +187,12 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--overwrite", action="store_true", help="label files again that are done")
     options = parser.parse_args(arguments)
+    return command_line.run("error", lambda: _run_or_stop(options))
+
+
+def _run_or_stop(options: argparse.Namespace) -> int:
     try:
         return _run(options)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         print("stopped; the same command goes on", file=sys.stderr)
         return 130

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import cv2
 
-from hybridanim import command_line, paths
+from hybridanim import command_line, extras, paths
 from hybridanim.errors import InputError
 from hybridanim.face import face_model
 from hybridanim.face.face_windows import KINDS
@@ -114,6 +114,7 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    extras.expect_torch("calibration.face_points")
     if options.join:
         _join(options)
     else:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import cv2
 
-from hybridanim import command_line, paths
+from hybridanim import command_line, extras, paths
 from hybridanim.errors import InputError
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def _folders(text: str) -> Folders:
 
 
 def _run(options: argparse.Namespace) -> int:
+    extras.expect_torch("calibration.matte")
     from hybridanim.training.matte import footage
     from hybridanim.training.matte.trainer import EXPORT, MatteConfig, MatteTrainer
 

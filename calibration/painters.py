@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import cv2
 
-from hybridanim import command_line, paths
+from hybridanim import command_line, extras, paths
 from hybridanim.errors import InputError
 from hybridanim.face import face_model
 from hybridanim.face.paint_windows import KINDS
@@ -211,6 +211,7 @@ def _config(options: argparse.Namespace, name: str, began_s: float, left: int) -
 
 
 def _run(options: argparse.Namespace) -> int:
+    extras.expect_torch("calibration.painters")
     from hybridanim.training import device as devices
 
     if options.join:

@@ -8,15 +8,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from . import text as texts
 from .errors import InputError
+from .extras import TRAIN
 
 
 def run(program: str, action: Callable[[], int]) -> int:
     """Do what a program does; returns the exit code, without a traceback for foreseeable errors.
 
     program: its name at the beginning of a message. action returns 0, or another exit code. An
-    InputError, and an error of the system, give one line on the error stream and 2; Ctrl-C gives
-    130; a standard output that cannot be written gives 1, after the action has run to its end.
+    InputError, an error of the system, and torch where it is missing give one line on the error
+    stream and 2; Ctrl-C gives 130; a standard output that cannot be written gives 1, after the
+    action has run to its end.
     """
     try:
         with standard_output(program) as output:
@@ -33,6 +36,11 @@ def _guarded(program: str, action: Callable[[], int]) -> int:
         return action()
     except InputError as error:
         print(f"{program}: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "torch":
+            raise
+        print(f"{program}: expected the package torch, found none; {TRAIN}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         raise
@@ -64,8 +72,7 @@ class _Output:
 
     def write(self, text: str) -> int:
         """As that of a stream."""
-        # names of files may hold bytes that are no text
-        self._try(self._stream.write, text.encode("utf-8", "replace").decode("utf-8"))
+        self._try(self._stream.write, text)
         return len(text)
 
     def flush(self) -> None:
@@ -91,13 +98,18 @@ class _Output:
 
 @contextmanager
 def standard_output(program: str) -> Iterator[_Output]:
-    """Standard output as one that may fail. Streams that were closed lead nowhere."""
+    """Standard output as one that may fail. Streams that were closed lead nowhere.
+
+    It and the error stream show what their encoding lacks as escapes.
+    """
     for number, name in ((0, "stdin"), (1, "stdout"), (2, "stderr")):
         if getattr(sys, name) is None:  # else the next file that is opened gets its number
             nowhere = os.open(os.devnull, os.O_RDWR)
             if nowhere != number:
                 os.dup2(nowhere, number)
             setattr(sys, name, os.fdopen(number, "w" if number else "r"))
+    for stream in (sys.stdout, sys.stderr):
+        texts.escape(stream)
     before, output = sys.stdout, _Output(sys.stdout, program)
     sys.stdout = output
     try:

@@ -11,11 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
+from PIL import ImageColor
+
 from . import drive as driven
 from . import paths, schema
 from .errors import InputError
 
 _LATEST_START_S = 1e7  # as hybridanim.io takes it
+_OWN_BACKGROUND = ("auto", "still", "follow")
 MOST_CROP_PX = 32768  # larger than any picture that can be read
 
 
@@ -97,9 +100,10 @@ class KeypointsConfig:
     smooth: float = 0.15
     """Smoothing of the motion, 0 = none to 1 = heavy (a One-Euro filter)."""
 
-    background: Literal["auto", "still", "follow"] = "auto"
+    background: str = "auto"
     """follow moves the source's background as the driver's camera moves; auto does so with
-    --motion absolute, and keeps it still otherwise."""
+    --motion absolute while that camera moves, and keeps it still otherwise (still). transparent
+    leaves it out; a colour (green, #00ff00) or the name of a picture puts another one there."""
 
     head_motion: Literal["3d", "2d"] = "3d"
     """3d turns the source's head as a textured surface, by the face model fitted to both faces; 2d
@@ -112,6 +116,7 @@ class KeypointsConfig:
     def __post_init__(self) -> None:
         _within("--scale", self.scale, 0, 5)
         _within("--smooth", self.smooth, 0, 1)
+        _expect_background(self.background)
         is_uniform = driven.parse(self.drive).is_uniform
         if self.head_motion == "2d" and not is_uniform:
             _refuse_parts(self.drive, "--head-motion 2d")
@@ -193,13 +198,18 @@ class PipelineConfig:
     """All settings of the pipeline."""
 
     tracker: str = "classical"
-    """classical: skin, corners, landmarks; learned: a network's keypoints; hybrid: both."""
+    """classical: skin, corners, landmarks; learned: a network's keypoints; hybrid: these, carried
+    by optical flow. Skin, hands and the fitted face are looked at with each of them."""
     face: int = 0
     """Which face of the source when there are several: 0 is the largest, 1 the next."""
     crop: str = "auto"
     """Part of the source that is animated: auto (round the head), none (all), or X,Y,W,H."""
+    driving_crop: str = "auto"
+    """Part of the driving pictures that --motion absolute takes places and sizes from: auto (round
+    the head), none (all, to go with --crop none), or X,Y,W,H."""
     size: int = 0
-    """Side of the animated square in pixels; 0 = as many as the source has there."""
+    """Side of the animated square in pixels; 0 = as many as the source has there, but 512 at most
+    with a renderer that paints (2048 with --renderer warp or --paste-back)."""
     matte: Literal["network", "classical"] = "network"
     """What finds the person in the source: a network, or classical (GrabCut)."""
     segment: SegmentConfig = field(default_factory=SegmentConfig)
@@ -214,6 +224,12 @@ class PipelineConfig:
         if self.size:
             _within("--size", self.size, 64, 4096)
         parse_crop(self.crop)
+        if self.render.paste_back and replaces_background(self.keypoints.background):
+            raise InputError(
+                f"--background {self.keypoints.background}: expected the animated part alone, got"
+                " --paste-back, which shows the whole picture; leave one of the two out"
+            )
+        parse_crop(self.driving_crop, "--driving-crop")
         if not self.track.face_fit and not driven.parse(self.keypoints.drive).is_uniform:
             _refuse_parts(self.keypoints.drive, "--no-face-fit")
 
@@ -259,6 +275,11 @@ class RenderJob:
                 f"--output: expected a file or a new folder, got {str(self.output)!r}; add a name,"
                 " for example out.mp4"
             )
+        if self.output.name == "-":
+            raise InputError(
+                "--output: expected the name of a file, got -, the standard output, which takes no"
+                " video here; name a file, for example out.mp4"
+            )
         if self.save_motion is not None and self.save_motion.suffix != ".safetensors":
             raise InputError(
                 f"--save-motion: expected a name that ends in .safetensors, got"
@@ -271,6 +292,21 @@ class RenderJob:
                 f"--end: expected more than --start {self.start:g}, got {self.end:g};"
                 " give both in seconds"
             )
+
+
+def replaces_background(background: str) -> bool:
+    """Whether a ``background`` option takes the source's own background away."""
+    return background not in _OWN_BACKGROUND
+
+
+def background_color(background: str) -> tuple[int, int, int] | None:
+    """RGB of a ``background`` option that is a colour, else None."""
+    if background in (*_OWN_BACKGROUND, "transparent"):
+        return None
+    try:
+        return ImageColor.getrgb(background)[:3]
+    except ValueError:
+        return None
 
 
 def pipeline_config(options: Mapping[str, Any]) -> PipelineConfig:
@@ -291,8 +327,8 @@ def read_options(path: Path) -> dict[str, Any]:
     return {name.replace("-", "_"): value for name, value in table.items()}
 
 
-def parse_crop(text: str) -> tuple[float, float, float, float] | None:
-    """X, Y, W, H in source pixels of a ``crop`` option, or None for auto and none."""
+def parse_crop(text: str, option: str = "--crop") -> tuple[float, float, float, float] | None:
+    """X, Y, W, H in pixels of an option's value, or None for auto and none."""
     if text in ("auto", "none"):
         return None
     parts = text.split(",")
@@ -303,8 +339,8 @@ def parse_crop(text: str) -> tuple[float, float, float, float] | None:
     is_finite = all(abs(number) <= MOST_CROP_PX for number in (x, y, width, height))  # no NaN
     if not is_finite or min(width, height) < 16:
         raise InputError(
-            f"--crop: expected auto, none or X,Y,W,H in pixels with W and H of 16 to "
-            f"{MOST_CROP_PX}, got {text!r}; for example --crop 100,40,300,300"
+            f"{option}: expected auto, none or X,Y,W,H in pixels with W and H of 16 to "
+            f"{MOST_CROP_PX}, got {text!r}; for example {option} 100,40,300,300"
         )
     return x, y, width, height
 
@@ -314,6 +350,17 @@ def _refuse_parts(text: str, option: str) -> NoReturn:
         f"--drive {text}: expected heads that move in three dimensions, got {option}, where"
         f" keypoints move all parts together; leave out {option}, or use --scale for all of them"
     )
+
+
+def _expect_background(background: str) -> None:
+    """Raise InputError unless it is a keyword, a colour or the name of a file."""
+    if not replaces_background(background) or background == "transparent":
+        return
+    if background_color(background) is None and not paths.is_file(background or "."):
+        raise InputError(
+            f"--background: expected auto, still, follow, transparent, a colour such as green or"
+            f" #00ff00, or a picture, got {background!r}; check the name"
+        )
 
 
 def _within(flag: str, value: float, least: float, most: float) -> None:

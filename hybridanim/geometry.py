@@ -48,6 +48,11 @@ def px_from_norm(xy_norm: Array, crop: Crop) -> Array:
     return ((np.asarray(xy_norm) + 1) * (crop.side_px / 2) - 0.5 + corner).astype(np.float32)
 
 
+def turned(image: Array, turn_deg: int) -> Array:
+    """The picture turned clockwise by 0, 90, 180 or 270 degrees; a copy, unless by 0."""
+    return image if turn_deg == 0 else np.ascontiguousarray(np.rot90(image, -turn_deg // 90))
+
+
 def whole(image: Array) -> Crop:
     """Return the crop that covers a whole square picture."""
     return Crop(0.0, 0.0, float(image.shape[1]))

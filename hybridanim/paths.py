@@ -67,17 +67,18 @@ def expect_readable(what: str, path: str | Path) -> None:
         )
 
 
-def read_text(path: str | Path) -> str:
+def read_text(path: str | Path, most_bytes: int = MOST_TEXT_BYTES) -> str:
     """The text of a file of settings, UTF-8.
 
-    Raises OSError, UnicodeDecodeError, and InputError for no regular file, or more than 128 kB.
+    Raises OSError, UnicodeDecodeError, and InputError for no regular file, or more than
+    ``most_bytes``.
     """
     expect_readable("settings", path)
     with open(path, "rb") as file:
-        data = file.read(MOST_TEXT_BYTES + 1)
-    if len(data) > MOST_TEXT_BYTES:
+        data = file.read(most_bytes + 1)
+    if len(data) > most_bytes:
         raise InputError(
-            f"{path}: expected at most {MOST_TEXT_BYTES >> 10} kB of text, got more; check the name"
+            f"{path}: expected at most {most_bytes >> 10} kB of text, got more; check the name"
         )
     return data.decode("utf-8")
 
@@ -113,7 +114,7 @@ def refuse_replacing(
 
     outputs: option and file, for each file that will be written. An input is never replaced, nor a
     file in a folder that is an input (``is_deep``: nor in the folders in it), nor one output by
-    another, nor a pipe, device or folder; any other file only with ``overwrite``, except
+    another, nor a link, pipe, device or folder; any other file only with ``overwrite``, except
     ``records``, which an earlier run made for the same output. folders: outputs that may be a
     folder.
     """
@@ -157,6 +158,7 @@ def _expect_replaceable(
     is_folder: whether a folder may be there.
     """
     if there is None or stat.S_ISREG(there.st_mode):
+        refuse_link(option, path)
         return
     if not stat.S_ISDIR(there.st_mode):
         raise InputError(
@@ -168,6 +170,20 @@ def _expect_replaceable(
             f"{option} {path}: expected a new name or a file, got a folder; move it, or choose"
             " another name"
         )
+
+
+def refuse_link(option: str, path: Path) -> None:
+    """Raise InputError for a symbolic link: replacing it or following it may not be what is meant.
+
+    A link to a folder passes. option: how the message begins.
+    """
+    if not path.is_symlink() or is_folder(path):
+        return
+    target = os.path.realpath(path)
+    raise InputError(
+        f"{option} {_printable(path)}: expected a new name or a file, got a link to"
+        f" {_printable(target)}; name that file itself, or remove the link"
+    )
 
 
 def write_whole(option: str, path: Path, data: bytes, *, overwrite: bool) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ import numpy as np
 from . import files, paths
 from .errors import InputError
 from .schema import exactly
+from .text import encoded, printable
 
 SCHEMA = 1
 _LEAST_FOCAL_PX, _MOST_PX = 1e-2, 1e6
@@ -208,7 +210,7 @@ def save_profile(profile: Profile, path: str | Path, *, overwrite: bool = True) 
     lines += [f"{name} = {_toml(value)}" for name, value in dataclasses.asdict(origin).items()]
     try:
         with files.atomic_write(path, overwrite=overwrite) as file:
-            file.write(("\n".join(lines) + "\n").encode())
+            file.write(encoded("\n".join(lines) + "\n"))
     except OSError as error:
         raise InputError(
             f"profile {path}: expected a place that can be written, got {error.strerror};"
@@ -272,6 +274,6 @@ def _toml(value: Any) -> str:
     if isinstance(value, tuple):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
     if isinstance(value, str):
-        escaped = value.encode("unicode_escape").decode().replace('"', '\\"')
-        return '"' + escaped.replace("\\x", "\\u00") + '"'
+        escaped = json.dumps(printable(value), ensure_ascii=False)  # TOML's escapes are the same
+        return escaped.replace("\x7f", "\\u007f")
     return repr(value.item() if isinstance(value, np.generic) else value)

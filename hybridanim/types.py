@@ -202,6 +202,7 @@ class Tracks:
     scene: SceneTracks | None = None  # corners of body and background, if tracked
     reference_scene: SceneTracks | None = None  # the same, in the reference frame's picture
     face: FaceFit | None = None  # the face model in this frame, if the face is seen
+    covered: float = 0.0  # share of the face that a hand covers, in [0, 1]; see tracking.face_cover
 
     def __post_init__(self) -> None:
         if (self.keypoints is None) != (self.keypoints_crop is None):
@@ -290,13 +291,14 @@ class SparseMotion:
     background: Array | None = None  # (2, 3) float32 source <- target, norm; None = still
     optical: OpticalFlow | None = None  # computed if the renderer uses it
     head: HeadTarget | None = None  # of a source and a driver with a fitted face
+    held_face: str = ""  # why the head's pose or expression are held, at least in part
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
     """The picture to animate, prepared once."""
 
-    picture: Array  # (H, W, 3) uint8 RGB, the whole source picture
+    picture: Array  # (H, W, 3) uint8 RGB, the whole source picture, upright
     crop: Crop  # square of it that is animated
     image: Array  # (S, S, 3) uint8 RGB, that square at output size
     keypoints: Keypoints  # in the crop
@@ -306,9 +308,21 @@ class Source:
     rotation_deg: tuple[float, float, float] = (0.0, 0.0, 0.0)
     landmarks_xy_px: Array | None = None  # (L, 2) float32, in pixels of `picture`
     face: FaceFit | None = None  # the face model, in pixels of `picture`
+    turn_deg: int = 0  # clockwise, by which the given picture was turned upright
+    # of a transparent picture, which lies on white here
+    alpha: Array | None = None  # (S, S) uint8
+    inpainted_alpha: Array | None = None  # (S, S) uint8, alpha with the person painted out
 
     def __post_init__(self) -> None:
         s = self.image.shape[0]
+        for name in ("alpha", "inpainted_alpha"):
+            if (given := getattr(self, name)) is not None:
+                _expect(f"Source.{name}", given, (s, s), np.uint8, "match Source.image")
+        if (self.alpha is None) != (self.inpainted_alpha is None):
+            raise TypeError(
+                "Source.alpha: expected it with inpainted_alpha, got one of the two; give both or"
+                " none"
+            )
         _expect("Source.image", self.image, (s, s, 3), np.uint8, "make a square crop")
         _expect("Source.subject", self.subject, (s, s), np.float32, "match Source.image")
         _expect(
@@ -389,10 +403,14 @@ class DenseMotion:
 class Picture:
     """Stage 5: the animated source crop."""
 
-    image: Array  # (S, S, 3) uint8 RGB
+    image: Array  # (S, S, 3) uint8 RGB; on white where it is transparent
+    alpha: Array | None = None  # (S, S) uint8, 255 = opaque; None = opaque everywhere
 
     def __post_init__(self) -> None:
         _expect("Picture.image", self.image, (None, None, 3), np.uint8, "clip and round to uint8")
+        if self.alpha is not None:
+            size = self.image.shape[:2]
+            _expect("Picture.alpha", self.alpha, size, np.uint8, "match Picture.image")
 
 
 @dataclass(frozen=True, slots=True)

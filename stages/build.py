@@ -57,13 +57,14 @@ class RendererEntry:
 
 def warp_renderer(config: PipelineConfig, header: Header | None) -> Renderer:
     """Stages 4 and 5 in closed form."""
-    return Renderer(Dense(config.dense), Generate(config.render))
+    return Renderer(Dense(config.dense), Generate(config.render, config.keypoints.background))
 
 
 def painted_renderer(config: PipelineConfig, header: Header | None) -> Renderer:
     """Stages 4 and 5 in closed form, with painters for mouth and eyes."""
     networks = painters.load(threads=config.networks.threads)
-    return Renderer(Dense(config.dense), PaintedGenerate(config.render, networks))
+    generate = PaintedGenerate(config.render, networks, config.keypoints.background)
+    return Renderer(Dense(config.dense), generate)
 
 
 def learned_renderer(config: PipelineConfig, header: Header | None) -> Renderer:
@@ -82,9 +83,8 @@ def learned_renderer(config: PipelineConfig, header: Header | None) -> Renderer:
     nets = networks.animator(own, config.networks, header if own else None)
     renderer = LearnedRenderer(nets)
     windows = painters.load(threads=config.networks.threads)
-    return Renderer(
-        LearnedDense(config.dense, renderer), LearnedGenerate(config.render, windows, renderer)
-    )
+    generate = LearnedGenerate(config.render, windows, renderer, config.keypoints.background)
+    return Renderer(LearnedDense(config.dense, renderer), generate)
 
 
 RENDERERS: dict[str, RendererEntry] = {
@@ -140,8 +140,9 @@ class Builder:
         config, tracker = self.config, self.tracker
         own = replace(config.track, face_fit=finder is not None)
         parts = TrackerParts(own, profiles, aligner, detector)
-        segment: Stage = NoSkin(config.segment, config.tracker)
-        if tracker.uses_skin:
+        is_face = detector is None or detector.window == "head"
+        segment: Stage = NoSkin(config.segment, "an object has no skin")
+        if is_face:
             segment = Segment(config.segment, profiles.skin)
         moves = config.keypoints.moves_background
         every = config.track.face_every or (_FACE_EVERY if tracker.uses_anchors else 1)

@@ -151,9 +151,10 @@ class Pipeline:
     def set_source(self, picture: Array, *, crop: str | None = None) -> Source:
         """Prepare the picture to animate, (H, W, 3) uint8 RGB; InputError when it has no face.
 
+        (H, W, 4) RGBA, colours not multiplied by alpha, is a source with transparency.
         crop: replaces the option of that name.
         """
-        _expect_picture("source", picture)
+        _expect_picture("source", picture, channels=(3, 4))
         config = self.config
         if crop is not None:
             config = schema.replaced(config, {"crop": crop}, "set_source")
@@ -232,6 +233,8 @@ class Pipeline:
         self._shape = image.shape
         if self._view is None:
             self._view = view.whole_view(*image.shape[:2])
+        if not self._index:
+            self._apply_driving_crop(image)
         self._apply_reference()
         index, self._index = self._index, self._index + 1
         return Frame(self._view(image), index, index / 30 if time_s is None else time_s)
@@ -360,6 +363,18 @@ class Pipeline:
     @property
     def notes(self) -> list[str]:
         """What the user should know about the source and the frames so far, as sentences."""
+        return [*self._notes_of_turn(), *self._notes_of_parts()]
+
+    def _notes_of_turn(self) -> list[str]:
+        if self._source is None or not self._source.turn_deg:
+            return []
+        lies = "upside down" if self._source.turn_deg == 180 else "on its side"
+        return [
+            f"The source picture was turned by {self._source.turn_deg} degrees clockwise: as it is,"
+            f" its face is {lies}."
+        ]
+
+    def _notes_of_parts(self) -> list[str]:
         if self._source is None or self.config.keypoints.strengths.is_uniform:
             return []
         lacks = "source" if self._source.face is None else "driver"
@@ -419,6 +434,14 @@ class Pipeline:
         self._index, self.last, self._view, self._shape = 0, None, None, ()
         self._reference, self._observations = None, ()
 
+    def _apply_driving_crop(self, image: Array) -> None:
+        """Fix the driving crop that the option of that name asks for."""
+        option = self.config.driving_crop
+        source.refuse_far_crop(image, option, "--driving-crop")
+        crop = source.wanted_crop(image.shape[0], image.shape[1], option)
+        if crop is not None and self._view is not None:
+            self.set_driving_crop(self._view.crop_inside(crop))
+
     def _apply_reference(self) -> None:
         """Pass a chosen reference to the stages, in pixels of the view, once the view is known."""
         if self._reference is None or self._view is None or not self._shape:
@@ -453,10 +476,11 @@ def _expect_type(what: str, value: Any, wanted: Any, fix: str) -> None:
         raise InputError(f"{what}: expected a {names}, got a {type(value).__name__}; {fix}")
 
 
-def _expect_picture(what: str, picture: Any) -> None:
-    """Raise InputError unless it is a non-empty array (H, W, 3) uint8."""
+def _expect_picture(what: str, picture: Any, channels: tuple[int, ...] = (3,)) -> None:
+    """Raise InputError unless it is a non-empty array (H, W, 3) uint8, or of these channels."""
     is_array = isinstance(picture, np.ndarray)
-    if is_array and picture.dtype == np.uint8 and picture.shape[2:] == (3,) and picture.size:
+    is_image = is_array and picture.ndim == 3 and picture.shape[2] in channels and picture.size
+    if is_image and picture.dtype == np.uint8:
         return
     got = f"{picture.shape} {picture.dtype}" if is_array else type(picture).__name__
     raise InputError(

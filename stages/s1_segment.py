@@ -36,14 +36,14 @@ class Segment(Stage):
 
 
 class NoSkin(Stage):
-    """Stage 1 for a tracker that does not use skin: an empty mask, at no cost."""
+    """Stage 1 for objects without skin: an empty mask, at no cost."""
 
     name = "skin"
 
-    def __init__(self, config: SegmentConfig, tracker: str) -> None:
-        """tracker: its name, given as the reason."""
+    def __init__(self, config: SegmentConfig, reason: str) -> None:
+        """reason: why no skin is looked for."""
         super().__init__(config)
-        self._reason = f"{tracker} tracker"
+        self._reason = reason
 
     def __call__(self, frame: Frame) -> SkinMask:
         """Return an empty mask."""

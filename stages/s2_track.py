@@ -5,8 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 import cv2
+import numpy as np
 
-from hybridanim.tracking import face_tracking, scene
+from hybridanim.face import head_box
+from hybridanim.tracking import face_cover, face_tracking, scene
 from hybridanim.tracking.base import Tracker
 from hybridanim.tracking.face_tracking import PointFinder
 from hybridanim.types import Array, FaceBox, Frame, HeadBox, SceneTracks, SkinMask, Tracks
@@ -15,6 +17,7 @@ from hybridanim.visualization import drawing
 from .base import Stage
 
 _SAME_S = 0.002  # difference of the time stamps of one frame, read twice
+_MUCH_LARGER = 1.25  # of faces, by which a known one is the driver's
 _NEAR_S = 0.25  # within which a known face is searched while no head is tracked
 
 
@@ -42,8 +45,17 @@ class Track(Stage):
 
     def __call__(self, frame: Frame, mask: SkinMask) -> Tracks:
         """Track the next frame of the driving video."""
-        face = self._expected(frame.time_s) or mask.face  # the cascade also finds cabinets
+        hit = mask.face if self._tracker.uses_skin else None
+        face = self._expected(frame.time_s) or hit  # the cascade also finds cabinets
         self._state, tracks = self._tracker.step(self._state, frame, replace(mask, face=face))
+        if tracks and self._is_beside(tracks.head, frame.time_s):
+            # a face on a poster, or another person's, was there before the driver came
+            begun = self._tracker.initial_state()
+            self._state, tracks = self._tracker.step(begun, frame, replace(mask, face=face))
+            self._face, self._cover = face_tracking.FaceState(), face_cover.CoverState()
+            self._is_other = True
+        if tracks and self._is_other:
+            tracks, self._is_other = replace(tracks, is_new_reference=True), False
         self._is_lost = not tracks
         return self._with_scene(frame, self._with_face(frame, tracks))
 
@@ -58,6 +70,10 @@ class Track(Stage):
         )
         if tracks.is_new_reference:
             self._reference_landmarks = None
+        self._cover, covered = face_cover.step(
+            self._cover, frame.image, found and found.face, self._finder.model
+        )
+        tracks = replace(tracks, covered=covered)
         if found is None:
             return tracks
         if self._reference_landmarks is None and face_tracking.is_reference(tracks):
@@ -74,11 +90,13 @@ class Track(Stage):
         self._state = self._tracker.initial_state()
         self._scene = scene.SceneState()
         self._face = face_tracking.FaceState()
+        self._cover = face_cover.CoverState()
         self._reference_landmarks: Array | None = None  # (L, 2), in the reference frame
         self._reference_image: tuple[Array, HeadBox] | None = None
         self._is_searched = False  # whether its scene corners were searched
         self._faces: dict[float, FaceBox] = {}  # known before the run, by time in s
         self._is_lost = True
+        self._is_other = False  # another head is followed than in the last frame with one
         self._reference_scene: SceneTracks | None = None
         self._trails: dict = {}
 
@@ -112,11 +130,21 @@ class Track(Stage):
 
     def _expected(self, time_s: float) -> FaceBox | None:
         """The known face of this time; while no head is tracked, also that of a time near it."""
+        return self._known_at(time_s, _NEAR_S if self._is_lost else _SAME_S)
+
+    def _known_at(self, time_s: float, within_s: float) -> FaceBox | None:
         if not self._faces:
             return None
         near_s = min(self._faces, key=lambda known_s: abs(known_s - time_s))
-        is_here = abs(near_s - time_s) <= (_NEAR_S if self._is_lost else _SAME_S)
-        return self._faces[near_s] if is_here else None
+        return self._faces[near_s] if abs(near_s - time_s) <= within_s else None
+
+    def _is_beside(self, head: HeadBox | None, time_s: float) -> bool:
+        """Whether the known face of this time is elsewhere, and much larger than the head."""
+        known = self._known_at(time_s, _SAME_S)
+        if head is None or known is None or head_box.agrees(head, head_box.from_face(known)):
+            return False
+        apart = np.hypot(*np.subtract(head.center_xy_px, known.center_xy_px))
+        return apart > known.width_px / 2 and known.width_px > _MUCH_LARGER * head.size_px
 
     def _with_scene(self, frame: Frame, tracks: Tracks) -> Tracks:
         self._scene, tracks = scene.observed(

@@ -44,7 +44,8 @@ class Keypoints(Stage):
             return motion  # a fitted head is moved by its mesh alone
         # the flow fits the background only if its motion is transferred unscaled
         is_full = config.motion == "absolute" and config.scale == 1
-        moves_background = config.moves_background and is_full
+        moves = motion.background is not None or config.background == "follow"
+        moves_background = config.moves_background and is_full and moves
         share = 1 - self._state.away
         points = pose.reference, pose.keypoints
         return self._flow(

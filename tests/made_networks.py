@@ -6,8 +6,8 @@ import torch
 from hybridanim.face.anchors import REACH_BOX
 from hybridanim.networks import build
 from hybridanim.networks.blocks import Points
-from hybridanim.networks.build import DetectorSizes, FastSizes
 from hybridanim.networks.keypoint_detector import KeypointDetector
+from hybridanim.networks.sizes import DetectorSizes, FastSizes
 from hybridanim.types import Crop, HeadBox, Keypoints, Source
 
 TINY = FastSizes((8, 8, 8, 8), 4, deep=8, fine=4, half=8, blocks=1, encoder_blocks=1, picture_px=64)

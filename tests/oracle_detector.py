@@ -8,7 +8,7 @@ import numpy as np
 
 from hybridanim.face import aligner, cascade
 from hybridanim.motion import keypoints
-from hybridanim.prepare.source import landmark_head
+from hybridanim.prepare.source_head import landmark_head
 from hybridanim.tracking.detection import KeypointsPx, to_pixels
 from hybridanim.types import Array, Crop, Keypoints
 

@@ -109,6 +109,23 @@ def indirect(path: Path) -> list[str]:
     return [name for call in calls if re.fullmatch(pattern, name := ast.unparse(call.func))]
 
 
+IN_ROOT = {
+    *(".ci", "apps", "benchmarks", "calibration", "docs", "examples", "hybridanim", "stages"),
+    *("tests", "tools", ".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md"),
+    *("requirements.txt", "requirements-core.txt", "requirements-dev.txt", "requirements-lock.txt"),
+    *("pyproject.toml", "run_pipeline.py"),
+}
+
+
+def test_the_repository_holds_nothing_else():
+    """Files that a test or a trial has left in the root are easily committed."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a checkout")
+    words = ["git", "-C", str(ROOT), "ls-files", "-z"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert {name.split("/")[0] for name in done.stdout.split("\0") if name} == IN_ROOT
+
+
 OURS = ("apps", "stages", "calibration", "run_pipeline", *SIDES)
 RANK = {package: rank for rank, layer in enumerate(LAYERS) for package in layer}
 

@@ -1,12 +1,14 @@
 """The wheel: what is in it, and that it runs alone, from a folder that is no checkout.
 
-A new virtual environment gets the wheel and sees this interpreter's packages through a .pth file,
-so that nothing is downloaded. There every file of the checkout is refused to Python.
+A new virtual environment gets the wheel and, as links to this interpreter's, the packages that the
+wheel asks for and what these ask for: nothing is downloaded, and torch is not among them. There
+every file of the checkout is refused to Python.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,10 +16,13 @@ import sys
 import sysconfig
 import time
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import av
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("hybridanim", "stages", "apps", "calibration")
@@ -39,7 +44,7 @@ def wheel(tmp_path_factory) -> Path:
     copy, made = tmp_path_factory.mktemp("copy"), tmp_path_factory.mktemp("wheel")
     for name in PACKAGES:
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "requirements.txt", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "requirements-core.txt", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, copy)
     pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
     subprocess.run([*pip, "-w", str(made), str(copy)], check=True)
@@ -58,10 +63,34 @@ def programs(wheel: Path, tmp_path_factory) -> Path:
     where = "import sysconfig; print(sysconfig.get_path('purelib'))"
     done = subprocess.run([python, "-c", where], capture_output=True, text=True, check=True)
     site, packages = Path(done.stdout.strip()), sysconfig.get_path("purelib")
-    (site / "packages.pth").write_text(packages + "\n")
+    for name in needed(metadata.Distribution.at(next(site.glob("hybridanim-*.dist-info")))):
+        for entry in entries(metadata.distribution(name)):
+            (site / entry).symlink_to(Path(packages) / entry)
     text = REFUSE.format(root=str(ROOT) + os.sep, allowed=packages + os.sep)
     (site / "sitecustomize.py").write_text(text)
     return python.parent
+
+
+def needed(distribution: metadata.Distribution) -> set[str]:
+    """Names of the packages that it asks for without extras, and that these ask for."""
+    found: set[str] = set()
+    waiting = [(distribution, "")]
+    while waiting:
+        one, extra = waiting.pop()
+        for requirement in map(Requirement, one.requires or ()):
+            name = canonicalize_name(requirement.name)
+            if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
+                if name not in found:
+                    waiting.append((metadata.distribution(name), ""))
+                found.add(name)
+                waiting += [(metadata.distribution(name), more) for more in requirement.extras]
+    return found
+
+
+def entries(distribution: metadata.Distribution) -> set[str]:
+    """What it has put into the folder of packages: folders and single modules."""
+    first = {path.parts[0] for path in distribution.files or ()}
+    return first - {"..", "__pycache__"}
 
 
 def run(programs: Path, *words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -82,9 +111,41 @@ def test_the_wheel_holds_code_weights_and_example(wheel):
     }
     data = {"hybridanim/py.typed", "hybridanim/assets/driving.mp4"}
     names = ("alignment", "detector_fast", "face_model", "face_points", "matte", "painters")
-    for name in (*names, "renderer_fast"):
+    for name in (*names, "prepared", "renderer_fast"):
         data |= {f"hybridanim/weights/{name}.safetensors", f"hybridanim/weights/{name}.md"}
     assert held == code | data | {"hybridanim/weights/skin_prior.safetensors"}
+
+
+def test_the_wheel_asks_for_torch_in_extras_alone(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (n for n in archive.namelist() if n.endswith(".dist-info/METADATA"))
+        lines = archive.read(name).decode().splitlines()
+    asked = [line for line in lines if re.match("Requires-Dist: torch[ =<>]", line)]
+    assert len(asked) == 2 and all(re.search('extra == "(train|export)"', one) for one in asked)
+    assert "Requires-Dist: openvino<2027,>=2025.2" in lines
+
+
+def test_there_is_no_torch(programs, tmp_path):
+    done = run(programs, "python", "-c", "import torch", cwd=tmp_path)
+    assert "No module named 'torch'" in done.stderr
+
+
+@pytest.mark.parametrize("tracker", ["classical", "hybrid", "learned"])
+def test_the_learned_renderer_runs_without_torch(programs, tmp_path, tracker):
+    words = ["--renderer", "learned", "--tracker", tracker, "--end", "0.2", "--size", "96"]
+    done = run(programs, "hybridanim", *words, "--cache", str(tmp_path / "cache"), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "example.mp4").stat().st_size > 1000
+    kept = {path.name.partition("-")[0] for path in (tmp_path / "cache").iterdir()}
+    assert kept == {"animator"} | ({"detector"} if tracker != "classical" else set())
+
+
+@pytest.mark.parametrize("words", [["export", "--out", "x"], ["train", "--data", "."]])
+def test_what_needs_torch_says_so(programs, tmp_path, words):
+    done = run(programs, "hybridanim", *words, cwd=tmp_path)
+    assert done.returncode == 2 and not list(tmp_path.iterdir())
+    assert done.stderr.count("\n") == 1
+    assert 'expected the package torch, found none; pip install "hybridanim[train]"' in done.stderr
 
 
 def test_the_command_runs_the_example_from_an_empty_folder(programs, tmp_path):

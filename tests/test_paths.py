@@ -1,8 +1,10 @@
 """Paths that a user names: no file is lost, nothing is waited for, errors are one clear line."""
 
 import os
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hybridanim import config, files, io, paths, profiles
@@ -36,13 +38,28 @@ def test_one_output_does_not_replace_another(tmp_path):
 
 def test_files_that_exist_need_overwrite(tmp_path):
     (tmp_path / "a.json").write_text("mine")
-    (tmp_path / "nowhere").symlink_to(tmp_path / "missing")
-    for name in ("a.json", "nowhere"):
-        outputs = [("--json", tmp_path / name)]
-        with pytest.raises(InputError, match="--overwrite"):
-            paths.refuse_replacing(outputs, [], overwrite=False)
-        paths.refuse_replacing(outputs, [], overwrite=True)
-        paths.refuse_replacing([], [], overwrite=False, records=outputs)
+    outputs = [("--json", tmp_path / "a.json")]
+    with pytest.raises(InputError, match="--overwrite"):
+        paths.refuse_replacing(outputs, [], overwrite=False)
+    paths.refuse_replacing(outputs, [], overwrite=True)
+    paths.refuse_replacing([], [], overwrite=False, records=outputs)
+
+
+@pytest.mark.parametrize("target", ["a.json", "missing"])
+def test_a_link_is_neither_replaced_nor_followed(tmp_path, target):
+    (tmp_path / "a.json").write_text("mine")
+    link = tmp_path / "link.png"
+    link.symlink_to(target)
+    for overwrite in (False, True):
+        with pytest.raises(InputError, match=rf"link\.png: .*a link to .*{target}; name that"):
+            paths.refuse_replacing([("--json", link)], [], overwrite=overwrite)
+        with pytest.raises(InputError, match="a link to"):
+            io.open_sink(link, Fraction(25), (64, 48), overwrite=overwrite)
+        with pytest.raises(InputError, match="a link to"):
+            io.write_picture(link, np.zeros((4, 4, 3), np.uint8), overwrite=overwrite)
+    paths.refuse_replacing([], [], overwrite=False, records=[("record", link)])
+    assert link.is_symlink() and (tmp_path / "a.json").read_text() == "mine"
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_a_file_that_appears_meanwhile_is_kept(tmp_path):

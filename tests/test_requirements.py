@@ -9,6 +9,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
+FILES = ["requirements-core.txt", "requirements.txt", "requirements-dev.txt"]
 
 
 def requirements(name: str) -> list[Requirement]:
@@ -38,7 +39,7 @@ def pins() -> dict[str, tuple[str, list[str]]]:
 
 
 def test_every_requirement_has_an_upper_bound():
-    lists = [requirements("requirements.txt"), requirements("requirements-dev.txt")]
+    lists = [requirements(name) for name in FILES]
     for requirement in [r for part in (*lists, *project().values()) for r in part]:
         operators = {specifier.operator for specifier in requirement.specifier}
         assert operators & {"<", "=="}, str(requirement)
@@ -49,12 +50,24 @@ def test_the_extra_dev_is_the_requirements_file():
     assert {str(r) for r in project()["dev"]} == wanted
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize("name", FILES)
 def test_the_lock_satisfies_the_requirements(name):
     locked = pins()
     for requirement in requirements(name):
         version, _ = locked[canonicalize_name(requirement.name)]
         assert requirement.specifier.contains(version), f"{requirement}: locked {version}"
+
+
+def test_the_package_needs_no_torch_and_a_checkout_has_it():
+    """What the wheel asks for, and what the extra ``train`` adds to it, is requirements.txt."""
+    table = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert table["tool"]["setuptools"]["dynamic"]["dependencies"]["file"] == [FILES[0]]
+    assert "torch" not in {r.name for r in requirements(FILES[0])}
+    text = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    assert text.splitlines()[0] == f"-r {FILES[0]}"
+    train = {str(r) for r in project()["train"]}
+    assert {str(r) for r in requirements("requirements.txt")} == train
+    assert train < {str(r) for r in project()["export"]}
 
 
 def test_every_pin_has_hashes():

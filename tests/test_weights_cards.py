@@ -8,7 +8,7 @@ from hybridanim import files
 from hybridanim.errors import InputError
 from hybridanim.face import aligner, face_model
 from hybridanim.networks import weights
-from hybridanim.runtime import face_points, matte, painters
+from hybridanim.runtime import face_points, matte, painters, prepared
 from hybridanim.segmentation import skin_model
 
 EXPECTED = {
@@ -19,6 +19,7 @@ EXPECTED = {
     "matte": matte.WEIGHTS_SHA256,
     "renderer_fast": weights.RENDERER.sha256,
     "detector_fast": weights.DETECTOR.sha256,
+    "prepared": prepared.FILE.sha256,
 }
 
 
@@ -42,6 +43,7 @@ LOADERS = {
     "skin_prior": (skin_model, skin_model.generic_cloud),
     "renderer_fast": (weights.RENDERER, weights.RENDERER.checked),
     "detector_fast": (weights.DETECTOR, weights.DETECTOR.checked),
+    "prepared": (prepared.FILE, prepared.FILE.checked),
 }
 
 

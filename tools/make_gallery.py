@@ -1,9 +1,8 @@
 """Draw docs/results/gallery.md: many kinds of sources, animated by both renderers.
 
 ``python -m tools.make_gallery`` writes results/gallery.md and pictures/gallery/*.jpg into docs;
-their content is the table tools/gallery/rows.toml. ``--weights FILE`` shows another learned
-renderer. ``--driver CLIP`` animates all sources by a clip of your own, of which only keypoints are
-shown.
+their content is the table tools/gallery/rows.toml. ``--driver CLIP`` animates all
+sources by a clip of your own, of which only keypoints are shown.
 """
 
 from __future__ import annotations
@@ -27,7 +26,6 @@ def make(
     out: Path,
     entries: Sequence[Entry],
     *,
-    weights: Path | None = None,
     with_pixels: bool = True,
     size: int = 256,
     cell_px: int = 120,
@@ -39,7 +37,7 @@ def make(
     """
     folder = out / page.PICTURES
     folder.mkdir(parents=True, exist_ok=True)
-    renderers = drawing.Renderers(size, weights)
+    renderers = drawing.Renderers(size)
     found: dict[str, Path] = {}
     for driver in dict.fromkeys(entry.driver for entry in entries):
         group = [entry for entry in entries if entry.driver == driver]
@@ -65,7 +63,6 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(arguments: list[str] | None) -> int:
     parser = argparse.ArgumentParser(description="Draw the gallery anew.")
     parser.add_argument("--out", type=Path, help="folder of the gallery; docs without --driver")
-    parser.add_argument("--weights", type=Path, help="weights of the learned renderer")
     parser.add_argument("--driver", type=Path, help="a clip of your own, in place of all drivers")
     parser.add_argument("--only", nargs="+", help="draw these rows anew, and leave the page")
     parser.add_argument("--text", action="store_true", help="only write the page anew")
@@ -86,11 +83,11 @@ def _run(arguments: list[str] | None) -> int:
     chosen = [entry for entry in entries if not given.only or entry.name in given.only]
     _refuse_to_replace(out, given, [entry.name for entry in chosen])
     if not given.text:
-        make(out, chosen, weights=given.weights, with_pixels=given.driver is None)
+        make(out, chosen, with_pixels=given.driver is None)
     places = {name: out / page.PICTURES / f"{name}.jpg" for name in names}
     pictures = {name: path for name, path in places.items() if path.exists()}
     if not given.only:
-        text = page.text(entries, pictures, given.weights)
+        text = page.text(entries, pictures)
         (out / page.PAGE).parent.mkdir(parents=True, exist_ok=True)
         (out / page.PAGE).write_text(text, encoding="utf-8")
     size = sum(path.stat().st_size for path in pictures.values())
@@ -104,7 +101,7 @@ def _refuse_to_replace(out: Path, given: argparse.Namespace, names: list[str]) -
     texts = [] if given.only else [out / page.PAGE]
     paths.refuse_replacing(
         [("--out", path) for path in (*pictures, *texts)],
-        [path for path in (given.weights, given.driver) if path is not None],
+        [given.driver] if given.driver is not None else [],
         overwrite=given.overwrite or out == ROOT / "docs",
     )
 

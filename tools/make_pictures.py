@@ -1,7 +1,7 @@
 """Draw the pictures of README and docs anew from the example: run after anything changes them.
 
 Writes docs/pictures/overview.jpg (every stage at one moment), strip.jpg: the driver, and the
-astronaut moved by the warp and by the learned renderer with the shipped weights, and texture.jpg:
+astronaut moved by the warp and by the default renderer, and texture.jpg:
 her brows and chin put right by python -m calibration.texture, which `--texture` draws alone.
 """
 
@@ -32,7 +32,7 @@ def main() -> None:
     _write_texture()
     if "--texture" in sys.argv:
         return
-    rows = [_results(renderer) for renderer in ("painted", "learned")]
+    rows = [_results(renderer) for renderer in ("warp", "painted")]
     drivers = {moment: frame for moment, (frame, _) in rows[0].items()}
     cells = [np.vstack([drivers[moment], *(row[moment][1] for row in rows)]) for moment in drivers]
     labels = [f"{moment / 30:.1f} s" for moment in drivers]

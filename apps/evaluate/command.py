@@ -18,7 +18,7 @@ from hybridanim import io, paths
 from hybridanim.errors import InputError
 from hybridanim.evaluation import cross_identity, perceptual, strip, table
 
-from . import landmarks
+from . import landmarks, study, tally
 from .job import VIDEOS, EvaluateJob, select_evenly
 from .methods import Method, chosen_methods
 from .results import to_json, write_json
@@ -28,9 +28,10 @@ FACE_METRICS = "AKD, MKR, CSIM, AED, head pose, jitter, eyes and mouth"
 
 
 def command(argv: list[str]) -> int:
-    """Run the subcommand ``evaluate``, or ``evaluate landmarks``; returns the exit code."""
-    if argv[:1] == ["landmarks"]:
-        return landmarks.command(argv[1:])
+    """Run ``evaluate``, or its ``landmarks``, ``study`` or ``tally``; returns the exit code."""
+    further = {"landmarks": landmarks.command, "study": study.command, "tally": tally.command}
+    if argv and argv[0] in further:
+        return further[argv[0]](argv[1:])
     listen()
     job = tyro.cli(EvaluateJob, args=argv, prog=f"{PROGRAM} evaluate")
     with progress(" pairs" if job.cross else " clips") as show:

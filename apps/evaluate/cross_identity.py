@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hybridanim import io
+from apps.sources import source_picture
 from hybridanim.errors import InputError
 from hybridanim.evaluation import cross_identity, metrics
 from hybridanim.evaluation.face_evaluator import FaceMeasurement
@@ -96,13 +96,11 @@ def animate(
     picture: Path, driver: Driver, job: EvaluateJob, runner: MethodRunner, evaluators: Evaluators
 ) -> ClipResult:
     """Animate the source by every frame of the driver, and measure the results."""
-    source = runner.set_source(
-        io.read_source_picture(picture), "none" if job.crop == "none" else "auto"
-    )
+    source = runner.set_source(source_picture(picture), "none" if job.crop == "none" else "auto")
     if source is None:
         raise InputError("evaluate --cross: expected a method beside copy; add classical+warp")
     runner.set_view(driver.view)
-    start = _start(source, driver, job)
+    start = start_frame(source, driver, job)
     if job.reference == "nearest":  # without a call, the first frame is the reference
         runner.set_reference(start)
     names = [method.name for method in runner.methods]
@@ -128,7 +126,7 @@ def animate(
     return result.finished()
 
 
-def _start(source: Source, driver: Driver, job: EvaluateJob) -> Frame:
+def start_frame(source: Source, driver: Driver, job: EvaluateJob) -> Frame:
     """The driving frame that means "no motion"."""
     if job.reference == "first":
         return driver.frame(0, job)

@@ -21,6 +21,7 @@ from hybridanim.errors import InputError
 from hybridanim.evaluation import landmark_errors, table
 from hybridanim.evaluation.table import DOWN, ONE, UP
 from hybridanim.io import provenance
+from hybridanim.text import encoded
 
 from .job import VIDEOS, select_evenly
 from .landmarks_clips import ClipErrors, LabelledClip, LandmarksWorker
@@ -166,7 +167,7 @@ def _write_csv(path: Path, result: dict[str, Any], *, overwrite: bool) -> None:
     writer.writerows(rows)
     try:
         with files.atomic_write(path, overwrite=overwrite) as file:
-            file.write(text.getvalue().encode("utf-8"))
+            file.write(encoded(text.getvalue()))
     except OSError as error:
         raise InputError(
             f"--csv: expected to write {path}, got '{error.strerror or error}'; choose another"

@@ -107,6 +107,7 @@ class MethodRunner:
             if self.source is None:
                 self.source = source
                 square = source.crop  # every tracker receives the same part
+                picture = source.picture  # upright
                 crop = f"{square.x_px},{square.y_px},{square.side_px},{square.side_px}"
         return self.source
 
@@ -118,7 +119,7 @@ class MethodRunner:
         for leader in self._leaders():
             leader.set_view(view)
             if crop is not None:
-                leader.set_driving_crop(_in_view(crop, view))
+                leader.set_driving_crop(crop if view is None else view.crop_inside(crop))
 
     def set_reference(self, start: Frame) -> None:
         """Make this driving frame the reference of relative motion; called after ``set_view``.
@@ -171,10 +172,3 @@ class MethodRunner:
                 any(pipeline.renderer.dense.uses_optical_flow for pipeline in group.values())
             )
         return groups
-
-
-def _in_view(crop: Crop, view: View | None) -> Crop:
-    if view is None:
-        return crop
-    x_px, y_px = crop.x_px - view.x_px, crop.y_px - view.y_px
-    return Crop(x_px * view.scale, y_px * view.scale, crop.side_px * view.scale)

@@ -15,6 +15,7 @@ from hybridanim.evaluation.face_evaluator import FaceMeasurement
 from hybridanim.evaluation.scores import Evaluators, Score, pooled
 from hybridanim.evaluation.strip import Candidates
 from hybridanim.io import provenance
+from hybridanim.text import encoded
 from hybridanim.types import Array, Frame
 
 from .job import EvaluateJob
@@ -133,7 +134,7 @@ def _faceless(methods: tuple[Method, ...], results: list[ClipResult]) -> list[st
 def write_json(path: Path, result: dict[str, Any], *, overwrite: bool = False) -> None:
     """Write the JSON file completely or not at all; InputError where it cannot be written."""
     text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
-    paths.write_whole("--json", path, text.encode("utf-8", "replace"), overwrite=overwrite)
+    paths.write_whole("--json", path, encoded(text), overwrite=overwrite)
 
 
 def weights_used(methods: tuple[Method, ...]) -> dict[str, str]:

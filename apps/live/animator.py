@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import cv2
 
+from hybridanim.geometry import turned
 from hybridanim.live import overlay
 from hybridanim.live.camera import Shot
 from hybridanim.live.config import LiveJob
@@ -15,10 +16,11 @@ from hybridanim.live.keys import Action
 from hybridanim.live.loop import Animated
 from hybridanim.live.quality import Quality
 from hybridanim.live.reference import Hint, ReferenceKeeper, hint_for
+from hybridanim.live.upright import UprightCheck
 from hybridanim.live.working_view import WorkingView
 from hybridanim.profiles import load_profiles
 from hybridanim.rendering.output_frame import Composer
-from hybridanim.types import Array
+from hybridanim.types import Array, Tracks
 from stages.pipeline import Pipeline, build
 
 from .levels import Levels, halved, sized
@@ -46,6 +48,7 @@ class Animator:
         self._levels = Levels(self.pipeline, adapts_networks=adapts_networks)
         self._keeper = ReferenceKeeper(job.reference == "auto")
         self._viewing, self._is_half = WorkingView(), False
+        self._upright = UprightCheck(self.pipeline.aligner)
         self._hint: Hint | None = None
         self._start_s: float | None = None
         self.is_mirrored, self.has_inset = job.mirror, job.debug
@@ -66,7 +69,8 @@ class Animator:
 
     def __call__(self, shot: Shot) -> Animated:
         """Animate the source by one shot."""
-        image = cv2.flip(shot.image, 1) if self.is_mirrored else shot.image
+        image = turned(shot.image, self._upright.turn_deg)
+        image = cv2.flip(image, 1) if self.is_mirrored else image
         if image.shape != self._viewing.shape:
             self._begin(image)
         self._levels.refresh()
@@ -79,8 +83,10 @@ class Animator:
         if self._keeper.update(results.tracks, source, frame.time_s) is not None:
             self.pipeline.set_reference(None, self._keeper.with_picture(frame.image))
         self._hint = hint_for(results.tracks, source, self._hint)
+        self._hint = self._upright.hint(shot.time_s) or self._hint
         composed = self._composers[self._number](sized(results.picture.image, source), image)
         self._rescale(self._viewing.update(results.tracks))
+        self._turn(image, shot.time_s, results.tracks)
         inset = overlay.draw_inset(results) if self.has_inset else None
         return Animated(composed, shot, self._hint, inset, results.points.is_frozen)
 
@@ -126,8 +132,18 @@ class Animator:
                 break
         self.pipeline.reset()
         self._viewing, self._start_s, self._hint = WorkingView(), None, None
+        self._upright = UprightCheck(self.pipeline.aligner)
         self._keeper.reset()
         return statistics.median(times_s[1:])  # the first one allocates and compiles
+
+    def _turn(self, image: Array, time_s: float, tracks: Tracks) -> None:
+        """Turn later shots where a face is seen in this one turned; objects have no upright."""
+        detector = self.pipeline.detector
+        if detector is not None and detector.window != "head":
+            return
+        upright = cv2.flip(image, 1) if self.is_mirrored else image  # as the camera gives it
+        if self._upright.update(upright, time_s, is_seen=bool(tracks)):
+            self._viewing.shape = ()
 
     def _begin(self, image: Array) -> None:
         """Start tracking anew: the camera's first picture, or the first of another size."""

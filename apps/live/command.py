@@ -12,8 +12,9 @@ import tyro
 
 from apps import options
 from apps.guards import undisturbed
+from apps.sources import source_picture
 from apps.terminal import PROGRAM, example_source, listen
-from hybridanim import files, io, processors
+from hybridanim import files, processors
 from hybridanim.config import PipelineConfig
 from hybridanim.errors import InputError
 from hybridanim.io import provenance
@@ -88,7 +89,7 @@ def live(
     capture.start()  # opening a camera takes seconds: the pipeline is built meanwhile
     sharing = Sharing(min(processors.count(), cv2.getNumThreads())) if job.adapt else None
     try:
-        pictures = [io.read_source_picture(path) for path in sources]
+        pictures = [source_picture(path) for path in sources]
         if sharing is not None:
             sharing.begin()
         animator = _animator(job, pictures, sharing)

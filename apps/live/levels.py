@@ -69,11 +69,13 @@ def halved(source: Source) -> Source:
     side = source.image.shape[0] // 2
     if 2 * side < LARGE_PX:
         return source
-    image, inpainted_background, subject = (
-        np.ascontiguousarray(cv2.resize(one, (side, side), interpolation=cv2.INTER_AREA))
-        for one in (source.image, source.inpainted_background, source.subject)
-    )
-    return replace(source, image=image, inpainted_background=inpainted_background, subject=subject)
+    parts = {"image", "inpainted_background", "subject", "alpha", "inpainted_alpha"}
+    smaller = {
+        name: np.ascontiguousarray(cv2.resize(whole, (side, side), interpolation=cv2.INTER_AREA))
+        for name in parts
+        if (whole := getattr(source, name)) is not None
+    }
+    return replace(source, **smaller)
 
 
 def sized(image: Array, source: Source) -> Array:

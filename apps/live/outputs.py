@@ -11,6 +11,7 @@ import cv2
 
 from apps.guards import note_remains, outputs_of, record_of
 from hybridanim import paths
+from hybridanim.config import replaces_background
 from hybridanim.errors import InputError
 from hybridanim.io import provenance
 from hybridanim.live.config import LiveJob
@@ -92,6 +93,9 @@ def refuse_to_replace(job: LiveJob, sources: tuple[Path, ...], *more: Path) -> N
         inputs.append(Path(job.camera))
     if job.pipeline.render.weights is not None:
         inputs.append(job.pipeline.render.weights)
+    background = job.pipeline.keypoints.background
+    if replaces_background(background) and paths.is_file(background):
+        inputs.append(Path(background))
     written, records = [], []
     if job.output is not None:
         written += outputs_of(job.output)

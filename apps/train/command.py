@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import tyro
 
 from apps.terminal import COMMAND, PROGRAM, listen, progress
-from hybridanim import files, paths
+from hybridanim import extras, files, paths
 from hybridanim.errors import InputError
 from hybridanim.tracking.registry import TRACKERS
 from hybridanim.training import gather, plan
@@ -74,8 +74,9 @@ def command(argv: list[str]) -> int:
 def pack(job: TrainJob, report: Report) -> int:
     """Prepare the data and write it into one file; returns the exit code.
 
-    Raises InputError for arguments and data that cannot be used.
+    Raises InputError for arguments and data that cannot be used, and where torch is missing.
     """
+    extras.expect_torch("train")
     assert job.pack is not None
     plan.check(job)
     _refuse_to_pack(job)
@@ -106,9 +107,10 @@ def train(
     """Prepare the data and train until the time is spent, or Ctrl-C.
 
     began_s: time.monotonic() at which the limit of this sitting begins; by default now. Raises
-    InputError for arguments and data that cannot be used.
+    InputError for arguments and data that cannot be used, and where torch is missing.
     """
     began_s = time.monotonic() if began_s is None else began_s
+    extras.expect_torch("train")
     group = _process_group()
     is_main = group is None or group.is_main
     log: Report = report if is_main else lambda line: None

@@ -18,7 +18,7 @@ from hybridanim.face import head_pose
 from hybridanim.face.landmarks import eye_opening, interocular, mouth_opening
 from hybridanim.face.mesh_network import EYE_CORNERS, LIDS, Mesh, Teacher
 from hybridanim.fitting import fit_similarity
-from hybridanim.prepare.source import landmark_head
+from hybridanim.prepare.source_head import landmark_head
 from hybridanim.types import Array
 
 from . import mesh_signals

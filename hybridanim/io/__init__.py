@@ -8,14 +8,16 @@ names; see docs/guide/io.md.
 
 from .decoder import SourceInfo
 from .images import is_picture, list_pictures, read_picture, to_rgb8, write_picture
-from .reader import VideoReader, open_source, read_source_picture
-from .writer import VideoWriter, open_sink
+from .reader import VideoReader, is_still, open_source, read_source_picture
+from .writer import VideoWriter, holds_alpha, open_sink
 
 __all__ = [
     "SourceInfo",
     "VideoReader",
     "VideoWriter",
+    "holds_alpha",
     "is_picture",
+    "is_still",
     "list_pictures",
     "open_sink",
     "open_source",

@@ -2,7 +2,7 @@
 
 Path -> (SourceInfo, iterator of Frame), upright, square-pixelled, RGB, in presentation order and
 with constant memory. A file that breaks off ends the iteration and leaves a sentence in
-``Decoder.warning``; ``media_convert`` makes the pictures upright and RGB.
+``Decoder.warning``; ``convert`` makes the pictures upright and RGB.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from .timing import OPEN_OPTIONS, Timing, scan, video_stream
 
 NOT_VIDEOS = frozenset({"tty", "image2", "image2pipe", "concat", "hls", "dash", "lavfi"})
 MOST_PIXELS = 200_000_000  # of a frame
+_WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 LONGEST_GAP_S = 3600.0  # between two frames; a longer one is a damaged time stamp
 ANSWER = "give an mp4, mov, avi, mkv, webm or gif file, or a folder of pictures"
 
@@ -42,6 +43,7 @@ class SourceInfo:
     duration_s: float | None
     has_audio: bool = False
     rotation: int = 0  # degrees clockwise that the stored pictures were turned to stand upright
+    notes: tuple[str, ...] = ()  # what was changed to show the pictures, as sentences
 
 
 def open_container(path: Path) -> Any:
@@ -86,10 +88,9 @@ class Decoder:
     ) -> None:
         self.warning = ""
         self._path, self._start_s, self._end_s = path, start_s, end_s
-        self._container = open_container(path)
-        self._stream = video_stream(self._container)
-        self._stream.thread_type = threads
-        # AVI stores no presentation times: its frames are simply counted
+        self._threads = threads
+        self._open()
+        # AVI stores no presentation times: the n-th frame shown is in the n-th place that is filled
         self._counted = 0 if self._container.format.name == "avi" else None
         self._timing = self._scan()
         self._early_s = start_s - 0.5 * float(min(self._stream.time_base, Fraction(1, 2000)))
@@ -102,6 +103,12 @@ class Decoder:
         self._convert = Converter(self._stream, first, max_side_px)
         self._pending: Any = first
         self.info = self._info()
+
+    def _open(self) -> None:
+        self._container = open_container(self._path)
+        self._stream = video_stream(self._container)
+        self._context = _decoder_of(self._stream)
+        self._context.thread_type = self._threads
 
     def _scan(self) -> Timing:
         """Timing of the file, with an InputError when it holds no frame."""
@@ -122,9 +129,17 @@ class Decoder:
 
     def _first(self) -> Any:
         """The first picture at or after the start, which also proves that there is one."""
-        if self._start_s > 0 and self._counted is None:
+        is_moved = self._start_s > 0 and self._counted is None
+        if is_moved:
             self._seek()
         first = next(self._pictures, None)
+        if is_moved and not self._is_near_start(first):
+            # formats without an index lead into the middle of a group of pictures
+            self.close()
+            self._open()
+            self._damaged = self._packets = self._shown = self._pictures_out = 0
+            self._pictures = self._decode()
+            first = next(self._pictures, None)
         if first is not None:
             return first
         end_s = self._timing.end_s
@@ -135,6 +150,13 @@ class Decoder:
                 f"{self._start_s:g} s; choose an earlier start"
             )
         raise self._nothing_readable()
+
+    def _is_near_start(self, first: Any) -> bool:
+        """Whether the first picture after a jump is the one at the start, by its time."""
+        if first is None:
+            return False
+        late_s = self._time_s(first, fallback_s=self._start_s) - self._start_s
+        return late_s < 1.5 / float(self._timing.fps)
 
     def _seek(self) -> None:
         """Jump to the key frame before the start; files without an index are read from the top."""
@@ -158,6 +180,7 @@ class Decoder:
             duration_s=timing.end_s,
             has_audio=bool(self._container.streams.audio),
             rotation=self._convert.orientation.rotation,
+            notes=(f"{self._path.name} {note}",) if (note := self._convert.note) else (),
         )
 
     def frames(self) -> Iterator[Frame]:
@@ -188,8 +211,9 @@ class Decoder:
         stamp = picture.pts if picture.pts is not None else picture.dts
         if stamp is None:
             return fallback_s
-        timing = self._timing
-        exact_s = (stamp - timing.first_pts) * Fraction(picture.time_base or self._stream.time_base)
+        timing, tick_s = self._timing, Fraction(self._stream.time_base)
+        # a filter counts in ticks of its own
+        exact_s = stamp * Fraction(picture.time_base or tick_s) - timing.first_pts * tick_s
         if timing.time_base != self._stream.time_base or not timing.is_variable_rate:
             exact_s = Fraction(round(exact_s * timing.fps)) / timing.fps
         return float(exact_s)
@@ -200,16 +224,25 @@ class Decoder:
         for raw in self._stored_pictures():
             for picture in deinterlace(raw):
                 if self._counted is not None:
-                    picture.pts = self._timing.first_pts + self._counted
+                    picture.pts = self._place(self._counted)
+                    picture.time_base = self._stream.time_base
                     self._counted += 1
                 if self._time_s(picture, fallback_s=self._start_s) >= self._early_s:
                     yield picture
+
+    def _place(self, number: int) -> int:
+        """Time of the n-th frame of an AVI file, in ticks of the stream."""
+        ticks = self._timing.ticks
+        if ticks is None or not len(ticks):
+            return self._timing.first_pts + number
+        last = len(ticks) - 1
+        return int(ticks[min(number, last)]) + max(0, number - last)
 
     def _stored_pictures(self) -> Iterator[Any]:
         """Pictures as stored, then None; damaged packets are counted and passed over."""
         for packet in self._demux():
             try:
-                decoded = packet.decode()
+                decoded = self._context.decode(packet if packet.size else None)
             except FFmpegError:
                 self._damaged += 1
                 continue
@@ -252,6 +285,8 @@ class Decoder:
         kind = self._container.format.name
         read = self._packets if self._start_s <= 0 else self._timing.packets
         has_index = kind.startswith(("mov", "avi"))
+        if kind == "avi" and read is not None and self._timing.ticks is not None:
+            read = int(self._timing.ticks[-1]) + 1  # frames that were not recorded are counted, too
         is_short = has_index and read is not None and read < self._stream.frames
         is_cut = kind == "gif" and not _has_gif_trailer(self._path)
         if is_short or is_cut or missing_s > max(0.1, 3 / float(self._timing.fps)):
@@ -270,6 +305,19 @@ class Decoder:
         if container.duration and "matroska" in name:
             return (container.duration + max(0, container.start_time or 0)) / av.time_base
         return 0.0
+
+
+def _decoder_of(stream: Any) -> Any:
+    """The decoder of a stream; of VP8 and VP9 with transparency, the one that knows it."""
+    own, name = stream.codec_context, _WITH_ALPHA.get(stream.codec_context.name)
+    if name is None or str(stream.metadata.get("alpha_mode", "0")) != "1":
+        return own
+    try:
+        context: Any = av.CodecContext.create(name, "r")
+    except (FFmpegError, ValueError):  # not in this ffmpeg
+        return own
+    context.extradata = own.extradata
+    return context
 
 
 def _has_gif_trailer(path: Path) -> bool:

@@ -17,11 +17,12 @@ import av
 import cv2
 from av.video.reformatter import VideoReformatter
 
+from hybridanim import files
 from hybridanim.errors import InputError
 from hybridanim.types import Array
 
 from .audio import Sound
-from .gif import TICK_S, Palette, insert_comment
+from .gif import TICK_S, Palette, PaletteChooser, Spool, insert_comment
 from .images import save_picture
 from .timing import rounded_up_to_even
 
@@ -29,6 +30,8 @@ FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".we
 BT709 = 1  # the number of BT.709 for matrix, primaries and transfer alike
 LIMITED_RANGE = 1
 LARGE_PX = 1280 * 720
+# endings whose files hold transparency; of the films, .mov as ProRes 4444, .webm as VP9
+WITH_ALPHA = frozenset([".mov", ".webm", ".gif", ".png", ".webp", ".tif", ".tiff", ""])
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class SinkPlan:
     audio_start_s: float | None = None  # None = the time of the first picture
     audio_end_s: float | None = None  # None = the end of the pictures
     metadata: dict[str, str] = field(default_factory=dict)
+    has_alpha: bool = False  # pictures are (H, W, 4) RGBA, colours not multiplied by alpha
     crf: int = 17  # constant quality of H.264: 0 lossless, 17 hardly visible, 51 worst
 
 
@@ -62,7 +66,10 @@ class Encoder(Protocol):
 
 
 class FilmEncoder:
-    """H.264 (VP9 in WebM) with the presentation times kept, and the driving sound."""
+    """H.264 (VP9 in WebM) with the presentation times kept, and the driving sound.
+
+    Transparent pictures become ProRes 4444 in .mov, and VP9 with alpha in WebM.
+    """
 
     def __init__(self, plan: SinkPlan, part: Path) -> None:
         self.warning = ""
@@ -88,19 +95,23 @@ class FilmEncoder:
         self._frame_ticks = max(1, round(1 / plan.fps / plan.time_base))
 
     def _add_stream(self) -> Any:
-        is_webm = self._suffix == ".webm"
-        if is_webm:
+        has_alpha = self._plan.has_alpha
+        codec, layout = "libx264", "yuv420p"
+        if self._suffix == ".webm":
+            codec, layout = "libvpx-vp9", "yuva420p" if has_alpha else "yuv420p"
             options = {"crf": "24", "b": "0", "deadline": "realtime", "cpu-used": "7"}
-            options |= {"row-mt": "1"}
+            options |= {"row-mt": "1"} | ({"auto-alt-ref": "0"} if has_alpha else {})
+        elif has_alpha:
+            codec, layout = "prores_ks", "yuva444p10le"
+            options = {"profile": "4444", "alpha_bits": "16", "vendor": "apl0"}
         else:
             # at 1080p: 23 against 32 ms of processor time a frame, for twice the bytes
             is_large = self._size[0] * self._size[1] > LARGE_PX
             preset = "superfast" if is_large else "veryfast"
             options = {"preset": preset, "crf": str(self._plan.crf)}
-        codec = "libvpx-vp9" if is_webm else "libx264"
         stream: Any = self._container.add_stream(codec, rate=self._plan.fps, options=options)
         stream.width, stream.height = self._size
-        stream.pix_fmt = "yuv420p"
+        stream.pix_fmt = layout
         context = stream.codec_context
         context.time_base = self._plan.time_base
         stream.time_base = self._plan.time_base
@@ -126,24 +137,23 @@ class FilmEncoder:
             return
         start_s = origin_s if plan.audio_start_s is None else plan.audio_start_s
         try:
-            self._sound = Sound(
-                plan.audio_from, start_s, plan.audio_end_s, self._suffix, self._part
-            )
+            self._sound = Sound(plan.audio_from, start_s, plan.audio_end_s, self._suffix)
             self._sound.add_stream(self._container)
-        except Exception as error:  # MoviePy and ffmpeg raise many kinds; a video without its
+        except Exception as error:  # ffmpeg's errors are of many kinds; a video without its
             reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
             self.warning = f"the sound of {plan.audio_from.name} was left out: {reason}"
             self._close_sound()  # sound is better than none
 
     def _to_video(self, image: Any, tick: int) -> Any:
-        """RGB -> yuv420p in BT.709 with even sides, the last row and column repeated."""
+        """RGB(A) -> BT.709 with even sides, the last row and column repeated."""
         right, below = self._size[0] - image.shape[1], self._size[1] - image.shape[0]
         if right or below:
             image = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE)
-        rgb = av.VideoFrame.from_ndarray(image, format="rgb24")
+        layout = "rgba" if self._plan.has_alpha else "rgb24"
+        rgb = av.VideoFrame.from_ndarray(image, format=layout)
         picture = self._reformatter.reformat(
             rgb,
-            format="yuv420p",
+            format=self._stream.pix_fmt,
             dst_colorspace="ITU709",
             dst_color_range="MPEG",
         )
@@ -181,7 +191,7 @@ class FilmEncoder:
 
 
 class GifEncoder:
-    """An endless GIF with one palette, taken from the first picture so that nothing flickers."""
+    """An endless GIF with one palette of all pictures, which nothing makes flicker."""
 
     def __init__(self, plan: SinkPlan, part: Path) -> None:
         self.warning = ""
@@ -191,17 +201,20 @@ class GifEncoder:
         self._stream.width, self._stream.height = plan.size
         self._stream.pix_fmt = "pal8"
         self._stream.codec_context.time_base = TICK_S
-        self._palette: Palette | None = None
+        self._spool: Spool | None = None
+        self._chooser: PaletteChooser | None = None
         self._origin_s = 0.0
         self._last_tick = -1
 
     def add(self, image: Array, time_s: float) -> None:
-        """Encode one picture, its time rounded to the format's hundredths of a second."""
-        if self._palette is None:
-            self._palette, self._origin_s = Palette(image), time_s
+        """Take one picture, its time rounded to the format's hundredths of a second."""
+        if self._spool is None or self._chooser is None:
+            self._spool = Spool(files.part_file(self._plan.target), image)
+            self._chooser, self._origin_s = PaletteChooser(image), time_s
         tick = max(round((time_s - self._origin_s) / float(TICK_S)), self._last_tick + 1)
         self._last_tick = tick
-        self._encode(self._palette(image, tick))
+        self._chooser.add(image)
+        self._spool.add(image, tick)
 
     def _encode(self, pictures: list[Any]) -> None:
         for picture in pictures:
@@ -209,13 +222,21 @@ class GifEncoder:
                 self._container.mux(packet)
 
     def finish(self) -> None:
-        """Close the file and put the metadata into a comment block."""
-        self._encode([*(self._palette.rest() if self._palette else []), None])
+        """Choose the palette, encode all pictures, and put the metadata into a comment block."""
+        palette: Palette | None = None
+        if self._spool is not None and self._chooser is not None:
+            for image, tick in self._spool.pictures():
+                palette = palette or Palette(image, self._chooser.chosen())
+                self._encode(palette(image, tick))
+            self._spool.remove()
+        self._encode([*(palette.rest() if palette else []), None])
         self._container.close()
         insert_comment(self._part, "; ".join(self._plan.metadata.values()))
 
     def discard(self) -> None:
-        """Close the file."""
+        """Close the file, and remove the pictures that wait."""
+        if self._spool is not None:
+            self._spool.remove()
         with contextlib.suppress(Exception):
             self._container.close()
 

@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +30,38 @@ Array = NDArray[Any]
 # fmt: off
 PICTURE_SUFFIXES = frozenset([
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp",
-    ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".jp2", ".avif", ".hdr", ".exr",
+    ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".jp2", ".avif", ".hdr", ".exr", ".heic", ".heif",
+    ".hif",
 ])
 # fmt: on
 WRITE_SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"])
 BACKDROP = 255.0  # what shows through transparent places: white, as on a page
 _MOST_BYTES = 1 << 30  # of a picture file
+_STRIP_BYTES = 16 << 20  # of a picture that is converted at a time
+_MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab": "LAB"}  # of profiles -> of Pillow
+_HEIF_BRANDS = frozenset([b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"])
 
 
 def is_picture(path: str | Path) -> bool:
-    """True when the file name says that this is a still picture."""
-    return Path(path).suffix.lower() in PICTURE_SUFFIXES
+    """True when the file name, or the beginning of the file, says that this is a still picture.
+
+    The beginning is looked at for HEIC alone, which video decoders take for a small video.
+    """
+    return Path(path).suffix.lower() in PICTURE_SUFFIXES or is_heif(path)
+
+
+def is_heif(path: str | Path) -> bool:
+    """True for a regular file that begins as a HEIC or HEIF picture."""
+    path = Path(path)
+    try:
+        if not path.is_file():
+            return False
+        with open(path, "rb") as file:
+            start = file.read(32)
+    except (OSError, ValueError):
+        return False
+    is_avif = b"avif" in start or b"avis" in start  # which Pillow reads
+    return start[4:8] == b"ftyp" and start[8:12] in _HEIF_BRANDS and not is_avif
 
 
 def natural_key(path: Path) -> list[tuple[int, int, str]]:
@@ -97,22 +122,35 @@ def _to_8_bits(picture: Array) -> Array:
 
 
 def _over_white(color: Array, alpha: Array) -> Array:
-    """Composite uint8 colour with uint8 alpha over the backdrop."""
-    share = alpha.astype(np.float32) / 255
-    return (color * share + BACKDROP * (1 - share) + 0.5).astype(np.uint8)
+    """Composite uint8 colour with uint8 alpha over the backdrop; in strips, as floats are large."""
+    out = np.empty(color.shape, np.uint8)
+    rows = max(1, _STRIP_BYTES // (16 * color.shape[1]))
+    for top in range(0, len(color), rows):
+        part = slice(top, top + rows)
+        share = alpha[part].astype(np.float32) / 255
+        out[part] = (color[part] * share + BACKDROP * (1 - share) + 0.5).astype(np.uint8)
+    return out
 
 
-def read_picture(path: str | Path) -> Array:
-    """A picture file -> (H, W, 3) uint8 RGB, upright.
+def read_picture(path: str | Path, *, alpha: bool = False) -> Array:
+    """A picture file -> (H, W, 3) uint8 RGB, upright; transparent places white.
 
-    Animated files give their first frame. Raises InputError when the file is missing, empty, cut
-    off, too large to be a picture, or not a picture at all.
+    Animated files give their first frame. alpha: give (H, W, 4) RGBA, colours not multiplied by
+    alpha, for a picture that is transparent somewhere; RGB for others. Raises InputError when the
+    file is missing, empty, cut off, too large to be a picture, or not a picture at all.
     """
-    path = Path(path)
+    picture = _read(Path(path))
+    return picture if alpha else to_rgb8(picture)
+
+
+def _read(path: Path) -> Array:
+    """A picture file as RGB, or as RGBA where it is transparent somewhere."""
     _check_file(path)
+    if is_heif(path):
+        _expect_heif_reader(path)
     try:
-        with Image.open(path) as opened:
-            return to_rgb8(_upright_rgb(opened))
+        with opened_picture(path) as opened:
+            return upright(opened)
     except Image.DecompressionBombError as error:
         raise InputError(
             f"picture: expected at most {2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6} million "
@@ -127,6 +165,30 @@ def read_picture(path: str | Path) -> Array:
                 f"({error}); copy or download it again"
             ) from error
         return _read_with_opencv(path)
+
+
+@contextmanager
+def opened_picture(path: Path) -> Iterator[Image.Image]:
+    """A picture file, opened by Pillow, whose warning about large pictures is left out.
+
+    From twice as many pixels on they are refused, which is enough.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with Image.open(path) as opened:
+            yield opened
+
+
+def _expect_heif_reader(path: Path) -> None:
+    """Register pillow-heif with Pillow; InputError with how to get it where it is missing."""
+    try:
+        import pillow_heif  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        raise InputError(
+            f"picture: expected one that can be read here, got {path.name}, a HEIC picture, which"
+            " needs a further package; pip install pillow-heif, or save it as JPEG"
+        ) from error
+    pillow_heif.register_heif_opener()
 
 
 def _check_file(path: Path) -> None:
@@ -147,49 +209,107 @@ def _check_file(path: Path) -> None:
         )
 
 
-def _upright_rgb(opened: Image.Image) -> Array:
-    """First frame of an opened picture, upright, in sRGB; alpha kept as a last channel."""
-    opened.seek(0)
-    picture = ImageOps.exif_transpose(opened)
-    if picture.mode.startswith("I"):  # 16 or 32 bits of grey
-        return _grey_integers(np.asarray(picture))
+def upright(opened: Image.Image) -> Array:
+    """The shown frame of an opened picture, upright, in sRGB: (H, W, 3) uint8 RGB.
+
+    (H, W, 4) RGBA, colours not multiplied by alpha, where it is transparent somewhere. Large
+    pictures are converted strip by strip: the memory is that of Pillow's picture and of the result.
+    """
+    ImageOps.exif_transpose(opened, in_place=True)
+    picture = opened
     if picture.mode == "F":
         grey = np.asarray(picture)
-        return grey / 255 if grey.max() > 1.5 else grey
-    has_alpha = picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info
-    if has_alpha:
-        return np.asarray(picture.convert("RGBA"))
-    return np.asarray(_to_srgb(picture))
+        return to_rgb8(grey / 255 if grey.max() > 1.5 else grey)
+    is_deep = picture.mode.startswith("I")  # 16 or 32 bits of grey
+    if picture.mode == "I" and np.asarray(picture).max() <= 255:
+        picture, is_deep = picture.convert("L"), False
+    has_alpha = not is_deep and (
+        picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info
+    )
+    colors = _Profile(picture, is_deep)
+    width, height = picture.size
+    out = np.empty((height, width, 4 if has_alpha else 3), np.uint8)
+    rows = max(1, _STRIP_BYTES // (4 * width))
+    for top in range(0, height, rows):
+        below = min(height, top + rows)
+        strip = picture.crop((0, top, width, below))
+        if has_alpha:
+            strip, opacity = _split(strip)
+            out[top:below, :, 3] = np.asarray(opacity)
+        out[top:below, :, :3] = colors(strip)
+    if has_alpha and out[..., 3].min() == 255:
+        return np.ascontiguousarray(out[..., :3])
+    return out
 
 
-def _grey_integers(grey: Array) -> Array:
-    """16- or 32-bit grey -> uint16 by the range that its values use."""
-    if grey.max() <= 255 and grey.dtype != np.uint16:
-        return grey.astype(np.uint8)
-    return np.clip(grey, 0, 65535).astype(np.uint16)
+def _split(picture: Image.Image) -> tuple[Image.Image, Image.Image]:
+    """Colour (L or RGB) and alpha (L) of a picture with transparency of any kind."""
+    if picture.mode in ("LA", "La"):
+        grey, alpha = picture.convert("LA").split()
+        return grey, alpha
+    *color, alpha = picture.convert("RGBA").split()
+    return Image.merge("RGB", color), alpha
 
 
-def _to_srgb(picture: Image.Image) -> Image.Image:
-    """Convert to RGB, through the embedded colour profile where there is a usable one."""
-    profile = picture.info.get("icc_profile")
-    if profile and picture.mode in ("RGB", "CMYK"):
+class _Profile:
+    """Pillow's pictures of one kind -> (h, w, 3) uint8 sRGB, by the embedded colour profile.
+
+    A profile that is broken, or of another kind of colours, is passed over: such are common.
+    """
+
+    def __init__(self, picture: Image.Image, is_deep: bool) -> None:
+        self._is_deep = is_deep
+        self._transform: Any = None
+        self._mode = ""  # of the pictures that the profile is for
+        data = picture.info.get("icc_profile")
         try:
-            source = ImageCms.ImageCmsProfile(_bytes_file(profile))
-            converted = ImageCms.profileToProfile(
-                picture, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
-            )
-            if converted is not None:
-                return converted
-        except (ImageCms.PyCMSError, OSError):
-            pass  # a broken profile is common and harmless: fall back to the plain conversion
-    return picture.convert("RGB")
+            if picture.mode == "LAB":
+                profile: Any = ImageCms.createProfile("LAB")
+                self._mode = "LAB"
+            elif data:
+                profile = ImageCms.ImageCmsProfile(BytesIO(data))
+                self._mode = _MODES[profile.profile.xcolor_space.strip()]
+            else:
+                return
+            srgb = ImageCms.createProfile("sRGB")
+            self._transform = ImageCms.buildTransform(profile, srgb, self._mode, "RGB")
+        except (ImageCms.PyCMSError, OSError, KeyError):
+            self._mode = ""
+        self._table: Array | None = None  # of grey: its 256 values in sRGB, float
+
+    def __call__(self, strip: Image.Image) -> Array:
+        if self._is_deep:
+            deep = np.clip(np.asarray(strip), 0, 65535) / 257
+            return np.repeat(self._deep(deep)[..., None], 3, axis=2)
+        if strip.mode not in ("L", "RGB", "CMYK", "LAB"):
+            strip = strip.convert("L" if strip.mode == "1" else "RGB")
+        return self._converted(strip)
+
+    def _converted(self, strip: Image.Image) -> Array:
+        """An L, RGB, CMYK or LAB picture in sRGB."""
+        mode = strip.mode
+        if self._mode == "RGB" and mode == "L":
+            strip = strip.convert("RGB")
+        elif self._mode == "L" and mode == "RGB" and _is_grey(strip):
+            strip = strip.convert("L")
+        if strip.mode == self._mode:
+            return np.asarray(ImageCms.applyTransform(strip, self._transform))
+        return np.asarray(strip.convert("RGB"))
+
+    def _deep(self, grey: Array) -> Array:
+        """Grey in [0, 255] with fractions -> uint8 sRGB."""
+        if self._mode not in ("L", "RGB"):
+            return (grey + 0.5).astype(np.uint8)
+        if self._table is None:
+            ramp = Image.fromarray(np.arange(256, dtype=np.uint8)[None])
+            self._table = self._converted(ramp)[0, :, 1].astype(np.float64)
+        return (np.interp(grey, np.arange(256), self._table) + 0.5).astype(np.uint8)
 
 
-def _bytes_file(data: bytes) -> Any:
-    """Wrap bytes as a file object."""
-    from io import BytesIO
-
-    return BytesIO(data)
+def _is_grey(picture: Image.Image) -> bool:
+    """Whether the three channels of an RGB picture are one, as Pillow opens deep grey + alpha."""
+    values = np.asarray(picture)
+    return bool((values[..., :1] == values).all())
 
 
 def _read_with_opencv(path: Path) -> Array:
@@ -225,6 +345,7 @@ def write_picture(
     if path.suffix.lower() not in WRITE_SUFFIXES:
         known = " ".join(sorted(WRITE_SUFFIXES))
         raise InputError(f"picture: expected one of {known}, got {path.name}; change the ending")
+    paths.refuse_link("picture", path)
     try:
         with files.atomic_write(path, overwrite=overwrite) as file:
             save_picture(file, image, path.suffix.lower(), metadata or {})
@@ -236,9 +357,13 @@ def write_picture(
 
 
 def save_picture(file: Any, image: Array, suffix: str, metadata: dict[str, str]) -> None:
-    """Encode one (H, W, 3) uint8 RGB picture into an open binary file."""
-    picture = Image.fromarray(to_rgb8(image))
+    """Encode one (H, W, 3) uint8 RGB picture into an open binary file.
+
+    (H, W, 4) RGBA keeps its transparency in PNG, WebP and TIFF files; in others it lies on white.
+    """
     kind = Image.registered_extensions()[suffix]
+    has_alpha = image.ndim == 3 and image.shape[2] == 4 and kind in ("PNG", "WEBP", "TIFF")
+    picture = Image.fromarray(image if has_alpha else to_rgb8(image))
     options: dict[str, Any] = {"quality": 95} if kind in ("JPEG", "WEBP") else {}
     if kind == "PNG":
         text = PngInfo()

@@ -26,6 +26,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from hybridanim import __version__, files, paths
 from hybridanim.errors import InputError
+from hybridanim.text import encoded, printable
 
 TOOL = "hybridanim"
 SCHEMA = 1
@@ -113,7 +114,7 @@ def write_sidecar(output: str | Path, record: Mapping[str, Any]) -> Path:
     text = json.dumps(to_json(record), indent=2, ensure_ascii=False) + "\n"
     try:
         with files.atomic_write(path) as file:
-            file.write(text.encode("utf-8", "replace"))  # names of files may hold other bytes
+            file.write(encoded(text))
     except OSError as error:
         raise InputError(
             f"sidecar: expected to write {path}, got '{error.strerror or error}'; free some space, "
@@ -123,20 +124,33 @@ def write_sidecar(output: str | Path, record: Mapping[str, Any]) -> Path:
 
 
 def to_json(value: Any) -> Any:
-    """Plain JSON values for dataclasses, paths, fractions, numpy numbers, tuples and the like."""
+    """Plain JSON values for dataclasses, paths, fractions, numpy numbers, tuples and the like.
+
+    Text is ``printable``.
+    """
     if is_dataclass(value) and not isinstance(value, type):
         return to_json(asdict(value))
     if isinstance(value, Mapping):
-        return {str(key): to_json(item) for key, item in value.items()}
+        return {printable(str(key)): to_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [to_json(item) for item in value]
     if isinstance(value, np.generic | np.ndarray):
         return to_json(value.tolist())
     if isinstance(value, float) and not np.isfinite(value):
         return str(value)  # JSON has no infinity
-    if value is None or isinstance(value, bool | int | float | str):
+    if isinstance(value, str) and _names_a_file(value):
+        value = Path(value)
+    if value is None or isinstance(value, bool | int | float):
         return value
-    return str(value.name) if isinstance(value, Path) else str(value)
+    return printable(value.name if isinstance(value, Path) else str(value))
+
+
+def _names_a_file(text: str) -> bool:
+    """Whether a setting that may be a file or a word is a file in a folder."""
+    try:
+        return Path(text).name != text and Path(text).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def sha256(path: str | Path) -> str:
@@ -176,6 +190,20 @@ def draw_mark(image: NDArray[Any]) -> NDArray[np.uint8]:
     return marked
 
 
+def mark_alpha(alpha: NDArray[Any]) -> NDArray[np.uint8]:
+    """A copy of the alpha (H, W) uint8 of a marked picture, in which the badge is seen, too."""
+    marked = np.array(alpha, dtype=np.uint8, order="C")
+    badge = _badge(min(alpha.shape))
+    if badge is None:
+        return marked
+    keep = badge[1][..., 0]
+    height, width = keep.shape
+    gap = max(2, height // 3)
+    corner = marked[-gap - height : -gap, -gap - width : -gap]
+    cv2.add(cv2.multiply(corner, keep, scale=1 / 255), 255 - keep, dst=corner)
+    return marked
+
+
 @lru_cache(maxsize=16)
 def _badge(side_px: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
     """Premultiplied colour and the share of the picture that stays, both (h, w, 3) uint8."""
@@ -202,7 +230,7 @@ def _badge(side_px: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
 
 def _file_record(path: Path) -> dict[str, Any]:
     """Name, kind and digest of one input."""
-    record: dict[str, Any] = {"name": path.name, "sha256": None}
+    record: dict[str, Any] = {"name": printable(path.name), "sha256": None}
     if not (path.is_file() or path.is_dir()):  # a pipe would be waited for, a device never ends
         return record
     with contextlib.suppress(OSError):
@@ -224,4 +252,4 @@ def is_record(path: Path, output_name: str) -> bool:
     except (OSError, ValueError, RecursionError):  # InputError is a ValueError
         return False
     is_ours = isinstance(loaded, dict) and loaded.get("is_generated") is True
-    return is_ours and loaded.get("output", output_name) == output_name
+    return is_ours and loaded.get("output", output_name) in (output_name, printable(output_name))

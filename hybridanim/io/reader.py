@@ -11,14 +11,16 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from hybridanim import files, paths
+from hybridanim import files, geometry, paths
 from hybridanim.errors import InputError
 from hybridanim.types import Array, Frame
 
+from .animation import Animation, is_animation
 from .decoder import ANSWER, Decoder, SourceInfo
 from .images import fit, is_picture, list_pictures, read_picture
 from .timing import time_base_of
@@ -43,8 +45,11 @@ class VideoReader:
         frames: Iterator[Frame],
         warning: Callable[[], str],
         close: Callable[[], None],
+        turn_deg: int = 0,
     ) -> None:
-        self.info = info
+        """turn_deg: see ``open_source``."""
+        self.info = info if turn_deg == 0 else _turned(info, turn_deg)
+        self._turn_deg = turn_deg
         self._frames, self._warning, self._close_source = frames, warning, close
         most = MOST_AHEAD_BYTES // max(1, 3 * info.width * info.height)
         self._queue: queue.Queue[Any] = queue.Queue(max(1, min(FRAMES_AHEAD, most)))
@@ -98,6 +103,8 @@ class VideoReader:
         last: Any = None
         try:
             for frame in self._frames:
+                if self._turn_deg:
+                    frame = replace(frame, image=geometry.turned(frame.image, self._turn_deg))
                 if not self._put(frame):
                     break
         except BaseException as error:  # handed to the reader's own thread
@@ -123,36 +130,59 @@ def open_source(
     max_side_px: int | None = None,
     picture_rate: Fraction = PICTURE_RATE,
     threads: str = "AUTO",
+    turn_deg: int = 0,
 ) -> VideoReader:
     """Open a driving video: mp4, mov, avi, mkv, webm, gif..., a folder of pictures, or a picture.
+
+    Animated pictures (WebP, APNG, AVIF) are videos, too.
 
     ``start_s`` and ``end_s`` cut it, end excluded, in seconds from its first frame. Frames have
     their native size, or their longer side is at most ``max_side_px``. Pictures of a folder follow
     each other in natural order at ``picture_rate`` and take the size of the first one.
-    ``threads`` is PyAV's thread type: "AUTO", "FRAME", "SLICE" or "NONE".
+    ``threads`` is PyAV's thread type: "AUTO", "FRAME", "SLICE" or "NONE". ``turn_deg``: frames are
+    turned clockwise by 0, 90, 180 or 270 degrees, beyond what the file itself says.
     Raises InputError when there is nothing to read.
     """
     path = Path(path)
     start = _checked_cut(start_s, end_s)
-    pictures: Any = {"max_side_px": max_side_px, "rate": picture_rate}
+    pictures: Any = {"max_side_px": max_side_px, "rate": picture_rate, "turn_deg": turn_deg}
     if paths.is_folder(path):
         return _open_pictures(path, list_pictures(path), start, end_s, **pictures)
     _check_file(path)
+    if is_picture(path) and is_animation(path):
+        film = Animation(path, start, end_s, max_side_px)
+        return VideoReader(film.info, film.frames(), lambda: film.warning, lambda: None)
     if is_picture(path):
         return _open_pictures(path, [path], start, end_s, **pictures)
     decoder = Decoder(path, start, end_s, max_side_px, threads)
-    return VideoReader(decoder.info, decoder.frames(), lambda: decoder.warning, decoder.close)
+    return VideoReader(
+        decoder.info, decoder.frames(), lambda: decoder.warning, decoder.close, turn_deg
+    )
 
 
-def read_source_picture(path: str | Path, time_s: float = 0.0) -> Array:
+def _turned(info: SourceInfo, turn_deg: int) -> SourceInfo:
+    """What is known of a video whose frames are turned."""
+    rotation = (info.rotation + turn_deg) % 360
+    if turn_deg % 180 == 0:
+        return replace(info, rotation=rotation)
+    return replace(info, rotation=rotation, width=info.height, height=info.width)
+
+
+def is_still(path: str | Path) -> bool:
+    """Whether a file is one single picture: no video, and no animated picture."""
+    return is_picture(path) and not is_animation(Path(path))
+
+
+def read_source_picture(path: str | Path, time_s: float = 0.0, *, alpha: bool = False) -> Array:
     """The picture to animate: a picture file, or a video's frame at ``time_s`` of it.
 
-    Returns (H, W, 3) uint8 RGB. Raises InputError when the file cannot be read or when the video
-    has no frame there; for a video, the messages are those of ``open_source``.
+    Returns (H, W, 3) uint8 RGB; alpha: see ``read_picture``. Raises InputError when the file cannot
+    be read or when the video has no frame there; for a video, the messages are those of
+    ``open_source``.
     """
     path = Path(path)
     if is_picture(path) or not paths.is_file(path):
-        return read_picture(path)
+        return read_picture(path, alpha=alpha)
     with open_source(path, time_s or None) as reader:
         frame = next(reader, None)
     if frame is None:
@@ -254,6 +284,7 @@ def _open_pictures(
     *,
     max_side_px: int | None,
     rate: Fraction,
+    turn_deg: int,
 ) -> VideoReader:
     """A reader over picture files."""
     if not paths:
@@ -272,5 +303,5 @@ def _open_pictures(
     width, height = pictures.native_size
     info = SourceInfo(path, width, height, rate, False, time_base_of(rate), len(paths), duration_s)
     return VideoReader(
-        info, pictures.frames(start_s, end_s), lambda: pictures.warning, lambda: None
+        info, pictures.frames(start_s, end_s), lambda: pictures.warning, lambda: None, turn_deg
     )

@@ -9,7 +9,7 @@ as they are in the file's own ticks.
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
@@ -42,6 +42,8 @@ class Timing:
     first_pts: int  # in the stream's own ticks; time 0 of the video
     end_s: float  # when the last packet that can be read ends, from first_pts
     packets: int | None = None  # in the whole file, hidden ones too; None when it was too long
+    # (N,) int64 sorted times of the packets in the stream's ticks; of the first MOST_PACKETS
+    ticks: NDArray[Any] | None = field(default=None, compare=False, repr=False)
 
 
 def time_base_of(fps: Fraction) -> Fraction:
@@ -53,16 +55,30 @@ def time_base_of(fps: Fraction) -> Fraction:
 
 
 def video_stream(container: Any) -> Any:
-    """The first real video stream of an opened file (no cover art), or None."""
-    for stream in container.streams.video:
-        if not _is_cover_art(stream):
-            return stream
-    return None
+    """The video track that players show (no cover art) of an opened file, or None."""
+    return _preferred([one for one in container.streams.video if not _is_cover_art(one)])
+
+
+def audio_stream(container: Any) -> Any:
+    """The sound track that players play of an opened file, or None."""
+    return _preferred(list(container.streams.audio))
+
+
+def _preferred(streams: list[Any]) -> Any:
+    """The first stream that can be decoded and is marked as the default, else the first one."""
+    known = [one for one in streams if getattr(one, "codec_context", None) is not None]
+    default = [one for one in known if "default" in _disposition(one)]
+    return next(iter([*default, *known, *streams]), None)
 
 
 def _is_cover_art(stream: Any) -> bool:
-    """True for a picture that comes along with a song."""
-    return "attached_pic" in str(getattr(stream.disposition, "name", "") or "").lower()
+    """True for a picture that comes along with a song, and for thumbnails."""
+    return bool({"attached_pic", "timed_thumbnails"} & _disposition(stream))
+
+
+def _disposition(stream: Any) -> set[str]:
+    """Names of the flags of a stream."""
+    return set(str(getattr(stream.disposition, "name", "") or "").lower().split("|"))
 
 
 def scan(path: Path) -> Timing | None:
@@ -79,18 +95,11 @@ def scan(path: Path) -> Timing | None:
         duration = stream.duration
     if not ticks.size:
         return None
-    timing = timing_of(ticks, tick_s, declared)
+    timing = replace(timing_of(ticks, tick_s, declared), ticks=ticks)
     if packets is not None:
         return replace(timing, packets=packets)
     end_s = float(duration * tick_s) if duration else timing.end_s
-    return Timing(
-        timing.fps,
-        timing.is_variable_rate,
-        timing.time_base,
-        frames or None,
-        timing.first_pts,
-        end_s,
-    )
+    return replace(timing, frame_count=frames or None, end_s=end_s)
 
 
 def _presentation_ticks(container: Any, stream: Any) -> tuple[NDArray[Any], int | None]:
@@ -103,7 +112,8 @@ def _presentation_ticks(container: Any, stream: Any) -> tuple[NDArray[Any], int 
         for packet in container.demux(stream):
             packets += packet.size > 0
             stamp = packet.pts if packet.pts is not None else packet.dts
-            if stamp is None or getattr(packet, "is_discard", False):
+            # an empty one stands for a frame that was not recorded
+            if stamp is None or not packet.size or getattr(packet, "is_discard", False):
                 continue
             ticks.append(stamp)
             if len(ticks) >= MOST_PACKETS:

@@ -27,6 +27,7 @@ from hybridanim.types import Array
 
 from .encoders import (
     FORMATS,
+    WITH_ALPHA,
     Encoder,
     FilmEncoder,
     FolderEncoder,
@@ -67,16 +68,18 @@ class VideoWriter:
         return self._encoder.warning if self._encoder else ""
 
     def write(self, image: Array, time_s: float | None = None) -> None:
-        """Append one (H, W, 3) uint8 RGB picture, shown from ``time_s`` on.
+        """Append one (H, W, 3) uint8 RGB picture, (H, W, 4) with alpha, shown from ``time_s`` on.
 
         Times must grow; the first one becomes time 0 of the output. None = one frame after the
         last. The picture is copied. Raises TypeError for another size or type, InputError when the
         disk is full.
         """
         width, height = self._plan.size
-        if image.shape != (height, width, 3) or image.dtype != np.uint8:
+        channels = 4 if self._plan.has_alpha else 3
+        if image.shape != (height, width, channels) or image.dtype != np.uint8:
             raise TypeError(
-                f"write: expected ({height}, {width}, 3) uint8, got {image.shape} {image.dtype}; "
+                f"write: expected ({height}, {width}, {channels}) uint8, got {image.shape}"
+                f" {image.dtype}; "
                 "open the sink with the size of the pictures, and convert with io.to_rgb8"
             )
         if time_s is None:
@@ -179,6 +182,7 @@ def open_sink(
     metadata: Mapping[str, str] | None = None,
     time_base: Fraction | None = None,
     crf: int = 17,
+    has_alpha: bool = False,
 ) -> VideoWriter:
     """Open an output: .mp4 .m4v .mov .mkv .webm .gif, one picture, or (no ending) a folder of PNG.
 
@@ -186,8 +190,9 @@ def open_sink(
     ``time_base`` come from the reader; times are kept as whole numbers of ``time_base`` (Matroska
     and WebM round to 1 ms, GIF to 10 ms). The sound of ``audio_from`` is heard from
     ``audio_start_s`` (None = the time of the first picture) to ``audio_end_s`` (None = the last).
-    ``metadata`` goes into the file's tags. Raises InputError when the place cannot be written to,
-    or is taken and ``overwrite`` is False.
+    ``metadata`` goes into the file's tags. ``has_alpha``: pictures are (H, W, 4) RGBA, colours not
+    multiplied by alpha; for the endings that ``holds_alpha`` knows. Raises InputError when the
+    place cannot be written to, or is taken and ``overwrite`` is False.
     """
     target = Path(path)
     plan = SinkPlan(
@@ -204,10 +209,21 @@ def open_sink(
             for key, value in (metadata or {}).items()
         },
         crf=crf,
+        has_alpha=has_alpha,
     )
     _check_kind(target)
+    if has_alpha and not holds_alpha(target):
+        raise InputError(
+            f"output: expected a file that holds transparency, got {target.name}; name a .mov,"
+            " .webm, .gif or .png file, or a folder"
+        )
     _check_free(target, overwrite)
     return VideoWriter(plan, _make_part(target), overwrite)
+
+
+def holds_alpha(path: str | Path) -> bool:
+    """Whether outputs of this name can be transparent."""
+    return Path(path).suffix.lower() in WITH_ALPHA
 
 
 def _check_kind(target: Path) -> None:
@@ -215,6 +231,11 @@ def _check_kind(target: Path) -> None:
     if target.name in ("", ".."):
         raise InputError(
             f"output: expected a name, got the folder {target}; add a name, for example out.mp4"
+        )
+    if target.name == "-":
+        raise InputError(
+            "output: expected the name of a file, got -, the standard output, which takes no video"
+            " here; name a file, for example out.mp4"
         )
     known = {"", ".gif", *FORMATS, *WRITE_SUFFIXES}
     if target.name.lower() in known:
@@ -230,7 +251,8 @@ def _check_kind(target: Path) -> None:
 
 
 def _check_free(target: Path, overwrite: bool) -> None:
-    """Raise InputError when the name is taken."""
+    """Raise InputError when the name is taken, or a link."""
+    paths.refuse_link("output", target)
     is_folder = encoder_for(target) is FolderEncoder
     if target.is_dir() and not is_folder:
         raise InputError(f"output: expected a file name, got the folder {target}; choose another")

@@ -33,6 +33,11 @@ _FASTEST = np.array([np.deg2rad(1000.0), 12.0, 4.0])
 _SHORTEST_S = 1 / 60  # between frames; time stamps may repeat
 _FULL = 0.99  # trust from which on a value is passed on
 _RETURN_S = 0.25  # time constant of the return of trust
+PROFILE = "the head is turned far"
+UNSURE = "the face is covered or unclear"
+JUMP = "a jump faster than heads move"
+UNLIKELY = "an expression that faces do not show"
+MISSED = "no face was fitted"
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,7 @@ class HoldState:
     pose: Held[HeadPose]
     face: Held[DriverFace]  # but for its pose
     time_s: float
+    why: str = ""  # why pose or expression are held, at least in part; empty = they are not
 
 
 def step(
@@ -85,28 +91,34 @@ def step(
     if state is None:
         return HoldState(face, Held(face.pose, face.pose), Held(face, face), time_s), face
     passed_s = time_s - state.time_s
-    certain = _certainty(face, confidence)
+    certain, why = _certainty(face, confidence)
     if is_jump(state.seen, face, passed_s):
-        certain = 0.0
+        certain, why = 0.0, JUMP
     pose = state.pose.next(face.pose, certain, passed_s, mixed_pose)
-    likely = min(certain, _likelihood(face, face_confidence))
-    rest = state.face.next(face, likely, passed_s, mixed)
-    return HoldState(face, pose, rest, time_s), replace(rest.shown, pose=pose.shown)
+    likely = _likelihood(face, face_confidence)
+    if likely < certain:
+        certain, why = likely, UNLIKELY
+    rest = state.face.next(face, certain, passed_s, mixed)
+    is_held = min(pose.trust, rest.trust) < 1
+    why = (why if certain <= _FULL else state.why) if is_held else ""
+    return HoldState(face, pose, rest, time_s, why), replace(rest.shown, pose=pose.shown)
 
 
 def missed(state: HoldState | None, time_s: float) -> HoldState | None:
     """The state after a frame without a face: the next one is blended in."""
     if state is None:
         return None
-    return replace(state, pose=state.pose.missed(), face=state.face.missed(), time_s=time_s)
+    pose, face = state.pose.missed(), state.face.missed()
+    return replace(state, pose=pose, face=face, time_s=time_s, why=MISSED)
 
 
-def _certainty(face: DriverFace, confidence: float) -> float:
-    """Trust in a fit, in [0, 1], by its confidence and yaw."""
+def _certainty(face: DriverFace, confidence: float) -> tuple[float, str]:
+    """Trust in a fit, in [0, 1], by its confidence and yaw, and what lowers it more."""
     yaw = abs(head_pose.angles_deg(face.pose.rotation)[0])
     turned = (_UNSURE_YAW_DEG - yaw) / (_UNSURE_YAW_DEG - _SURE_YAW_DEG)
     seen = (confidence - _UNSURE) / (_SURE - _UNSURE)
-    return float(np.clip(turned, 0, 1) * np.clip(seen, 0, 1))
+    why = PROFILE if turned < seen else UNSURE
+    return float(np.clip(turned, 0, 1) * np.clip(seen, 0, 1)), why
 
 
 def _likelihood(face: DriverFace, face_confidence: float) -> float:

@@ -99,6 +99,7 @@ class DriverPose:
     background: Array  # (2, 3) float32 norm, the driver's background, now <- first
     has_body: bool  # whether neck and shoulders come from tracked corners of the body
     face: DriverFace | None = None  # None: no face was fitted in this frame
+    held_face: str = ""  # why its pose or expression are held, at least in part
 
 
 def step(
@@ -196,7 +197,8 @@ def observe(
         state, face = _face(state, frame, seen.face, seen.sure, pose, config)
     elif model is not None:
         state = replace(state, hold=hold.missed(state.hold, frame.time_s))
-    return state, DriverPose(points, moved, seen.has_body, face)
+    why = "" if model is None or state.hold is None else state.hold.why
+    return state, DriverPose(points, moved, seen.has_body, face, why)
 
 
 def _face(
@@ -327,7 +329,12 @@ def stabilise(
     state = replace(state, target=target, background=background, head=head, time_s=frame.time_s)
     assert state.first is not None
     crop = state.first.crop
-    motion = SparseMotion(driver.keypoints, target, crop, background=background, head=head)
+    motion = SparseMotion(
+        *(driver.keypoints, target, crop),
+        background=background,
+        head=head,
+        held_face="" if head is None else driver.held_face,
+    )
     return state, motion
 
 

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from .constants import LEAST_DETERMINANT
+
 Net = TypeVar("Net", bound=nn.Module)
 
 
@@ -43,7 +45,7 @@ def face_scale(points: Points) -> Tensor:
     return determinant(points.jacobian).abs().sqrt().mean(1)
 
 
-def inverse_2x2(matrix: Tensor, least: float = 1e-4) -> Tensor:
+def inverse_2x2(matrix: Tensor, least: float = LEAST_DETERMINANT) -> Tensor:
     """Closed-form inverse of (..., 2, 2); a determinant nearer zero than ``least`` is clamped."""
     a, b, c, d = (matrix[..., i, j] for i in (0, 1) for j in (0, 1))
     area = a * d - b * c

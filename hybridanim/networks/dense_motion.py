@@ -17,12 +17,9 @@ from torch.nn import functional
 
 from . import blocks, mouth_eye_masks
 from .blocks import ConvBlock, Points, UNet
+from .constants import LEAST_INPUT_SIGMA, OPENINGS, OPTICAL_INPUTS, RESIDUAL, SHOWN_BIAS
 
 _BACKGROUND_LOGIT = -3.912023  # log of the closed form's background share, 0.02
-_SHOWN_BIAS = 3.0  # initial occlusion map: sigmoid(3) = 0.95, almost all is visible
-_LEAST_INPUT_SIGMA = 0.08  # of the Gaussians given to the network, canonical face units
-OPTICAL_INPUTS = 6  # channels of the network's input for the optical flow
-_RESIDUAL = 0.1  # normalised units of flow per unit of the residual output
 
 
 class Motion(NamedTuple):
@@ -57,7 +54,7 @@ class DenseMotion(nn.Module):
         """
         super().__init__()
         self.register_buffer("rows", rows, persistent=False)
-        hints = 0 if rows is None else 2 * mouth_eye_masks.COUNT
+        hints = 0 if rows is None else 2 * OPENINGS
         self._has_jacobians, self._has_occlusion = jacobians, occlusion
         self._has_optical = optical
         count = len(reach)
@@ -105,11 +102,11 @@ class DenseMotion(nn.Module):
         count = prior.shape[1]
         masks = (out[:, :count] + prior).softmax(1)
         flow = blocks.combine(rows, masks, grid)
-        flow = flow + _RESIDUAL * out[:, count + 1 : count + 3].permute(0, 2, 3, 1)
+        flow = flow + RESIDUAL * out[:, count + 1 : count + 3].permute(0, 2, 3, 1)
         if followed is not None:
             share = out[:, count + 3 :].sigmoid().permute(0, 2, 3, 1)
             flow = flow + share * (followed.flow - flow)
-        occlusion = (out[:, count : count + 1] + _SHOWN_BIAS).sigmoid()
+        occlusion = (out[:, count : count + 1] + SHOWN_BIAS).sigmoid()
         if not self._has_occlusion:
             occlusion = torch.ones_like(occlusion)
         features = self.features(body)
@@ -151,7 +148,7 @@ class DenseMotion(nn.Module):
         logits = self.loud[1:, None, None] - near * _half_inverse_square(sigma)
         background = self.loud[0].expand_as(logits[:, :1])
         # wider for the input: a Gaussian narrower than a cell does not encode its position
-        precision = _half_inverse_square(torch.maximum(sigma, _LEAST_INPUT_SIGMA * scale[:, None]))
+        precision = _half_inverse_square(torch.maximum(sigma, LEAST_INPUT_SIGMA * scale[:, None]))
         logits = torch.cat([background, logits], 1)
         return (-near * precision).exp(), (-before * precision).exp(), logits
 

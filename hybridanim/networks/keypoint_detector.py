@@ -17,8 +17,7 @@ from torch.nn import functional
 
 from . import blocks
 from .blocks import ConvBlock, Points, UNet
-
-TEMPERATURE = 0.1
+from .constants import TEMPERATURE
 
 
 class Detection(NamedTuple):

@@ -10,25 +10,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hybridanim.face.anchors import ANCHORS
-
 from . import blocks
 from .blocks import Points
-
-COUNT = 3  # mouth, left eye, right eye
-_SOFT_FACE = 0.012  # width of the soft border in face boxes; a shut mouth gives an empty mask
-_REACH = 0.92  # half length of the opening over that between the corners' keypoints
-_NAMES = (
-    ("left_mouth_corner", "right_mouth_corner", "upper_lip_inside", "lower_lip_inside"),
-    ("left_outer_eye", "left_inner_eye", "left_upper_lid", "left_lower_lid"),
-    ("right_inner_eye", "right_outer_eye", "right_upper_lid", "right_lower_lid"),
-)
+from .constants import OPENING_REACH, SOFT_FACE, opening_rows
 
 
 def rows() -> Tensor:
     """Keypoint indices (3, 4) int64 of each opening: left corner, right corner, above, below."""
-    names = [anchor.name for anchor in ANCHORS]
-    return torch.tensor([[names.index(name) for name in four] for four in _NAMES])
+    return torch.tensor(opening_rows())
 
 
 def openings(points: Points, rows: Tensor, places: Tensor) -> Tensor:
@@ -47,7 +36,7 @@ def openings(points: Points, rows: Tensor, places: Tensor) -> Tensor:
     def along_and_down(offset: Tensor, dims: int) -> tuple[Tensor, Tensor]:
         shape = (*square.shape, *(1,) * dims)
         a, d = axis.reshape(*shape, 2), down.reshape(*shape, 2)
-        along = 2 * (offset * a).sum(-1) / square.reshape(shape) / _REACH
+        along = 2 * (offset * a).sum(-1) / square.reshape(shape) / OPENING_REACH
         return along, (offset * d).sum(-1)
 
     beyond, height = along_and_down(four[:, :, 2:] - middle[:, :, None], 1)
@@ -58,6 +47,6 @@ def openings(points: Points, rows: Tensor, places: Tensor) -> Tensor:
     bow = 1 - along.square()
     above = depth - height[:, :, 0, None, None] * bow
     below = height[:, :, 1, None, None] * bow - depth
-    soft = _SOFT_FACE * blocks.face_scale(points)[:, None, None, None]
+    soft = SOFT_FACE * blocks.face_scale(points)[:, None, None, None]
     inside = torch.minimum(torch.minimum(above, below) / soft, bow * 8)
     return inside.clamp(0, 1)

@@ -41,7 +41,7 @@ _DETECTOR = {
 
 
 def check_animator(table: dict[str, Any]) -> None:
-    """Raise ValueError unless the fields of ``build.FastSizes`` that are given are possible."""
+    """Raise ValueError unless the fields of ``sizes.FastSizes`` that are given are possible."""
     _check(table, _ANIMATOR, _SWITCHES, "motion_widths")
     side, widths = table.get("picture_px"), table.get("motion_widths")
     if side is not None and widths is not None and side % (4 * 2 ** (len(widths) - 1)):
@@ -49,7 +49,7 @@ def check_animator(table: dict[str, Any]) -> None:
 
 
 def check_detector(table: dict[str, Any]) -> None:
-    """The same of ``build.DetectorSizes``."""
+    """The same of ``sizes.DetectorSizes``."""
     _check(table, _DETECTOR, (), "widths")
     size, widths, pool = (table.get(name) for name in ("size", "widths", "pool"))
     if size is not None and widths is not None and size % 2 ** len(widths):

@@ -4,32 +4,33 @@ A file holds tensors named ``detector.*`` and ``animator.*``, either or both, an
 the sizes that they need, the kind of object and the window that the detector looks at. The older
 format of a renderer alone (``fast-1``, names without a prefix) is read as well. Only safetensors:
 a weights file cannot run code. Sizes are bounded, tensors must have the networks' shapes and finite
-values, within their range where they have one. ``read_header`` needs no torch.
+values, within their range where they have one. ``read_header`` and ``read_tensors`` need no torch.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
+import numpy as np
 from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load
 
 from hybridanim import files, paths
 from hybridanim.errors import InputError
 from hybridanim.face.anchors import ANCHORS
 from hybridanim.types import Array
 
-from . import size_limits
+from . import shapes, size_limits
+from .sizes import DetectorSizes, FastSizes, read_detector_sizes, read_sizes
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from .build import Animator, DetectorSizes, FastSizes
+    from .build import Animator
     from .keypoint_detector import KeypointDetector
 
     Net = TypeVar("Net", bound=nn.Module)
@@ -71,11 +72,24 @@ class Header:
 
     kind: Kind
     window: Window  # input of the detector: a square around the head, or the whole square frame
-    sizes: dict[str, Any] | None  # of the animator, as ``build.FastSizes``; None: no animator
+    sizes: dict[str, Any] | None  # of the animator, as ``sizes.FastSizes``; None: no animator
     detector: (
         dict[str, Any] | None
-    )  # of the detector, as ``build.DetectorSizes``; None: no detector
+    )  # of the detector, as ``sizes.DetectorSizes``; None: no detector
     format: str = FORMAT
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """The tensors of a file by the networks' own names: float32 arrays, counters int64."""
+
+    kind: Kind
+    window: Window
+    animator: dict[str, Array] | None
+    detector: dict[str, Array] | None
+    sizes: FastSizes | None  # of the animator
+    detector_sizes: DetectorSizes | None
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -157,41 +171,55 @@ def _header(table: dict[str, str], names: list[str]) -> Header:
     return Header(cast(Kind, kind), cast(Window, window), parts[_ANIMATOR], parts[_DETECTOR])
 
 
-def read_weights(path: str | Path) -> WeightsFile:
-    """Read the networks of a file; names and shapes of all tensors must match exactly.
+def read_tensors(path: str | Path) -> Tensors:
+    """Read the tensors of a file as arrays; their names and shapes must be the networks'.
 
     Raises InputError when the file is missing, damaged, or not one of this program's, or when a
-    tensor has values that are not finite or out of its range.
+    tensor has values that are not finite or out of its range. Nothing is allocated before the
+    shapes are known to fit.
     """
-    from safetensors.torch import load as load_tensors
-
-    from . import build
-
     header, data = read_header(path), Path(path).read_bytes()
     try:
-        tensors = load_tensors(data)
+        tensors = load(data)
         if header.format == _RENDERER:
             tensors = {_ANIMATOR + name: value for name, value in tensors.items()}
         sizes = detector_sizes = animator = detector = None
         if header.sizes is not None:
-            sizes = build.read_sizes(header.sizes)
-            animator = _filled(_animator_maker(sizes, tensors), tensors, _ANIMATOR, path)
+            sizes = read_sizes(header.sizes)
+            wanted = shapes.animator(sizes, _keypoints(sizes, tensors))
+            animator = _part(tensors, _ANIMATOR, wanted, path)
         if header.detector is not None:
-            detector_sizes = build.read_detector_sizes(header.detector)
-            make = partial(build.detector, detector_sizes)
-            detector = _filled(make, tensors, _DETECTOR, path)
+            detector_sizes = read_detector_sizes(header.detector)
+            detector = _part(tensors, _DETECTOR, shapes.detector(detector_sizes), path)
     except InputError:  # a ValueError that says more
         raise
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise _damaged(Path(path), error) from error
+    digest = hashlib.sha256(data).hexdigest()
+    return Tensors(header.kind, header.window, animator, detector, sizes, detector_sizes, digest)
+
+
+def read_weights(path: str | Path) -> WeightsFile:
+    """Read the networks of a file, by torch; InputError as ``read_tensors``."""
+    import torch
+
+    from . import build
+
+    found = read_tensors(path)
+    animator = detector = None
+    if found.animator is not None and found.sizes is not None:
+        reach = torch.ones(len(found.animator["motion.log_reach"]))  # the file's own values follow
+        animator = _filled(build.fast(found.sizes, reach), found.animator)
+    if found.detector is not None and found.detector_sizes is not None:
+        detector = _filled(build.detector(found.detector_sizes), found.detector)
     return WeightsFile(
-        header.kind,
-        header.window,
+        found.kind,
+        found.window,
         detector,
         animator,
-        detector_sizes,
-        sizes,
-        hashlib.sha256(data).hexdigest(),
+        found.detector_sizes,
+        found.sizes,
+        found.sha256,
     )
 
 
@@ -252,70 +280,62 @@ def _named(net: nn.Module, prefix: str) -> dict[str, Tensor]:
     }
 
 
-def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {
-        name.removeprefix(prefix): value
-        for name, value in tensors.items()
-        if name.startswith(prefix)
-    }
-
-
-def _animator_maker(sizes: FastSizes, tensors: dict[str, Tensor]) -> Callable[[], Animator]:
-    """Build an animator of those sizes for as many keypoints as the tensors are for."""
-    import torch
-
-    from . import build
-
+def _keypoints(sizes: FastSizes, tensors: dict[str, Array]) -> int:
+    """How many keypoints the animator's tensors are for."""
     shape = tensors[f"{_ANIMATOR}motion.log_reach"].shape
     if len(shape) != 1 or not 1 <= shape[0] <= size_limits.MOST_KEYPOINTS:
-        raise ValueError(f"motion.log_reach of shape {tuple(shape)}")
+        raise ValueError(f"motion.log_reach of shape {shape}")
     if sizes.openings and shape[0] != len(ANCHORS):
         raise ValueError(f"openings of a face with {shape[0]} keypoints, not {len(ANCHORS)}")
-    return lambda: build.fast(sizes, torch.ones(shape[0]))  # the file's own values follow
+    return shape[0]
 
 
-def _filled(
-    make: Callable[[], Net], tensors: dict[str, Tensor], prefix: str, path: str | Path
-) -> Net:
-    """A network with a file's tensors; nothing is allocated before their shapes are known to fit.
+def _part(
+    tensors: dict[str, Array], prefix: str, wanted: shapes.Shapes, path: str | Path
+) -> dict[str, Array]:
+    """One network's tensors in float32, counters in int64, without the prefix.
 
-    Raises RuntimeError for other names, shapes or kinds of numbers, InputError for values that are
+    Raises ValueError for other names, shapes or kinds of numbers, InputError for values that are
     not finite or out of their range.
     """
-    import torch
-
-    own = _part(tensors, prefix)
-    with torch.device("meta"):
-        planned = make().state_dict()
-    for name in sorted(planned.keys() | own.keys()):
-        shapes = [tuple(part[name].shape) if name in part else None for part in (planned, own)]
-        if shapes[0] != shapes[1]:
-            raise RuntimeError(f"{prefix}{name} of shape {shapes[1]} instead of {shapes[0]}")
-        if planned[name].is_floating_point() != own[name].is_floating_point():
-            raise RuntimeError(f"{prefix}{name} of {own[name].dtype} numbers")
-    floats = {name: v.float() if v.is_floating_point() else v for name, v in own.items()}
-    for name, value in floats.items():
-        if not torch.isfinite(value).all():
-            raise InputError(
-                f"weights: expected finite numbers in {path}, got inf or not-a-number in the tensor"
-                f" {prefix}{name}; fetch the file again, or export it from an earlier checkpoint"
-            )
-        _expect_range(prefix + name, value, path)
-    net = make()
-    net.load_state_dict(floats)
-    return net.eval()
+    own = {name[len(prefix) :]: v for name, v in tensors.items() if name.startswith(prefix)}
+    for name in sorted(wanted.keys() | own.keys()):
+        shape = own[name].shape if name in own else None
+        if shape != wanted.get(name):
+            raise ValueError(f"{prefix}{name} of shape {shape} instead of {wanted.get(name)}")
+        kind = "i" if name.endswith("num_batches_tracked") else "f"
+        if own[name].dtype.kind != kind:
+            raise ValueError(f"{prefix}{name} of {own[name].dtype} numbers")
+    for name, value in own.items():
+        with np.errstate(over="ignore"):
+            own[name] = value.astype(np.float32 if value.dtype.kind == "f" else np.int64)
+        _expect_values(prefix + name, own[name], path)
+    return own
 
 
-def _expect_range(name: str, value: Tensor, path: str | Path) -> None:
-    """Raise InputError for values out of the range that tensors of this name have."""
+def _expect_values(name: str, value: Array, path: str | Path) -> None:
+    """Raise InputError for values that are not finite, or out of the range of such tensors."""
+    if not np.isfinite(value).all():
+        raise InputError(
+            f"weights: expected finite numbers in {path}, got inf or not-a-number in the tensor"
+            f" {name}; fetch the file again, or export it from an earlier checkpoint"
+        )
     no_range = -float("inf"), float("inf")
     least, most = size_limits.NUMBERS.get(name.rpartition(".")[2], no_range)
-    if value.numel() and not (value.min() >= least and value.max() <= most):
+    if value.size and not (value.min() >= least and value.max() <= most):
         raise InputError(
             f"weights: expected values from {least:g} to {most:g} in the tensor {name} of {path},"
             f" got {value.min():g} to {value.max():g}; fetch the file again, or export it from an"
             " earlier checkpoint"
         )
+
+
+def _filled(net: Net, tensors: dict[str, Array]) -> Net:
+    """The network with these values, in evaluation mode."""
+    import torch
+
+    net.load_state_dict({name: torch.from_numpy(value) for name, value in tensors.items()})
+    return net.eval()
 
 
 def _damaged(file: Path, error: Exception) -> InputError:

@@ -17,6 +17,7 @@ import numpy as np
 from hybridanim.face import cascade, head_pose
 from hybridanim.face.aligner import MEAN_SHAPE, Aligner
 from hybridanim.face.head_box import share_inside
+from hybridanim.geometry import turned
 from hybridanim.motion.keypoints import crop_around, place_anchors
 from hybridanim.motion.reference import NEAR_DEGREES, NEAR_OPENING, Reference, pose_distance
 from hybridanim.tracking import detection, face_tracking
@@ -33,7 +34,9 @@ from hybridanim.types import (
     Source,
 )
 
-from .source import SURE, landmark_head, rotation_deg
+from . import plausible
+from .source import rotation_deg
+from .source_head import SURE, landmark_head
 from .view import View
 
 _LEAST_INSIDE = 0.8  # share of a head box in the picture
@@ -53,6 +56,7 @@ class FaceObservation:
     keypoints: Keypoints | None = None  # of a learned tracker, normalised to keypoints_crop
     keypoints_crop: Crop | None = None
     fit: FaceFit | None = None  # the fitted face model
+    is_face: bool = False  # landmarks say that it is one, and no cabinet
 
     @property
     def is_clear(self) -> bool:
@@ -74,6 +78,7 @@ class ObjectObservation:
     keypoints: Keypoints
     keypoints_crop: Crop
     is_clear: bool = True
+    is_face: bool = True  # nothing that would have to be turned upright
 
 
 Observation = FaceObservation | ObjectObservation
@@ -94,7 +99,7 @@ def detect(
     """
     one = _detect_face(image, index, time_s, aligner)
     if one is not None and finder is not None:
-        one = _with_fit(image, one, finder)
+        one = _with_fit(image, one, finder, aligner)
     if one is None or detector is None:
         return one
     seen = detection.detect_near(image, one.head, detector)
@@ -109,7 +114,9 @@ def detect(
     )
 
 
-def _with_fit(image: Array, one: FaceObservation, finder: PointFinder) -> FaceObservation:
+def _with_fit(
+    image: Array, one: FaceObservation, finder: PointFinder, aligner: Aligner | None
+) -> FaceObservation:
     """The observation with the fitted face, and landmarks and rotation of it."""
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     found = face_tracking.still_face(grey, one.head, finder)
@@ -117,6 +124,9 @@ def _with_fit(image: Array, one: FaceObservation, finder: PointFinder) -> FaceOb
         return one
     face, landmarks = found
     head = landmark_head(landmarks)
+    is_face = one.is_face or (
+        aligner is not None and plausible.is_face(grey, face, landmarks, aligner)
+    )
     return replace(
         one,
         head=head,
@@ -124,6 +134,7 @@ def _with_fit(image: Array, one: FaceObservation, finder: PointFinder) -> FaceOb
         rotation_deg=head_pose.angles_deg(face.pose.rotation),
         share_inside=share_inside(head, *image.shape[:2]),
         fit=face,
+        is_face=is_face,
     )
 
 
@@ -147,9 +158,28 @@ def _detect_face(
     if landmarks.confidence < SURE:
         return FaceObservation(index, time_s, face, head, None, (0.0, 0.0, 0.0))
     head = landmark_head(landmarks.xy_px)
-    turned = rotation_deg(image, head, landmarks.xy_px)
+    angles = rotation_deg(image, head, landmarks.xy_px)
     share = share_inside(head, *image.shape[:2])
-    return FaceObservation(index, time_s, face, head, landmarks.xy_px, turned, share_inside=share)
+    is_face = landmarks.confidence > plausible.LIKE_A_FACE
+    return FaceObservation(
+        index, time_s, face, head, landmarks.xy_px, angles, share_inside=share, is_face=is_face
+    )
+
+
+def turn_of(pictures: Sequence[Array], aligner: Aligner) -> tuple[int, float]:
+    """The turn, 90, 180 or 270 degrees clockwise, after which most of these pictures show a face.
+
+    pictures: (H, W, 3) uint8 RGB that show none as they are. Also returns the share that does then;
+    (0, 0) when fewer than two do, of two or more.
+    """
+    best, most = 0, 0
+    for turn_deg in plausible.TURNS_DEG[1:]:
+        seen = [_detect_face(turned(one, turn_deg), 0, 0.0, aligner) for one in pictures]
+        count = sum(one is not None and one.is_face for one in seen)
+        if count > most:
+            best, most = turn_deg, count
+    is_enough = most >= min(2, len(pictures)) and most > 0
+    return (best, most / len(pictures)) if is_enough else (0, 0.0)
 
 
 def nearest(observations: Sequence[Observation], source: Source) -> FaceObservation | None:
@@ -201,9 +231,7 @@ def as_reference(one: Observation, view: View) -> Reference:
     """An observation as the reference frame of relative motion, in the view's pixels."""
     head = _head_in_view(one, view) if isinstance(one, FaceObservation) else None
     if one.keypoints is not None and one.keypoints_crop is not None:
-        seen = one.keypoints_crop
-        x, y = (view.scale * (seen.x_px - view.x_px), view.scale * (seen.y_px - view.y_px))
-        crop = Crop(x, y, seen.side_px * view.scale)
+        crop = view.crop_inside(one.keypoints_crop)
         return Reference(one.keypoints, head, crop, face=_fit_in_view(one, view))
     assert isinstance(one, FaceObservation) and head is not None
     landmarks = None

@@ -1,8 +1,8 @@
 """Source picture -> Source, once: find the head, crop, place the keypoints, cut out the person.
 
-The head is found as in driving frames (cascade, landmarks, skin blob); with a learned tracker its
-detector gives the keypoints. A detector trained on whole frames of other objects needs no head: the
-middle square is the source, and all of it moves.
+The head is found by ``source_head``; with a learned tracker its detector gives the keypoints. A
+detector trained on whole frames of other objects needs no head: the middle square is the source,
+and all of it moves.
 """
 
 from __future__ import annotations
@@ -12,27 +12,25 @@ import numpy as np
 
 from hybridanim.config import PipelineConfig, parse_crop
 from hybridanim.errors import InputError
-from hybridanim.face import cascade, head_pose
-from hybridanim.face.aligner import MEAN_SHAPE, Aligner, box_from_landmarks
-from hybridanim.geometry import crop_image
+from hybridanim.face import head_pose
+from hybridanim.face.aligner import MEAN_SHAPE, Aligner
+from hybridanim.geometry import crop_image, turned
+from hybridanim.io import to_rgb8
 from hybridanim.motion.keypoints import CROP_HEADS, crop_around, place_anchors
 from hybridanim.profiles import Profiles
 from hybridanim.runtime.matte import PersonMatte
-from hybridanim.segmentation.still import segment_still
 from hybridanim.tracking import detection, face_tracking
 from hybridanim.tracking.detection import Detector
 from hybridanim.tracking.face_tracking import PointFinder
 from hybridanim.types import Array, Crop, FaceBox, FaceFit, HeadBox, Source
 
-from . import background, matting, source_face, texture
+from . import background, matting, source_face, source_head, texture
+from .source_head import landmark_head
 
 _LARGEST_PX = 2048  # side of the animated square when --size is not given
+_PAINTED_PX = 512  # likewise, of the square around a head: paint has the detail of 256
 _LEAST_PX = 16  # shorter side of a picture
-_SKIN_SEARCH_PX = 4096  # longer side at which skin is looked for, at most
 _MOST_CROP = 3.0  # largest crop in sides of the picture; the rest is margin
-_LARGER, _RISES = (1.5, 2.2, 3.2), (0.0, 0.15, 0.3)  # sizes and places of a search
-_LIKE_A_FACE = 0.65  # landmark confidence: nearly all faces above 0.9, cloth and walls up to 0.53
-SURE = 0.3  # landmark confidence above which landmarks replace the box
 
 
 def prepare(
@@ -44,13 +42,13 @@ def prepare(
     finder: PointFinder | None = None,
     matte: PersonMatte | None = None,
 ) -> Source:
-    """Prepare a source picture, (H, W, 3) uint8 RGB, for stages 3 to 5.
+    """Prepare a source picture, (H, W, 3) uint8 RGB or (H, W, 4) RGBA, for stages 3 to 5.
 
     aligner: None = no landmarks. detector: of a learned tracker. finder: of mesh points; None = no
-    face is fitted. matte: the matting network; None = GrabCut. Raises InputError when no face is
-    found.
+    face is fitted. matte: the matting network; None = GrabCut. A picture whose face is upside down
+    or on its side is turned. Raises InputError when no face is found.
     """
-    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
+    if picture.ndim != 3 or picture.shape[2] not in (3, 4) or picture.dtype != np.uint8:
         raise InputError(
             f"source: expected (H, W, 3) uint8 RGB, got {picture.shape} {picture.dtype};"
             " convert with hybridanim.io.to_rgb8"
@@ -61,26 +59,25 @@ def prepare(
             f"source: expected a picture of {_LEAST_PX} pixels or more on each side, got"
             f" {width}x{height}; give a larger one"
         )
-    _refuse_far_crop(picture, config.crop)
+    alpha = picture[..., 3] if picture.shape[2] == 4 and picture[..., 3].min() < 255 else None
+    picture = to_rgb8(picture)
+    refuse_far_crop(picture, config.crop)
     if detector is not None and detector.window != "head":
         texture.expect_none(profiles.texture)
         return _prepare_object(picture, config, detector)
-    head, landmarks = find_head(picture, config, profiles, aligner)
-    face = None
-    if finder is not None:
-        grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-        fitted = face_tracking.still_face(grey, head, finder)
-        if fitted is None and parse_crop(config.crop) is None:
-            fitted = _search_near(grey, head, finder)
-        if fitted is not None:
-            face = source_face.looked_closely(grey, fitted[0], finder)
-            face = _put_right(picture, face, finder, profiles)
-            landmarks = face_tracking.landmarks_of(finder.model, face)
-            head = landmark_head(landmarks)
+    found = source_head.locate(picture, config, profiles, aligner, finder)
+    picture = turned(picture, found.turn_deg)
+    alpha = None if alpha is None else turned(alpha, found.turn_deg)
+    head, landmarks, face = found.head, found.landmarks_xy_px, found.face
+    if face is not None and finder is not None:
+        face = source_face.looked_closely(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), face, finder)
+        face = _put_right(picture, face, finder, profiles)
+        landmarks = face_tracking.landmarks_of(finder.model, face)
+        head = landmark_head(landmarks)
     if face is None:
         texture.expect_none(profiles.texture)
     crop = source_crop(picture, head, config.crop)
-    image = _cut(picture, crop, config.size)
+    image = _cut(picture, crop, config, CROP_HEADS * head.size_px)
     scale = image.shape[0] / crop.side_px
     corner = np.array([crop.x_px, crop.y_px])
     box = _scaled_face(head, scale, corner)
@@ -109,18 +106,19 @@ def prepare(
         rotation_deg=rotation,
         landmarks_xy_px=landmarks,
         face=face,
+        turn_deg=found.turn_deg,
+        **_transparency(alpha, crop, subject),
     )
 
 
-def _search_near(grey: Array, head: HeadBox, finder: PointFinder) -> tuple[FaceFit, Array] | None:
-    """A face of another size near the head box; the cascade takes mouths and noses for faces."""
-    (x, y), found = head.center_xy_px, []
-    for larger in _LARGER:
-        size = larger * head.size_px
-        for rise in _RISES:  # a mouth lies below the middle of its face
-            box = HeadBox((x, y - rise * size), size, 0.0)
-            found.append(face_tracking.still_face(grey, box, finder))
-    return max((one for one in found if one), key=lambda one: one[0].confidence, default=None)
+def _transparency(alpha: Array | None, crop: Crop, subject: Array) -> dict[str, Array]:
+    """The source's fields for the alpha (H, W) uint8 of a picture; none for an opaque one."""
+    if alpha is None:
+        return {}
+    inside = crop_image(alpha, crop, len(subject))
+    layers = np.repeat(inside[..., None], 3, axis=2)
+    behind = background.inpaint_background(layers, subject)[..., 0]
+    return {"alpha": inside, "inpainted_alpha": np.ascontiguousarray(behind)}
 
 
 def _put_right(picture: Array, face: FaceFit, finder: PointFinder, profiles: Profiles) -> FaceFit:
@@ -148,7 +146,7 @@ def _prepare_object(picture: Array, config: PipelineConfig, detector: Detector) 
     crop = detection.middle_square(picture)
     if parse_crop(config.crop) is not None:
         crop = source_crop(picture, _box_of(crop), config.crop)
-    image = _cut(picture, crop, config.size)
+    image = _cut(picture, crop, config, crop.side_px)
     seen = detection.detect(picture, crop, detector)
     return Source(
         picture=picture,
@@ -167,49 +165,17 @@ def _box_of(crop: Crop) -> HeadBox:
     return HeadBox((crop.x_px + middle, crop.y_px + middle), crop.side_px)
 
 
-def _cut(picture: Array, crop: Crop, size: int) -> Array:
-    """The crop at the given size; 0 = at its own, up to _LARGEST_PX."""
-    own = int(min(_LARGEST_PX, 2 * round(crop.side_px / 2)))
-    return crop_image(picture, crop, max(64, size or own))
+def _cut(picture: Array, crop: Crop, config: PipelineConfig, usual_px: float) -> Array:
+    """The crop at the config's size; 0 = at its own, up to what is worth rendering.
 
-
-def find_head(
-    picture: Array, config: PipelineConfig, profiles: Profiles, aligner: Aligner | None
-) -> tuple[HeadBox, Array | None]:
-    """Head box and landmarks (L, 2) or None, in pixels of the picture.
-
-    Tries the cascade, then the skin blob, then a crop given by hand. Raises InputError.
+    usual_px: side of the usual crop around this head. A renderer that paints fills it with 512
+    pixels at most, and a larger crop with as many to a head; what is pasted back keeps its own
+    size, since the picture around it does.
     """
-    given = parse_crop(config.crop)
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-    found = _real(grey, _inside(cascade.detect_faces(picture), given), aligner)
-    if not found:  # small, dim or painted faces: a slower search
-        more = cascade.detect_faces(picture, min_frac=0.04, max_side_px=1024, neighbours=1)
-        found = _real(grey, _inside(more, given), aligner) or _inside(more, given)[:1]
-    face = _chosen(found, config.face) or _skin_face(picture, config, profiles)
-    if face is None and given is not None:
-        x, y, width, height = given
-        side = max(width, height) / CROP_HEADS
-        face = FaceBox(x + (width - side) / 2, y + (height - side) / 2, side, side)
-    if face is None:
-        raise InputError(
-            "source: expected a picture with a visible face, found none; try one that looks at the"
-            " camera, or give the part with the head by --crop X,Y,W,H"
-        )
-    head = HeadBox(face.center_xy_px, (face.width_px + face.height_px) / 2)
-    if aligner is None:
-        return head, None
-    landmarks = aligner.fit(grey, face)
-    if landmarks.confidence < SURE:
-        return head, None
-    return landmark_head(landmarks.xy_px), landmarks.xy_px
-
-
-def landmark_head(landmarks_xy_px: Array) -> HeadBox:
-    """The head box that (L, 2) landmarks give."""
-    levelled, roll_deg = box_from_landmarks(landmarks_xy_px)
-    side = (levelled.width_px + levelled.height_px) / 2
-    return HeadBox(levelled.center_xy_px, side, roll_deg)
+    own = min(_LARGEST_PX, crop.side_px)
+    if config.render.renderer != "warp" and not config.render.paste_back:
+        own = min(own, _PAINTED_PX * max(1.0, crop.side_px / usual_px))
+    return crop_image(picture, crop, max(64, config.size or 2 * round(own / 2)))
 
 
 def rotation_deg(
@@ -229,21 +195,29 @@ def source_crop(picture: Array, head: HeadBox, option: str) -> Crop:
     In whole pixels, so that at the crop's own size no pixel is resampled.
     """
     h, w = picture.shape[:2]
-    given = parse_crop(option)
-    if option == "none":
-        side = max(h, w) + max(h, w) % 2
-        return Crop((w - side) // 2, (h - side) // 2, side)
-    if given is not None:
-        x, y, width, height = given
-        side = 2 * round(max(width, height) / 2)
-        return Crop(round(x + (width - side) / 2), round(y + (height - side) / 2), side)
+    wanted = wanted_crop(h, w, option)
+    if wanted is not None:
+        return wanted
     crop = crop_around(head)
     side = 2 * round(min(crop.side_px, max(h, w)) / 2)
     x, y = crop.x_px + (crop.side_px - side) / 2, crop.y_px + (crop.side_px - side) / 2
     return Crop(_kept_inside(x, side, w), _kept_inside(y, side, h), side)
 
 
-def _refuse_far_crop(picture: Array, option: str) -> None:
+def wanted_crop(height: int, width: int, option: str) -> Crop | None:
+    """The square of a picture that an option names: all of it, or the given one; None: auto."""
+    given = parse_crop(option)
+    if option == "none":
+        side = max(height, width) + max(height, width) % 2
+        return Crop((width - side) // 2, (height - side) // 2, side)
+    if given is None:
+        return None
+    x, y, w, h = given
+    side = 2 * round(max(w, h) / 2)
+    return Crop(round(x + (w - side) / 2), round(y + (h - side) / 2), side)
+
+
+def refuse_far_crop(picture: Array, option: str, flag: str = "--crop") -> None:
     """Raise InputError unless a given crop overlaps the picture and is not much larger."""
     given, (height, width) = parse_crop(option), picture.shape[:2]
     if given is None:
@@ -252,7 +226,7 @@ def _refuse_far_crop(picture: Array, option: str) -> None:
     meets = x < width and y < height and x + w > 0 and y + h > 0
     if not meets or max(w, h) > _MOST_CROP * max(width, height):
         raise InputError(
-            f"--crop {option}: expected a part of the {width}x{height} picture, got one"
+            f"{flag} {option}: expected a part of the {width}x{height} picture, got one"
             f" {'of far more than it' if meets else 'beside it'}; choose X,Y,W,H within the picture"
         )
 
@@ -262,52 +236,6 @@ def _kept_inside(start: float, side: int, length: int) -> int:
     if side >= length:
         return (length - side) // 2
     return round(min(max(start, 0), length - side))
-
-
-def _inside(found: list[FaceBox], given: tuple[float, float, float, float] | None) -> list[FaceBox]:
-    if given is None:
-        return found
-    x, y, width, height = given
-    return [
-        face
-        for face in found
-        if x <= face.center_xy_px[0] <= x + width and y <= face.center_xy_px[1] <= y + height
-    ]
-
-
-def _real(grey: Array, found: list[FaceBox], aligner: Aligner | None) -> list[FaceBox]:
-    """The cascade hits with a high landmark confidence, which cloth and walls do not have."""
-    if aligner is None:
-        return found
-    return [face for face in found if aligner.fit(grey, face).confidence > _LIKE_A_FACE]
-
-
-def _chosen(found: list[FaceBox], index: int) -> FaceBox | None:
-    """The face number ``index`` by size; InputError when there are fewer."""
-    by_size = sorted(found, key=lambda face: -face.width_px)
-    if not by_size and index == 0:
-        return None
-    if index >= len(by_size):
-        raise InputError(
-            f"--face: expected 0 to {max(0, len(by_size) - 1)}, as {len(by_size)} were found, got"
-            f" {index}; 0 is the largest, or give one by --crop X,Y,W,H"
-        )
-    return by_size[index]
-
-
-def _skin_face(picture: Array, config: PipelineConfig, profiles: Profiles) -> FaceBox | None:
-    """The upper part of the head's skin blob as a face, or None."""
-    scale = min(1.0, _SKIN_SEARCH_PX / max(picture.shape[:2]))
-    if scale < 1:  # else the search takes gigabytes
-        picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    mask = segment_still(picture, config.segment, profiles.skin)
-    blob = mask.blob("head")
-    if not mask or blob is None or blob.area_px < 0.005 * mask.mask.size:
-        return None
-    x, y, width, height = (value / scale for value in blob.box_px)
-    if not 0.6 < height / width < 2.5:
-        return None
-    return FaceBox(x, y + 0.15 * min(height, 1.4 * width), width, width)
 
 
 def _scaled_face(head: HeadBox, scale: float, corner: Array) -> FaceBox:

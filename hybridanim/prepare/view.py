@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from hybridanim.types import Array, FaceBox
+from hybridanim.types import Array, Crop, FaceBox
 
 LONGEST_PX = 640  # of a working frame
 FACE_PX = 150  # larger faces are downscaled to this
@@ -31,6 +31,11 @@ class View:
     def inside(self, xy_px: Array) -> Array:
         """Places (..., 2) in pixels of the driving picture, in pixels of the working picture."""
         return (np.asarray(xy_px) + 0.5 - [self.x_px, self.y_px]) * self.scale - 0.5
+
+    def crop_inside(self, crop: Crop) -> Crop:
+        """A square in pixels of the driving picture, in pixels of the working picture."""
+        x, y = self.scale * (crop.x_px - self.x_px), self.scale * (crop.y_px - self.y_px)
+        return Crop(x, y, self.scale * crop.side_px)
 
     def __call__(self, image: Array) -> Array:
         """The working picture, (h, w, 3) uint8 RGB; never a view of the given one."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from hybridanim.config import RenderJob
+import numpy as np
+
+from hybridanim import io
+from hybridanim.config import RenderJob, replaces_background
 from hybridanim.io import provenance
 from hybridanim.resampling import side_by_side
 from hybridanim.types import Array, Source
 
 from . import paste_back
+from .transparency import straight
 
 
 class Composer:
@@ -24,8 +28,37 @@ class Composer:
             paste_back.place(source.picture, crop, size) if job.pipeline.render.paste_back else None
         )
 
-    def __call__(self, image: Array, driving: Array) -> Array:
-        """Compose a frame of image (S, S, 3) and driving frame (H, W, 3), all uint8 RGB."""
+        is_cut = job.pipeline.keypoints.background == "transparent"
+        is_own = source.alpha is not None and job.output.suffix.lower() != ".gif"
+        self.has_alpha = (
+            (is_cut or (is_own and not replaces_background(job.pipeline.keypoints.background)))
+            and io.holds_alpha(job.output)
+            and self._place is None
+        )
+
+    def __call__(self, image: Array, driving: Array, alpha: Array | None = None) -> Array:
+        """Compose a frame of image (S, S, 3) and driving frame (H, W, 3), all uint8 RGB.
+
+        alpha: (S, S) uint8 of a picture on white, or None for an opaque one. Where ``has_alpha``,
+        the result is (h, w, 4) RGBA, colours not multiplied by alpha.
+        """
+        out = self._composed(image, driving)
+        if not self.has_alpha:
+            return out
+        shown: Array = np.full(image.shape[:2], 255, np.uint8) if alpha is None else alpha
+        if self._job.pipeline.crop == "none":
+            shown = shown[self._rows, self._columns]
+        if self._job.mark:
+            shown = provenance.mark_alpha(shown)
+        if self._job.side_by_side:
+            whole = np.full(out.shape[:2], 255, np.uint8)
+            height, width = shown.shape[:2]
+            left = max(1, round(driving.shape[1] * height / driving.shape[0]))
+            whole[:, left : left + width] = shown
+            shown = whole
+        return straight(out, np.ascontiguousarray(shown))
+
+    def _composed(self, image: Array, driving: Array) -> Array:
         if self._place is not None:
             image = paste_back.paste(self._place, image)
         elif self._job.pipeline.crop == "none":

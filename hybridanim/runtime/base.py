@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 import cv2
 import numpy as np
 
 from hybridanim import geometry
+from hybridanim.errors import InputError
 from hybridanim.types import Array, Keypoints, LearnedFeatures, OpticalFlow
 
 
@@ -81,6 +83,14 @@ class DetectorNetwork(Protocol):
     def __call__(self, picture: Array) -> tuple[Array, Array, Array]:
         """(1, 3, S, S) in [0, 1] -> xy (1, K, 2), Jacobians (1, K, 2, 2), spread (1, K)."""
         ...
+
+
+def not_finite(path: Path, wrong: str) -> InputError:
+    """The error for weights whose networks give inf or not-a-number; wrong: what they give."""
+    return InputError(
+        f"weights: expected networks with finite results in {path}, got {wrong}; fetch the file"
+        " again, or export it from an earlier checkpoint"
+    )
 
 
 def optical_input(optical: OpticalFlow, side_px: int) -> Array:

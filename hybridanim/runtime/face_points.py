@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from hybridanim import files, quiet
+from hybridanim import extras, files, quiet
 from hybridanim.errors import InputError
 from hybridanim.face import face_fit, face_windows
 from hybridanim.face.face_fit import Observation
@@ -23,11 +23,12 @@ from hybridanim.face.face_windows import EYE, FACE, KINDS, MOUTH, WindowKind
 from hybridanim.networks import face_points_file
 from hybridanim.types import Array, HeadBox, HeadPose
 
+from .layers import folded
+
 WEIGHTS = files.WEIGHTS / "face_points.safetensors"
 WEIGHTS_SHA256 = "5a5856c1eadaddcaf3398ea730c84acb55a934b3165823391e08557e14dfc25a"
 LEAST_CONFIDENCE = 0.5  # of a face in the window
 _TURNS_DEG = (0.0, -30.0, 30.0)  # rolls of the first window, relative to the box
-_EPSILON = 1e-5  # of torch's batch norms
 
 Network = Callable[[Array], tuple[Array, Array]]
 """Windows (N, 1, H, W) float32 -> points (N, P, D) in window widths, and face scores (N,)."""
@@ -195,15 +196,8 @@ def _linear(ops: Any, x: Any, weight: Array, bias: Array) -> Any:
     return ops.add(found, ops.constant(bias[None]))
 
 
-def folded(tensors: Mapping[str, Array], conv: str, norm: str) -> tuple[Array, Array]:
-    """A convolution's weights and bias with the batch norm that follows it."""
-    gain = tensors[f"{norm}.weight"] / np.sqrt(tensors[f"{norm}.running_var"] + _EPSILON)
-    bias = tensors[f"{norm}.bias"] - gain * tensors[f"{norm}.running_mean"]
-    weight = tensors[f"{conv}.weight"] * gain[:, None, None, None]
-    return weight.astype(np.float32), bias.astype(np.float32)
-
-
 def _by_torch(file: Path) -> dict[str, Network]:
+    extras.expect_runtime("landmark networks")
     import torch
 
     def caller(net: Any) -> Network:

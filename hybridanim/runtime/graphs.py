@@ -1,27 +1,26 @@
-"""Networks -> graphs of standard two-dimensional operations, as OpenVINO models.
+"""Torch networks -> the parts that run on their own: for export, and to compare others with.
 
 Inputs and outputs of a graph are float32 arrays of fixed size, batch 1; norms are folded.
 ``encode`` runs once per source, ``move`` and ``paint`` per frame, ``detect`` per driving frame.
-``verify`` compares a compiled graph with the network.
+``models`` makes OpenVINO's models of the same parts without torch. Imports torch.
 """
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hybridanim import quiet
 from hybridanim.networks.blocks import Points, folded
 from hybridanim.networks.build import Animator
 from hybridanim.networks.dense_motion import Motion
 from hybridanim.networks.generator import Encoded
 from hybridanim.networks.keypoint_detector import KeypointDetector
 from hybridanim.types import Array
+
+from . import verify
 
 OUTPUTS = {
     "encode": ("small", "deep", "fine"),
@@ -134,22 +133,12 @@ def detector_graphs(net: KeypointDetector) -> list[Graph]:
     return [Graph("detect", _Detect(net), {"picture": picture})]
 
 
-def to_openvino(graph: Graph) -> Any:
-    """Convert to an ``openvino.Model`` of fixed sizes, with the graph's input and output names."""
-    # not openvino.convert_model, which takes five times as long
-    decoders = quiet.openvino("openvino.frontend.pytorch.ts_decoder")
-    example = tuple(torch.from_numpy(value.copy()) for value in graph.inputs.values())
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the tracer's: every size here is fixed
-        traced = torch.jit.trace(graph.module, example, check_trace=False)
-    reader = quiet.openvino("openvino.frontend").FrontEndManager().load_by_framework("pytorch")
-    decoder = decoders.TorchScriptPythonDecoder(traced, example_input=example)
-    model = reader.convert(reader.load(decoder))
-    shapes = {}
-    for port, (name, value) in zip(model.inputs, graph.inputs.items(), strict=True):
-        port.get_tensor().set_names({name})
-        shapes[name] = list(value.shape)
-    for port, name in zip(model.outputs, graph.outputs, strict=True):
-        port.get_tensor().set_names({name})
-    model.reshape(shapes)
-    return model
+def results(graphs: list[Graph]) -> dict[str, Array]:
+    """What the networks give for the check's inputs, see ``verify.results``."""
+    by_name = {graph.name: graph for graph in graphs}
+    return verify.results(input_shapes(graphs), lambda name, inputs: by_name[name].run(inputs))
+
+
+def input_shapes(graphs: list[Graph]) -> dict[str, dict[str, tuple[int, ...]]]:
+    """Shapes of the inputs, as ``verify.Inputs``."""
+    return {g.name: {name: value.shape for name, value in g.inputs.items()} for g in graphs}

@@ -8,7 +8,7 @@ especially the geometry of the flow, stays in float32: bfloat16 resolves positio
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from hybridanim.types import Array
 _MARGIN = 1.5  # factor on the measured ranges, so that larger motion is not clipped
 _LEAST = 1e-3  # least range of a channel relative to the largest one
 _LEVELS = 256
-_EXACT = (".heat/", ".affine/")  # positions and Jacobians of a detector stay in float32
+_EXACT = ("heat", "affine")  # positions and Jacobians of a detector stay in float32
 
 
 @dataclass(frozen=True)
@@ -36,42 +36,52 @@ def convolutions(model: Any) -> list[Any]:
     return [node for node in model.get_ordered_ops() if node.get_type_name() == "Convolution"]
 
 
-def measure(
-    core: Any, model: Any, samples: Iterable[dict[str, Array]]
-) -> tuple[list[Range], list[dict[str, Array]]]:
-    """Range of each convolution's input over the samples, and the model's outputs for each.
+class Watch:
+    """Runs a model in float32 and keeps the range of each convolution's input."""
 
-    core: ``openvino.Core``; samples: input name -> array.
-    """
-    opset13 = quiet.openvino().opset13
+    def __init__(self, core: Any, model: Any) -> None:
+        """core: ``openvino.Core``."""
+        opset13 = quiet.openvino().opset13
 
-    names = [next(iter(port.get_names())) for port in model.outputs]
-    watched = model.clone()
-    nodes = convolutions(watched)
-    watched.add_results([opset13.result(node.input_value(0)) for node in nodes])
-    exact = {"INFERENCE_PRECISION_HINT": "f32"}
-    request = core.compile_model(watched, "CPU", exact).create_infer_request()
-    lows: list[list[Array]] = [[] for _ in nodes]
-    highs: list[list[Array]] = [[] for _ in nodes]
-    outputs = []
-    for sample in samples:
-        request.infer(sample)
-        found = [request.get_output_tensor(i).data for i in range(len(names) + len(nodes))]
-        for low, high, value in zip(lows, highs, found[len(names) :], strict=True):
-            low.append(value.min((0, 2, 3)))
-            high.append(value.max((0, 2, 3)))
-        own = zip(names, found[: len(names)], strict=True)
-        outputs.append({name: value.copy() for name, value in own})
-    pairs = zip(lows, highs, strict=True)
-    return [Range(np.min(low, 0), np.max(high, 0)) for low, high in pairs], outputs
+        self._names = [min(n for n in p.get_names() if not n.isdecimal()) for p in model.outputs]
+        watched = model.clone()
+        nodes = convolutions(watched)
+        watched.add_results([opset13.result(node.input_value(0)) for node in nodes])
+        exact = {"INFERENCE_PRECISION_HINT": "f32"}
+        self._request = core.compile_model(watched, "CPU", exact).create_infer_request()
+        self._ranges: dict[str, Range | None] = {node.get_friendly_name(): None for node in nodes}
+        self._is_finite = True
+
+    def __call__(self, inputs: dict[str, Array]) -> dict[str, Array]:
+        """Run the model: input name -> array to output name -> array."""
+        self._request.infer(inputs)
+        count = len(self._names)
+        found = [self._request.get_output_tensor(i).data for i in range(count + len(self._ranges))]
+        for (name, before), value in zip(self._ranges.items(), found[count:], strict=True):
+            low, high = value.min((0, 2, 3)), value.max((0, 2, 3))
+            if before is not None:
+                low, high = np.minimum(before.low, low), np.maximum(before.high, high)
+            self._ranges[name] = Range(low, high)
+        self._is_finite &= all(bool(np.isfinite(value).all()) for value in found)
+        return {name: value.copy() for name, value in zip(self._names, found, strict=False)}
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether all outputs and inputs of convolutions were finite so far."""
+        return self._is_finite
+
+    @property
+    def ranges(self) -> dict[str, Range]:
+        """By the convolutions' names, over all runs so far."""
+        return {name: found for name, found in self._ranges.items() if found is not None}
 
 
-def quantised(model: Any, ranges: list[Range]) -> Any:
-    """Return a copy of the model with eight-bit convolutions."""
+def quantised(model: Any, ranges: Mapping[str, Range]) -> Any:
+    """Return a copy of the model with eight-bit convolutions; ranges: of ``Watch``."""
     copy = model.clone()
-    for node, found in zip(convolutions(copy), ranges, strict=True):
-        if not any(part in node.get_friendly_name() for part in _EXACT):
-            _quantise(node, found)
+    for node in convolutions(copy):
+        if node.get_friendly_name() not in _EXACT:
+            _quantise(node, ranges[node.get_friendly_name()])
     copy.validate_nodes_and_infer_types()
     return copy
 

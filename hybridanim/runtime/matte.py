@@ -15,13 +15,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-from hybridanim import files, quiet
+from hybridanim import extras, files, quiet
 from hybridanim.face import matte_window
 from hybridanim.networks import matte_file
 from hybridanim.resampling import smoothstep
 from hybridanim.types import Array
 
-from .face_points import folded
+from .layers import folded
 
 WEIGHTS = files.WEIGHTS / "matte.safetensors"
 WEIGHTS_SHA256 = "5d43e52dc7ffd3ea92533756ce27546163028bd46875ad8a3e68c4e6d74f1750"
@@ -164,6 +164,7 @@ def _graph(sizes: Mapping[str, Any], tensors: Mapping[str, Array]) -> Any:
 
 
 def _by_torch(file: Path) -> Network:
+    extras.expect_runtime("matting network")
     import torch
 
     net = matte_file.read(file)

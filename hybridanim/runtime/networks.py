@@ -1,7 +1,7 @@
 """Weights file, RuntimeConfig -> callable networks, by OpenVINO if installed, otherwise torch.
 
-OpenVINO runs graphs that are exported and checked once and cached on disk in compiled form, so that
-a start with a warm cache does not import torch (docs/guide/runtime.md).
+OpenVINO runs models that are built from the weights file, checked once and cached on disk in
+compiled form; torch is imported only where it runs the networks (docs/guide/runtime.md).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from hybridanim import extras
 from hybridanim.config import RuntimeConfig
 from hybridanim.errors import InputError
 from hybridanim.networks.weights import DETECTOR, RENDERER, Header, read_header
@@ -62,9 +63,24 @@ def _load(part: str, path: Path, config: RuntimeConfig, header: Header) -> Any:
                 f"--runtime openvino: expected it to run {path.name}, got: {'; '.join(notes)};"
                 " choose --runtime torch"
             )
+    if not extras.has_torch():
+        raise InputError(_unavailable(path, config, notes))
     from . import torch_backend  # imports torch
 
     return torch_backend.load(part, path, config, notes)
+
+
+def _unavailable(path: Path, config: RuntimeConfig, notes: list[str]) -> str:
+    """What is said where torch should run the networks and is not installed."""
+    if config.runtime == "torch":
+        return (
+            f"--runtime torch: expected the package torch, found none; {extras.TRAIN}, or leave"
+            " --runtime out"
+        )
+    return (
+        f"networks: expected OpenVINO to run {path.name}, got: {'; '.join(notes)}; torch may run"
+        f" it: {extras.TRAIN}"
+    )
 
 
 def _article(part: str) -> str:

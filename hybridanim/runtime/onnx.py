@@ -6,7 +6,6 @@ run by OpenVINO, and has to agree with the network.
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
 import warnings
@@ -15,10 +14,10 @@ from typing import Any
 
 import torch
 
-from hybridanim import files, quiet
-from hybridanim.errors import InputError
+from hybridanim import extras, files, quiet
 from hybridanim.types import Array
 
+from . import graphs as networks
 from . import verify
 from .graphs import Graph
 
@@ -52,18 +51,9 @@ _WHEN = {
 }
 
 
-def expect_packages() -> None:
-    """Raise InputError unless the packages to write and read ONNX are installed."""
-    for name, least in (("onnx", "1.16"), ("openvino", "2025.2")):
-        if importlib.util.find_spec(name) is None:
-            raise InputError(
-                f'export: expected the package {name}, found none; pip install "{name}>={least}"'
-            )
-
-
 def write(graphs: list[Graph], folder: Path) -> list[Path]:
     """Write one file per graph into an existing folder, atomically; return their paths."""
-    expect_packages()
+    extras.expect_for_export()
     paths = []
     for graph in graphs:
         path = folder / f"{graph.name}.onnx"
@@ -102,7 +92,8 @@ def failure(graphs: list[Graph], folder: Path) -> str:
         outputs = next(graph.outputs for graph in graphs if graph.name == name)
         return {output: found[output] for output in outputs}
 
-    return verify.failure(graphs, run, "f32")
+    found = verify.results(networks.input_shapes(graphs), run)
+    return verify.failure(networks.results(graphs), found, "f32")
 
 
 def readme(graphs: list[Graph], origin: dict[str, Any]) -> str:

@@ -1,9 +1,9 @@
-"""The learned networks run by OpenVINO, from graphs that are exported once and cached.
+"""The learned networks run by OpenVINO, from models that are built and compiled once and cached.
 
-Weights file -> ``OpenVinoAnimator`` or ``OpenVinoDetector``, numpy in and out (``base``).
-Only an export imports torch; every export is checked against the network in float32, and a
-precision that fails the check is replaced by the next one. A failure of another precision than
-float32 is kept in the cache too, so that it is tried once.
+Weights file -> ``OpenVinoAnimator`` or ``OpenVinoDetector``, numpy in and out (``base``), without
+torch. What was compiled is checked against results in float32, and a precision that fails the
+check is replaced by the next one. A failure of another precision than float32 is kept in the cache
+too, so that it is tried once.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ import numpy as np
 
 from hybridanim import files, quiet
 from hybridanim.config import RuntimeConfig
+from hybridanim.networks.weights import read_tensors
 from hybridanim.types import Array, Keypoints, LearnedFeatures, OpticalFlow
 
-from . import cache
-from .base import Moved, RuntimeInfo, optical_input
+from . import cache, int8, models, prepared, sample_inputs, verify
+from .base import Moved, RuntimeInfo, not_finite, optical_input
 
 _STILL = np.eye(2, 3, dtype=np.float32)
 MOST_THREADS = 8  # more threads only wait for each other on such small graphs
 _GRAPH_CODE = (
-    *(f"networks/{name}" for name in ("blocks", "build", "dense_motion", "generator")),
-    *("networks/keypoint_detector", "networks/mouth_eye_masks"),
-    *("runtime/graphs", "runtime/sample_inputs", "runtime/int8", "runtime/verify"),
+    *("networks/constants", "networks/sizes", "runtime/models", "runtime/layers"),
+    *("runtime/sample_inputs", "runtime/int8", "runtime/verify", "runtime/prepared"),
 )
 
 
@@ -110,12 +110,12 @@ def _compiled(
     if kept is not None:
         try:
             found = {k: core.import_model(v, "CPU", settings) for k, v in kept.items()}
-        except RuntimeError:  # intact, but unreadable for this OpenVINO: exported again below
+        except RuntimeError:  # intact, but unreadable for this OpenVINO: built again below
             pass
         else:
             return found, True
     before = len(notes)
-    compiled = _exported(core, part, path, precision, notes, threads=config.threads)
+    compiled = _built(core, part, path, precision, notes, threads=config.threads)
     if compiled is None and file is not None and precision != "f32":
         cache.write_failure(file, " ".join(notes[before:]))
     if compiled is not None and file is not None:
@@ -123,51 +123,72 @@ def _compiled(
     return compiled, False
 
 
-def _exported(
+def _built(
     core: Any, part: str, path: Path, precision: str, notes: list[str], *, threads: int
 ) -> dict[str, Any] | None:
-    """Export, compile and check; None, with a note, when the check fails."""
-    from hybridanim.networks.weights import read_weights
+    """Build, compile and check; None, with a note, when the check fails.
 
-    from . import graphs, verify  # import torch
-
-    weights = read_weights(path)
-    if part == "animator" and weights.animator is not None:
-        exported = graphs.animator_graphs(weights.animator)
-    else:
-        assert weights.detector is not None  # checked by networks._load
-        exported = graphs.detector_graphs(weights.detector)
+    Raises InputError when the weights give results that are not finite.
+    """
+    tensors = read_tensors(path)
+    known = prepared.of_weights(tensors.sha256)
+    if part == "animator" and tensors.animator is not None and tensors.sizes is not None:
+        built = models.animator(tensors.sizes, tensors.animator)
+    else:  # checked by networks._load
+        assert tensors.detector is not None and tensors.detector_sizes is not None
+        built = models.detector(tensors.detector_sizes, tensors.detector)
+    shapes = {
+        name: {k: tuple(port.shape) for k, port in _ports(model.inputs).items()}
+        for name, model in built.items()
+    }
     try:
-        models = {graph.name: graphs.to_openvino(graph) for graph in exported}
+        wanted = _watched(core, built, shapes, path) if known is None else known.results
+        own = built
         if precision == "int8":
-            models = _in_int8(core, models)
+            wide = ranges(core, built) if known is None else known.ranges
+            own = {k: int8.quantised(m, wide[k]) if k in wide else m for k, m in built.items()}
         settings = _settings(precision, threads)
-        compiled = {k: core.compile_model(v, "CPU", settings) for k, v in models.items()}
+        out = {name: core.compile_model(model, "CPU", settings) for name, model in own.items()}
+        requests = {name: Request(model) for name, model in out.items()}
+        found = verify.results(shapes, lambda name, inputs: requests[name](inputs))
     except RuntimeError as error:
         notes.append(f"OpenVINO cannot compile {path.name}: {str(error).splitlines()[0]}")
         return None
-    requests = {name: Request(model) for name, model in compiled.items()}
-    wrong = verify.failure(exported, lambda name, inputs: requests[name](inputs), precision)
+    wrong = verify.failure(wanted, found, precision)
     if wrong:
         notes.append(f"OpenVINO's {part} in {precision} is not used: {wrong}")
         return None
-    return compiled
+    return out
 
 
-def _in_int8(core: Any, models: dict[str, Any]) -> dict[str, Any]:
-    """Quantise the models, except ``encode``, which runs once per source."""
-    from . import int8, sample_inputs
+def _watched(
+    core: Any, built: dict[str, Any], shapes: verify.Inputs, path: Path
+) -> dict[str, Array]:
+    """Results in float32 to compare with, of weights for which torch's are not known.
 
-    sizes = {k: list(v.shape) for m in models.values() for k, v in _ports(m.inputs).items()}
+    Every convolution's input is an output here, so OpenVINO can fuse little of the model.
+    """
+    watches = {name: int8.Watch(core, model) for name, model in built.items()}
+    found = verify.results(shapes, lambda name, inputs: watches[name](inputs))
+    if wrong := [name for name, watch in watches.items() if not watch.is_finite]:
+        raise not_finite(path, f"inf or not-a-number in {', '.join(wrong)}")
+    return found
+
+
+def ranges(core: Any, built: dict[str, Any]) -> dict[str, dict[str, int8.Range]]:
+    """Measure for int8: graph -> convolution -> range of its input.
+
+    Without ``encode``, which runs once per source, in float32. built: of ``models``.
+    """
+    sizes = {k: list(v.shape) for m in built.values() for k, v in _ports(m.inputs).items()}
     count = sizes["source_xy"][1] if "source_xy" in sizes else 1
     known = [s.inputs() for s in sample_inputs.calibration(sizes["picture"][2], count)]
     out = {}
-    for name, model in models.items():
-        wanted = _ports(model.inputs)
-        inputs = [{k: sample[k] for k in wanted} for sample in known]
-        ranges, outputs = int8.measure(core, model, inputs)
-        known = [sample | more for sample, more in zip(known, outputs, strict=True)]
-        out[name] = model if name == "encode" else int8.quantised(model, ranges)
+    for name, model in built.items():
+        watch, wanted = int8.Watch(core, model), _ports(model.inputs)
+        known = [sample | watch({k: sample[k] for k in wanted}) for sample in known]
+        if name != "encode":
+            out[name] = watch.ranges
     return out
 
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from hybridanim import files, quiet
+from hybridanim import extras, files, quiet
 from hybridanim.face.paint_windows import CHANNELS, KINDS, QUANTITIES
 from hybridanim.networks import painters_file
 from hybridanim.types import Array
 
-from .face_points import folded
+from .layers import folded
 
 WEIGHTS = files.WEIGHTS / "painters.safetensors"
 WEIGHTS_SHA256 = "3f9a0466aa3ca9ebe75169597e00f8748d539133259f6e6f2b3534919ee96411"
@@ -116,6 +116,7 @@ def _graph(name: str, tensors: Mapping[str, Array]) -> Any:
 
 
 def _by_torch(file: Path) -> dict[str, Painter]:
+    extras.expect_runtime("painters")
     import torch
 
     def caller(net: Any) -> Painter:

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from hybridanim.config import RuntimeConfig
-from hybridanim.errors import InputError
 from hybridanim.networks.blocks import Points, folded
 from hybridanim.networks.build import Animator
 from hybridanim.networks.dense_motion import Motion
@@ -25,7 +24,7 @@ from hybridanim.networks.weights import read_weights
 from hybridanim.types import Array, Keypoints, LearnedFeatures, OpticalFlow
 
 from . import sample_inputs
-from .base import Moved, RuntimeInfo, optical_input
+from .base import Moved, RuntimeInfo, not_finite, optical_input
 
 
 def load(
@@ -49,10 +48,7 @@ def load(
         if not wrong:
             return network
         notes.append(f"Torch's {part} in {network.runtime_info.precision} is not used: {wrong}")
-    raise InputError(
-        f"weights: expected networks with finite results in {path}, got {wrong}; fetch the file"
-        " again, or export it from an earlier checkpoint"
-    )
+    raise not_finite(path, wrong)
 
 
 class _Torch:

@@ -1,13 +1,13 @@
-"""Comparison of a compiled graph with its network, run after every export.
+"""Comparison of a compiled network with the network itself, run after every build.
 
-Fixed inputs (``sample_inputs.checks``) are processed by the network in float32 and by the compiled
-graphs. For an animator the blended pictures are compared, in levels of 0 to 255; for a detector the
+Fixed inputs (``sample_inputs.checks``) are processed by both. For an animator the blended pictures
+are compared, in levels of 0 to 255, at every fifth pixel of every fifth row; for a detector the
 keypoints.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import cv2
 import numpy as np
@@ -16,9 +16,9 @@ from hybridanim import geometry
 from hybridanim.types import Array
 
 from . import sample_inputs
-from .graphs import Graph
 
 Run = Callable[[str, dict[str, Array]], dict[str, Array]]  # graph name, inputs -> outputs
+Inputs = Mapping[str, Mapping[str, tuple[int, ...]]]  # graph name, in order -> input -> shape
 
 MEAN_LEVELS = {"f32": 0.02, "int8": 0.5, "bf16": 1.0}
 """Largest mean difference of a picture, in levels of 0 to 255, by precision."""
@@ -26,50 +26,56 @@ TAIL_LEVELS = {"f32": 0.5, "int8": 8.0, "bf16": 16.0}
 """Largest 99.9th percentile of the difference, in levels of 0 to 255, by precision."""
 PLACE_NORM = {"f32": 5e-4, "int8": 0.02, "bf16": 0.02}
 """Largest difference of a keypoint's position or Jacobian entry, normalised, by precision."""
+_STEP_PX = 5  # odd: no multiple of the blocks that the painter's last layer unfolds
 
 
-def differences(graphs: list[Graph], run: Run) -> Iterator[tuple[str, float, float]]:
-    """Yield name of the sample, mean and 99.9th percentile of the difference.
+def results(graphs: Inputs, run: Run) -> dict[str, Array]:
+    """Name of each sample -> float32 values to compare: picture (h, w, 3), or keypoints (K, 6)."""
+    return dict(_results(graphs, run))
 
-    For a detector both numbers are the largest difference.
-    """
-    eager = {graph.name: graph.run for graph in graphs}
-    picture = graphs[0].inputs["picture"]
-    if graphs[0].name == "detect":
-        for sample in sample_inputs.checks(picture.shape[2], 1):
-            inputs = {"picture": sample_inputs.batch(sample.picture)}
-            wanted, got = eager["detect"](inputs), run("detect", inputs)
-            most = max(float(np.abs(got[n] - wanted[n]).max()) for n in ("xy", "jacobian"))
-            yield sample.name, most, most
+
+def _results(graphs: Inputs, run: Run) -> Iterator[tuple[str, Array]]:
+    if "detect" in graphs:
+        for sample in sample_inputs.checks(graphs["detect"]["picture"][2], 1):
+            found = run("detect", {"picture": sample_inputs.batch(sample.picture)})
+            xy, jacobian = found["xy"][0], found["jacobian"][0]
+            yield sample.name, np.concatenate([xy, jacobian.reshape(-1, 4)], 1)
         return
-    count = graphs[1].inputs["source_xy"].shape[1]
-    for sample in sample_inputs.checks(picture.shape[2], count):
-        inputs = sample.inputs()
-        wanted = blended(sample.picture, chained(lambda n, i: eager[n](i), graphs, inputs))
-        off = np.abs(wanted - blended(sample.picture, chained(run, graphs, inputs)))
-        yield sample.name, float(off.mean()), float(np.quantile(off, 0.999))
+    side, count = graphs["encode"]["picture"][2], graphs["move"]["source_xy"][1]
+    for sample in sample_inputs.checks(side, count):
+        picture = blended(sample.picture, chained(run, graphs, sample.inputs()))
+        yield sample.name, np.asarray(picture[::_STEP_PX, ::_STEP_PX], np.float32)
 
 
-def failure(graphs: list[Graph], run: Run, precision: str) -> str:
-    """Text about the first difference beyond the tolerance; "" if there is none."""
-    is_detector = graphs[0].name == "detect"
-    limits = PLACE_NORM if is_detector else MEAN_LEVELS
-    mean_limit, tail_limit = limits[precision], (limits if is_detector else TAIL_LEVELS)[precision]
-    unit = "of half the window" if is_detector else "levels of 255"
-    for name, mean, tail in differences(graphs, run):
-        if not (mean <= mean_limit and tail <= tail_limit):  # not-a-number fails too
+def failure(wanted: Mapping[str, Array], found: Mapping[str, Array], precision: str) -> str:
+    """Text about the first difference beyond the tolerance; "" if there is none.
+
+    wanted, found: of ``results``, in float32 and in this precision.
+    """
+    for name, value in wanted.items():
+        if not np.isfinite(found[name]).all():
+            return f"on {name} it gives inf or not-a-number"
+        off = np.abs(found[name] - value)
+        is_detector = off.ndim == 2
+        mean, tail = float(off.mean()), float(np.quantile(off, 0.999))
+        limits = MEAN_LEVELS[precision], TAIL_LEVELS[precision]
+        unit = "levels of 255"
+        if is_detector:  # the largest difference counts
+            mean = tail = float(off.max())
+            limits, unit = (PLACE_NORM[precision],) * 2, "of half the window"
+        if not (mean <= limits[0] and tail <= limits[1]):
             return (
                 f"on {name} it is off by {mean:.3g} (one in a thousand by {tail:.3g}) {unit},"
-                f" allowed are {mean_limit:g} and {tail_limit:g}"
+                f" allowed are {limits[0]:g} and {limits[1]:g}"
             )
     return ""
 
 
-def chained(run: Run, graphs: list[Graph], inputs: dict[str, Array]) -> dict[str, Array]:
+def chained(run: Run, graphs: Inputs, inputs: dict[str, Array]) -> dict[str, Array]:
     """Run the graphs in order; inputs and all outputs by name, copied."""
     known = dict(inputs)
-    for graph in graphs:
-        found = run(graph.name, {name: known[name] for name in graph.inputs})
+    for graph, own in graphs.items():
+        found = run(graph, {name: known[name] for name in own})
         known |= {name: value.copy() for name, value in found.items()}
     return known
 

@@ -26,7 +26,7 @@ class TrackerParts:
 class Tracker(Protocol):
     """One way to track; frozen, so that one object serves many videos."""
 
-    uses_skin: ClassVar[bool]  # whether stage 1 segments skin for it, or gives an empty mask
+    uses_skin: ClassVar[bool]  # whether it reads the mask of stage 1
     uses_detector: ClassVar[bool]  # whether it is built with a learned keypoint detector
     uses_anchors: ClassVar[bool]  # whether ``TrackConfig.anchor_every`` makes it cheaper
 

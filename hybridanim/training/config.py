@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from hybridanim.networks.build import (
+from hybridanim.networks.sizes import (
     FACE_DETECTOR,
     OBJECT,
     OBJECT_DETECTOR,

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from hybridanim import paths
 from hybridanim.errors import InputError
+from hybridanim.text import encoded
 from hybridanim.tracking.registry import TRACKERS
 
 from . import plan
@@ -237,7 +238,7 @@ def _write_summary(gathered: PreparedData, folder: Path) -> None:
 def _report_left_out(lines: list[str], folder: Path, report: Report) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "left_out.txt"
-    file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    file.write_bytes(encoded("".join(f"{line}\n" for line in lines)))
     for line in lines[:_SHOWN]:
         report(f"  left out: {line}")
     if len(lines) > _SHOWN:

@@ -24,14 +24,15 @@ from hybridanim.errors import InputError
 from hybridanim.io import open_sink
 from hybridanim.io.images import save_picture
 from hybridanim.resampling import resized, side_by_side
+from hybridanim.text import encoded
 from hybridanim.types import Array, Results, Source
 
 from . import drawing, flow
-from .overview import SQUARE_PX, Overview, moment, panels
+from .overview import SQUARE_PX, Overview, moment, panels, stages_row
 from .report.page import OPTICAL, PICTURE, write_report
 from .run_statistics import RunStatistics, columns, frame_row
 from .sheet import fit
-from .thumbnails import Thumbnails
+from .thumbnails import Thumbnails, jpeg
 
 STAGES = ("skin", "tracks", "keypoints", "motion", "render")
 VIDEOS = {  # file -> panels side by side in it
@@ -81,6 +82,7 @@ class DebugWriter:
         self._statistics = RunStatistics(stage_names, float(fps))
         self._thumbnails = Thumbnails()
         self._trails: dict[int, Array] = {}
+        self._source_jpeg = b""
         self._sinks: dict[str, tuple[Any, tuple[int, int]]] = {}
         self._open_sinks = ExitStack()  # closes every one, also when another fails
         self._overview: Overview | None = None
@@ -119,7 +121,7 @@ class DebugWriter:
             shapes = [(p.shape[0], p.shape[1]) for p in pictures.values()]
             self._overview = Overview(shapes, self._stages)
         self._put(OVERVIEW, self._overview(results, pictures), time_s)
-        self._thumbnails.add(row, lambda: moment(results))
+        self._thumbnails.add(row, lambda: moment(results), lambda: stages_row(pictures))
         self._frames += 1
         if self._frames % FLUSH_FRAMES == 0:
             self._stream.flush()
@@ -130,6 +132,7 @@ class DebugWriter:
         picture = drawing.source(resized(self.source.image, side_px, side_px), self.source)
         with (self._partial / PICTURE).open("wb") as file:
             save_picture(file, picture, Path(PICTURE).suffix, {})
+        self._source_jpeg = jpeg(resized(picture, SQUARE_PX, SQUARE_PX))
 
     def _put(self, name: str, image: Array, time_s: float) -> None:
         """Add a picture to a video; the first one sets its size (even, as H.264 wants it)."""
@@ -180,7 +183,7 @@ class DebugWriter:
     def _write_texts(self, stopped: str) -> None:
         write_report(
             self._partial / REPORT,
-            self._statistics.summary(stopped),
+            self._statistics.summary(stopped, has_source_face=self.source.face is not None),
             self._statistics.series,
             self._thumbnails.pictures,
             settings=self._settings,
@@ -188,10 +191,11 @@ class DebugWriter:
             advice=self._advice,
             title=self._title,
             uses_optical_flow=OPTICAL in self._sinks,
+            source_jpeg=self._source_jpeg,
         )
         saved = {"settings": self._settings, "versions": self._versions}
         text = json.dumps(saved, indent=2, default=str, ensure_ascii=False)
-        (self._partial / CONFIG).write_text(text + "\n", encoding="utf-8", errors="replace")
+        (self._partial / CONFIG).write_bytes(encoded(text + "\n"))
 
     def __enter__(self) -> Self:
         return self

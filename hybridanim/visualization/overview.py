@@ -35,6 +35,8 @@ LABELS = {  # panel -> its label, and the stage whose time stands next to it
     "mesh": ("4  mesh over the result", None),
     "result": ("5  result", 4),
 }
+IN_ROW = ("driving", "skin", "tracks", "keypoints_source", "occlusion", "mesh", "result")
+ROW_PX = 230
 STAGE_COLOURS = (
     primitives.GREEN,
     primitives.SKY,
@@ -99,6 +101,12 @@ def moment(results: Results) -> Array:
     )
     near = crop_image(image, Crop(x, y, side), MOMENT_PX)
     return sheet.row([near, results.picture.image], height_px=MOMENT_PX)
+
+
+def stages_row(pictures: Mapping[str, Array]) -> Array:
+    """What every stage saw of a frame, in a row: some of the panels with their labels."""
+    labels = [LABELS[name][0] for name in IN_ROW]
+    return sheet.row([pictures[name] for name in IN_ROW], labels, height_px=ROW_PX)
 
 
 def view_of(points: Keypoints, crop: Crop, margin: float = 0.06) -> Crop:

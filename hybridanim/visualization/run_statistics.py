@@ -23,10 +23,12 @@ from hybridanim.types import (
     FaceFit,
     Results,
     SkinMask,
+    Tracks,
 )
 
 from . import visibility
 
+IMPLAUSIBLE = "the face is covered or distorted"  # why motion is held while a head is followed
 Row = dict[str, float | int | str | bool]
 QUANTITIES = {  # column -> quantity of the fitted face
     "mouth_opening": "jaw_open",
@@ -56,6 +58,7 @@ NUMBERS = (
     "is_cloud_frozen",
     "is_confirmed",
     "is_held",
+    "is_face_held",
     "occluded_share",
     *(f"{reason.name.lower()}_share" for reason in visibility.COLOURS),
 )
@@ -64,7 +67,7 @@ NUMBERS = (
 def columns(stage_names: Sequence[str]) -> tuple[str, ...]:
     """Header of frames.csv for stages of these names."""
     times = tuple(f"{name}_ms" for name in stage_names)
-    return ("index", "time_s", *times, *NUMBERS, "lost")
+    return ("index", "time_s", *times, *NUMBERS, "lost", "held")
 
 
 def frame_row(results: Results, stage_names: Sequence[str]) -> Row:
@@ -90,13 +93,15 @@ def frame_row(results: Results, stage_names: Sequence[str]) -> Row:
         "pitch_deg": round(pitch, 2),
         "roll_deg": round(roll, 2),
         **_fitted(tracks.face),
-        "is_hand_before_face": int(is_hand_before_face(mask)),
+        "is_hand_before_face": int(is_hand_before_face(mask, tracks)),
         "is_cloud_frozen": int(mask.is_frozen),
         "is_confirmed": int(bool(tracks) and tracks.face_confidence > 0),
         "is_held": int(points.is_frozen),
+        "is_face_held": int(bool(points.held_face)),
         "occluded_share": round(float(np.nanmean(occluded)) if occluded.size else 0.0, 5),
         **_hidden(results.motion),
-        "lost": mask.lost or tracks.lost,
+        "lost": (mask.lost or tracks.lost) if tracks.lost else "",
+        "held": (tracks.lost or IMPLAUSIBLE) if points.is_frozen else points.held_face,
     }
     return row
 
@@ -116,8 +121,13 @@ def _fitted(face: FaceFit | None) -> Row:
     return {**row, "is_fitted": 1}
 
 
-def is_hand_before_face(mask: SkinMask, share: float = 0.3) -> bool:
-    """Whether at least that share of a hand's box lies on the head's box."""
+def is_hand_before_face(mask: SkinMask, tracks: Tracks, share: float = 0.3) -> bool:
+    """Whether a hand covers a part of the face, or of its box at least that share is on the head's.
+
+    The first is known where a face is fitted, with any tracker; the second where skin is looked at.
+    """
+    if tracks.covered > 0:
+        return True
     head = mask.blob(HEAD)
     hands = [blob for label in (LEFT_HAND, RIGHT_HAND) if (blob := mask.blob(label))]
     if head is None:
@@ -190,8 +200,8 @@ class TimeHistogram:
 
 
 @dataclass(frozen=True)
-class LostSpan:
-    """Frames in a row without a head."""
+class Span:
+    """Frames in a row without a head, or with held motion."""
 
     start_s: float
     end_s: float
@@ -213,10 +223,18 @@ class Summary:
     lost_frames: int = 0
     losses: int = 0  # how many times the head was lost
     lost_reasons: Mapping[str, int] = field(default_factory=dict)  # reason -> frames
-    longest_losses: tuple[LostSpan, ...] = ()  # in time order
+    longest_losses: tuple[Span, ...] = ()  # in time order
+    held_frames: int = 0
+    holds: int = 0  # how many times the motion was held
+    held_reasons: Mapping[str, int] = field(default_factory=dict)
+    longest_holds: tuple[Span, ...] = ()
+    face_held_frames: int = 0  # those in which only pose or expression were held, at least in part
+    face_held_reasons: Mapping[str, int] = field(default_factory=dict)
+    longest_face_holds: tuple[Span, ...] = ()
     largest_turn: tuple[str, float, float] = ("yaw", 0.0, 0.0)  # axis, degrees, time in s
     mean: Mapping[str, float] = field(default_factory=dict)  # column -> mean over all frames
     stopped: str = ""  # why the run ended early, or ""
+    has_source_face: bool = True  # whether the face model was fitted to the source
 
     @property
     def stage_fps(self) -> float:
@@ -225,10 +243,55 @@ class Summary:
         return 1000 * self.frames / total_ms if total_ms > 0 else 0.0
 
 
-class RunStatistics:
-    """Takes in rows, gives a Summary; keeps the longest ``MOST_LOSSES`` losses and reasons."""
+class Spans:
+    """Stretches of frames with a reason; keeps the longest ``MOST`` and as many reasons."""
 
-    MOST_LOSSES = 10
+    MOST = 10
+
+    def __init__(self, fps: float) -> None:
+        self._frame_s = 1 / fps if fps else 0.0
+        self.frames, self.count = 0, 0
+        self._reasons: dict[str, int] = {}
+        self._kept: list[tuple[int, float, Span]] = []  # heap, shortest first
+        self._open: Span | None = None
+
+    def add(self, reason: str, time_s: float) -> None:
+        """Take in the next frame; an empty reason ends a stretch."""
+        span = self._open
+        if span and not reason:
+            heapq.heappush(self._kept, (span.frames, span.start_s, span))
+            if len(self._kept) > self.MOST:
+                heapq.heappop(self._kept)
+            self._open = None
+        if not reason:
+            return
+        self.frames += 1
+        known = reason in self._reasons or len(self._reasons) < self.MOST
+        key = reason if known else "another reason"
+        self._reasons[key] = self._reasons.get(key, 0) + 1
+        end_s = time_s + self._frame_s
+        if span:
+            self._open = Span(span.start_s, end_s, span.frames + 1, span.reason)
+        else:
+            self.count += 1
+            self._open = Span(time_s, end_s, 1, reason)
+
+    @property
+    def longest(self) -> tuple[Span, ...]:
+        """In the order of time; the one that has not ended is among them."""
+        spans = [span for *_, span in self._kept] + ([self._open] if self._open else [])
+        return tuple(sorted(spans, key=lambda span: span.start_s))
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """Reason -> frames, the most frequent first."""
+        return dict(sorted(self._reasons.items(), key=lambda item: -item[1]))
+
+
+class RunStatistics:
+    """Takes in rows, gives a Summary; memory does not grow with them."""
+
+    MOST_LOSSES = Spans.MOST
 
     def __init__(self, stage_names: Sequence[str], driving_fps: float) -> None:
         self._stages, self._fps = tuple(stage_names), driving_fps
@@ -236,10 +299,8 @@ class RunStatistics:
         self.series = Series(["time_s", *times, *NUMBERS, "is_lost"])
         self._times = {name: TimeHistogram() for name in (*self._stages, "total")}
         self._sums = dict.fromkeys(NUMBERS, 0.0)
-        self._frames, self._lost_frames, self._losses = 0, 0, 0
-        self._reasons: dict[str, int] = {}
-        self._spans: list[tuple[int, float, LostSpan]] = []  # heap, shortest first
-        self._span: LostSpan | None = None
+        self._frames = 0
+        self._lost, self._held, self._face = (Spans(driving_fps) for _ in range(3))
         self._turn = ("yaw", 0.0, 0.0)
         self._start_s, self._end_s = 0.0, 0.0
 
@@ -255,40 +316,22 @@ class RunStatistics:
         for name in NUMBERS:
             self._sums[name] += float(row[name])
         self.series.add({**row, "is_lost": int(bool(lost))})
-        self._add_loss(lost, time_s)
+        self._lost.add(lost, time_s)
+        held, is_held = str(row.get("held", "")), bool(row["is_held"])
+        self._held.add((held or lost or IMPLAUSIBLE) if is_held else "", time_s)
+        self._face.add("" if is_held else held, time_s)
         for axis in ("yaw", "pitch", "roll"):
             angle = float(row[f"{axis}_deg"])
             if not lost and abs(angle) > abs(self._turn[1]):
                 self._turn = (axis, angle, time_s)
-
-    def _add_loss(self, lost: str, time_s: float) -> None:
-        span = self._span
-        if span and not lost:
-            heapq.heappush(self._spans, (span.frames, span.start_s, span))
-            if len(self._spans) > self.MOST_LOSSES:
-                heapq.heappop(self._spans)
-            self._span = None
-        if not lost:
-            return
-        self._lost_frames += 1
-        known = lost in self._reasons or len(self._reasons) < self.MOST_LOSSES
-        key = lost if known else "another reason"
-        self._reasons[key] = self._reasons.get(key, 0) + 1
-        end_s = time_s + (1 / self._fps if self._fps else 0)
-        if span:
-            self._span = LostSpan(span.start_s, end_s, span.frames + 1, span.reason)
-        else:
-            self._losses += 1
-            self._span = LostSpan(time_s, end_s, 1, lost)
 
     @property
     def largest_turn(self) -> tuple[str, float, float]:
         """Axis, degrees and time of the furthest head turn so far."""
         return self._turn
 
-    def summary(self, stopped: str = "") -> Summary:
-        """Everything so far, as values."""
-        spans = [span for *_, span in self._spans] + ([self._span] if self._span else [])
+    def summary(self, stopped: str = "", *, has_source_face: bool = True) -> Summary:
+        """Everything so far, as values, with what the rows do not tell."""
         frame_s = 1 / self._fps if self._fps else 0.0
         return Summary(
             frames=self._frames,
@@ -298,11 +341,19 @@ class RunStatistics:
             median_ms={name: h.quantile_ms(0.5) for name, h in self._times.items()},
             slow_ms={name: h.quantile_ms(0.95) for name, h in self._times.items()},
             sums_ms={name: h.sum_ms for name, h in self._times.items()},
-            lost_frames=self._lost_frames,
-            losses=self._losses,
-            lost_reasons=dict(sorted(self._reasons.items(), key=lambda item: -item[1])),
-            longest_losses=tuple(sorted(spans, key=lambda span: span.start_s)),
+            lost_frames=self._lost.frames,
+            losses=self._lost.count,
+            lost_reasons=self._lost.reasons,
+            longest_losses=self._lost.longest,
+            held_frames=self._held.frames,
+            holds=self._held.count,
+            held_reasons=self._held.reasons,
+            longest_holds=self._held.longest,
+            face_held_frames=self._face.frames,
+            face_held_reasons=self._face.reasons,
+            longest_face_holds=self._face.longest,
             largest_turn=self._turn,
             mean={name: total / max(self._frames, 1) for name, total in self._sums.items()},
             stopped=stopped,
+            has_source_face=has_source_face,
         )

@@ -1,29 +1,30 @@
 """A few small pictures of a run of any length: evenly spaced ones, and notable moments.
 
-A row of numbers of every frame in; at most ``MOST`` spaced JPEGs and one per kind of moment kept.
-The picture is asked for only when it is kept.
+A row of numbers of every frame in; at most ``MOST`` spaced JPEGs and one per kind of moment kept,
+those with the pictures of all stages. A picture is asked for only when it is kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 
 from hybridanim.types import Array
 
-from .run_statistics import Row
+from .run_statistics import IMPLAUSIBLE, Row
 
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """One moment: driver and result side by side."""
+    """One moment: driver and result side by side, or all stages in a row."""
 
     caption: str  # what it shows
     time_s: float
     index: int
     jpeg: bytes
+    shows_stages: bool = False
 
 
 class Thumbnails:
@@ -37,19 +38,26 @@ class Thumbnails:
         self._moments: dict[str, tuple[float, Thumbnail]] = {}
         self._frames = 0
 
-    def add(self, row: Row, picture: Callable[[], Array]) -> None:
-        """Keep a frame if it is one of the spaced ones or the most notable of its kind."""
+    def add(
+        self, row: Row, picture: Callable[[], Array], stages: Callable[[], Array] | None = None
+    ) -> None:
+        """Keep a frame if it is one of the spaced ones or the most notable of its kind.
+
+        picture: driver and result; stages: all stages, for the notable ones.
+        """
         kinds = list(self._notable(row))
         is_spaced = self._frames % self._stride == 0
         self._frames += 1
         if not kinds and not is_spaced:
             return
-        jpeg = _jpeg(picture())
         time_s, index = float(row["time_s"]), int(row["index"])
-        for kind, worth, text in kinds:
-            self._moments[kind] = (worth, Thumbnail(text, time_s, index, jpeg))
+        if kinds:
+            made = jpeg((stages or picture)())
+            for kind, worth, text in kinds:
+                moment = Thumbnail(text, time_s, index, made, shows_stages=stages is not None)
+                self._moments[kind] = (worth, moment)
         if is_spaced:
-            self._spaced.append(Thumbnail("", time_s, index, jpeg))
+            self._spaced.append(Thumbnail("", time_s, index, jpeg(picture())))
         if len(self._spaced) > self.MOST:
             self._spaced = self._spaced[::2]
             self._stride *= 2
@@ -61,6 +69,12 @@ class Thumbnails:
         if row["lost"]:
             yield from self._better("lost", 1, f"first loss: {row['lost']}")
             return
+        if row["is_held"]:
+            yield from self._better("held", 1, f"first held motion: {IMPLAUSIBLE}")
+        if row["is_fitted"]:  # as the turn, by steps
+            opening = float(row["mouth_opening"])
+            text = f"widest open mouth: {opening:.2f} of the face"
+            yield from self._better("mouth", opening // 0.02, text)
         # a record counts from the next quarter of a degree: a slow turn is not coded every frame
         yield from self._better(
             "turn", float(int(abs(angle))), f"largest turn: {turn} {angle:+.0f}°"
@@ -76,13 +90,24 @@ class Thumbnails:
 
     @property
     def pictures(self) -> list[Thumbnail]:
-        """Thumbnails in order of time; a moment replaces the spaced one of the same frame."""
-        moments = [thumbnail for _, thumbnail in self._moments.values()]
-        taken = {thumbnail.index for thumbnail in moments}
-        rest = [thumbnail for thumbnail in self._spaced if thumbnail.index not in taken]
-        return sorted([*moments, *rest], key=lambda thumbnail: thumbnail.index)
+        """Thumbnails in order of time; a moment replaces the spaced one of the same frame.
+
+        What is notable about one frame for several reasons is one moment.
+        """
+        moments: dict[int, Thumbnail] = {}
+        for _, one in self._moments.values():
+            before = moments.get(one.index)
+            text = one.caption if before is None else f"{before.caption}; {one.caption}"
+            moments[one.index] = replace(one, caption=text)
+        rest = [one for one in self._spaced if one.index not in moments or self._has_stages]
+        return sorted([*moments.values(), *rest], key=lambda one: one.index)
+
+    @property
+    def _has_stages(self) -> bool:
+        return any(one.shows_stages for _, one in self._moments.values())
 
 
-def _jpeg(image: Array) -> bytes:
+def jpeg(image: Array) -> bytes:
+    """(H, W, 3) uint8 RGB as a JPEG file."""
     bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 82])[1].tobytes()

@@ -63,15 +63,15 @@ def test_folders_and_links_in_a_debug_folder_are_kept(name, tmp_path):
         refuse_clashes(job)
 
 
-def test_a_debug_folder_s_link_is_replaced_and_not_its_target(tmp_path):
+def test_a_debug_folder_s_link_is_refused(tmp_path):
     debug, mine = tmp_path / "debug", tmp_path / "mine.csv"
     debug.mkdir()
     mine.write_text("mine")
     (debug / "frames.csv").symlink_to(mine)
-    job = RenderJob(output=tmp_path / "o.mp4", debug=debug)
-    with pytest.raises(InputError, match="--overwrite"):
-        refuse_clashes(job)
-    refuse_clashes(RenderJob(output=tmp_path / "o.mp4", debug=debug, overwrite=True))
+    for overwrite in (False, True):
+        job = RenderJob(output=tmp_path / "o.mp4", debug=debug, overwrite=overwrite)
+        with pytest.raises(InputError, match="a link to"):
+            refuse_clashes(job)
     with pytest.raises(InputError, match="same file"):  # what is read is never replaced
         refuse_clashes(RenderJob(tmp_path / "o.mp4", debug=debug, overwrite=True), mine)
 

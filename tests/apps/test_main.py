@@ -112,6 +112,13 @@ BAD_INPUT = [
     (("driving.mp4", "driving.mp4", "--source-time", "50"), "--source-time"),
     (("source.png", "grey.mp4"), "face"),
     (("source.png", "overview.mp4", "--debug", "."), "--debug"),
+    (("driving.mp4", "source.png"), "swap the two"),
+    (("source.png", "driving.mp4", "--output", "-"), "standard output"),
+    (("source.png", "driving.mp4", "--output", "link.mp4", "--overwrite"), "a link to"),
+    (("source.png", "driving.mp4", "--background", "gren"), "--background"),
+    (("source.png", "driving.mp4", "--background", "transparent", "--output", "o.mp4"), ".webm"),
+    (("source.png", "driving.mp4", "--background", "green", "--paste-back"), "--paste-back"),
+    (("source.png", "driving.mp4", "--background", "text.mp4"), "text.mp4"),
     (("source.png", "driving.mp4", "--debug", "d", "--output", "d/overview.mp4"), "--output"),
 ]
 
@@ -129,6 +136,7 @@ def test_bad_input_is_one_clear_line(words, said, files, tmp_path):
     with io.open_sink(tmp_path / "grey.mp4", 25, (64, 64)) as sink:  # type: ignore[arg-type]
         sink.write(np.full((64, 64, 3), 128, np.uint8))
     os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link.mp4").symlink_to("taken.mp4")
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
     done = run(*words, cwd=tmp_path)
     assert done.returncode not in (0, 1), done.stderr
@@ -159,6 +167,20 @@ def test_config_file_and_flags_together(files, tmp_path):
     assert settings["mark"] is False
     assert settings["pipeline"]["size"] == 112
     assert settings["pipeline"]["keypoints"]["motion"] == "absolute"
+
+
+def test_a_transparent_background_and_a_still_driver(files, tmp_path):
+    done = run(
+        *(files / "source.png", files / "driving.mp4", "--output", "o", "--end", "0.1"),
+        *("--background", "transparent", "--size", "96"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    rgba = io.read_picture(tmp_path / "o" / "frame_000000.png", alpha=True)
+    assert rgba.shape == (96, 96, 4) and rgba[48, 48, 3] == 255 and rgba[2, 2, 3] < 128
+    words = "--output", "one.png", "--size", "96"
+    done = run(files / "source.png", files / "source.png", *words, cwd=tmp_path)
+    assert done.returncode == 0 and "the result has one frame" in done.stdout, done.stderr
 
 
 @pytest.fixture(scope="module")

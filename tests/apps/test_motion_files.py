@@ -47,7 +47,7 @@ def test_a_render_by_the_file_is_that_by_the_video(pair, tmp_path):
     )
     assert summary.frames == FRAMES
     np.testing.assert_array_equal(pictures(tmp_path / "o"), pictures(pair / "video"))
-    assert any("saved with --tracker classical" in note for note in summary.notes)
+    assert any("saved with --tracker classical" in note for note in summary.about)
     record = json.loads((tmp_path / "o.json").read_text())
     assert record["driving"]["name"] == "m.safetensors" and len(record["driving"]["sha256"]) == 64
 

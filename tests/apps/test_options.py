@@ -35,7 +35,7 @@ def test_what_people_need_comes_first_then_the_run_then_the_stages(capsys, monke
     titles = ["positional arguments", "options", "run options"]
     assert list(boxes) == [*titles, *(f"{stage} options" for stage in STAGES)]
     first = ["--output", "--size", "--renderer", "--tracker", "--paste-back", "--debug"]
-    assert boxes["options"] == [*first, "--config"]
+    assert boxes["options"] == [*first, "--config", "--quiet", "--progress"]
     assert {"--start", "--end", "--face", "--crop", "--overwrite"} <= set(boxes["run options"])
     assert {"--motion", "--scale", "--smooth"} <= set(boxes["keypoints options"])
 
@@ -49,7 +49,8 @@ def test_live_is_in_the_same_order(capsys, monkeypatch):
 @pytest.mark.parametrize(("words", "cls"), [([], RenderJob), (["live"], LiveJob)])
 def test_every_setting_is_one_option(words, cls, capsys, monkeypatch):
     shown = [flag for box in helped(words, capsys, monkeypatch).values() for flag in box]
-    names = ["--" + name.replace("_", "-") for name in [*schema.all_names(cls), "config"]]
+    own = ["config"] if words else ["config", "quiet", "progress"]  # of the command line alone
+    names = ["--" + name.replace("_", "-") for name in [*schema.all_names(cls), *own]]
     assert sorted(shown) == sorted(names)
 
 

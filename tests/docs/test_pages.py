@@ -130,8 +130,8 @@ def program(words: list[str]) -> tuple[str, list[str]] | None:
         words = words[1:]
     elif words[:1] != ["train"]:
         return None
-    if words[:2] == ["evaluate", "landmarks"]:
-        return "run evaluate landmarks", words[2:]
+    if words[:1] == ["evaluate"] and words[1:2] in (["landmarks"], ["study"], ["tally"]):
+        return f"run evaluate {words[1]}", words[2:]
     if words and words[0] in SUBCOMMANDS:
         return f"run {words[0]}", words[1:]
     return "run", words

@@ -582,6 +582,11 @@ def outputs() -> Iterator[Case]:
         "below a file": (["--output", "mine.mp4/o.mp4"], mine),
         "an existing file": (["--output", "mine.mp4"], mine),
         "a link to a file": (["--output", "o.mp4"], both(mine, link("o.mp4", "mine.mp4"))),
+        "a link to a file, replacing": (
+            ["--output", "o.mp4", "--overwrite"],
+            both(mine, link("o.mp4", "mine.mp4")),
+        ),
+        "the standard output": (["--output", "-"], mine),
         "a dangling link": (["--output", "o.mp4"], link("o.mp4", "nothing.mp4")),
         "a link in a circle": (["--output", "o.mp4"], link("o.mp4", "o.mp4")),
         "a pipe": (["--output", "o.mp4"], pipe("o.mp4")),
@@ -861,6 +866,42 @@ def faces() -> Iterator[Case]:
         yield Case(f"{program}, labels of {text}", told, ["clips"], prepare, program=program)
 
 
+def studies() -> Iterator[Case]:
+    """Blind studies, and their votes."""
+    told = ["evaluate", "study", "out", "--sources", "pictures", "--drivers", "clips"]
+    both_methods = ["--methods", "copy,classical+warp", "--size", "64", "--frames", "3"]
+    takes = ["clips", "pictures"]
+    mine = writes("mine", LOST)
+    refused: dict[str, tuple[Sequence[str], Prepare]] = {
+        "without methods": ([], mine),
+        "one method": (["--methods", "copy"], mine),
+        "an unknown method": (["--methods", "copy,magic"], mine),
+        "clips without records": (["--clips", "clips", "pictures"], mine),
+        "folders that are none": (["--clips", "mine", "none"], mine),
+        "a folder that is there": (both_methods, a_folder("out")),
+        "a file that is there": (both_methods, writes("out", LOST)),
+        "a key that is there": ([*both_methods, "--key", "mine"], mine),
+        "a key in a missing folder": ([*both_methods, "--key", "no/k.json"], mine),
+        "a key for a clip": ([*both_methods, "--key", "clips/a.mp4"], mine),
+        "no pairs": ([*both_methods, "--pairs", "0"], mine),
+        "a huge size": ([*both_methods, "--size", "999999"], mine),
+    }
+    for name, (words, prepare) in refused.items():
+        yield Case(f"evaluate study, {name}", [*told, *words], takes, prepare)
+    key = json.dumps({"schema": 1, "study": "a", "methods": ["x", "y"], "trials": []})
+    votes = json.dumps({"study": "a", "voter": "b", "votes": [
+        {"trial": "001", "question": "motion", "choice": "left"}]})  # fmt: skip
+    for text, data in {**BROKEN_TEXTS, "a key": key, "deep JSON": "[" * 60_000}.items():
+        for ending in ("json", "csv"):
+            words = ["evaluate", "tally", f"v.{ending}", "--key", "k.json"]
+            prepare = both(writes(f"v.{ending}", data), writes("k.json", key))
+            yield Case(f"evaluate tally, votes in {ending}: {text}", words, (), prepare)
+        words = ["evaluate", "tally", "v.json", "--key", "k.json"]
+        prepare = both(writes("v.json", votes), writes("k.json", data))
+        yield Case(f"evaluate tally, key: {text}", words, (), prepare)
+    yield Case("evaluate tally of a pipe", ["evaluate", "tally", "p", "--key", "p"], (), pipe("p"))
+
+
 def train() -> Iterator[Case]:
     def case(name: str, *words: str, **more: Any) -> Case:
         told = ["train", "--data", "clips", "--steps", "1", "--size", "32", *words]
@@ -909,6 +950,16 @@ def train() -> Iterator[Case]:
 def further_words() -> Iterator[Case]:
     yield Case("doctor with words", ["doctor", "more"], ())
     yield Case("doctor with an option", ["doctor", "--json"], ())
+    for words in (["skin"], ["trian", "--data", "clips"], ["help"], ["nothing"], ["Live", "x"]):
+        yield Case(f"an unknown command, {' '.join(words)}", words, ())
+    for address in ("https://a.b/c.mp4", "rtsp://me:secret@a/b", "file:///c.mp4", "x://"):
+        yield Case(f"an address, {address}", ["source.png", address])
+        yield Case(f"evaluate an address, {address}", ["evaluate", address])
+    yield render("quiet in JSON lines", "--quiet", "--progress", "json")
+    yield render("progress of an unknown kind", "--progress", "xml")
+    one = ["--end", "0.1", "--output", "o.mp4"]
+    for form in (["--quiet"], ["--progress", "json"], ["--progress", "none"]):
+        yield render(f"told as {form[-1]}", *form, *one, ends="done", makes=["o.mp4"])
     yield Case("an unknown word", ["paint", "source.png"])
     yield Case("nothing but an option", ["--output", "o.mp4", "--size", "nan"])
     yield Case("a source alone", ["source.png"])
@@ -996,6 +1047,12 @@ def shells() -> Iterator[Case]:
         "a reader that ends": (f"{run} | true", "done", ()),
         "no home": (f"env -u HOME -u XDG_CACHE_HOME {run}", "done", ()),
         "another language": (f"env LC_ALL=C PYTHONUTF8=0 {run}", "done", ()),
+        "another code page": (
+            "cp source.png $'\\xe9.png'; env PYTHONIOENCODING=cp1252:strict PROGRAM $'\\xe9.png'"
+            " driving.mp4 --size 64 --end 0.1 --output $'caf\\xe9.mp4' --debug $'seen\\xe9'",
+            "done",
+            (),
+        ),
         "few open files": (f"ulimit -n 24; {run}", "either", ()),
         "small files": (f"ulimit -f 2; {run}", "refused", ()),
         "a folder that is gone": (f"mkdir x; cd x; rmdir ../x; {run}", "refused", ()),
@@ -1017,5 +1074,5 @@ def shells() -> Iterator[Case]:
 MAKERS = (
     *(damaged_drivers, damaged_sources, absurd_files, odd_drivers),
     *(numeric_options, worded_options, settings, profiles, weights, motions),
-    *(outputs, inputs, live, evaluate, faces, train, further_words, calibration, shells),
+    *(outputs, inputs, live, evaluate, faces, studies, train, further_words, calibration, shells),
 )

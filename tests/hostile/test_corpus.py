@@ -26,7 +26,7 @@ class Worker:
 
     def __init__(self, kit_folder: Path, folder: Path, environment: dict[str, str]) -> None:
         self._words = [sys.executable, "-m", "tests.hostile.run", str(kit_folder), str(folder)]
-        self._environment = environment
+        self._folder, self._environment = folder, environment
         self._process: subprocess.Popen[str] | None = None
 
     def run(self, number: int) -> list[str]:
@@ -53,7 +53,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            cwd=ROOT,
+            cwd=self._folder,  # what a case leaves in the present folder is no one's loss
             env=self._environment,
         )
         return self._process
@@ -74,9 +74,11 @@ def results(tmp_path_factory) -> dict[str, list[str]]:
     home = tmp_path_factory.mktemp("home")
     environment = {**os.environ, "HOME": str(home), "XDG_CACHE_HOME": str(home / "cache")}
     environment |= {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default,ignore::ResourceWarning"}
+    environment["PYTHONPATH"] = str(ROOT)
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         environment.pop(name, None)
     cases, waiting, found = corpus.cases(), queue.SimpleQueue(), {}
+    before = repository()
     for number in sorted(range(len(cases)), key=lambda n: not cases[n].shell):
         waiting.put(number)
 
@@ -95,7 +97,14 @@ def results(tmp_path_factory) -> dict[str, list[str]]:
         thread.start()
     for thread in threads:
         thread.join()
+    if left := repository() - before:
+        found["the repository"] = [f"left in it: {sorted(left)}"]
     return found
+
+
+def repository() -> set[str]:
+    """What lies in the repository's root, but for caches."""
+    return {path.name for path in ROOT.iterdir() if not path.name.endswith(("cache", "__"))}
 
 
 def test_the_corpus_is_large_and_has_every_word():
@@ -105,6 +114,23 @@ def test_the_corpus_is_large_and_has_every_word():
     assert {"live", "evaluate", "train", "export", "doctor"} <= words
     programs = {case.program.rpartition(".")[2] for case in cases}
     assert {"run", "skin", "camera", "tracker", "skin_prior", "alignment"} <= programs
+
+
+def test_a_worker_does_not_stand_in_the_repository(tmp_path):
+    """A case that writes beside its folder would leave files there."""
+    kit_folder, folder = tmp_path / "kit", tmp_path / "cases"
+    kit_folder.mkdir()
+    folder.mkdir()
+    worker = Worker(kit_folder, folder, {**os.environ, "PYTHONPATH": str(ROOT)})
+    process = worker._start()
+    try:
+        assert os.path.samefile(f"/proc/{process.pid}/cwd", folder)
+        number = next(
+            n for n, case in enumerate(corpus.cases()) if case.name == "doctor with words"
+        )
+        assert worker.run(number) == []
+    finally:
+        worker.close()
 
 
 def test_no_case_ends_badly(results):

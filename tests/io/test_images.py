@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import zlib
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,6 +14,7 @@ from PIL import Image, ImageCms
 
 from hybridanim import io
 from hybridanim.errors import InputError
+from hybridanim.io import images
 from tests.io_clips import corners, numbered
 
 EXIF_ORIENTATION = 0x0112
@@ -214,3 +218,42 @@ def test_pictures_with_absurd_sizes_are_refused_by_their_headers(tmp_path):
             path.write_bytes(header + bytes(1000))
         with pytest.raises(InputError, match=r"picture: expected at most 178 million pixels"):
             io.read_picture(path)
+
+
+def test_large_pictures_are_read_without_a_warning(tmp_path, monkeypatch, recwarn):
+    Image.fromarray(numbered(1)).save(tmp_path / "big.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 64 * 48 - 10)
+    assert np.array_equal(io.read_picture(tmp_path / "big.png"), numbered(1))
+    assert not recwarn.list
+
+
+def test_strips_of_a_picture_join(tmp_path, monkeypatch):
+    rng = np.random.default_rng(3)
+    for channels in (3, 4):
+        picture = rng.integers(0, 256, (101, 37, channels), dtype=np.uint8)
+        Image.fromarray(picture).save(tmp_path / "a.png")
+        whole = io.read_picture(tmp_path / "a.png")
+        monkeypatch.setattr(images, "_STRIP_BYTES", 4 * 37 * 7)
+        assert np.array_equal(io.read_picture(tmp_path / "a.png"), whole)
+        monkeypatch.undo()
+        assert np.array_equal(io.read_picture(tmp_path / "a.png", alpha=True), picture)
+
+
+MEMORY = """
+import re, sys
+from hybridanim import io
+def peak():
+    return int(re.search(r"VmHWM:\\s*(\\d+)", open("/proc/self/status").read())[1]) >> 10
+before = peak()
+picture = io.read_picture(sys.argv[1])
+print(peak() - before, picture.nbytes >> 20)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux to measure")
+def test_the_memory_for_a_large_picture_is_bounded(tmp_path):
+    Image.new("RGB", (6000, 4000), (9, 90, 200)).save(tmp_path / "a.jpg")
+    command = [sys.executable, "-c", MEMORY, tmp_path / "a.jpg"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    used, size = map(int, done.stdout.split())
+    assert used < 3 * size + 50 and done.stderr == ""  # Pillow's has 4 bytes a pixel

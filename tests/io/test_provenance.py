@@ -124,3 +124,10 @@ def test_mark_lets_the_picture_through():
     assert np.array_equal(provenance.draw_mark(image), marked)
     tiny = image[:40, :40]
     assert np.array_equal(provenance.draw_mark(tiny), tiny)
+
+
+def test_a_background_is_named_without_its_folder(tmp_path):
+    (tmp_path / "wall.png").write_bytes(b"x")
+    settings = {"background": str(tmp_path / "wall.png"), "crop": "auto", "text": "a/b\0"}
+    told = provenance.to_json(settings)
+    assert told == {"background": "wall.png", "crop": "auto", "text": "a/b\0"}

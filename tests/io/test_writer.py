@@ -21,6 +21,7 @@ from hybridanim import io
 from hybridanim.errors import InputError
 from tests import synthetic
 from tests.io_clips import (
+    FFMPEG,
     click_track,
     corners,
     delay_s,
@@ -486,3 +487,101 @@ def test_times_that_no_file_holds_are_not_blamed_on_the_disk(tmp_path):
         sink.write(numbered(0), 0.0)
         sink.write(numbered(1), 1e15)
     assert "times" in str(caught.value) and "space" not in str(caught.value)
+
+
+def test_gif_palette_has_the_colors_of_what_appears_late(tmp_path):
+    grey = np.repeat(np.tile(np.arange(96, dtype=np.uint8), (96, 1))[..., None], 3, axis=2)
+    late = grey.copy()
+    late[30:50, 30:50] = (220, 30, 40)
+    late[60:80, 30:50] = (20, 60, 230)
+    write(tmp_path / "a.gif", [grey] * 12 + [late] * 3, Fraction(25))
+    theirs = ffmpeg_rgb(tmp_path / "a.gif", 96, 96)
+    assert np.abs(theirs[13, 32:48, 32:48].astype(int) - (220, 30, 40)).mean() < 8
+    assert np.abs(theirs[13, 62:78, 32:48].astype(int) - (20, 60, 230)).mean() < 8
+    assert np.array_equal(theirs[0], theirs[11])
+    assert leftovers(tmp_path) == ["a.gif"]
+
+
+def test_a_gif_that_is_given_up_leaves_nothing(tmp_path):
+    with (
+        pytest.raises(ZeroDivisionError),
+        io.open_sink(tmp_path / "a.gif", Fraction(25), (64, 48)) as sink,
+    ):
+        for number in range(9):
+            sink.write(numbered(number))
+        raise ZeroDivisionError
+    assert leftovers(tmp_path) == []
+
+
+def cut_out(width: int = 64, height: int = 48) -> np.ndarray:
+    """RGBA: colours, opaque in the lower half, half transparent upper right, clear upper left."""
+    rgba = np.dstack([corners(width, height), np.full((height, width), 255, np.uint8)])
+    rgba[: height // 2, : width // 2, 3] = 0
+    rgba[: height // 2, width // 2 :, 3] = 128
+    return rgba
+
+
+def ffmpeg_rgba(path: Path, width: int, height: int) -> np.ndarray:
+    """All frames with alpha by the ffmpeg program: (N, height, width, 4)."""
+    decoder = ["-c:v", "libvpx-vp9"] if path.suffix == ".webm" else []
+    command = [FFMPEG, "-v", "error", *decoder, "-i", str(path), "-fps_mode", "passthrough"]
+    command += ["-f", "rawvideo", "-pix_fmt", "rgba", "-"]
+    raw = subprocess.run(command, capture_output=True, check=True).stdout
+    return np.frombuffer(raw, np.uint8).reshape(-1, height, width, 4)
+
+
+@pytest.mark.parametrize("ending", [".mov", ".webm"])
+def test_transparent_films(tmp_path, driving, ending):
+    rgba, out = cut_out(), tmp_path / f"a{ending}"
+    with io.open_sink(out, NTSC, (64, 48), has_alpha=True, audio_from=driving["aac"]) as sink:
+        for _ in range(30):
+            sink.write(rgba)
+    assert sink.warning == ""
+    theirs = ffmpeg_rgba(out, 64, 48)
+    assert len(theirs) == 30 and stamps(out)[-1] == pytest.approx(29 / NTSC, abs=0.001)
+    for y, x in ((10, 10), (10, 50), (40, 10), (40, 50)):
+        assert abs(int(theirs[20, y, x, 3]) - int(rgba[y, x, 3])) <= 3
+        if rgba[y, x, 3]:
+            assert np.abs(theirs[20, y, x, :3].astype(int) - rgba[y, x, :3]).max() <= 8
+    assert abs(delay_s(ffmpeg_sound(out), click_track(CLICKS[:2], 1.2))) < 0.001
+    with io.open_source(out) as reader:  # on white
+        image = list(reader)[20].image.astype(int)
+    assert np.abs(image[10, 10] - 255).max() <= 3
+    assert np.abs(image[40, 10] - rgba[40, 10, :3]).max() <= 8
+
+
+def test_transparent_pictures_and_gifs(tmp_path):
+    rgba = cut_out()
+    for name in ("a.png", "a.webp", "a.tif", "folder"):
+        write_alpha(tmp_path / name, [rgba])
+        file = tmp_path / name / "frame_000000.png" if name == "folder" else tmp_path / name
+        back = io.read_picture(file, alpha=True)
+        for y, x in ((40, 10), (40, 50)):
+            assert np.abs(back[y, x].astype(int) - rgba[y, x]).max() <= 8, name
+        assert np.array_equal(back[..., 3], rgba[..., 3]), name
+        assert np.abs(io.read_picture(file)[:24, :32].astype(int) - 255).max() <= 1
+    write_alpha(tmp_path / "a.gif", [rgba] * 3)
+    theirs = ffmpeg_rgba(tmp_path / "a.gif", 64, 48)
+    assert len(theirs) == 3 and (theirs[1, :24, :32, 3] == 0).all()
+    assert (theirs[1, 24:, :, 3] == 255).all()
+    assert np.abs(theirs[1, 24:, :, :3].astype(int) - rgba[24:, :, :3]).mean() < 8
+
+
+def write_alpha(path: Path, images) -> None:
+    with io.open_sink(path, NTSC, (64, 48), has_alpha=True) as sink:
+        for image in images:
+            sink.write(image)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.jpg"])
+def test_files_without_transparency_refuse_it(tmp_path, name):
+    with pytest.raises(InputError, match=r"output: expected a file that holds transparency.*;"):
+        io.open_sink(tmp_path / name, NTSC, (64, 48), has_alpha=True)
+    assert not io.holds_alpha(name) and leftovers(tmp_path) == []
+
+
+def test_the_standard_output_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"output: .*got -, the standard output.*; name a file"):
+        io.open_sink("-", NTSC, (64, 48))
+    assert leftovers(tmp_path) == []

@@ -34,6 +34,20 @@ def played(faces, confidence=None, confirmed=None):
     return out
 
 
+def reasons(faces, confidence=None, confirmed=None):
+    """Why each frame of a sequence is held; None is a frame without a face."""
+    state, out = None, []
+    for index, one in enumerate(faces):
+        sure = 1.0 if confidence is None else confidence[index]
+        seen = 1.0 if confirmed is None else confirmed[index]
+        if one is None:
+            state = hold.missed(state, index / FPS)
+        else:
+            state, _ = hold.step(state, one, sure, seen, index / FPS)
+        out.append("" if state is None else state.why)
+    return out
+
+
 def yaws(faces):
     return np.array([head_pose.angles_deg(one.pose.rotation)[0] for one in faces])
 
@@ -101,3 +115,21 @@ def test_faces_mix_from_one_to_the_other():
     turn = cv2.Rodrigues(middle.pose.rotation @ a.pose.rotation.T)[0]
     assert np.isclose(np.rad2deg(np.linalg.norm(turn)), 20)
     assert middle.expression[0] == 2 and np.isclose(middle.mouth, 0.1)
+
+
+def test_why_a_face_is_held_is_said_until_it_is_passed_on_again():
+    calm = [face(5)] * 5
+    assert set(reasons(calm * 4)) == {""}
+    cases = {
+        hold.JUMP: reasons([*calm, face(60, shift=(0.7, 0)), *calm * 12]),
+        hold.UNLIKELY: reasons([*calm, face(5, length=14.0), *calm * 12]),
+        hold.UNSURE: reasons(calm * 13 + [face(5)], confidence=[1] * 5 + [0.4] + [1] * 60),
+        hold.MISSED: reasons([*calm, None, *calm * 12]),
+    }
+    slow = [face(yaw) for yaw in (*range(0, 60, 2), *range(60, -1, -2))]
+    cases[hold.PROFILE] = reasons([*slow, *[face(0)] * 60])
+    for why, found in cases.items():
+        held = [k for k, one in enumerate(found) if one]
+        assert held and {found[k] for k in held} == {why}
+        assert held == list(range(held[0], held[-1] + 1)) and found[-1] == ""
+        assert len(held) > 5, "also while trust comes back"

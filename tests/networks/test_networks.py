@@ -13,9 +13,9 @@ from hybridanim.face.anchors import REACH_BOX
 from hybridanim.motion import dense
 from hybridanim.networks import blocks, build
 from hybridanim.networks.blocks import Points
-from hybridanim.networks.build import FastSizes
 from hybridanim.networks.discriminator import PatchDiscriminator
 from hybridanim.networks.keypoint_detector import KeypointDetector, mean_jacobian, moments, shares
+from hybridanim.networks.sizes import FastSizes
 from hybridanim.types import Keypoints
 
 KEYS = Path(__file__).parents[3] / "shared" / "reference" / "vox256_state_dict_keys.txt"

@@ -12,7 +12,14 @@ from safetensors.torch import load_file, save_file
 
 from hybridanim.errors import InputError
 from hybridanim.networks import build, size_limits, weights
-from hybridanim.networks.build import DetectorSizes, FastSizes
+from hybridanim.networks.sizes import (
+    FACE_DETECTOR,
+    OBJECT,
+    DetectorSizes,
+    FastSizes,
+    read_detector_sizes,
+    read_sizes,
+)
 
 TINY = FastSizes((8, 8, 8, 8), 4, deep=8, fine=4, half=8, blocks=1, encoder_blocks=1, picture_px=64)
 DETECTOR = DetectorSizes(3, (8, 8), 32)
@@ -182,7 +189,7 @@ def test_whole_numbers_in_place_of_weights_are_refused(both: Path, tmp_path: Pat
     tensors = load_file(both)
     tensors["detector.heat.bias"] = tensors["detector.heat.bias"].long()
     save_file(tensors, tmp_path / "x.safetensors", table())
-    with pytest.raises(InputError, match=r"weights: expected .*detector.heat.bias of torch.int64"):
+    with pytest.raises(InputError, match=r"weights: expected .*detector.heat.bias of int64"):
         weights.read_weights(tmp_path / "x.safetensors")
 
 
@@ -231,14 +238,14 @@ def test_sizes_that_are_none_are_refused(sizes: str, both: Path, tmp_path: Path)
 
 
 def test_every_size_has_a_limit() -> None:
-    for sizes in (FastSizes(), build.OBJECT, TINY):
+    for sizes in (FastSizes(), OBJECT, TINY):
         size_limits.check_animator(dataclasses.asdict(sizes))
-    for sizes in (DetectorSizes(), build.FACE_DETECTOR, DETECTOR):
+    for sizes in (DetectorSizes(), FACE_DETECTOR, DETECTOR):
         size_limits.check_detector(dataclasses.asdict(sizes))
     with pytest.raises(ValueError, match="deep 100000, possible are 1 to 1024"):
-        build.read_sizes({"deep": 100000})
+        read_sizes({"deep": 100000})
     with pytest.raises(ValueError, match="count 0"):
-        build.read_detector_sizes({"count": 0})
+        read_detector_sizes({"count": 0})
 
 
 def test_sizes_that_do_not_fit_the_tensors_take_no_memory(both: Path, tmp_path: Path) -> None:

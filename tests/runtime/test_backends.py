@@ -11,7 +11,7 @@ import pytest
 from hybridanim import quiet
 from hybridanim.config import RuntimeConfig
 from hybridanim.errors import InputError
-from hybridanim.networks.build import FastSizes
+from hybridanim.networks.sizes import FastSizes
 from hybridanim.networks.weights import write_weights
 from hybridanim.runtime import cache, networks
 from hybridanim.runtime.torch_backend import TorchAnimator, TorchDetector
@@ -112,10 +112,12 @@ def test_eight_bits_keep_a_convolution():
         node = opset13.convolution(given, opset13.constant(kernel), [1, 1], [1, 1], [1, 1], [1, 1])
         node.output(0).get_tensor().set_names({"got"})
         model, core = openvino.Model([node], [given], "one"), openvino.Core()
-        ranges, outputs = int8.measure(core, model, [{"given": value}])
-        np.testing.assert_allclose(ranges[0].high, value.max((0, 2, 3)))
-        eight = core.compile_model(int8.quantised(model, ranges), "CPU")
-        got, wanted = eight([value])[0], outputs[0]["got"]
+        watch = int8.Watch(core, model)
+        wanted = watch({"given": value})["got"]
+        (found,) = watch.ranges.values()
+        np.testing.assert_allclose(found.high, value.max((0, 2, 3)))
+        eight = core.compile_model(int8.quantised(model, watch.ranges), "CPU")
+        got = eight([value])[0]
         assert 0 < np.abs(got - wanted).max() < 0.03 * np.abs(wanted).max()
         nothing = eight([0 * value])[0]
         np.testing.assert_allclose(nothing, 0, atol=1e-4 * np.abs(wanted).max())
@@ -187,21 +189,21 @@ def test_without_openvino_torch_runs_or_the_error_says_so(weights, monkeypatch, 
     assert about.runtime == "torch" and "pip install openvino" in about.notes[0]
 
 
-def test_an_export_that_says_something_else_is_not_used(weights, monkeypatch, tmp_path):
-    from hybridanim.runtime import graphs
+def test_a_model_that_says_something_else_is_not_used(weights, monkeypatch, tmp_path):
+    """Torch's results are known of shipped weights; here they are another network's."""
+    from hybridanim import extras
+    from hybridanim.runtime import graphs, prepared
 
-    original = graphs.to_openvino
-    other = made.animator(seed=9)
-
-    def wrong(graph):
-        same = {g.name: g for g in graphs.animator_graphs(other)}
-        return original(same[graph.name])
-
-    monkeypatch.setattr(graphs, "to_openvino", wrong)
+    other = graphs.results(graphs.animator_graphs(made.animator(seed=9)))
+    found = prepared.Prepared({}, other)
+    monkeypatch.setattr(prepared, "of_weights", lambda sha256: found)
     config = RuntimeConfig(precision="f32", cache=tmp_path)
     about = networks.animator(weights, config).runtime_info
     assert about.runtime == "torch"
     assert "off by" in about.notes[0] and list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(extras, "has_torch", lambda: False)
+    with pytest.raises(InputError, match=r"got: .* off by .* pip install \"hybridanim\[train\]"):
+        networks.animator(weights, config)
 
 
 def test_a_precision_that_fails_is_tried_once(weights, monkeypatch, tmp_path):
@@ -211,9 +213,9 @@ def test_a_precision_that_fails_is_tried_once(weights, monkeypatch, tmp_path):
     monkeypatch.setattr(openvino_backend, "precisions", lambda *_: ["int8", "f32"])
     original, tried = verify.failure, []
 
-    def failure(graphs, run, precision):
+    def failure(wanted, found, precision):
         tried.append(precision)
-        return "it is off by much" if precision == "int8" else original(graphs, run, precision)
+        return "it is off by much" if precision == "int8" else original(wanted, found, precision)
 
     monkeypatch.setattr(verify, "failure", failure)
     config = RuntimeConfig(cache=tmp_path)
@@ -235,14 +237,17 @@ def test_weights_without_the_network_are_refused(tmp_path):
         networks.animator(path)
 
 
-def test_a_warm_cache_needs_no_torch(weights, config, animator, detector):
+@pytest.mark.parametrize("precision", ["f32", "int8"])
+def test_weights_of_ones_own_need_no_torch(weights, tmp_path, precision):
+    """Neither at the first start nor with a warm cache."""
     code = (
         "import sys; from pathlib import Path; from hybridanim.runtime import networks;"
         "from hybridanim.config import RuntimeConfig;"
-        f"config = RuntimeConfig('openvino', 'f32', Path({str(config.cache)!r}));"
-        f"found = networks.animator({str(weights)!r}, config);"
+        f"config = RuntimeConfig('openvino', {precision!r}, Path({str(tmp_path)!r}));"
+        f"found = [networks.animator({str(weights)!r}, config) for _ in range(2)];"
         f"networks.detector({str(weights)!r}, config);"
-        "sys.exit('torch' in sys.modules or not found.runtime_info.is_from_cache)"
+        "assert [one.runtime_info.is_from_cache for one in found] == [False, True];"
+        "sys.exit('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -20,6 +20,8 @@ class Tracker:
     lost: list[str]
     seen: list[FaceBox | None] = field(default_factory=list)
 
+    uses_skin = True
+
     def initial_state(self):
         return None
 

@@ -258,8 +258,10 @@ def hand(x: float, label: str = "left_hand") -> Blob:
 def test_hand_before_face_is_three_tenths_of_the_hand(x, expected):
     head = Blob("head", (100, 80, 80, 100), (140, 130), 8000)
     empty = np.zeros((2, 2), np.uint8)
-    assert is_hand_before_face(SkinMask(empty, (head, hand(x)))) is expected
-    assert is_hand_before_face(SkinMask(empty, (hand(x), hand(x, "right_hand")))) is False
+    tracks = results(0).tracks
+    assert is_hand_before_face(SkinMask(empty, (head, hand(x))), tracks) is expected
+    assert is_hand_before_face(SkinMask(empty, (hand(x), hand(x, "right_hand"))), tracks) is False
+    assert is_hand_before_face(SkinMask(empty), replace(tracks, covered=0.1)) is True
 
 
 @pytest.mark.parametrize("count", [1, 599, 600, 601, 5000])
@@ -336,6 +338,23 @@ def test_thumbnails_are_few_and_spread_over_any_length():
     assert captions[777] == "largest turn: yaw +60°" and captions[1234] == "first loss: gone"
     assert cv2.imdecode(np.frombuffer(kept[0].jpeg, np.uint8), 1).shape == picture.shape
     assert asked < 100, "pictures that are not kept are not drawn"
+
+
+def test_notable_moments_have_the_stages_and_one_frame_is_one_moment():
+    thumbnails, small = Thumbnails(), np.zeros((4, 4, 3), np.uint8)
+    wide = np.zeros((4, 30, 3), np.uint8)
+    for index in range(20):
+        row = number_row(index, "") | {"yaw_deg": 1.0 + 40.0 * (index == 7)}
+        row |= {"is_fitted": 1, "mouth_opening": 0.1 + 0.3 * (index == 7)}
+        row |= {"is_held": int(index == 12)}
+        thumbnails.add(row, lambda: small, lambda: wide)
+    stages = {one.index: one for one in thumbnails.pictures if one.shows_stages}
+    assert "largest turn" in stages[7].caption and "widest open mouth: 0.40" in stages[7].caption
+    assert "held" in stages[12].caption
+    for one in thumbnails.pictures:
+        shape = cv2.imdecode(np.frombuffer(one.jpeg, np.uint8), 1).shape
+        assert shape == (wide if one.shows_stages else small).shape
+    assert any(not one.shows_stages and one.index == 0 for one in thumbnails.pictures)
 
 
 def test_memory_does_not_grow_with_the_length():

@@ -12,7 +12,12 @@ import pytest
 from hybridanim.visualization.report import findings, plots
 from hybridanim.visualization.report.page import report, write_report
 from hybridanim.visualization.report.plots import Timeline, line_figure, stack_figure
-from hybridanim.visualization.run_statistics import NUMBERS, RunStatistics, Summary
+from hybridanim.visualization.run_statistics import (
+    IMPLAUSIBLE,
+    NUMBERS,
+    RunStatistics,
+    Summary,
+)
 from hybridanim.visualization.thumbnails import Thumbnail
 
 STAGES = ("skin", "tracks", "keypoints", "motion", "render")
@@ -133,6 +138,84 @@ def test_nothing_stood_out():
         statistics.add(row(index))
     text = page(statistics).text
     assert "Nothing stood out" in text and "followed in every frame" in text
+
+
+def test_praise_says_no_more_than_was_measured():
+    def said(**more):
+        statistics = RunStatistics(STAGES, 25.0)
+        for index in range(10):
+            statistics.add(row(index, **more))
+        return page(statistics).text
+
+    fitted = {"is_fitted": 1, "landmarks_confidence": 0.9}
+    assert "a face was fitted in 100\N{NO-BREAK SPACE}% of the frames" in said(**fitted)
+    assert "landmarks of confidence 0.90" in said(landmarks_confidence=0.9)
+    assert "gaze were not measured" in said(landmarks_confidence=0.9)
+    nothing = said()
+    assert "nothing here says whether mouth and eyes" in nothing
+    for text in (nothing, " ".join(findings.ADVICE.values())):
+        assert "is right" not in text and "are right" not in text
+
+
+def test_what_was_held_and_why_is_said():
+    statistics = RunStatistics(STAGES, 25.0)
+    for index in range(100):
+        lost = "no face in the picture" if 40 <= index < 50 else ""
+        is_held = 40 <= index < 50 or 70 <= index < 73
+        statistics.add(row(index, lost=lost, is_held=int(is_held)))
+    summary = statistics.summary()
+    assert (summary.held_frames, summary.holds) == (13, 2)
+    assert summary.held_reasons == {"no face in the picture": 10, IMPLAUSIBLE: 3}
+    got = page(statistics)
+    text = got.text.replace("\N{NO-BREAK SPACE}", " ")
+    assert "The motion was held in 13 frames (13 %)" in text
+    assert f"no face in the picture: 10; {IMPLAUSIBLE}: 3" in text
+    assert re.search(r"0:01\.6 0:02\.0 10 head lost, motion held no face in the picture", text)
+    assert re.search(rf"0:02\.8 0:02\.9 3 motion held {IMPLAUSIBLE}", text)
+
+
+def test_a_face_that_is_held_in_part_is_said():
+    statistics = RunStatistics(STAGES, 25.0)
+    for index in range(100):
+        why = "the head is turned far" if 20 <= index < 30 else ""
+        statistics.add(row(index, held=why, is_face_held=int(bool(why)), is_fitted=1))
+    summary = statistics.summary()
+    assert (summary.held_frames, summary.face_held_frames) == (0, 10)
+    assert [one.key for one in findings.findings(summary)] == ["face_held"]
+    text = page(statistics).text.replace("\N{NO-BREAK SPACE}", " ")
+    assert "In 10 further frames (10 %), pose or expression" in text
+    assert re.search(r"0:00\.8 0:01\.2 10 pose or expression held the head is turned far", text)
+    assert "face held in part 10 %" in text
+
+
+def test_a_source_without_a_face_is_found_where_the_driver_has_one():
+    def keys(fitted, **more):
+        statistics = RunStatistics(STAGES, 25.0)
+        for index in range(10):
+            statistics.add(row(index, is_fitted=fitted))
+        summary = statistics.summary(**more)
+        text = report(summary, statistics.series, [], settings={}, versions={}, source_jpeg=b"x")
+        assert ("no face was fitted to it" in text) == (not summary.has_source_face)
+        return [one.key for one in findings.findings(summary)]
+
+    assert keys(1, has_source_face=False) == ["source"]
+    assert keys(1) == keys(0, has_source_face=False) == [], "an object, or the fit is off"
+
+
+def test_moments_show_the_stages_and_the_overview_lies_beside():
+    moments = [
+        Thumbnail("", 0.0, 0, b"pair"),
+        Thumbnail("largest turn", 0.4, 10, b"stages", shows_stages=True),
+    ]
+    got = page(run(), moments)
+    alts = [attrs["alt"] or "" for attrs in got.all("img")]
+    assert [alt.split(" at ")[0] for alt in alts] == ["All stages", "Driver and result"]
+    (video,) = got.all("video")
+    assert video["src"] == "overview.mp4" and "controls" in video
+    assert (video["poster"] or "").endswith("c3RhZ2Vz")  # base64 of "stages"
+    times = [attrs["data-time"] for attrs in got.all("figure") if "data-time" in attrs]
+    assert times == ["0.400", "0.000"]
+    assert not page(RunStatistics(STAGES, 25.0)).all("video")
 
 
 def test_a_run_without_frames_is_said():

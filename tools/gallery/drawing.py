@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,7 +25,7 @@ from stages.s3_keypoints import Keypoints as KeypointsStage
 from . import drivers
 
 Array = NDArray[Any]
-RENDERERS = ("painted", "learned")
+RENDERERS = ("warp", "painted")
 GROUND = (96, 102, 112)  # below keypoints, which are drawn over 0.72 of it
 _SCAN_EVERY_S = 0.4  # as often as a usual run looks for its reference
 _GAP_PX = 4
@@ -52,21 +51,17 @@ class Row:
 
 
 class Renderers:
-    """The pipeline that follows and warps, and the learned one's last two stages."""
+    """A pipeline that follows, and the last two stages of each renderer."""
 
-    def __init__(self, size: int = 256, weights: Path | None = None) -> None:
-        """size: side of the results; weights: a renderer's file, in place of the shipped one."""
-        self.warp = Pipeline.load(size=size)
-        learned = Pipeline.load(size=size, renderer="learned", weights=weights)
-        self.both = self.warp.renderer, learned.renderer
-        uses_flow = learned.renderer.dense.uses_optical_flow
-        self.keypoints = replace(
-            learned.config.keypoints, optical_flow="auto" if uses_flow else "off"
-        )
+    def __init__(self, size: int = 256) -> None:
+        """size: side of the results."""
+        pipelines = [Pipeline.load(size=size, renderer=name) for name in RENDERERS]
+        self.pipeline = pipelines[0]
+        self.each = [one.renderer for one in pipelines]
 
     def __call__(self, followed: Followed) -> tuple[Array, ...]:
         """One picture a renderer."""
-        return tuple(self.warp.render(followed, by).picture.image for by in self.both)
+        return tuple(self.pipeline.render(followed, by).picture.image for by in self.each)
 
 
 def rows(
@@ -81,7 +76,7 @@ def rows(
 
     with_pixels: show the driver itself; otherwise only its keypoints, on a plain ground.
     """
-    pipeline = renderers.warp
+    pipeline = renderers.pipeline
     observations, shape, end_s = _look_through(pipeline, driver)
     pipeline.reset()
     pipeline.use_scan([observation for observation, _ in observations], *shape)
@@ -139,7 +134,8 @@ def _follower(
     renderers: Renderers, observations: list, source: Source | InputError
 ) -> KeypointsStage:
     """A stage 3 of one source, with its reference."""
-    stage, pipeline = KeypointsStage(renderers.keypoints), renderers.warp
+    pipeline = renderers.pipeline
+    stage = KeypointsStage(replace(pipeline.config.keypoints, optical_flow="off"))
     seen = [observation for observation, _ in observations]
     chosen = driver_scan.nearest(seen, source) if isinstance(source, Source) else None
     if chosen is not None and chosen.is_clear and pipeline.view is not None:

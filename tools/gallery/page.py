@@ -7,12 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from hybridanim import files
-
 TABLE = Path(__file__).with_name("rows.toml")
 PAGE = Path("results/gallery.md")  # below the folder of the gallery
 PICTURES = Path("pictures/gallery")  # likewise
-SHIPPED = files.WEIGHTS / "renderer_fast.safetensors"
 
 
 class Entry(NamedTuple):
@@ -40,11 +37,10 @@ def entries_of_driver(driver: Path, sources: Sequence[str]) -> list[Entry]:
     ]
 
 
-def text(chosen: Sequence[Entry], pictures: Mapping[str, Path], weights: Path | None = None) -> str:
+def text(chosen: Sequence[Entry], pictures: Mapping[str, Path]) -> str:
     """The page as Markdown; rows without a picture are left out."""
     table = tomllib.loads(TABLE.read_text(encoding="utf-8"))
-    digest = files.sha256(weights or SHIPPED)[:12]
-    parts = [table["head"].strip().replace("{weights}", digest)]
+    parts = [table["head"].strip()]
     for group in dict.fromkeys(entry.group for entry in chosen):
         about = table["groups"][group]
         parts += [f"## {about['title']}", about["text"].strip()]

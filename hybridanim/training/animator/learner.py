@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hybridanim.errors import InputError
-from hybridanim.networks import build, weights
+from hybridanim.networks import build, sizes, weights
 from hybridanim.networks.blocks import Points
-from hybridanim.networks.build import Animated, Animator, DetectorSizes
+from hybridanim.networks.build import Animated, Animator
 from hybridanim.networks.keypoint_detector import KeypointDetector
+from hybridanim.networks.sizes import DetectorSizes
 from hybridanim.networks.weights import WeightsFile
 from hybridanim.training import equivariance
 from hybridanim.training.checkpoint import read as read_state
@@ -135,14 +136,14 @@ def read_checkpoint(checkpoint: Path) -> tuple[Learner, DetectorSizes | None]:
         )
     state = read_state(checkpoint)
     reach = torch.ones_like(state["average"]["motion.log_reach"])
-    animator = build.fast(build.read_sizes(state["sizes"]), reach)
+    animator = build.fast(sizes.read_sizes(state["sizes"]), reach)
     animator.load_state_dict(state["average"])
-    detector = sizes = None
+    detector = own = None
     if "detector_average" in state:
-        sizes = build.read_detector_sizes(state["detector_sizes"])
-        detector = build.detector(sizes)
+        own = sizes.read_detector_sizes(state["detector_sizes"])
+        detector = build.detector(own)
         detector.load_state_dict(state["detector_average"])
-    return Learner(animator, detector).eval(), sizes
+    return Learner(animator, detector).eval(), own
 
 
 def write(net: Learner, detector: DetectorSizes | None, path: Path) -> str:

@@ -20,7 +20,8 @@ from hybridanim.face.aligner import MEAN_SHAPE
 from hybridanim.face.anchors import ANCHORS
 from hybridanim.files import atomic_write
 from hybridanim.motion import keypoints as motion_keypoints
-from hybridanim.prepare.source import landmark_head
+from hybridanim.prepare.source_head import landmark_head
+from hybridanim.text import encoded
 from hybridanim.types import Array, Crop, Keypoints
 
 TEACHER = "teacher"  # placed in every frame by a landmark network
@@ -112,7 +113,7 @@ def write_listing(listing: Path, cache: Path, rows: Sequence[dict[str, str]]) ->
     table = {"cache": str(cache.absolute()), "clips": list(rows)}
     text = json.dumps(table, indent=1, ensure_ascii=False) + "\n"
     with atomic_write(listing) as file:
-        file.write(text.encode("utf-8", "replace"))
+        file.write(encoded(text))
 
 
 def read_points(file: Path) -> dict[str, Array]:

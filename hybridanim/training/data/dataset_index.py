@@ -143,7 +143,7 @@ def fingerprint(path: Path) -> str:
         for file in files
         for state in (file.stat(),)
     ]
-    return hashlib.sha256("\n".join([str(path.absolute()), *parts]).encode()).hexdigest()
+    return hashlib.sha256(os.fsencode("\n".join([str(path.absolute()), *parts]))).hexdigest()
 
 
 def _visible_paths(folder: Path) -> list[Path]:
@@ -189,7 +189,7 @@ def _with_unique_names(found: list[DatasetEntry], folder: Path) -> list[DatasetE
         name = one.name
         if names.count(name) > 1:
             place = one.path.relative_to(folder).as_posix()
-            name += "-" + hashlib.sha256(place.encode()).hexdigest()[:6]
+            name += "-" + hashlib.sha256(os.fsencode(place)).hexdigest()[:6]
         out.append(replace(one, name=name))
     return out
 
@@ -235,4 +235,4 @@ def _given_splits(entries: list[DatasetEntry]) -> dict[str, str]:
 
 def _draw(seed: int, identity: str) -> str:
     """Sort key of an identity: a random order that does not depend on the other identities."""
-    return hashlib.sha256(f"{seed} {identity}".encode()).hexdigest()
+    return hashlib.sha256(os.fsencode(f"{seed} {identity}")).hexdigest()

@@ -24,7 +24,7 @@ from hybridanim.face.aligner import MEAN_SHAPE, Aligner
 from hybridanim.face.anchors import ANCHORS
 from hybridanim.face.mesh_network import points_from_mesh
 from hybridanim.motion import body, keypoints
-from hybridanim.prepare.source import SURE
+from hybridanim.prepare.source_head import SURE
 from hybridanim.segmentation import video
 from hybridanim.tracking import classical as classical_tracker
 from hybridanim.tracking import learned as learned_tracker

@@ -32,7 +32,8 @@ from hybridanim.config import PipelineConfig
 from hybridanim.errors import InputError
 from hybridanim.files import atomic_write
 from hybridanim.prepare import driver_scan
-from hybridanim.prepare.source import find_head, source_crop
+from hybridanim.prepare.source import source_crop
+from hybridanim.prepare.source_head import find_head
 from hybridanim.profiles import Profiles
 from hybridanim.types import Array, Crop
 
@@ -372,7 +373,7 @@ def _prepare_portrait(entry: DatasetEntry, cache: Path, recipe: Recipe, maker: S
     placed = maker.make(list(recipe.sets.names), [still, still], [1])
     rows = {name: placed[name][0] for name in recipe.sets.names}
     keys = {name: rest for name, rest in placed.items() if name.startswith("key_")}
-    seed = int(hashlib.sha256(entry.name.encode()).hexdigest()[:8], 16)
+    seed = int(hashlib.sha256(os.fsencode(entry.name)).hexdigest()[:8], 16)
     count = min(recipe.most, _PORTRAIT_FRAMES)
     path = portraits.smooth_warps(count, np.random.default_rng(seed), MotionRange(), reach=reach)
     frames, points = portraits.animate(_shrunk(still, recipe.size), rows, path)

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from hybridanim.errors import InputError
 from hybridanim.networks import build
-from hybridanim.networks.build import DetectorSizes
 from hybridanim.networks.keypoint_detector import KeypointDetector
+from hybridanim.networks.sizes import DetectorSizes
 from hybridanim.networks.weights import read_weights, write_weights
 from hybridanim.training import loop
 from hybridanim.training.config import DistillConfig

@@ -15,6 +15,9 @@ from .plots import clock
 
 ADVICE = {
     "stopped": "The files here hold the frames up to there.",
+    "source": "Mouth and eyes then move by keypoints alone, and in the wrong place if the square "
+    "is not round the face: look at the source above. `--crop X,Y,W,H` gives the square by hand, "
+    "`--face 1` takes another face of the picture.",
     "lost": "Watch `1_skin.mp4` around these times. If the mask misses the face, learn its colour "
     "first with `python -m calibration.skin` and pass the profile with `--profile`, or try "
     "`--cloud fixed`; to leave the stretch out, use `--start` and `--end`.",
@@ -24,8 +27,8 @@ ADVICE = {
     "unfitted": "There the landmark networks saw no face in the head box, and the result holds the "
     "last expression: a profile, a hand, strong blur or a small face. In `2_tracks.mp4` the mesh "
     "is missing there.",
-    "slow": "The result is right, it only takes longer than the video lasts. Part of it is the "
-    "coding of the debug videos beside the stages: measure without `--debug`. Then try a smaller "
+    "slow": "The pictures do not depend on it; the run only takes longer than the video lasts. "
+    "Part of it is the coding of the debug videos: measure without `--debug`. Then try a smaller "
     "`--size`, or `--interpolation linear`.",
     "few_features": "Blurred or very even faces give few corners. More light or a sharper video "
     "helps; `python -m calibration.tracker` finds better tracker settings for a clip.",
@@ -38,6 +41,9 @@ ADVICE = {
     "hand": "Motion under a hand is guessed from the rest of the face. If the mouth jumps there, "
     "raise `--smooth`.",
     "held": "While the motion is held, the picture stands still or drifts back to rest.",
+    "face_held": "There the fit of the driver's face was not trusted, and the result keeps its "
+    "last pose or expression and then returns to the driver's. The table below says when and why; "
+    "compare `2_tracks.mp4`, and leave the stretch out with `--start` and `--end`.",
     "frozen": "The skin colour was too unsure to learn from, often because the light changed or "
     "the background has skin's colour. A profile (`--profile`) gives it a firm start.",
     "little_skin": "The driver is small in the picture, or the mask misses skin. Crop the driving "
@@ -88,7 +94,47 @@ def sentences(summary: Summary) -> list[str]:
             f"The head was lost {times}, for {summary.lost_frames:,} frames ({share}), {most}: "
             f"{escape(why)}."
         )
+    if summary.held_frames:
+        share = percent(summary.held_frames / summary.frames)
+        why = _by_reason(summary.held_reasons)
+        out.append(
+            f"The motion was held in {summary.held_frames:,} frames ({share}), and so was the "
+            f"result. Frames by reason: {why}."
+        )
+    if summary.face_held_frames:
+        share = percent(summary.face_held_frames / summary.frames)
+        why = _by_reason(summary.face_held_reasons)
+        out.append(
+            f"In {summary.face_held_frames:,} further frames ({share}), pose or expression of the "
+            f"head were held, at least in part. Frames by reason: {why}."
+        )
     return out
+
+
+def _by_reason(frames: Mapping[str, int]) -> str:
+    return "; ".join(f"{escape(text)}: {n:,}" for text, n in frames.items())
+
+
+def all_well(summary: Summary) -> str:
+    """What may be said of a run without findings: no more than was measured."""
+    fitted = summary.mean.get("is_fitted", 0.0)
+    known = summary.mean.get("landmarks_confidence", 0.0)
+    if fitted:
+        return (
+            "Nothing stood out: the head was followed throughout and in time, and a face was "
+            f"fitted in {percent(fitted)} of the frames."
+        )
+    if known:
+        return (
+            "Nothing stood out: the head was followed throughout and in time, with landmarks of "
+            f"confidence {known:.2f} on average. No face was fitted, so eyelids and gaze were not "
+            "measured."
+        )
+    return (
+        "Nothing stood out in what was measured: the head was followed throughout and in time. "
+        "There were no landmarks and no fitted face, so nothing here says whether mouth and eyes "
+        "are those of the driver; `5_result.mp4` shows it."
+    )
 
 
 def _slowest(summary: Summary) -> str:
@@ -114,6 +160,9 @@ def _checks(summary: Summary):
     seen = max(1e-9, 1 - summary.lost_frames / frames)
     lost = summary.lost_frames / frames
     yield "stopped", f"The run stopped early: {summary.stopped}" if summary.stopped else ""
+    is_asked = mean.get("is_fitted", 0.0) > 0 and not summary.has_source_face
+    text = "The driver's face was fitted, but no face could be fitted to the source."
+    yield "source", text if is_asked else ""
     yield "lost", f"The head was lost in {percent(lost)} of the frames." if lost > 0.01 else ""
     carried = seen - mean.get("is_confirmed", 0.0) if mean.get("face_confidence", 0.0) else 0.0
     text = f"No face was seen in {percent(carried)} of the frames with a followed head."
@@ -138,6 +187,9 @@ def _checks(summary: Summary):
     held = mean.get("is_held", 0.0)
     text = f"The motion was held in {percent(held)} of the frames."
     yield "held", text if held > max(0.05, 1.5 * lost) else ""
+    face_held = summary.face_held_frames / frames
+    text = f"Pose or expression were held, at least in part, in {percent(face_held)} of the frames."
+    yield "face_held", text if face_held > 0.05 else ""
     hand = mean.get("is_hand_before_face", 0.0)
     text = f"A hand was before the face in {percent(hand)} of the frames."
     yield "hand", text if hand > 0.02 else ""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hybridanim.text import encoded
 from hybridanim.types import Array
 from hybridanim.visualization.run_statistics import Series, Summary
 from hybridanim.visualization.thumbnails import Thumbnail
@@ -27,9 +28,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PICTURE = "0_source.png"
+OVERVIEW = "overview.mp4"
 OPTICAL = "3_optical_flow.mp4"  # only of a renderer that uses it
 FILES_BESIDE = {
-    "overview.mp4": "all stages side by side",
+    OVERVIEW: "all stages side by side",
     PICTURE: "the source with its fitted face",
     "1_skin.mp4": "skin and blobs",
     "2_tracks.mp4": "head, fitted face and features",
@@ -67,7 +69,7 @@ def write_report(
     path: str | Path, summary: Summary, series: Series, thumbnails: Sequence[Thumbnail], **more: Any
 ) -> None:
     """Write ``report(...)`` to a file; the keywords are the same."""
-    Path(path).write_text(report(summary, series, thumbnails, **more), encoding="utf-8")
+    Path(path).write_bytes(encoded(report(summary, series, thumbnails, **more)))
 
 
 def report(
@@ -80,10 +82,12 @@ def report(
     advice: Mapping[str, str] | None = None,
     title: str = "",
     uses_optical_flow: bool = False,
+    source_jpeg: bytes = b"",
 ) -> str:
     """The page, as HTML. ``advice`` replaces texts of ``findings.ADVICE`` by key.
 
-    uses_optical_flow: whether the folder holds a video of the optical flow.
+    uses_optical_flow: whether the folder holds a video of the optical flow. source_jpeg: the source
+    with its fitted face.
     """
     time = Timeline(
         series["time_s"], float(series["time_s"][:1].sum()) + summary.duration_s, series["is_lost"]
@@ -102,11 +106,14 @@ def report(
             "".join(f'<p class="lead">{s}</p>' for s in findings.sentences(summary)),
             _cards(summary),
             "</header>",
+            _section("The source", _source(summary, source_jpeg)),
             _section("What to look at", _findings(summary, advice or {})),
-            _section("Moments", _moments(thumbnails)) if thumbnails else "",
+            _section("Key moments, stage by stage", _moments(thumbnails, with_stages=True)),
+            _section("Through the video", _moments(thumbnails, with_stages=False)),
+            _section("All stages as a video", _overview(thumbnails)) if summary.frames else "",
             _section("Over time", f'{SHADED}<div class="plots">{figures}</div>'),
             _section("Where the time goes", _times(summary)),
-            _section("When the head was lost", _losses(summary)) if summary.losses else "",
+            _section("When the head was lost or the motion held", _spans(summary)),
             _section("How it was made", _made(settings, versions, uses_optical_flow)),
         )
     )
@@ -131,12 +138,18 @@ def _section(title: str, inside: str) -> str:
 def _cards(summary: Summary) -> str:
     found = 1 - summary.lost_frames / max(summary.frames, 1)
     axis, angle, _ = summary.largest_turn
+    fitted = summary.mean.get("is_fitted", 0.0)
     hands = round(summary.mean.get("is_hand_before_face", 0.0) * summary.frames)
+    face = (findings.percent(fitted), "of the frames with a fitted face")
+    if not fitted:
+        face = ("none", "no frame with a fitted face")
     cards = (
         (f"{summary.frames:,}", f"frames, {summary.duration_s:.1f} s"),
         (f"{summary.stage_fps:.0f}", "frames a second, stages alone"),
         (findings.percent(found), "of the frames with the head found"),
+        face,
         (f"{abs(angle):.0f}°", f"largest head turn ({axis})"),
+        (f"{summary.held_frames:,}", "frames with held motion"),
         (f"{hands:,}", "frames with a hand before the face"),
     )
     items = "".join(f"<li><b>{escape(b)}</b><span>{escape(s)}</span></li>" for b, s in cards)
@@ -146,7 +159,7 @@ def _cards(summary: Summary) -> str:
 def _findings(summary: Summary, advice: Mapping[str, str]) -> str:
     found = findings.findings(summary, advice)
     if not found:
-        text = "Nothing stood out: the head was followed throughout, and in time."
+        text = _with_code(findings.all_well(summary))
         return f'<ul class="findings"><li class="good">{text}</li></ul>'
     items = "".join(
         f"<li><strong>{escape(f.text)}</strong>{_with_code(f.advice)}</li>" for f in found
@@ -160,19 +173,51 @@ def _with_code(text: str) -> str:
     return "".join(f"<code>{p}</code>" if k % 2 else p for k, p in enumerate(parts))
 
 
-def _moments(thumbnails: Sequence[Thumbnail]) -> str:
+def _moments(thumbnails: Sequence[Thumbnail], *, with_stages: bool) -> str:
+    """The moments with the pictures of all stages, or the others; empty without any."""
     figures = ""
     for moment in thumbnails:
+        if moment.shows_stages != with_stages:
+            continue
         data = base64.b64encode(moment.jpeg).decode()
         when = f"{clock(moment.time_s, fine=True)}, frame {moment.index}"
         what = moment.caption[:1].upper() + moment.caption[1:]
         text = f"<b>{escape(what)}</b><span>{when}</span>" if what else f"<span>{when}</span>"
-        alt = escape(f"Driver and result at {when}. {what}".strip())
+        shown = "All stages" if with_stages else "Driver and result"
+        alt = escape(f"{shown} at {when}. {what}".strip())
         figures += (
-            f'<figure><img loading="lazy" alt="{alt}" src="data:image/jpeg;base64,{data}">'
+            f'<figure data-time="{moment.time_s:.3f}"><img loading="lazy" alt="{alt}" '
+            f'src="data:image/jpeg;base64,{data}">'
             f"<figcaption>{text}</figcaption></figure>"
         )
-    return f'<div class="moments">{figures}</div>'
+    kind = "moments wide" if with_stages else "moments"
+    return f'<div class="{kind}">{figures}</div>' if figures else ""
+
+
+def _source(summary: Summary, jpeg: bytes) -> str:
+    """The source with its fitted face; empty without the picture."""
+    if not jpeg:
+        return ""
+    text = "with its fitted face" if summary.has_source_face else "no face was fitted to it"
+    data = base64.b64encode(jpeg).decode()
+    return (
+        f'<figure class="panel source"><img alt="The source, {text}" '
+        f'src="data:image/jpeg;base64,{data}"><figcaption>The square that is animated; {text}. '
+        f'<a href="{PICTURE}">{PICTURE}</a> has it in full size.</figcaption></figure>'
+    )
+
+
+def _overview(thumbnails: Sequence[Thumbnail]) -> str:
+    """The overview video, which lies beside the page; its poster is a moment."""
+    poster = next((one for one in thumbnails if one.shows_stages), None)
+    data = "" if poster is None else base64.b64encode(poster.jpeg).decode()
+    shown = f' poster="data:image/jpeg;base64,{data}"' if data else ""
+    return (
+        f'<video controls muted playsinline preload="metadata"{shown} src="{OVERVIEW}" '
+        f'aria-label="All stages, frame by frame"></video>'
+        f'<p class="soft">This is <a href="{OVERVIEW}">{OVERVIEW}</a> beside this page. A click on '
+        "a picture above goes to its time.</p>"
+    )
 
 
 def _plots(
@@ -218,6 +263,7 @@ def _lanes(series: Series, *, has_face: bool) -> dict[str, Array]:
     lanes = {
         "head lost": series["is_lost"],
         "motion held": series["is_held"],
+        "face held in part": series["is_face_held"],
         "hand before face": series["is_hand_before_face"],
         "learning paused": series["is_cloud_frozen"],
     }
@@ -338,18 +384,31 @@ def _times(summary: Summary) -> str:
     )
 
 
-def _losses(summary: Summary) -> str:
-    rows = "".join(
-        f"<tr><td>{clock(s.start_s, fine=True)}</td><td>{clock(s.end_s, fine=True)}</td>"
-        f'<td class="number">{s.frames}</td><td>{escape(s.reason)}</td></tr>'
-        for s in summary.longest_losses
+def _spans(summary: Summary) -> str:
+    """When the head was lost or the motion held, and why; empty where neither happened."""
+    lost = {(s.start_s, s.frames): s for s in summary.longest_losses}
+    held = {(s.start_s, s.frames): s for s in summary.longest_holds}
+    face = {(s.start_s, s.frames): s for s in summary.longest_face_holds}
+    if not (lost or held or face):
+        return ""
+    rows = ""
+    kinds = {"head lost": lost, "motion held": held, "pose or expression held": face}
+    for key in sorted({**lost, **held, **face}):
+        what = [text for text, spans in kinds.items() if key in spans]
+        span = next(spans[key] for spans in kinds.values() if key in spans)
+        rows += (
+            f"<tr><td>{clock(span.start_s, fine=True)}</td><td>{clock(span.end_s, fine=True)}</td>"
+            f'<td class="number">{span.frames}</td><td>{", ".join(what)}</td>'
+            f"<td>{escape(span.reason)}</td></tr>"
+        )
+    head = "".join(
+        f'<th scope="col"{" class=number" if text == "frames" else ""}>{text}</th>'
+        for text in ("from", "to", "frames", "what", "why at first")
     )
-    shown = len(summary.longest_losses)
-    which = "every loss" if shown == summary.losses else f"the {shown} longest of {summary.losses}"
     return (
-        f'<div class="panel"><table><caption>From when to when, {which}.</caption><thead><tr>'
-        '<th scope="col">from</th><th scope="col">to</th><th scope="col" class="number">frames</th>'
-        f'<th scope="col">why</th></tr></thead><tbody>{rows}</tbody></table></div>'
+        f'<div class="panel"><table><caption>From when to when; of each kind the ten longest at '
+        "most.</caption>"
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 
 

@@ -15,13 +15,13 @@ STYLE = """
 body{margin:0;background:var(--page);color:var(--ink);
 font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
 main{max-width:1080px;margin:0 auto;padding:2.2rem 1.2rem 4rem}
-h1{font-size:1.75rem;line-height:1.2;margin:0 0 .5rem;letter-spacing:-.015em}
+h1{overflow-wrap:anywhere;font-size:1.75rem;line-height:1.2;margin:0 0 .5rem;letter-spacing:-.015em}
 h2{font-size:1.15rem;margin:2.6rem 0 .9rem;letter-spacing:-.005em}
 p{margin:.4rem 0;max-width:46rem}.lead{font-size:1.08rem}.soft{color:var(--soft)}
 a{color:var(--c0)}code{font:.88em ui-monospace,"SF Mono",Menlo,Consolas,monospace;
 background:color-mix(in srgb,var(--soft) 14%,transparent);padding:.1em .35em;border-radius:4px;
 white-space:nowrap}td code{white-space:normal;overflow-wrap:anywhere}
-.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:.8rem;
+.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(128px,1fr));gap:.8rem;
 margin:1.5rem 0 0;padding:0;list-style:none}
 .cards li,.plot,.panel{background:var(--card);border:1px solid var(--rule);border-radius:10px}
 .cards li{padding:.85rem 1rem}.cards b{display:block;font-size:1.6rem;line-height:1.2;
@@ -50,6 +50,9 @@ align-items:start}
 overflow:hidden}.moments img{display:block;width:100%;height:auto}
 .moments figcaption{background:var(--card);margin:0;padding:.5rem .8rem;font-size:.86rem;
 flex-direction:column}
+.source{margin:0;max-width:26rem}.source img{display:block;width:100%;margin-bottom:.6rem}
+.moments.wide{grid-template-columns:1fr}.moments figure[data-time]{cursor:pointer}
+video{display:block;width:100%;border-radius:10px;background:#111;border:1px solid var(--rule)}
 table{border-collapse:collapse;width:100%;font-size:.93rem;font-variant-numeric:tabular-nums}
 caption{text-align:left;color:var(--soft);padding-bottom:.5rem;font-size:.9rem}
 th,td{text-align:left;padding:.38rem .9rem .38rem 0;border-bottom:1px solid var(--rule);
@@ -59,10 +62,11 @@ thead th{color:var(--soft);font-weight:500;font-size:.86rem}
 border-radius:3px;background:var(--c);min-width:2px;margin-top:.35rem}
 details{margin-top:.7rem}summary{cursor:pointer;font-weight:600;padding:.2rem 0}
 .group th[scope=rowgroup]{padding-top:1rem;color:var(--soft);font-weight:500}
-@media(max-width:640px){main{padding:1.4rem .8rem 3rem}.legend{margin-left:0}
+@media(max-width:640px){.wide figure{overflow-x:auto}.moments.wide img{width:58rem}
+main{padding:1.4rem .8rem 3rem}.legend{margin-left:0}
 .plot{padding:.8rem .8rem .5rem}
 .cards{grid-template-columns:1fr 1fr}.bar{display:none}
-.moments{grid-template-columns:none;grid-auto-flow:column;grid-auto-columns:82%;overflow-x:auto;
+.moments:not(.wide){grid-template-columns:none;grid-auto-flow:column;grid-auto-columns:82%;overflow-x:auto;
 scroll-snap-type:x mandatory}.moments figure{scroll-snap-align:start}
 .panel{padding:.8rem}}
 @media print{body{background:#fff}.plot,.moments figure,.findings li{break-inside:avoid}}
@@ -86,4 +90,8 @@ area.addEventListener("pointermove",e=>{const box=area.getBoundingClientRect();
 const {left,right}=area.dataset,at=(e.clientX-box.left)/box.width;
 show(Math.min(1,Math.max(0,(at-left)/(right-left))))});
 area.addEventListener("pointerleave",hide)});
+const video=document.querySelector("video");
+if(video)document.querySelectorAll("figure[data-time]").forEach(figure=>
+figure.addEventListener("click",()=>{video.currentTime=figure.dataset.time-data.start;
+video.scrollIntoView({behavior:"smooth",block:"center"})}));
 """

@@ -18,7 +18,7 @@ from hybridanim.motion import optical_flow
 from hybridanim.networks import build
 from hybridanim.networks import weights as files
 from hybridanim.networks.blocks import Points
-from hybridanim.networks.build import DetectorSizes, FastSizes
+from hybridanim.networks.sizes import DetectorSizes, FastSizes, read_sizes
 from hybridanim.training import losses
 from hybridanim.training.animator import flow_teacher, learner
 from hybridanim.training.animator.trainer import BEST, Trainer
@@ -219,7 +219,7 @@ def test_an_older_checkpoint_goes_on(tmp_path: Path) -> None:
     state["sizes"] = {name: state["sizes"][name] for name in ("motion_widths", "deep")}
     torch.save(state, tmp_path / "run" / CHECKPOINT)
     assert Trainer(face_config(cache, tmp_path / "run")).step == 1
-    assert build.read_sizes(state["sizes"]).deep == FACE.deep
+    assert read_sizes(state["sizes"]).deep == FACE.deep
 
 
 def test_patience() -> None:

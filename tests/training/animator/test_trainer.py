@@ -17,7 +17,7 @@ import torch
 from hybridanim.errors import InputError
 from hybridanim.face.aligner import MEAN_SHAPE
 from hybridanim.files import part_file
-from hybridanim.networks.build import FastSizes
+from hybridanim.networks.sizes import FastSizes
 from hybridanim.networks.weights import read_animator
 from hybridanim.training import checkpoint
 from hybridanim.training.animator import learner, trial
@@ -204,7 +204,7 @@ import torch
 from tests.training.animator.test_trainer import config, probe
 from hybridanim.training.animator.trainer import Phase, Trainer
 from hybridanim.training.distributed import ProcessGroup
-from hybridanim.networks.build import DetectorSizes
+from hybridanim.networks.sizes import DetectorSizes
 group, out = ProcessGroup.from_torchrun(), Path({out!r})
 part = replace(config(Path({folder!r}), out, steps=3), phases=(Phase(32, 4, 1.0),))
 trainer = Trainer(part, group=group)

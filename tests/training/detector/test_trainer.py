@@ -15,8 +15,8 @@ from hybridanim.face.aligner import MEAN_SHAPE
 from hybridanim.motion import keypoints
 from hybridanim.networks import build
 from hybridanim.networks.blocks import Points
-from hybridanim.networks.build import DetectorSizes
 from hybridanim.networks.keypoint_detector import TEMPERATURE, Detection, moments, shares
+from hybridanim.networks.sizes import OBJECT_DETECTOR, DetectorSizes
 from hybridanim.networks.weights import read_weights
 from hybridanim.training.config import DistillConfig, DistillLosses
 from hybridanim.training.data import cache as data_cache
@@ -317,6 +317,6 @@ def test_a_run_starts_from_a_weights_file(cache: Path, tmp_path: Path) -> None:
     for name, value in Distiller(config).net.state_dict().items():
         kept = first.average.state_dict()[name]
         assert torch.allclose(value.float(), kept.float(), atol=2e-3), name
-    other = replace(config, out=tmp_path / "third", sizes=build.OBJECT_DETECTOR)
+    other = replace(config, out=tmp_path / "third", sizes=OBJECT_DETECTOR)
     with pytest.raises(InputError, match="expected a detector of"):
         Distiller(other)

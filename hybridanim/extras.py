@@ -1,0 +1,48 @@
+"""torch is an extra: all but training and export runs without it.
+
+Each function looks for the package without importing it, which takes seconds.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from .errors import InputError
+
+TRAIN = 'pip install "hybridanim[train]"'
+"""What brings torch."""
+_EXPORT = {  # package -> what brings it
+    "onnx": '"hybridanim[export]" (in a checkout: pip install "onnx>=1.16,<2")',
+    "openvino": '"openvino>=2025.2"',
+}
+
+
+def has_torch() -> bool:
+    """Whether torch is installed."""
+    try:
+        return find_spec("torch") is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def expect_torch(what: str) -> None:
+    """Raise InputError, which begins with these words, unless torch is installed."""
+    if not has_torch():
+        raise InputError(f"{what}: expected the package torch, found none; {TRAIN}")
+
+
+def expect_runtime(what: str) -> None:
+    """Raise InputError unless torch is installed; to be called where OpenVINO is not."""
+    if not has_torch():
+        raise InputError(
+            f"{what}: expected the package openvino, or torch in its place, found neither;"
+            " pip install openvino"
+        )
+
+
+def expect_for_export() -> None:
+    """Raise InputError unless the packages to write and read ONNX are installed."""
+    expect_torch("export")
+    for name, what in _EXPORT.items():
+        if find_spec(name) is None:
+            raise InputError(f"export: expected the package {name}, found none; pip install {what}")

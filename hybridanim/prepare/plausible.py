@@ -1,0 +1,100 @@
+"""Whether a place of a picture shows a face: two independent estimators have to agree on it.
+
+The cascade finds cups and stars, skin is the colour of wood, and the landmark networks fit their
+points to any of them. The regression cascade of ``face.aligner``, started in the box of such a fit,
+then finds no face, or points that lie elsewhere: faces, painted and sculpted ones among them, reach
+0.78 and 0.036 head sizes; pictures of other things 0.57 and 0.054.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import cv2
+import numpy as np
+
+from hybridanim.face import head_box
+from hybridanim.face.aligner import Aligner
+from hybridanim.tracking import face_tracking
+from hybridanim.tracking.face_tracking import PointFinder
+from hybridanim.types import Array, FaceBox, FaceFit, HeadBox
+
+LIKE_A_FACE = 0.65  # landmark confidence: nearly all faces above 0.9, cloth and walls up to 0.53
+TURNS_DEG = (0, 180, 90, 270)  # clockwise, the order in which they are tried
+_ALONE = 0.9  # landmark confidence that is a face by itself, in one of hundreds of boxes
+_LEAST, _FARTHEST = 0.5, 0.042  # confidence; mean distance of the points, in head sizes
+_ZOOMS = (1.0, 0.72)  # sizes of the aligner's box; large drawn eyes are fitted by large faces
+_SEARCHED_PX = 512  # longer side of the picture that is searched
+_SIZES = (0.62, 0.44, 0.31, 0.22)  # of the boxes of a search, shares of the shorter side
+_LIKE_BOX = (0.65, 1.6)  # sizes of a face that is seen in a box, relative to it
+_STEP = 0.4  # between their centres, in box sides
+
+
+def is_face(grey: Array, face: FaceFit, landmarks_xy_px: Array, aligner: Aligner) -> bool:
+    """Whether the aligner confirms a face that is fitted in a picture.
+
+    grey: (H, W) uint8. landmarks_xy_px: (L, 2) of the fit.
+    """
+    for zoom in _ZOOMS:
+        x, y = face.pose.shift_px
+        box = HeadBox((float(x), float(y)), zoom * face.pose.scale_px)
+        seen = aligner.fit(grey, face_of(box))
+        apart_px = np.linalg.norm(seen.xy_px - landmarks_xy_px, axis=1).mean()
+        if seen.confidence > _LEAST and apart_px < _FARTHEST * face.pose.scale_px:
+            return True
+    return False
+
+
+def search(grey: Array, aligner: Aligner, finder: PointFinder | None) -> HeadBox | None:
+    """The box of a face that the cascade does not find, of boxes all over (H, W) uint8 grey.
+
+    The largest are looked at first. Takes about a second where there is none. finder: None =
+    landmarks alone decide.
+    """
+    scale = min(1.0, _SEARCHED_PX / max(grey.shape))
+    small = grey
+    if scale < 1:
+        small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    for box in _boxes(*small.shape):
+        found = _face_in(small, box, aligner, finder)
+        if found is not None:
+            x, y = ((value + 0.5) / scale - 0.5 for value in found.center_xy_px)
+            return HeadBox((x, y), found.size_px / scale)
+    return None
+
+
+def _face_in(
+    grey: Array, box: HeadBox, aligner: Aligner, finder: PointFinder | None
+) -> HeadBox | None:
+    """The head box of a face that is seen in this box; None without one."""
+    if finder is None:
+        seen = aligner.fit(grey, face_of(box))
+        return head_box.from_landmarks(seen.xy_px) if seen.confidence > _ALONE else None
+    found = face_tracking.still_face(grey, box, finder)
+    if found is None or not is_face(grey, *found, aligner):
+        return None
+    pose = found[0].pose
+    if not _LIKE_BOX[0] < pose.scale_px / box.size_px < _LIKE_BOX[1]:
+        return None  # another box is nearer to it, if it is a face
+    return HeadBox((float(pose.shift_px[0]), float(pose.shift_px[1])), pose.scale_px)
+
+
+def face_of(head: HeadBox) -> FaceBox:
+    """The head's box as a detector gives it, without its roll."""
+    (x, y), side = head.center_xy_px, head.size_px
+    return FaceBox(x - side / 2, y - side / 2, side, side)
+
+
+def _boxes(height: int, width: int) -> list[HeadBox]:
+    """Boxes of several sizes all over a picture, those of the middle first."""
+    boxes, middle = [], np.array([width, height]) / 2
+    for share in _SIZES:
+        size = share * min(height, width)
+        lines = []
+        for length in (height, width):
+            count = max(1, round((length - size) / (_STEP * size)) + 1)
+            lines.append(np.linspace(size / 2, length - size / 2, count))
+        places = [np.array([x, y]) for y, x in itertools.product(*lines)]
+        places.sort(key=lambda place: float(np.linalg.norm(place - middle)))
+        boxes += [HeadBox((float(x), float(y)), size) for x, y in places]
+    return boxes

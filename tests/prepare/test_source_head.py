@@ -1,0 +1,89 @@
+"""What may be a source: pictures with a face, whichever side is up; nothing else."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from skimage import data
+
+from hybridanim.config import PipelineConfig
+from hybridanim.errors import InputError
+from hybridanim.face import aligner, face_model
+from hybridanim.geometry import turned
+from hybridanim.io import read_picture
+from hybridanim.prepare import source_head
+from hybridanim.profiles import Profiles
+from hybridanim.runtime import face_points
+from hybridanim.runtime.face_points import FacePoints
+from stages.pipeline import Pipeline
+from tests import synthetic
+
+PORTRAITS = Path(__file__).parents[2].parent / "shared" / "data" / "portraits"
+
+
+def located(picture, crop="auto", *, is_fitted=True):
+    finder = FacePoints(face_points.load(), face_model.load()) if is_fitted else None
+    config = PipelineConfig(crop=crop)
+    return source_head.locate(picture, config, Profiles(), aligner.load(), finder)
+
+
+def small(picture, side_px=256):
+    scale = side_px / max(picture.shape[:2])
+    picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return picture if picture.ndim == 3 else np.stack([picture] * 3, -1)
+
+
+@pytest.mark.parametrize("name", ["coffee", "cat", "hubble_deep_field", "coins"])
+def test_a_picture_without_a_face_is_refused(name):
+    """Each of them was animated once: the landmark networks fit their points to anything."""
+    picture = small(getattr(data, name)(), 320)
+    with pytest.raises(InputError, match=r"source: expected a picture with a visible face.*--crop"):
+        located(picture)
+
+
+def test_a_texture_is_refused_without_the_landmark_networks_too():
+    with pytest.raises(InputError, match="visible face"):
+        located(synthetic.textured(160, 160), is_fitted=False)
+
+
+def test_a_crop_by_hand_says_that_there_is_a_face():
+    picture = small(data.coffee(), 320)
+    x, y = located(picture, crop="40,20,160,160").head.center_xy_px
+    assert 40 <= x <= 200 and 20 <= y <= 180
+
+
+@pytest.mark.parametrize("is_fitted", [True, False])
+@pytest.mark.parametrize("turn_deg", [90, 180, 270])
+def test_a_turned_picture_is_turned_back(turn_deg, is_fitted):
+    upright = synthetic.photograph(256)
+    known = located(upright, is_fitted=is_fitted)
+    found = located(turned(upright, turn_deg), is_fitted=is_fitted)
+    assert known.turn_deg == 0 and (found.turn_deg + turn_deg) % 360 == 0
+    np.testing.assert_array_equal(found.landmarks_xy_px, known.landmarks_xy_px)
+
+
+def test_the_turn_is_in_the_source_and_in_the_notes():
+    pipeline = Pipeline.load(size=64)
+    picture = synthetic.photograph(256)
+    upright = pipeline.set_source(picture)
+    assert pipeline.notes == []
+    found = pipeline.set_source(turned(picture, 180))
+    assert found.turn_deg == 180 and pipeline.notes == [
+        "The source picture was turned by 180 degrees clockwise: as it is, its face is upside down."
+    ]
+    np.testing.assert_array_equal(found.image, upright.image)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not PORTRAITS.is_dir(), reason="needs ../shared/data/portraits")
+def test_no_portrait_painting_or_drawing_is_lost():
+    lost, files = [], sorted(PORTRAITS.glob("*.jpg"))
+    for path in files:
+        try:
+            found = located(read_picture(path))
+        except InputError:
+            lost.append(path.name)
+        else:
+            assert found.turn_deg == 0 and found.face is not None, path.name
+    assert files and not lost
