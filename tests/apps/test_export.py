@@ -5,8 +5,7 @@ import importlib.util
 import numpy as np
 import pytest
 
-import run_pipeline
-from apps import export
+from apps import export, main
 from hybridanim import extras, quiet
 from hybridanim.networks.weights import write_weights
 from tests import made_networks as made
@@ -34,7 +33,7 @@ def weights(tmp_path_factory):
 @pytest.fixture(scope="module")
 def folder(weights, tmp_path_factory):
     out = tmp_path_factory.mktemp("onnx") / "new"
-    assert run_pipeline.main(["export", "--out", str(out), "--weights", str(weights)]) == 0
+    assert main.main(["export", "--out", str(out), "--weights", str(weights)]) == 0
     return out
 
 
@@ -60,9 +59,9 @@ def test_a_file_repeats_its_network(folder):
 def test_files_are_not_replaced_unasked(folder, weights, capsys):
     words = ["export", "--out", str(folder), "--weights", str(weights)]
     before = (folder / "move.onnx").stat().st_mtime_ns
-    assert run_pipeline.main(words) == 2 and "--overwrite" in capsys.readouterr().err
+    assert main.main(words) == 2 and "--overwrite" in capsys.readouterr().err
     assert (folder / "move.onnx").stat().st_mtime_ns == before
-    assert run_pipeline.main([*words, "--overwrite"]) == 0
+    assert main.main([*words, "--overwrite"]) == 0
 
 
 def test_a_wrong_file_is_told(folder, weights, monkeypatch):
@@ -84,6 +83,6 @@ def test_a_wrong_file_is_told(folder, weights, monkeypatch):
 def test_a_missing_package_is_named(tmp_path, monkeypatch, package, capsys):
     find = extras.find_spec
     monkeypatch.setattr(extras, "find_spec", lambda name: None if name == package else find(name))
-    assert run_pipeline.main(["export", "--out", str(tmp_path / "none")]) == 2
+    assert main.main(["export", "--out", str(tmp_path / "none")]) == 2
     assert f"the package {package}, found none; pip install" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()
