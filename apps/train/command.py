@@ -8,6 +8,7 @@ lists of the clips that were used and left out.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -21,9 +22,10 @@ from hybridanim import extras, files, paths
 from hybridanim.errors import InputError
 from hybridanim.tracking.registry import TRACKERS
 from hybridanim.training import gather, plan
+from hybridanim.training.archive import SUFFIX
 from hybridanim.training.data.dataset_index import TEST, TRAIN, VALIDATION
 from hybridanim.training.gather import PreparedData
-from hybridanim.training.job import TrainJob, seconds
+from hybridanim.training.job import TrainJob
 
 from .run import run
 
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 Report = Callable[[str], None]
 BEST, FACE = "best.safetensors", "face.safetensors"
 _RUN_FILES = ("checkpoint.pt", "curves.csv", "train.log", BEST, FACE)
+_TRIAL_S, _TRIAL_SHARE = 25.0, 0.05  # for the number of pairs a step; of the limit
 _DETECTOR = "detector"  # folder of the detector's training, in that of the run
 _DETECTOR_FILES = ("checkpoint.pt", "curves.csv", "detector.safetensors")
 
@@ -53,10 +56,13 @@ class Trained:
 
 def command(argv: list[str]) -> int:
     """Run the subcommand ``train``; returns the exit code."""
+    began_s = time.monotonic()
     listen()
     job = tyro.cli(TrainJob, args=argv, prog=f"{PROGRAM} train", description=__doc__)
     try:
-        trained = train(job, print)
+        if job.pack is not None:
+            return pack(job, print)
+        trained = train(job, print, began_s)
     except KeyboardInterrupt:
         print("Stopped. Prepared clips are kept; start again with the same arguments to go on.")
         return 130
@@ -65,11 +71,45 @@ def command(argv: list[str]) -> int:
     return 0 if trained.is_complete else 130
 
 
-def train(job: TrainJob, report: Report = lambda line: None) -> Trained:
-    """Prepare the data and train until the time is spent, or Ctrl-C.
+def pack(job: TrainJob, report: Report) -> int:
+    """Prepare the data and write it into one file; returns the exit code.
 
     Raises InputError for arguments and data that cannot be used, and where torch is missing.
     """
+    extras.expect_torch("train")
+    assert job.pack is not None
+    plan.check(job)
+    _refuse_to_pack(job)
+    data, _ = _prepare_data(job, report)
+    packed = gather.pack(job, data)
+    report(
+        f"Packed {packed.rows} of {packed.of} frames (WebP {packed.quality},"
+        f" {packed.bytes / 2**20:.1f} MiB): {job.pack}"
+    )
+    report(f"Train with it: {COMMAND} train --data {job.pack} --preset gpu --out DIR")
+    return 0
+
+
+def _refuse_to_pack(job: TrainJob) -> None:
+    """Raise InputError when the archive would replace something, or could not be read again."""
+    assert job.pack is not None
+    if job.pack.suffix != SUFFIX:
+        raise InputError(f"--pack {job.pack}: expected a name that ends in {SUFFIX}; add it")
+    if not paths.is_folder(job.pack.absolute().parent):
+        raise InputError(f"--pack {job.pack}: expected a file in a folder that is there; make it")
+    given = [path for path in (job.data, job.config, job.table) if path is not None]
+    paths.refuse_replacing([("--pack", job.pack)], given, overwrite=job.overwrite)
+
+
+def train(
+    job: TrainJob, report: Report = lambda line: None, began_s: float | None = None
+) -> Trained:
+    """Prepare the data and train until the time is spent, or Ctrl-C.
+
+    began_s: time.monotonic() at which the limit of this sitting begins; by default now. Raises
+    InputError for arguments and data that cannot be used, and where torch is missing.
+    """
+    began_s = time.monotonic() if began_s is None else began_s
     extras.expect_torch("train")
     group = _process_group()
     is_main = group is None or group.is_main
@@ -80,6 +120,11 @@ def train(job: TrainJob, report: Report = lambda line: None) -> Trained:
         group.from_main(0.0)  # the others wait until the data is ready
     data = data or gather.read(job)
     config = _config(job, data, distils=trains_detector(job, data))
+    if job.tries_batches():
+        config = _with_fastest_batch(job, config, log)
+    if job.sitting_s():
+        rest_s = began_s + job.sitting_s() - time.monotonic()
+        config = replace(config, limit_s=max(1.0, rest_s))
     is_complete = run(config, group, log)
     if group is not None:
         _leave(is_complete)
@@ -103,6 +148,8 @@ def _prepare_data(job: TrainJob, log: Report) -> tuple[PreparedData, Path | None
     """The prepared data, and the weights of the detector that found keypoints in it."""
     _refuse_to_remove(job)
     prepare_folder(job.out, overwrite=job.overwrite)
+    if gather.is_packed(job):
+        return gather.unpack(job, log), None
     with progress(" clips") as show_progress:
         data = gather.gather(job, log, show_progress)
     detector = find_detector(job, data, log)
@@ -122,7 +169,9 @@ def _process_group() -> ProcessGroup | None:
 
 
 def _config(job: TrainJob, data: PreparedData, *, distils: bool) -> TrainConfig:
-    config = plan.config(job, data.kind, data.tracker)
+    config = plan.config(job, data.kind, data.tracker, data.packed_sets)
+    if isinstance(job.batch, int):
+        config = plan.with_batch(config, job.batch, keeps_rate=_gives_rate(job))
     share = 1 - plan.DISTILL_SHARE if distils else 1.0
     return replace(
         config,
@@ -134,14 +183,32 @@ def _config(job: TrainJob, data: PreparedData, *, distils: bool) -> TrainConfig:
     )
 
 
+def _gives_rate(job: TrainJob) -> bool:
+    return "learning_rate" in plan.read_settings(job.config)
+
+
+def _with_fastest_batch(job: TrainJob, config: TrainConfig, log: Report) -> TrainConfig:
+    """The settings with the number of pairs that the device learns from fastest."""
+    from hybridanim.training.animator import trial
+
+    limit_s = job.sitting_s()
+    most_s = min(_TRIAL_S, _TRIAL_SHARE * limit_s) if limit_s else _TRIAL_S
+    batch = trial.fastest(config, most_s, log)
+    return plan.with_batch(config, batch, keeps_rate=_gives_rate(job))
+
+
 def trains_detector(job: TrainJob, data: PreparedData) -> bool:
     """Whether a detector of faces is trained before the renderer."""
-    return data.kind == "face" and TRACKERS[data.tracker].uses_detector and job.teacher is not None
+    if data.kind != "face" or data.packed_sets is not None:
+        return False  # packed clips bring what a detector has found
+    return TRACKERS[data.tracker].uses_detector and job.teacher is not None
 
 
 def find_detector(job: TrainJob, data: PreparedData, log: Report) -> Path | None:
     """Weights of the detector of faces: distilled or shipped; None where none is needed."""
     if data.kind != "face" or not TRACKERS[data.tracker].uses_detector:
+        return None
+    if data.packed_sets is not None:
         return None
     from hybridanim.networks.weights import DETECTOR
 
@@ -161,7 +228,7 @@ def find_detector(job: TrainJob, data: PreparedData, log: Report) -> Path | None
         caches=(data.listings[TRAIN],),
         points=plan.distilled_set(has_teacher=True),
         validation=data.listings[VALIDATION],
-        time_budget_s=plan.DISTILL_SHARE * seconds(job.time_budget),
+        time_budget_s=plan.DISTILL_SHARE * job.budget_s(),
         seed=job.seed,
         threads=job.threads or DistillConfig.threads,
     )
@@ -202,7 +269,8 @@ def _refuse_to_remove(job: TrainJob) -> None:
 def _files_of_run(out: Path) -> list[Path]:
     own = [out / name for name in _RUN_FILES]
     own += [out / _DETECTOR / name for name in _DETECTOR_FILES]
-    return [*own, *out.glob("strip_*.png")]
+    parts = [*out.glob("checkpoint.pt.*.*"), *(out / _DETECTOR).glob("checkpoint.pt.*.*")]
+    return [*own, *parts, *out.glob("strip_*.png")]
 
 
 def prepare_folder(out: Path, *, overwrite: bool) -> None:

@@ -37,7 +37,8 @@ _REACH = {"mouth": 5, "eye": 6}  # pixels beyond the polygons up to which is pai
 _SOFT = {"mouth": 2.0, "eye": 2.5}  # sigma of the edge
 _BORDER = 6  # pixels at the window's border over which paint fades
 _STARTS = {"mouth": (0.006, 0.02), "eye": (0.005, 0.016)}  # head sizes; see ``need``
-_FLOOR = np.array([8.0, 0.015, 0.015], np.float32)  # least deviation that is divided by
+FLOOR = np.array([8.0, 0.015, 0.015], np.float32)
+"""Least deviation of the values of ``split`` that is divided by."""
 DARK = np.float32(32)
 """Added to luminance, of 0 to 255, before chroma is divided by it: the dark has much noise."""
 
@@ -181,8 +182,8 @@ class Palette:
         values = split(own)
         mean = values.mean((1, 2), keepdims=True)
         deviation = values.std((1, 2), keepdims=True)
-        scale = np.maximum(deviation, _FLOOR)
-        back = scale * np.minimum(1, deviation / _FLOOR)
+        scale = np.maximum(deviation, FLOOR)
+        back = scale * np.minimum(1, deviation / FLOOR)
         back[..., 0] = scale[..., 0]
         return cls(mean, scale, back)
 

@@ -17,7 +17,7 @@ from hybridanim.types import Array
 CELL_PX = 4  # pixels per cell, as in the motion network
 _LEAST_PX = 1.0  # largest forward-backward error,
 _SHARE = 0.1  # or as a share of the displacement
-_APART_NORM = 0.1  # distance at which agreement falls to 1/e, normalised
+APART_NORM = 0.1  # distance at which agreement falls to 1/e, normalised
 
 
 def matcher() -> cv2.DISOpticalFlow:
@@ -53,4 +53,4 @@ def between(before: Array, after: Array, search: cv2.DISOpticalFlow) -> tuple[Ar
 
 def agreement(apart_norm: Array) -> Array:
     """Trust (h, w) in [0, 1] for a distance (h, w, 2) between two faces, normalised units."""
-    return np.exp(-(apart_norm**2).sum(-1) / _APART_NORM**2)
+    return np.exp(-(apart_norm**2).sum(-1) / APART_NORM**2)

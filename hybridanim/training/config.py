@@ -48,6 +48,11 @@ class LoopConfig:
     """Time between two checkpoints."""
     validate_s: float = 480.0
     """Time between two validations."""
+    limit_s: float = 0.0
+    """Time of this sitting, from the making of its networks on, after which it is saved, validated
+    and ended, however much of the run is left; 0: none."""
+    checkpoint_mib: float = 0.0
+    """Largest size of a file of the checkpoint, which is cut into parts; 0: one file."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +151,10 @@ class TrainConfig(LoopConfig):
     """cpu or cuda; auto takes the GPU where there is one."""
     workers: int = 1
     """Threads that prepare batches; a GPU needs about eight."""
+    resident: int = 0
+    """Number of pairs that are chosen before the run and held, with all frames, on the device where
+    batches are drawn from them and augmented; 0: pairs are drawn anew for every batch, by the
+    processor."""
     tensorboard: bool = False
     """Write TensorBoard's event files, too."""
     validation_pairs: int = 6

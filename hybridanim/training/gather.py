@@ -13,10 +13,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from hybridanim import paths
 from hybridanim.errors import InputError
 from hybridanim.text import encoded
+from hybridanim.tracking.registry import TRACKERS
 
 from . import plan
+from .archive import Packed
 from .data import dataset_index, prepare
 from .data.cache import DETECTED, TRACKED
 from .data.clip_quality import Wants
@@ -39,6 +42,8 @@ class PreparedData:
     listings: dict[str, Path]
     entries: tuple[DatasetEntry, ...] = ()
     recipe: Recipe = field(default_factory=Recipe)
+    packed_sets: tuple[str, ...] | None = None
+    """Keypoint sets for the renderer of clips that came packed; None: they did not."""
 
 
 def cache_folder(job: TrainJob) -> Path:
@@ -79,11 +84,61 @@ def gather(job: TrainJob, report: Report, progress: prepare.Progress) -> Prepare
     return gathered
 
 
+def is_packed(job: TrainJob) -> bool:
+    """Whether ``--data`` is a file that ``--pack`` wrote."""
+    return paths.is_file(job.data)
+
+
+def pack(job: TrainJob, data: PreparedData) -> Packed:
+    """Write the prepared clips into the file ``--pack``; InputError when they do not fit."""
+    from .data import packing
+
+    assert job.pack is not None
+    sets = plan.renderer_sets(data.tracker, has_teacher=job.teacher is not None)
+    about = {
+        "kind": data.kind,
+        "tracker": data.tracker,
+        "sets": list(data.packed_sets or sets) if data.kind == "face" else [],
+    }
+    return packing.pack(data.listings, job.pack, about, int(job.pack_mib * 2**20))
+
+
+def unpack(job: TrainJob, report: Report) -> PreparedData:
+    """The data of a file that ``--pack`` wrote; InputError when the options want another kind."""
+    from .data import packing
+
+    for name in ("teacher", "table", "portraits", "validation"):
+        value = getattr(job, name)
+        if value is not None:
+            raise InputError(
+                f"--{name}: expected none with packed clips, got {value}; give it where they are"
+                " packed"
+            )
+    found = packing.unpack(job.data, cache_folder(job), job.out / _FOLDER)
+    kind, tracker = found.about.get("kind"), found.about.get("tracker")
+    sets, side = found.about.get("sets"), found.about.get("side_px")
+    if kind not in ("face", "object") or tracker not in TRACKERS or not isinstance(sets, list):
+        raise InputError(f"--data {job.data}: expected packed clips, got {kind!r}, {tracker!r}")
+    for flag, wanted, have in (("--kind", job.kind, kind), ("--tracker", job.tracker, tracker)):
+        if wanted not in ("auto", have):
+            raise InputError(
+                f"{flag} {wanted}: expected {have}, as the clips were packed, got another; leave it"
+                " out, or pack them anew"
+            )
+    listings = _with_validation(found.listings, [], job, report)
+    report(f"{job.data}: {kind}s of {side} pixels, for the {tracker} tracker.")
+    data = PreparedData(kind, tracker, listings, packed_sets=tuple(str(name) for name in sets))
+    _write_summary(data, job.out / _FOLDER)
+    return data
+
+
 def read(job: TrainJob) -> PreparedData:
     """The data that the main process of the same run has prepared."""
     table = json.loads((job.out / _FOLDER / "run.json").read_text(encoding="utf-8"))
     listings = {name: Path(path) for name, path in table["listings"].items()}
-    return PreparedData(table["kind"], table["tracker"], listings)
+    sets = table.get("packed_sets")
+    packed = None if sets is None else tuple(sets)
+    return PreparedData(table["kind"], table["tracker"], listings, packed_sets=packed)
 
 
 def add_detections(
@@ -171,7 +226,12 @@ def _with_validation(
 
 def _write_summary(gathered: PreparedData, folder: Path) -> None:
     listings = {name: str(path) for name, path in gathered.listings.items()}
-    table = {"kind": gathered.kind, "tracker": gathered.tracker, "listings": listings}
+    table = {
+        "kind": gathered.kind,
+        "tracker": gathered.tracker,
+        "listings": listings,
+        "packed_sets": gathered.packed_sets,
+    }
     (folder / "run.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
 
 

@@ -17,6 +17,9 @@ from hybridanim.tracking.registry import TRACKERS
 
 _UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _LEAST_SIZE, _MOST_SIZE = 32, 1024
+_MOST_BATCH = 4096
+_BUDGET_S, _LIMIT_SHARE = 7200.0, 0.9  # training time without a limit; share of the limit
+GPU_LIMIT_S = 520.0
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class TrainJob:
 
     data: Path
     """Folder of videos, or of folders of videos or pictures, one for each person or object. Folders
-    named train, val and test are the splits."""
+    named train, val and test are the splits. Or a file that --pack wrote."""
     out: Path = Path("runs/train")
     """Folder for weights, checkpoints, curves and strips. A run that it holds goes on."""
     tracker: str = "auto"
@@ -33,8 +36,21 @@ class TrainJob:
     keypoint detector when there is a teacher. auto: classical for faces, learned for all else."""
     kind: Literal["auto", "face", "object"] = "auto"
     """Kind of object in the clips. auto: face when faces are found in most clips."""
-    time_budget: str = "2h"
-    """Training time, for example 2h, 90m or 45s; earlier sittings of the run are included."""
+    preset: Literal["none", "gpu"] = "none"
+    """gpu: for a short sitting on a GPU. Frames and pairs are held there and augmented there
+    (resident), --batch auto, --limit-s 520, and files of the checkpoint of at most 16 MiB."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the renderer is trained; auto takes the GPU where there is one."""
+    batch: int | Literal["auto", "preset"] = "preset"
+    """Pairs a step with the largest pictures, and as many more with smaller ones as the settings
+    have; the learning rate grows with the square root. auto: tries which is fastest. preset: as in
+    the settings, or as --preset has it."""
+    limit_s: float = 0.0
+    """Wall time of this sitting in seconds, from the start of the command on: by then all is saved
+    and validated, and the command ends with exit code 0. 0: none, or that of --preset."""
+    time_budget: str = "auto"
+    """Training time, for example 2h, 90m or 45s; earlier sittings of the run are included. auto:
+    2h, with a limit nine tenths of it."""
     steps: int = 0
     """Number of steps, instead of a time; the result then depends on the seed alone."""
     size: int = 256
@@ -71,11 +87,17 @@ class TrainJob:
     """CPU threads of the networks; 0 takes all."""
     workers: int = 0
     """Processes that prepare the clips; 0 takes one for each CPU core."""
+    pack: Path | None = None
+    """Write the prepared clips into one file, for --data on another machine, instead of training:
+    the most different frames, as many as fit, as WebP."""
+    pack_mib: float = 60.0
+    """Largest size of that file."""
     overwrite: bool = False
-    """Start anew if --out holds a run; without it, that run goes on."""
+    """Start anew if --out holds a run; without it, that run goes on. Replace the file of --pack."""
 
     def __post_init__(self) -> None:
-        seconds(self.time_budget)
+        self.budget_s()
+        self._check_sitting()
         if self.size % 32 or not _LEAST_SIZE <= self.size <= _MOST_SIZE:
             raise InputError(
                 f"--size: expected a multiple of 32 from {_LEAST_SIZE} to {_MOST_SIZE}, got"
@@ -105,6 +127,36 @@ class TrainJob:
                 f"--tracker {self.tracker}: expected learned for --kind object, got a tracker that"
                 " follows faces; leave --tracker out"
             )
+
+    def _check_sitting(self) -> None:
+        """InputError for a limit, a batch or a size of the archive that cannot be."""
+        if isinstance(self.batch, int) and not 1 <= self.batch <= _MOST_BATCH:
+            raise InputError(
+                f"--batch: expected auto, preset or 1 to {_MOST_BATCH}, got {self.batch}; for"
+                " example auto"
+            )
+        for flag, value, least, most in (
+            ("--limit-s", self.limit_s, 0.0, 1e7),
+            ("--pack-mib", self.pack_mib, 0.1, 2000.0),
+        ):
+            if not least <= value <= most:
+                raise InputError(
+                    f"{flag}: expected {least:g} to {most:g}, got {value:g}; choose within"
+                )
+
+    def sitting_s(self) -> float:
+        """Wall time of this sitting, or 0 without a limit."""
+        return self.limit_s or (GPU_LIMIT_S if self.preset == "gpu" else 0.0)
+
+    def budget_s(self) -> float:
+        """Training time of all sittings."""
+        if self.time_budget != "auto":
+            return seconds(self.time_budget)
+        return _LIMIT_SHARE * self.sitting_s() or _BUDGET_S
+
+    def tries_batches(self) -> bool:
+        """Whether the number of pairs a step is found by trying."""
+        return self.batch == "auto" or (self.batch == "preset" and self.preset == "gpu")
 
 
 def seconds(text: str) -> float:

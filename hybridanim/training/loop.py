@@ -9,22 +9,20 @@ the steps (Polyak and Juditsky 1992).
 from __future__ import annotations
 
 import math
-import os
 import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from hybridanim.files import atomic_write
-
+from . import checkpoint
+from .checkpoint import CHECKPOINT
 from .config import LoopConfig, Phase
 from .curves import Curves
 from .distributed import ProcessGroup
@@ -34,8 +32,8 @@ Watch = Callable[[float, dict[str, float]], None]
 """(share of the run that is done, running means of the losses with step and samples_per_s)."""
 Net = TypeVar("Net", bound=nn.Module)
 Batch = TypeVar("Batch")
-CHECKPOINT = "checkpoint.pt"
 _REPORT_STEPS = 50  # between two lines of the log
+_ENDING, _ENDING_SHARE = 1.5, 0.02  # reserve for the end: of its measured time, of the limit
 
 
 @dataclass(frozen=True)
@@ -96,14 +94,6 @@ def averaged(net: nn.Module, ema: float) -> AveragedModel:
     model = AveragedModel(net, multi_avg_fn=update, use_buffers=True).requires_grad_(False)
     model.n_averaged.fill_(1)
     return model
-
-
-def write_checkpoint(state: dict[str, Any], path: Path) -> None:
-    """Replace the file as a whole: after a kill it is the old one or the new one."""
-    with atomic_write(path) as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 @dataclass
@@ -175,6 +165,9 @@ class TrainingLoop(ABC, Generic[Net, Batch]):
         self._average = averaged(net, config.ema)
         self._curves = Curves(config.out, tensorboard=tensorboard and is_main)
         self.step, self.samples, self.elapsed_s = 0, 0, 0.0
+        self._began_s = clock()
+        self._ending_s = 0.0  # time that saving and validating at the end may take
+        self._step_s = 0.0  # time that the last step took
         self._since: dict[str, float] = {}  # running means of the losses
 
     @property
@@ -188,11 +181,31 @@ class TrainingLoop(ABC, Generic[Net, Batch]):
 
     def is_done(self) -> bool:
         """Whether the run ends before the next step; the same for all processes."""
-        return self.progress() >= 1
+        return self.progress() >= 1 or self._is_at_limit()
+
+    def _is_at_limit(self, endings: float = 1.0) -> bool:
+        """Whether the rest of the sitting is needed to save and validate, or so many times that."""
+        limit_s = self._settings.limit_s
+        if not limit_s:
+            return False
+        spent_s = self._clock() - self._began_s + endings * self._ending_s + self._step_s
+        return bool(self._group.from_main(float(spent_s >= limit_s)))
+
+    def _rehearse_ending(self) -> None:
+        """Save and validate before the first step, to know how long that will take at the end."""
+        began_s = self._clock()
+        self.save()
+        self.validate()
+        self.save()
+        took_s = self._clock() - began_s
+        self._ending_s = _ENDING * took_s + _ENDING_SHARE * self._settings.limit_s
 
     def run(self) -> Net:
         """Train until the run is done; returns the averaged networks."""
-        settings, last_s = self._settings, self._clock()
+        settings = self._settings
+        if settings.limit_s and not self.is_done():
+            self._rehearse_ending()
+        last_s = self._clock()
         saved_s = validated_s = self.elapsed_s
         validated = self.step  # the step that was validated last
         with ThreadPoolExecutor(self._workers) as pool:
@@ -202,13 +215,15 @@ class TrainingLoop(ABC, Generic[Net, Batch]):
                     ahead.append(pool.submit(self._prepare, self.step + len(ahead)))
                 self._learn(ahead.popleft().result())
                 now_s = self._clock()
+                self._step_s = now_s - last_s
                 self.elapsed_s = self._group.from_main(self.elapsed_s + now_s - last_s)
                 last_s = now_s
                 self._watch(self.progress(), self._shown())
                 if self.elapsed_s - saved_s >= settings.checkpoint_s:
                     self.save()
                     saved_s = self.elapsed_s
-                if self.elapsed_s - validated_s >= settings.validate_s:
+                is_due = self.elapsed_s - validated_s >= settings.validate_s
+                if is_due and not self._is_at_limit(2.0):
                     self.validate()
                     validated_s, validated = self.elapsed_s, self.step
             for batch in ahead:
@@ -253,7 +268,9 @@ class TrainingLoop(ABC, Generic[Net, Batch]):
         self.step += 1
         self.samples += samples * self._group.size
         self._average.update_parameters(self.net)
-        numbers = {name: float(value.detach()) for name, value in values.items()}
+        # one transfer from the device, not one for each
+        found = torch.stack([value.detach().float() for value in values.values()])
+        numbers: dict[str, float] = dict(zip(values, found.tolist(), strict=True))
         for name, number in numbers.items():
             self._since[name] = 0.98 * self._since.get(name, number) + 0.02 * number
         if self.step % _REPORT_STEPS == 0:
@@ -279,7 +296,8 @@ class TrainingLoop(ABC, Generic[Net, Batch]):
     def save(self) -> None:
         """Replace the checkpoint as a whole."""
         if self._group.is_main:
-            write_checkpoint(self._state(), self._settings.out / CHECKPOINT)
+            most_bytes = int(self._settings.checkpoint_mib * 2**20)
+            checkpoint.write(self._state(), self._settings.out / CHECKPOINT, most_bytes)
 
     def _state(self) -> dict[str, Any]:
         """Everything that the next step depends on."""
@@ -300,11 +318,11 @@ class TrainingLoop(ABC, Generic[Net, Batch]):
         """Go on from the checkpoint in the run's folder, if there is one."""
         path = self._settings.out / CHECKPOINT
         if self._group.is_main:
-            for part in path.parent.glob(f".{CHECKPOINT}.*.part"):  # of a run that was killed
+            for part in path.parent.glob(f".{CHECKPOINT}*.part"):  # of a run that was killed
                 part.unlink()
         if not path.is_file():
             return
-        self._restore(torch.load(path, weights_only=True, map_location=self._device))
+        self._restore(checkpoint.read(path))  # from the processor's memory to the device
         self._report(f"resumed at step {self.step}, {self.elapsed_s:.0f} s")
 
     def _restore(self, state: dict[str, Any]) -> None:

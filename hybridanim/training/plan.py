@@ -22,14 +22,19 @@ from hybridanim.face.mesh_network import MESH_FILE
 from hybridanim.tracking.registry import TRACKERS
 
 from .data.cache import DETECTED, PER_FRAME, TEACHER, TRACKED
-from .job import TrainJob, seconds
+from .job import TrainJob
 
 if TYPE_CHECKING:
     from .config import TrainConfig
 
 SQUEEZENET = "squeezenet_v1.0.safetensors"
 DISTILL_SHARE = 0.3  # share of the time budget for the detector, where one is distilled
-_OWN_OPTIONS = ("out", "cache", "validation", "seed", "threads", "start_from", "perceptual_network")
+_RESIDENT = {"cuda": 8192, "cpu": 256}  # pairs of --preset gpu; one takes 5 to 10 ms to choose
+_CHECKPOINT_MIB = 16.0  # of --preset gpu
+_OWN_OPTIONS = (
+    "out", "cache", "validation", "seed", "threads", "start_from", "perceptual_network", "device",
+    "limit_s",
+)  # fmt: skip
 
 
 def renderer_sets(tracker: str, *, has_teacher: bool) -> tuple[str, ...]:
@@ -52,28 +57,50 @@ def distilled_set(*, has_teacher: bool) -> str:
     return TEACHER if has_teacher else PER_FRAME
 
 
-def config(job: TrainJob, kind: str, tracker: str) -> TrainConfig:
+def config(
+    job: TrainJob, kind: str, tracker: str, sets: tuple[str, ...] | None = None
+) -> TrainConfig:
     """The settings of the run without its paths; those of the TOML file override the defaults.
 
-    Raises InputError for options that contradict each other.
+    sets: keypoint sets of packed clips, where the data has no others. Raises InputError for options
+    that contradict each other.
     """
+    from . import device
     from .config import TrainConfig, face_settings, object_settings
 
     given = read_settings(job.config)
-    chosen: dict[str, Any] = {"steps": job.steps, "time_budget_s": seconds(job.time_budget)}
+    chosen: dict[str, Any] = {"steps": job.steps, "time_budget_s": job.budget_s()}
     if kind == "object":
         chosen |= object_settings(job.size)
     else:
         chosen |= face_settings()
-        chosen["sets"] = renderer_sets(tracker, has_teacher=job.teacher is not None)
+        chosen["sets"] = sets or renderer_sets(tracker, has_teacher=job.teacher is not None)
         chosen["validation_sets"] = validation_sets(tracker)
     chosen |= curriculum(job.size)
+    if job.preset == "gpu":
+        where = device.pick(job.device).type
+        chosen |= {"resident": _RESIDENT[where], "checkpoint_mib": _CHECKPOINT_MIB}
     return replace(
         _updated(replace(TrainConfig(), **chosen), given, f"--config {job.config}"),
         perceptual_network=perceptual(job),
         start_from=start(job, kind),
         seed=job.seed,
+        device=job.device,
     )
+
+
+def with_batch(config: TrainConfig, batch: int, *, keeps_rate: bool = False) -> TrainConfig:
+    """The settings with that many pairs a step in the last phase, and in proportion in the others.
+
+    The learning rate is multiplied by the square root of the ratio, at most by 4 (Adam's gradients
+    have that much less noise; Malladi et al. 2022), unless it is kept.
+    """
+    ratio = batch / config.phases[-1].batch
+    phases = tuple(
+        replace(phase, batch=max(1, round(phase.batch * ratio))) for phase in config.phases
+    )
+    rate = config.learning_rate if keeps_rate else config.learning_rate * min(4.0, ratio**0.5)
+    return replace(config, phases=phases, learning_rate=rate)
 
 
 def _updated(settings: Any, table: dict[str, Any], where: str) -> Any:
@@ -97,6 +124,10 @@ def check(job: TrainJob) -> None:
     check_teacher(job.teacher)
     perceptual(job)
     start(job, None if job.kind == "auto" else job.kind)
+    if job.device == "cuda":
+        from . import device
+
+        device.pick(job.device)
     if job.config is not None:
         from .config import TrainConfig
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from hybridanim.training import curves, loop
-from hybridanim.training.config import Phase
+from hybridanim.errors import InputError
+from hybridanim.training import checkpoint, curves, loop
+from hybridanim.training.config import LoopConfig, Phase
 from hybridanim.training.loop import Schedule
 
 
@@ -56,9 +57,9 @@ def test_averaged_weights_against_their_recurrence() -> None:
 
 def test_a_failed_write_leaves_the_old_checkpoint(tmp_path: Path) -> None:
     path = tmp_path / loop.CHECKPOINT
-    loop.write_checkpoint({"step": 1}, path)
+    checkpoint.write({"step": 1}, path)
     with pytest.raises((AttributeError, TypeError, RuntimeError)):
-        loop.write_checkpoint({"step": lambda: None}, path)
+        checkpoint.write({"step": lambda: None}, path)
     assert torch.load(path, weights_only=True) == {"step": 1}
     assert list(tmp_path.iterdir()) == [path]
 
@@ -69,3 +70,101 @@ def test_rows_of_the_curves_may_have_new_columns(tmp_path: Path) -> None:
     rows = list(csv.DictReader((tmp_path / "curves.csv").open(newline="")))
     assert [row["step"] for row in rows] == ["1", "2"]
     assert rows[0]["l1"] == "0.5" and rows[0]["flow"] == "" and rows[1]["flow"] == "0.25"
+
+
+def test_checkpoints_in_parts_are_the_same_and_replace_each_other(tmp_path: Path) -> None:
+    """Over kills at any moment, too: the parts are written first and named last."""
+    path, most = tmp_path / loop.CHECKPOINT, 3000
+    (tmp_path / "checkpoint.pt.mine").touch()
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        state = {"net": {"w": torch.rand(40, 50)}, "step": seed}
+        checkpoint.write(state, path, most)
+        found = checkpoint.read(path)
+        assert found["step"] == seed and torch.equal(found["net"]["w"], state["net"]["w"])
+        parts = [path, *tmp_path.glob(f"{loop.CHECKPOINT}.*.*")]
+        assert len(parts) == 5 and max(part.stat().st_size for part in parts) <= most
+    old = path.read_bytes()
+    later = {"net": {"w": torch.rand(40, 50)}, "step": 3}
+    replace_file, calls = checkpoint._replace, []
+
+    def killed(file: Path, data: memoryview) -> None:
+        calls.append(file.name)
+        if file == path:
+            raise KeyboardInterrupt
+        replace_file(file, data)
+
+    with pytest.MonkeyPatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(checkpoint, "_replace", killed)
+        checkpoint.write(later, path, most)
+    assert path.read_bytes() == old and checkpoint.read(path)["step"] == 2 and len(calls) == 5
+    checkpoint.write(later, path, most)
+    assert checkpoint.read(path)["step"] == 3
+    assert len(list(tmp_path.iterdir())) == 6
+    checkpoint.write({"step": 4}, path, most)
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        loop.CHECKPOINT,
+        f"{path.name}.mine",
+    ]
+
+
+def test_parts_that_are_no_parts_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / loop.CHECKPOINT
+    checkpoint.write({"w": torch.rand(2000)}, path, 3000)
+    text = path.read_text()
+    first, second = sorted(tmp_path.glob(f"{path.name}.*"))[:2]
+    for wrong in (
+        text.replace(first.name, "../secret"),
+        text.replace(first.name, second.name),
+        "{",
+    ):
+        path.write_text(wrong)
+        with pytest.raises(InputError, match="with all of its parts"):
+            checkpoint.read(path)
+
+
+class Timed(loop.TrainingLoop[torch.nn.Linear, int]):
+    """A run whose steps take 0.9 s, whose checkpoints 0.5 s and whose validations 3 s."""
+
+    def __init__(self, config: LoopConfig) -> None:
+        self.now_s, self.validated = 100.0, []
+        net = torch.nn.Linear(2, 1)
+        optimiser = torch.optim.SGD(net.parameters(), 0.1)
+        plan = Schedule(config.steps, config.time_budget_s, 0.1)
+        super().__init__(net, optimiser, config, plan, clock=lambda: self.now_s)
+        self._resume()
+
+    def _prepare(self, step: int) -> int:
+        return step
+
+    def _learn(self, batch: int) -> dict[str, float]:
+        self.now_s += 0.9
+        return self._end_step(1, {"loss": torch.tensor(1.0)})
+
+    def validate(self) -> dict[str, float]:
+        self.now_s += 3.0
+        self.validated.append(self.step)
+        return {}
+
+    def save(self) -> None:
+        self.now_s += 0.5
+        super().save()
+
+
+def test_a_sitting_ends_at_its_limit_with_all_saved(tmp_path: Path) -> None:
+    config = LoopConfig(out=tmp_path, time_budget_s=90.0, limit_s=60.0)
+    run = Timed(config)
+    run.run()
+    assert 50 < run.now_s - 100 <= 60
+    assert run.progress() < 1 and run.validated == [0, run.step]
+    again = Timed(config)
+    assert again.step == run.step > 40
+    again.run()  # the rest of the budget fits
+    assert again.progress() == 1 and again.now_s - 100 <= 60
+    assert again.elapsed_s == pytest.approx(0.9 * again.step, abs=4.0)
+
+
+def test_a_limit_that_is_over_at_once_is_no_error(tmp_path: Path) -> None:
+    run = Timed(LoopConfig(out=tmp_path, limit_s=0.001))
+    run.run()
+    assert run.step == 0 and (tmp_path / loop.CHECKPOINT).is_file()

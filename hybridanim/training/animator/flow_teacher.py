@@ -12,9 +12,11 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from hybridanim import geometry
 from hybridanim.motion import optical_flow
+from hybridanim.networks import blocks
 from hybridanim.training.data.batch import Batch
 from hybridanim.types import Array
 
@@ -67,6 +69,27 @@ def _displaced(flow: Array, trust: Array, rng: np.random.Generator) -> tuple[Arr
     both = geometry.warp(both, still + apart, cv2.INTER_LINEAR)
     kept = optical_flow.agreement(apart) * rng.uniform(0.6, 1)
     return still + both[..., :2], both[..., 2] * kept
+
+
+def as_seen_on_device(flow_target: FlowTarget, draw: torch.Generator) -> Tensor:
+    """The same as ``as_seen`` with a generator, for a batch on the generator's device."""
+    flow, trust = flow_target
+    count, height, width, _ = flow.shape
+    device = flow.device
+    kind = torch.rand((count, 1, 1), generator=draw, device=device)
+    far = torch.rand((count, 1, 1, 1), generator=draw, device=device) * _FAR_NORM
+    knots = (2 * torch.rand((count, 2, 4, 4), generator=draw, device=device) - 1) * far
+    apart = functional.interpolate(knots, (height, width), mode="bicubic", align_corners=False)
+    apart = apart.permute(0, 2, 3, 1)
+    still = blocks.grid_norm(height, width, flow)
+    both = torch.cat([flow - still, trust[..., None]], -1).permute(0, 3, 1, 2)
+    both = functional.grid_sample(both, still + apart, padding_mode="border", align_corners=False)
+    kept = (-apart.square().sum(-1) / optical_flow.APART_NORM**2).exp()
+    kept = kept * (0.6 + 0.4 * torch.rand((count, 1, 1), generator=draw, device=device))
+    is_displaced = kind < _NONE + _DISPLACED
+    moved = torch.where(is_displaced[..., None], still + both[:, :2].permute(0, 2, 3, 1), flow)
+    seen = torch.where(is_displaced, both[:, 2] * kept, trust) * (kind >= _NONE)
+    return torch.cat([moved, seen[..., None]], -1).permute(0, 3, 1, 2).contiguous()
 
 
 def loss(found: Tensor, flow_target: FlowTarget) -> Tensor:

@@ -22,6 +22,7 @@ from hybridanim.networks.keypoint_detector import KeypointDetector
 from hybridanim.networks.sizes import DetectorSizes
 from hybridanim.networks.weights import WeightsFile
 from hybridanim.training import equivariance
+from hybridanim.training.checkpoint import read as read_state
 from hybridanim.training.config import TrainConfig
 from hybridanim.training.data.batch import Batch
 from hybridanim.training.equivariance import RandomWarp
@@ -112,13 +113,6 @@ def read_start(config: TrainConfig) -> WeightsFile | None:
     return weights.read_weights(config.start_from) if config.start_from is not None else None
 
 
-def pick_device(name: str) -> torch.device:
-    """The device of that name; ``auto`` is the GPU where there is one."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
-
-
 def at_device(batch: Batch, device: torch.device) -> Batch:
     """The batch on that device."""
 
@@ -140,7 +134,7 @@ def read_checkpoint(checkpoint: Path) -> tuple[Learner, DetectorSizes | None]:
         raise InputError(
             f"{checkpoint}: expected a checkpoint, found nothing; give the folder's checkpoint.pt"
         )
-    state = torch.load(checkpoint, weights_only=True, map_location="cpu")
+    state = read_state(checkpoint)
     reach = torch.ones_like(state["average"]["motion.log_reach"])
     animator = build.fast(sizes.read_sizes(state["sizes"]), reach)
     animator.load_state_dict(state["average"])

@@ -14,11 +14,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from hybridanim.training import device as devices
 from hybridanim.training import equivariance, loop
 from hybridanim.training.config import Phase, TrainConfig
-from hybridanim.training.data import cache
-from hybridanim.training.data.batch import Batch, anchor_layout
+from hybridanim.training.data import cache, prepare
+from hybridanim.training.data.batch import Batch, Layout, anchor_layout
+from hybridanim.training.data.cache import Clip
 from hybridanim.training.data.pairs import Pairs
+from hybridanim.training.data.resident import Resident
 from hybridanim.training.distributed import ProcessGroup
 from hybridanim.training.equivariance import RandomWarp
 from hybridanim.training.loop import BestValidation, Report, Schedule, TrainingLoop, Watch
@@ -50,7 +53,7 @@ class Trainer(TrainingLoop[Learner, PreparedBatch]):
         watch: Watch = lambda progress, values: None,
     ) -> None:
         loop.start(config)
-        device, start = learner.pick_device(config.device), learner.read_start(config)
+        device, start = devices.pick(config.device), learner.read_start(config)
         net = learner.make(config, start).to(device)
         rate = config.learning_rate
         super().__init__(
@@ -82,6 +85,7 @@ class Trainer(TrainingLoop[Learner, PreparedBatch]):
         layout = anchor_layout() if config.keypoints == "given" else None
         clips = cache.read(config.cache)
         self._pairs = Pairs(clips, layout, config.augment, seed=config.seed, sets=config.sets)
+        self._resident = self._made_resident(clips, layout) if config.resident else None
         self._objective = Objective(
             config.losses,
             layout,
@@ -98,6 +102,23 @@ class Trainer(TrainingLoop[Learner, PreparedBatch]):
         count = sum(p.numel() for p in self.net.parameters())
         self._report(f"{len(clips)} clips, {count} parameters, {device}")
 
+    def _made_resident(self, clips: list[Clip], layout: Layout | None) -> Resident:
+        config = self.config
+        resident = Resident(
+            clips,
+            self._pairs,
+            layout,
+            config.augment,
+            seed=config.seed,
+            count=config.resident,
+            has_flow=bool(self.net.animator.sizes.optical or config.losses.flow),
+            device=self._device,
+            threads=prepare.processors(),
+        )
+        held = f"{resident.bytes / 2**20:.0f} MiB of frames"
+        self._report(f"{len(resident)} pairs and {held} on {self._device}")
+        return resident
+
     def phase(self, step: int | None = None) -> Phase:
         """The part of the curriculum that a step (by default the next one) belongs to."""
         return loop.phase_at(self.config.phases, self.progress(step))
@@ -109,6 +130,8 @@ class Trainer(TrainingLoop[Learner, PreparedBatch]):
 
     def _prepare(self, step: int) -> PreparedBatch:
         """The rows of a step's batch that this process learns from."""
+        if self._resident is not None:
+            return self._drawn(self._resident, step)
         phase, group = self.phase(step), self._group
         batch = self._pairs.batch(step, range(group.rank, phase.batch, group.size), phase.size)
         uses_optical_flow = self.net.animator.sizes.optical
@@ -118,6 +141,19 @@ class Trainer(TrainingLoop[Learner, PreparedBatch]):
         if uses_optical_flow:
             rng = np.random.default_rng([self.config.seed, step, group.rank, 1])
             batch = batch._replace(optical=flow_teacher.as_seen(flow_target, rng))
+        return PreparedBatch(batch, flow_target if self.config.losses.flow else None)
+
+    def _drawn(self, resident: Resident, step: int) -> PreparedBatch:
+        """A batch that is made on the device."""
+        phase, group = self.phase(step), self._group
+        count = len(range(group.rank, phase.batch, group.size))
+        batch, flow, trust = resident.batch(step, count, phase.size, group.rank)
+        if flow is None or trust is None:
+            return PreparedBatch(batch, None)
+        flow_target = FlowTarget(flow, trust)
+        if self.net.animator.sizes.optical:
+            draw = devices.generator(self._device, [self.config.seed, step, group.rank, 1])
+            batch = batch._replace(optical=flow_teacher.as_seen_on_device(flow_target, draw))
         return PreparedBatch(batch, flow_target if self.config.losses.flow else None)
 
     def _warp(self, count: int) -> RandomWarp | None:

@@ -20,7 +20,7 @@ from .batch import Layout
 
 _MIRROR = np.diag([-1.0, 1.0]).astype(np.float32)
 _LUMA = np.array([0.299, 0.587, 0.114])
-_OFF_CENTRE = 0.1  # largest jitter of a close-up, of its side
+OFF_CENTRE = 0.1  # largest jitter of a close-up, of its side
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ def draw_transform(augment: Augment, rng: np.random.Generator) -> PairTransform:
     colour = colour_matrix(*(value * rng.uniform(-1, 1) for value in most))
     noise, off = _draw_noise(augment, rng), None
     if augment.close_up and rng.random() < augment.close_up:
-        off = rng.uniform(-1, 1, 2) * _OFF_CENTRE
+        off = rng.uniform(-1, 1, 2) * OFF_CENTRE
     return PairTransform(view, is_flipped, colour, noise, augment, off)
 
 

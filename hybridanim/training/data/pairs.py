@@ -75,21 +75,23 @@ class Pairs:
         draws = (np.random.default_rng([self._seed, step, i]) for i in rows)
         return collate([self._draw(rng, size) for rng in draws])
 
-    def _draw(self, rng: np.random.Generator, size: int) -> tuple[Array, ...]:
+    def choose(self, rng: np.random.Generator) -> tuple[Clip, str | None, tuple[int, int]]:
+        """A clip, a keypoint set of it (without a layout none), and two of its frames."""
         person = self._people[rng.integers(len(self._people))]
         number = person[rng.integers(len(person))]
         clip = self._clips[number]
         if self._layout is None:
-            numbers = self._reversed(self._two_seen(clip.frames, rng), rng)
-            transform = draw_transform(self._augment, rng)
-            return pair(clip, None, numbers, None, size=size, transform=transform, rng=rng)
+            return clip, None, self._reversed(self._two_seen(clip.frames, rng), rng)
         names = sorted(name for name in clip.points if name in self._sets or not self._sets)
         name = names[rng.integers(len(names))]
         if (number, name) in self._extremes and rng.random() < self._augment.opposite:
             two = self._two_opposite((number, name), rng)
         else:
             two = self._two(clip.points[name], self._layout.watched, rng)
-        numbers = self._reversed(two, rng)
+        return clip, name, self._reversed(two, rng)
+
+    def _draw(self, rng: np.random.Generator, size: int) -> tuple[Array, ...]:
+        clip, name, numbers = self.choose(rng)
         transform = draw_transform(self._augment, rng)
         return pair(clip, name, numbers, self._layout, size=size, transform=transform, rng=rng)
 

@@ -317,7 +317,7 @@ def _write_parts(
         if can_add and sets:  # these sets need nothing but the frames that are kept
             kept = np.load(cache / f"{name}.npy", mmap_mode="r")
             points |= maker.make(sets, kept, list(range(len(kept))))
-            _write_points(cache / f"{name}.npz", points)
+            write_points(cache / f"{name}.npz", points)
         elif sets or not has_frames:
             lacking[name] = sets
     if not lacking:
@@ -329,8 +329,8 @@ def _write_parts(
         points = read_points(cache / f"{name}.npz")
         points |= {"number": np.array(numbers)} | maker.make(lacking[name], frames, numbers)
         kept = np.array([_shrunk(frames[i], recipe.size) for i in numbers])
-        _write_frames(cache / f"{name}.npy", kept)
-        _write_points(cache / f"{name}.npz", points)
+        write_frames(cache / f"{name}.npy", kept)
+        write_points(cache / f"{name}.npz", points)
 
 
 def _frames_of_parts(
@@ -378,18 +378,20 @@ def _prepare_portrait(entry: DatasetEntry, cache: Path, recipe: Recipe, maker: S
     path = portraits.smooth_warps(count, np.random.default_rng(seed), MotionRange(), reach=reach)
     frames, points = portraits.animate(_shrunk(still, recipe.size), rows, path)
     name = recipe.name(entry)
-    _write_frames(cache / f"{name}.npy", frames)
+    write_frames(cache / f"{name}.npy", frames)
     more = {"number": np.arange(count), EXACT: np.ones(1)}
-    _write_points(cache / f"{name}.npz", {**more, **points, **keys})
+    write_points(cache / f"{name}.npz", {**more, **points, **keys})
     return Part(0, count, crop)
 
 
-def _write_frames(path: Path, frames: Array) -> None:
+def write_frames(path: Path, frames: Array) -> None:
+    """Write a clip's frames, (N, S, S, 3) uint8, whole or not at all."""
     with atomic_write(path) as file:
         np.save(file, frames)
 
 
-def _write_points(path: Path, points: dict[str, Array]) -> None:
+def write_points(path: Path, points: dict[str, Array]) -> None:
+    """Write a clip's keypoint sets (see ``cache``), whole or not at all."""
     with atomic_write(path) as file:
         np.savez(file, **points)  # pyright: ignore[reportArgumentType]
 

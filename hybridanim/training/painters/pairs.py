@@ -25,6 +25,7 @@ from hybridanim.face.landmarks import MESH
 from hybridanim.face.paint_windows import EYE, KINDS, MOUTH
 from hybridanim.motion import head_mesh, head_transfer
 from hybridanim.rendering import warp
+from hybridanim.training.diversity import most_different
 from hybridanim.types import Array, Crop, FaceFit, HeadBox, HeadPose, HeadTarget, Keypoints, Source
 
 SOURCES, TARGETS = 6, 40  # source frames of a clip, and frames that each is animated to
@@ -91,15 +92,6 @@ def _looks(fits: Sequence[FaceFit]) -> Array:
     q = np.array([fit.quantities for fit in fits])
     yaw = np.array([fit.pose.rotation[0, 2] for fit in fits])
     return np.column_stack([q[:, _MOUTH], q[:, _WIDE], q[:, _LIDS].mean(1), yaw]) / _LOOKS
-
-
-def choose_sources(looks: Array, count: int) -> list[int]:
-    """Frames that look as different as possible, from the most usual one on."""
-    chosen = [int(((looks - np.median(looks, 0)) ** 2).sum(1).argmin())]
-    while len(chosen) < min(count, len(looks)):
-        apart = ((looks[:, None] - looks[chosen][None]) ** 2).sum(-1).min(1)
-        chosen.append(int(apart.argmax()))
-    return chosen
 
 
 def choose_targets(looks: Array, source: int, count: int, rng: np.random.Generator) -> list[int]:
@@ -175,7 +167,7 @@ def of_clip(
     if len(footage.fits) < 2:
         return {name: np.zeros(0, row_type(kind)) for name, kind in KINDS.items()}
     looks = _looks(footage.fits)
-    for number in choose_sources(looks, sources):
+    for number in most_different(looks, sources):
         true = footage.fits[number]
         fit = _noisy(true, rng, rng.uniform(0, 1))
         source = source_of(footage.frames[number], fit, model)

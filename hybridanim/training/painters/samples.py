@@ -18,7 +18,7 @@ from hybridanim.face.paint_windows import MOUTH, Palette
 from hybridanim.types import Array
 
 _CHANGE = {"mouth": 0.03, "eye": 0.012}  # head sizes: a change of opening that counts one
-_GREY, _TINT = 0.12, 0.3  # shares of pictures without colour, and of tinted ones
+GREY_SHARE, TINT_SHARE = 0.12, 0.3  # shares of pictures without colour, and of tinted ones
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def plain(row: Array) -> Windows:
 def _augmented(kind: WindowKind, row: Array, rng: np.random.Generator) -> Windows:
     pair = plain(row)
     if kind is MOUTH and rng.random() < 0.5:
-        pair = _mirrored(pair)
+        pair = mirrored(pair)
     pictures = _recoloured(pair.pictures, rng)
     draw = rng.random()
     if draw < 0.25:
@@ -115,7 +115,7 @@ def _augmented(kind: WindowKind, row: Array, rng: np.random.Generator) -> Window
     return Windows(pictures, pair.now, pair.was, pair.turn)
 
 
-def _mirrored(pair: Windows) -> Windows:
+def mirrored(pair: Windows) -> Windows:
     """The mouth in a mirror; its points keep their order, which no mask depends on."""
     width = pair.pictures.shape[2]
     points = [p * [-1, 1] + [width - 1, 0] for p in (pair.now, pair.was)]
@@ -131,8 +131,8 @@ def _recoloured(pictures: Array, rng: np.random.Generator) -> Array:
     curve = 0.5 + (curve - 0.5) * np.exp(rng.normal(0, 0.15)) + rng.normal(0, 0.06)
     table = np.clip(curve * 255, 0, 255).astype(np.uint8)
     colours = cv2.LUT(pictures.reshape(-1, 1, 3), table).reshape(pictures.shape)
-    saturation = 0.0 if rng.random() < _GREY else float(np.exp(rng.normal(0, 0.25)))
-    gains = np.exp(rng.normal(0, 0.2, 3)) if rng.random() < _TINT else np.ones(3)
+    saturation = 0.0 if rng.random() < GREY_SHARE else float(np.exp(rng.normal(0, 0.25)))
+    gains = np.exp(rng.normal(0, 0.2, 3)) if rng.random() < TINT_SHARE else np.ones(3)
     luminance = np.repeat(paint_windows.FROM_RGB[:1], 3, 0)
     mix = (saturation * np.eye(3) + (1 - saturation) * luminance) * gains[:, None]
     found = cv2.transform(colours.reshape(-1, 1, 3), mix).reshape(pictures.shape)

@@ -22,14 +22,18 @@ from torch.nn import functional
 from hybridanim.errors import InputError
 from hybridanim.networks import painters_file
 from hybridanim.networks.painters import SIZES, PainterNetwork
+from hybridanim.training import device as devices
 from hybridanim.training import loop, losses
 from hybridanim.training.animator.objective import DiscriminatorTrainer
 from hybridanim.training.config import LoopConfig
+from hybridanim.training.data import prepare
 from hybridanim.training.loop import BestValidation, Report, Schedule, TrainingLoop
 
 from . import samples
-from .samples import Batch, Pairs
-from .validation import batches, chosen, composed, score, strip, validate
+from .resident import Resident
+from .samples import Pairs
+from .tensors import Tensors, at_device, composed
+from .validation import batches, chosen, score, strip, validate
 
 EXPORT = "painter.safetensors"
 _INSIDE, _INSIDE_LATE = 1.0, -0.5  # further weight inside of lips and lids; with a discriminator
@@ -54,6 +58,11 @@ class PainterConfig(LoopConfig):
     """Weights to start from; None begins anew."""
     threads: int = 1
     """CPU threads of the network."""
+    device: str = "auto"
+    """cpu or cuda; auto takes the GPU where there is one."""
+    resident: int = 0
+    """Largest number of pairs that are held on the device and augmented there; 0: batches are made
+    by the processor."""
     perceptual_network: Path | None = None
     """SqueezeNet weights; None leaves the perceptual term out."""
     gradient: float = 1.0
@@ -76,7 +85,7 @@ class PainterConfig(LoopConfig):
     """Learning rate of the discriminator."""
 
 
-class PainterTrainer(TrainingLoop[PainterNetwork, Batch]):
+class PainterTrainer(TrainingLoop[PainterNetwork, Tensors]):
     """One run."""
 
     def __init__(
@@ -88,11 +97,13 @@ class PainterTrainer(TrainingLoop[PainterNetwork, Batch]):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         loop.start(config)
+        device = devices.pick(config.device)
         self.config, self._pairs, self._held = config, pairs, held
         net = PainterNetwork(SIZES[config.kind])
         net = net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         if config.start_from is not None:
             _start(net, config.start_from, config.kind)
+        net = net.to(device)
         rate = config.learning_rate
         super().__init__(
             net,
@@ -101,62 +112,75 @@ class PainterTrainer(TrainingLoop[PainterNetwork, Batch]):
             Schedule(config.steps, config.time_budget_s, rate, config.warmup_steps, last=0.02),
             report=report,
             clock=clock,
+            device=device,
         )
         self._perceptual = None
         if config.perceptual_network is not None:
-            self._perceptual = losses.SqueezeNet(config.perceptual_network)
+            self._perceptual = losses.SqueezeNet(config.perceptual_network).to(device)
         self._adversary = DiscriminatorTrainer(
-            config.discriminator_rate, inputs=7, widths=_WIDTHS, spectral=False
+            config.discriminator_rate, device=device, inputs=7, widths=_WIDTHS, spectral=False
         )
+        self._resident = None
+        if config.resident:
+            threads = prepare.processors()
+            self._resident = Resident(pairs, config.resident, config.seed, device, threads)
         self._best = BestValidation(0.0)
         self._numbers = chosen(held)
         self._given = batches(held, self._numbers)
         parameters = sum(p.numel() for p in net.parameters())
+        kept = "" if self._resident is None else f", {len(self._resident)} of them on it"
         self._report(
-            f"{len(pairs.places)} pairs of {len(pairs.parts)} clips, {parameters} parameters"
+            f"{len(pairs.places)} pairs of {len(pairs.parts)} clips, {parameters} parameters,"
+            f" {device}{kept}"
         )
         self._resume()
 
-    def _prepare(self, step: int) -> Batch:
+    def _prepare(self, step: int) -> Tensors:
+        if self._resident is not None:
+            return self._resident.batch(step, self.config.batch)
         rng = np.random.default_rng([self.config.seed, 0, step])
-        return samples.batch(self._pairs, self.config.batch, rng)
+        return at_device(samples.batch(self._pairs, self.config.batch, rng), self._device)
 
-    def _learn(self, batch: Batch) -> dict[str, float]:
+    def _half(self) -> torch.autocast:
+        return torch.autocast(self._device.type, torch.bfloat16, enabled=self.config.bf16)
+
+    def _learn(self, batch: Tensors) -> dict[str, float]:
         self._begin_step()
-        inputs = torch.from_numpy(batch.inputs).to(memory_format=torch.channels_last)
-        found = self.net(inputs, torch.from_numpy(batch.quantities))
-        result, paint, share = composed(batch, *found)
+        with self._half():
+            found = self.net(batch.inputs, batch.quantities)
+        result, paint, share = composed(batch, *(x.float() for x in found))
         is_adversarial = self.progress() >= self.config.gan_from
         terms, loss = self._plain_losses(batch, result, paint, share, is_adversarial=is_adversarial)
         wanted = _wanted(batch)
-        shapes = torch.from_numpy(batch.shapes)
-        rest = slice(self._few(len(inputs)) if self._perceptual else 0, None)
-        pictures = [_seen(p[rest], shapes[rest]) for p in (result, wanted)]
+        rest = slice(self._few(len(batch.inputs)) if self._perceptual else 0, None)
+        pictures = [_seen(p[rest], batch.shapes[rest]) for p in (result, wanted)]
         if is_adversarial:
-            found_losses = self._adversary.generator_losses(*pictures)
+            with self._half():
+                found_losses = self._adversary.generator_losses(*pictures)
             loss = loss + self.config.gan * found_losses["gan"]
             loss = loss + self.config.matching * found_losses["matching"]
             terms |= found_losses
         length = self._descend(loss)
         if is_adversarial:
-            terms["discriminator"] = self._adversary.learn(*pictures)
-        return self._end_step(len(inputs), {"loss": loss, **terms, "gradient_norm": length})
+            with self._half():
+                terms["discriminator"] = self._adversary.learn(*pictures)
+        values = {"loss": loss, **terms, "gradient_norm": length}
+        return self._end_step(len(batch.inputs), values)
 
     def _plain_losses(
         self,
-        batch: Batch,
+        batch: Tensors,
         result: Tensor,
         paint: Tensor,
         share: Tensor,
         *,
         is_adversarial: bool,
     ) -> tuple[dict[str, Tensor], Tensor]:
-        config = self.config
-        true, region = torch.from_numpy(batch.true), torch.from_numpy(batch.region)
-        inside = torch.from_numpy(batch.shapes)[:, 1 if config.kind == "mouth" else 0, None]
-        weight = region * (1 + (_INSIDE_LATE if is_adversarial else _INSIDE) * inside)
-        warped = torch.from_numpy(batch.warped)
-        change = functional.avg_pool2d((warped - true).abs().mean(1, keepdim=True), 5, 1, 2)
+        config, true = self.config, batch.true
+        inside = batch.shapes[:, 1 if config.kind == "mouth" else 0, None]
+        weight = batch.region * (1 + (_INSIDE_LATE if is_adversarial else _INSIDE) * inside)
+        change = (batch.warped - true).abs().mean(1, keepdim=True)
+        change = functional.avg_pool2d(change, 5, 1, 2)
         terms = {
             "l1": losses.weighted_l1(result, true, weight),
             "gradient": losses.gradient_l1(result, true, weight, scales=2),
@@ -167,7 +191,8 @@ class PainterTrainer(TrainingLoop[PainterNetwork, Batch]):
         loss = loss + config.unneeded * terms["unneeded"]
         if self._perceptual is not None and config.perceptual:
             few = self._few(len(true))
-            terms["perceptual"] = self._perceptual(result[:few], _wanted(batch)[:few])
+            with self._half():
+                terms["perceptual"] = self._perceptual(result[:few], _wanted(batch)[:few])
             loss = loss + config.perceptual * terms["perceptual"]
         return terms, loss
 
@@ -211,10 +236,9 @@ def _seen(picture: Tensor, shapes: Tensor) -> Tensor:
     return torch.cat([2 * picture - 1, _DETAIL * detail, shapes], 1)
 
 
-def _wanted(batch: Batch) -> Tensor:
+def _wanted(batch: Tensors) -> Tensor:
     """The true window where paint may be, the warped one elsewhere."""
-    warped, true = torch.from_numpy(batch.warped), torch.from_numpy(batch.true)
-    return warped + torch.from_numpy(batch.region) * (true - warped)
+    return batch.warped + batch.region * (batch.true - batch.warped)
 
 
 def _start(net: PainterNetwork, file: Path, kind: str) -> None:

@@ -11,36 +11,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from torch import Tensor
 
-from hybridanim.face.paint_windows import DARK, TO_RGB
 from hybridanim.networks.painters import PainterNetwork
 from hybridanim.types import Array
 
 from . import samples
 from .samples import Batch, Pairs
+from .tensors import at_device, composed
 
 _MOST = 360  # pairs
 _BATCH = 50
 _MUCH = {"mouth": 0.03, "eye": 0.012}  # head sizes: openings that change much
 _STRIP = 12  # pairs that are shown
-
-
-def composed(batch: Batch, colour: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Result, paint alone (B, 3, H, W) RGB in [0, 1] and share of paint (B, 1, H, W).
-
-    colour, alpha: as the network gives them.
-    """
-    mean, back = (
-        torch.from_numpy(np.moveaxis(part, -1, 1))
-        for part in (batch.palette.mean, batch.palette.back)
-    )
-    values = mean + back * colour
-    luminance = values[:, :1].clamp(min=0)
-    values = torch.cat([values[:, :1], values[:, 1:] * (luminance + float(DARK))], 1)
-    paint = torch.einsum("ij,bjhw->bihw", torch.from_numpy(TO_RGB), values) / 255
-    warped, share = torch.from_numpy(batch.warped), alpha * torch.from_numpy(batch.region)
-    return warped + share * (paint - warped), paint, share
 
 
 def chosen(pairs: Pairs) -> list[int]:
@@ -91,9 +73,10 @@ def validate(
 
 
 def _painted(net: PainterNetwork, batch: Batch) -> Array:
+    tensors = at_device(batch, next(net.parameters()).device)
     with torch.inference_mode():
-        found = net(torch.from_numpy(batch.inputs), torch.from_numpy(batch.quantities))
-        return composed(batch, *found)[0].clamp(0, 1).numpy()
+        found = net(tensors.inputs, tensors.quantities)
+        return composed(tensors, *found)[0].clamp(0, 1).cpu().numpy()
 
 
 def _energy(picture: Array, weight: Array) -> Array:

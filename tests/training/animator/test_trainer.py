@@ -19,7 +19,8 @@ from hybridanim.face.aligner import MEAN_SHAPE
 from hybridanim.files import part_file
 from hybridanim.networks.sizes import FastSizes
 from hybridanim.networks.weights import read_animator
-from hybridanim.training.animator import learner
+from hybridanim.training import checkpoint
+from hybridanim.training.animator import learner, trial
 from hybridanim.training.animator.objective import DiscriminatorTrainer
 from hybridanim.training.animator.trainer import PreparedBatch, Trainer
 from hybridanim.training.config import LossWeights, Phase, TrainConfig
@@ -29,6 +30,7 @@ from hybridanim.training.loop import CHECKPOINT
 from hybridanim.types import Array
 
 TINY = FastSizes((16, 16, 16, 16), 8, deep=16, fine=8, half=16, blocks=1, encoder_blocks=1)
+OPTICAL = replace(TINY, optical=True)
 SIDE = 32
 
 
@@ -109,10 +111,15 @@ def test_same_seed_same_result(folder: Path, tmp_path: Path) -> None:
     assert not same(weights(first), weights(other))
 
 
-@pytest.mark.parametrize("gan", [0.0, 0.1])
-def test_going_on_equals_never_having_stopped(gan: float, folder: Path, tmp_path: Path) -> None:
-    use = LossWeights(perceptual=0, gan=gan, matching=gan)
+@pytest.mark.parametrize(("gan", "resident"), [(0.0, 0), (0.1, 0), (0.0, 9)])
+def test_going_on_equals_never_having_stopped(
+    gan: float, resident: int, folder: Path, tmp_path: Path
+) -> None:
+    """With resident pairs, flow, and a checkpoint in parts, too."""
+    use = LossWeights(perceptual=0, gan=gan, matching=gan, flow=0.1 if resident else 0.0)
     part = replace(config(folder, tmp_path / "straight"), losses=use, phases=(Phase(64, 2, 1.0),))
+    if resident:
+        part = replace(part, resident=resident, checkpoint_mib=0.05, sizes=OPTICAL)
     straight = Trainer(part)
     straight.run()
 
@@ -134,7 +141,8 @@ def test_going_on_equals_never_having_stopped(gan: float, folder: Path, tmp_path
     assert again.step == 3
     again.run()
     assert same(weights(straight), weights(again))
-    states = [torch.load(t.config.out / CHECKPOINT, weights_only=True) for t in (straight, again)]
+    states = [checkpoint.read(t.config.out / CHECKPOINT) for t in (straight, again)]
+    assert bool(list((tmp_path / "broken").glob(f"{CHECKPOINT}.*"))) == bool(resident)
     assert ("adversary" in states[0]) == (gan > 0)
     if gan:
         assert same(*(state["adversary"]["net"] for state in states))
@@ -271,3 +279,20 @@ def test_sigkill_at_any_moment(folder: Path, tmp_path: Path) -> None:
         assert trainer.step >= steps > -1
         steps = trainer.step
     assert steps > 0
+
+
+@pytest.mark.parametrize("keypoints", ["given", "learned"])
+def test_steps_for_trying_batches_are_whole_steps(keypoints: str, folder: Path) -> None:
+    """All networks get gradients; the run's random numbers stay."""
+    part = replace(config(folder, folder), sizes=OPTICAL, losses=LossWeights(perceptual=0, flow=1))
+    if keypoints == "learned":
+        part = replace(part, keypoints="learned", phases=(Phase(64, 2, 1.0),))
+    made: list[learner.Learner] = []
+    with pytest.MonkeyPatch.context() as patched:
+        make = learner.make
+        patched.setattr(learner, "make", lambda *given: made.append(make(*given)) or made[0])
+        trial.steps(part, torch.device("cpu"))(3)
+    parameters = dict(made[0].named_parameters())
+    assert sum(x.grad is not None for x in parameters.values()) > 0.9 * len(parameters)
+    assert all(torch.isfinite(x.grad).all() for x in parameters.values() if x.grad is not None)
+    assert trial.fastest(part, 1.0, print) == part.phases[-1].batch, "on a processor"

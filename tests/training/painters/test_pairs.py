@@ -8,6 +8,7 @@ from hybridanim.errors import InputError
 from hybridanim.face import face_model
 from hybridanim.face.face_model import measure
 from hybridanim.face.paint_windows import EYE, KINDS, MOUTH
+from hybridanim.training.diversity import most_different
 from hybridanim.training.painters import pairs
 from hybridanim.training.painters.pairs import Footage
 from hybridanim.types import FaceFit, HeadPose
@@ -53,7 +54,7 @@ def test_sources_differ_and_blinks_are_drawn_often():
     looks = np.zeros((100, 4))
     looks[:, 2] = 3.0
     looks[7, 2], looks[50, 0], looks[51, 3] = 0.5, 4.0, 3.0
-    chosen = pairs.choose_sources(looks, 4)
+    chosen = most_different(looks, 4)
     assert set(chosen[1:]) == {7, 50, 51}
     drawn = [pairs.choose_targets(looks, chosen[0], 5, np.random.default_rng(i)) for i in range(20)]
     assert np.mean([7 in one for one in drawn]) > 0.6
