@@ -336,6 +336,9 @@ class Source:
         for name in ("alpha", "inpainted_alpha"):
             if (given := getattr(self, name)) is not None:
                 _expect(f"Source.{name}", given, (s, s), np.uint8, "match Source.image")
+        if self.avatar is not None:
+            other = self.avatar.other
+            _expect("Source.avatar.other", other, (s, s, 3), np.uint8, "match Source.image")
         if (self.alpha is None) != (self.inpainted_alpha is None):
             raise TypeError(
                 "Source.alpha: expected it with inpainted_alpha, got one of the two; give both or"

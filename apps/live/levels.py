@@ -69,13 +69,15 @@ def halved(source: Source) -> Source:
     side = source.image.shape[0] // 2
     if 2 * side < LARGE_PX:
         return source
-    parts = {"image", "inpainted_background", "subject", "alpha", "inpainted_alpha"}
-    smaller = {
-        name: np.ascontiguousarray(cv2.resize(whole, (side, side), interpolation=cv2.INTER_AREA))
-        for name in parts
-        if (whole := getattr(source, name)) is not None
-    }
-    return replace(source, **smaller)
+
+    def smaller(whole: Array) -> Array:
+        return np.ascontiguousarray(cv2.resize(whole, (side, side), interpolation=cv2.INTER_AREA))
+
+    names = {"image", "inpainted_background", "subject", "alpha", "inpainted_alpha"}
+    wholes = {name: getattr(source, name) for name in names}
+    parts = {name: smaller(whole) for name, whole in wholes.items() if whole is not None}
+    avatar = source.avatar and replace(source.avatar, other=smaller(source.avatar.other))
+    return replace(source, avatar=avatar, **parts)
 
 
 def sized(image: Array, source: Source) -> Array:

@@ -1,11 +1,10 @@
 """First words that are no files, addresses, and sources that are no pictures."""
 
-import importlib.util
-
 import pytest
 
 from apps import main, words
 from apps.sources import source_picture
+from hybridanim import extras
 from hybridanim.errors import InputError
 from hybridanim.files import EXAMPLE_DRIVING
 
@@ -124,10 +123,8 @@ def test_the_version(capsys):
 
 
 def test_export_without_onnx_says_how_to_get_it_at_once(capsys, monkeypatch, tmp_path):
-    find = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name, *rest: None if name == "onnx" else find(name)
-    )
+    find = extras.find_spec
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "onnx" else find(name))
     text = refused(capsys, "export", "--out", str(tmp_path / "x"), "--weights", "none")
     assert 'pip install "hybridanim[export]"' in text, "before the weights are looked at"
     assert not list(tmp_path.iterdir())

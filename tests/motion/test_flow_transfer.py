@@ -163,7 +163,7 @@ def test_the_pipeline_follows_it_where_the_renderer_looks(mode, picture_px, tmp_
     sizes = build.FastSizes(optical=True, picture_px=picture_px)
     write_weights(tmp_path / "w.safetensors", animator=build.fast(sizes))
     options = {"weights": tmp_path / "w.safetensors", "runtime": "torch", "size": 128}
-    pipeline = Pipeline.load(renderer="learned", optical_flow=mode, **options)
+    pipeline = Pipeline.load(renderer="learned", optical_flow=mode, face_fit=False, **options)
     pipeline.set_source(synthetic.photograph(256))
     affines = synthetic.wandering_affines(3, 256, seed=1)
     for image in synthetic.moved_picture(synthetic.photograph(256), affines).frames:

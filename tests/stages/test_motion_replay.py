@@ -199,6 +199,8 @@ def test_a_new_reference_of_the_tracker_begins_a_stretch(clip, tmp_path, monkeyp
         track = pipeline.track._tracker.step
 
         class Again:
+            uses_skin = True
+
             def initial_state(self):
                 return None
 

@@ -13,7 +13,6 @@ from apps.evaluate.command import command, evaluate
 from apps.evaluate.job import EvaluateJob
 from apps.evaluate.methods import (
     MethodRunner,
-    _in_view,
     chosen_methods,
     default_methods,
     parse_method,
@@ -261,7 +260,7 @@ def test_a_crop_in_a_view_is_the_same_place():
     from hybridanim.types import Crop
 
     view = View(100, 40, 400, 300, 0.5)
-    crop = _in_view(Crop(150.0, 60.0, 200.0), view)
+    crop = view.crop_inside(Crop(150.0, 60.0, 200.0))
     assert (crop.x_px, crop.y_px, crop.side_px) == (25, 10, 100)
 
 
