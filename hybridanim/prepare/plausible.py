@@ -23,6 +23,7 @@ LIKE_A_FACE = 0.65  # landmark confidence: nearly all faces above 0.9, cloth and
 TURNS_DEG = (0, 180, 90, 270)  # clockwise, the order in which they are tried
 _ALONE = 0.9  # landmark confidence that is a face by itself, in one of hundreds of boxes
 _LEAST, _FARTHEST = 0.5, 0.042  # confidence; mean distance of the points, in head sizes
+_BLUR = 0.02  # sigma in head sizes; larger than the lines of an etching
 _ZOOMS = (1.0, 0.72)  # sizes of the aligner's box; large drawn eyes are fitted by large faces
 _SEARCHED_PX = 512  # longer side of the picture that is searched
 _SIZES = (0.62, 0.44, 0.31, 0.22)  # of the boxes of a search, shares of the shorter side
@@ -33,16 +34,29 @@ _STEP = 0.4  # between their centres, in box sides
 def is_face(grey: Array, face: FaceFit, landmarks_xy_px: Array, aligner: Aligner) -> bool:
     """Whether the aligner confirms a face that is fitted in a picture.
 
-    grey: (H, W) uint8. landmarks_xy_px: (L, 2) of the fit.
+    grey: (H, W) uint8. landmarks_xy_px: (L, 2) of the fit. Where the points agree and the aligner
+    is unsure, the picture is also looked at blurred: hatching and the dots of a print hide a face
+    from it.
     """
-    for zoom in _ZOOMS:
-        x, y = face.pose.shift_px
-        box = HeadBox((float(x), float(y)), zoom * face.pose.scale_px)
-        seen = aligner.fit(grey, face_of(box))
-        apart_px = np.linalg.norm(seen.xy_px - landmarks_xy_px, axis=1).mean()
-        if seen.confidence > _LEAST and apart_px < _FARTHEST * face.pose.scale_px:
+    size_px = face.pose.scale_px
+    for blur in (0.0, _BLUR):
+        seen = grey if blur == 0 else cv2.GaussianBlur(grey, (0, 0), blur * size_px)
+        looks = [_look(seen, face, landmarks_xy_px, aligner, zoom) for zoom in _ZOOMS]
+        if any(sure > _LEAST and apart < _FARTHEST for sure, apart in looks):
             return True
+        if min(apart for _, apart in looks) >= _FARTHEST:
+            return False
     return False
+
+
+def _look(
+    grey: Array, face: FaceFit, landmarks_xy_px: Array, aligner: Aligner, zoom: float
+) -> tuple[float, float]:
+    """The aligner's confidence, and how far its points lie from the fit's, in head sizes."""
+    x, y = face.pose.shift_px
+    seen = aligner.fit(grey, face_of(HeadBox((float(x), float(y)), zoom * face.pose.scale_px)))
+    apart_px = np.linalg.norm(seen.xy_px - landmarks_xy_px, axis=1).mean()
+    return float(seen.confidence), float(apart_px) / face.pose.scale_px
 
 
 def search(grey: Array, aligner: Aligner, finder: PointFinder | None) -> HeadBox | None:

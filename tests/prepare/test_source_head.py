@@ -18,6 +18,7 @@ from hybridanim.runtime import face_points
 from hybridanim.runtime.face_points import FacePoints
 from stages.pipeline import Pipeline
 from tests import synthetic
+from tools.gallery import portraits
 
 PORTRAITS = Path(__file__).parents[2].parent / "shared" / "data" / "portraits"
 
@@ -40,6 +41,16 @@ def test_a_picture_without_a_face_is_refused(name):
     picture = small(getattr(data, name)(), 320)
     with pytest.raises(InputError, match=r"source: expected a picture with a visible face.*--crop"):
         located(picture)
+
+
+@pytest.mark.parametrize("name", ["etching", "halftone"])
+def test_hatching_and_dots_hide_no_face(name):
+    picture = portraits.picture(name)
+    source = Pipeline.load(size=128).set_source(picture)
+    plain = Pipeline.load(size=128).set_source(portraits.picture("astronaut"))
+    apart_px = np.subtract(source.head.center_xy_px, plain.head.center_xy_px)
+    assert np.hypot(*apart_px) < 0.1 * plain.head.size_px
+    assert source.face is not None
 
 
 def test_a_texture_is_refused_without_the_landmark_networks_too():
