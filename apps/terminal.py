@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from hybridanim import paths
 from hybridanim.errors import InputError
 
 PROGRAM = "hybridanim" if Path(sys.argv[0]).stem == "hybridanim" else "run_pipeline.py"
@@ -52,6 +53,7 @@ def listen() -> None:
 
 def make_folder(folder: Path) -> None:
     """Make a folder if it is missing; raises InputError where that is not possible."""
+    paths.look(folder)  # raises for a name that cannot be one
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:

@@ -27,6 +27,7 @@ _BLUR = 0.02  # sigma in head sizes; larger than the lines of an etching
 _ZOOMS = (1.0, 0.72)  # sizes of the aligner's box; large drawn eyes are fitted by large faces
 _SEARCHED_PX = 512  # longer side of the picture that is searched
 _SIZES = (0.62, 0.44, 0.31, 0.22)  # of the boxes of a search, shares of the shorter side
+_LEAST_PX, _MOST_BOXES = 12.0, 240  # side of a box; of a search
 _LIKE_BOX = (0.65, 1.6)  # sizes of a face that is seen in a box, relative to it
 _STEP = 0.4  # between their centres, in box sides
 
@@ -104,6 +105,8 @@ def _boxes(height: int, width: int) -> list[HeadBox]:
     boxes, middle = [], np.array([width, height]) / 2
     for share in _SIZES:
         size = share * min(height, width)
+        if size < _LEAST_PX:
+            break  # nothing can be seen in it
         lines = []
         for length in (height, width):
             count = max(1, round((length - size) / (_STEP * size)) + 1)
@@ -111,4 +114,4 @@ def _boxes(height: int, width: int) -> list[HeadBox]:
         places = [np.array([x, y]) for y, x in itertools.product(*lines)]
         places.sort(key=lambda place: float(np.linalg.norm(place - middle)))
         boxes += [HeadBox((float(x), float(y)), size) for x, y in places]
-    return boxes
+    return boxes[:_MOST_BOXES]  # a strip would have a thousand

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from apps import main
+from apps import main, terminal
+from hybridanim.errors import InputError
 
 RUN = Path(__file__).parents[2] / "run_pipeline.py"
 SHORT = ("--end", "0.1", "--size", "64", "--output")
@@ -63,3 +64,8 @@ def test_folders_that_may_not_be_entered_are_one_line(monkeypatch, capsys, tmp_p
         error = " ".join(capsys.readouterr().err.split())
         assert code == 2, words
         assert "expected" in error and "Permission denied" in error, words
+
+
+def test_a_folder_whose_name_cannot_be_one_is_told():
+    with pytest.raises(InputError, match="path that can be used"):
+        terminal.make_folder(Path("a\0b"))

@@ -12,7 +12,7 @@ from hybridanim.errors import InputError
 from hybridanim.face import aligner, face_model
 from hybridanim.geometry import turned
 from hybridanim.io import read_picture
-from hybridanim.prepare import source_head
+from hybridanim.prepare import plausible, source_head
 from hybridanim.profiles import Profiles
 from hybridanim.runtime import face_points
 from hybridanim.runtime.face_points import FacePoints
@@ -98,3 +98,12 @@ def test_no_portrait_painting_or_drawing_is_lost():
         else:
             assert found.turn_deg == 0 and found.face is not None, path.name
     assert files and not lost
+
+
+@pytest.mark.parametrize("shape", [(4001, 17), (17, 4001), (3000, 300)])
+def test_a_strip_is_not_searched_without_end(monkeypatch, shape):
+    looks = []
+    monkeypatch.setattr(plausible, "_face_in", lambda *given: looks.append(given[1]))
+    assert plausible.search(np.zeros(shape, np.uint8), aligner.load(), None) is None
+    assert len(looks) <= 240
+    assert all(box.size_px >= 12 for box in looks)
