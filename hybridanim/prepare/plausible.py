@@ -23,6 +23,7 @@ LIKE_A_FACE = 0.65  # landmark confidence: nearly all faces above 0.9, cloth and
 TURNS_DEG = (0, 180, 90, 270)  # clockwise, the order in which they are tried
 _ALONE = 0.9  # landmark confidence that is a face by itself, in one of hundreds of boxes
 _LEAST, _FARTHEST = 0.5, 0.042  # confidence; mean distance of the points, in head sizes
+_CLOSE = 0.033  # distance that is a face whatever the confidence; other things have 0.054 and more
 _BLUR = 0.02  # sigma in head sizes; larger than the lines of an etching
 _ZOOMS = (1.0, 0.72)  # sizes of the aligner's box; large drawn eyes are fitted by large faces
 _SEARCHED_PX = 512  # longer side of the picture that is searched
@@ -32,18 +33,23 @@ _LIKE_BOX = (0.65, 1.6)  # sizes of a face that is seen in a box, relative to it
 _STEP = 0.4  # between their centres, in box sides
 
 
-def is_face(grey: Array, face: FaceFit, landmarks_xy_px: Array, aligner: Aligner) -> bool:
+def is_face(
+    grey: Array, face: FaceFit, landmarks_xy_px: Array, aligner: Aligner, *, is_found: bool = True
+) -> bool:
     """Whether the aligner confirms a face that is fitted in a picture.
 
-    grey: (H, W) uint8. landmarks_xy_px: (L, 2) of the fit. Where the points agree and the aligner
-    is unsure, the picture is also looked at blurred: hatching and the dots of a print hide a face
-    from it.
+    grey: (H, W) uint8. landmarks_xy_px: (L, 2) of the fit. is_found: in the box of a detector, not
+    in one of hundreds of boxes; there, points that agree closely are enough, since dark glasses
+    leave the aligner unsure. Where they agree less and it is unsure, the picture is
+    also looked at blurred: hatching and the dots of a print hide a face from it.
     """
     size_px = face.pose.scale_px
     for blur in (0.0, _BLUR):
         seen = grey if blur == 0 else cv2.GaussianBlur(grey, (0, 0), blur * size_px)
         looks = [_look(seen, face, landmarks_xy_px, aligner, zoom) for zoom in _ZOOMS]
         if any(sure > _LEAST and apart < _FARTHEST for sure, apart in looks):
+            return True
+        if is_found and face.confidence > _ALONE and min(apart for _, apart in looks) < _CLOSE:
             return True
         if min(apart for _, apart in looks) >= _FARTHEST:
             return False
@@ -86,7 +92,7 @@ def _face_in(
         seen = aligner.fit(grey, face_of(box))
         return head_box.from_landmarks(seen.xy_px) if seen.confidence > _ALONE else None
     found = face_tracking.still_face(grey, box, finder)
-    if found is None or not is_face(grey, *found, aligner):
+    if found is None or not is_face(grey, *found, aligner, is_found=False):
         return None
     pose = found[0].pose
     if not _LIKE_BOX[0] < pose.scale_px / box.size_px < _LIKE_BOX[1]:

@@ -10,6 +10,7 @@ from skimage import data
 from hybridanim.config import PipelineConfig
 from hybridanim.errors import InputError
 from hybridanim.face import aligner, face_model
+from hybridanim.face.landmarks import GROUPS
 from hybridanim.geometry import turned
 from hybridanim.io import read_picture
 from hybridanim.prepare import plausible, source_head
@@ -107,3 +108,17 @@ def test_a_strip_is_not_searched_without_end(monkeypatch, shape):
     assert plausible.search(np.zeros(shape, np.uint8), aligner.load(), None) is None
     assert len(looks) <= 240
     assert all(box.size_px >= 12 for box in looks)
+
+
+def test_dark_glasses_hide_no_face():
+    picture = portraits.picture("astronaut").copy()
+    plain = located(picture).head
+    found = Pipeline.load(size=128)
+    found.set_source(picture)
+    assert found.source is not None and found.source.landmarks_xy_px is not None
+    for side in ("left", "right"):
+        x, y = found.source.landmarks_xy_px[list(GROUPS[f"{side}_eye"])].mean(0).round().astype(int)
+        radius = round(0.17 * plain.size_px)
+        cv2.circle(picture, (int(x), int(y)), radius, (150, 60, 20), -1, cv2.LINE_AA)
+    apart_px = np.subtract(located(picture).head.center_xy_px, plain.center_xy_px)
+    assert np.hypot(*apart_px) < 0.15 * plain.size_px
