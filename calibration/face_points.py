@@ -16,7 +16,7 @@ import cv2
 
 from hybridanim import command_line, extras, paths
 from hybridanim.errors import InputError
-from hybridanim.face import face_model
+from hybridanim.face import face_model, mesh_labels
 from hybridanim.face.face_windows import KINDS
 from hybridanim.networks import face_points_file
 
@@ -57,15 +57,6 @@ def _parser() -> argparse.ArgumentParser:
         "--overwrite", action="store_true", help="replace the output of --join, or files in --out"
     )
     return parser
-
-
-def _folders(text: str) -> tuple[Path, Path]:
-    media, _, labels = text.rpartition(":")
-    found = Path(media), Path(labels)
-    for folder in found:
-        if not folder.is_dir():
-            raise InputError(f"--data {text}: expected CLIPS:LABELS, two folders; got no {folder}")
-    return found
 
 
 def _join(options: argparse.Namespace) -> None:
@@ -114,7 +105,10 @@ def _train(options: argparse.Namespace) -> None:
     if not 0 <= options.seed < 2**63:
         raise InputError(f"--seed: expected 0 to 2^63 - 1, got {options.seed}; choose within")
     _refuse_to_replace(options)
-    pairs, other = [_folders(text) for text in options.data], _folders(options.validation)
+    pairs, other = (
+        [mesh_labels.folders_of(text) for text in options.data],
+        mesh_labels.folders_of(options.validation),
+    )
     cv2.setNumThreads(1)
     model = face_model.load(options.model)
     footage = samples.read(pairs, model, options.every)

@@ -20,7 +20,7 @@ import cv2
 
 from hybridanim import command_line, extras, paths
 from hybridanim.errors import InputError
-from hybridanim.face import face_model
+from hybridanim.face import face_model, mesh_labels
 from hybridanim.face.paint_windows import KINDS
 from hybridanim.networks import painters_file
 from hybridanim.training.archive import SUFFIX
@@ -71,15 +71,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, help="file of both; default: in --out")
     parser.add_argument("--overwrite", action="store_true", help="replace the output")
     return parser
-
-
-def _folders(text: str) -> tuple[Path, Path]:
-    media, _, labels = text.rpartition(":")
-    found = Path(media), Path(labels)
-    for folder in found:
-        if not folder.is_dir():
-            raise InputError(f"--data {text}: expected CLIPS:LABELS, two folders; got no {folder}")
-    return found
 
 
 def _join(inputs: list[Path], output: Path, *, overwrite: bool) -> None:
@@ -136,8 +127,8 @@ def _pairs(options: argparse.Namespace) -> Path:
         return packing.unpack(Path(options.data[0]), cache)
     model = face_model.load()
     parts = {
-        "train": ([_folders(text) for text in options.data], options.targets),
-        "val": ([_folders(options.validation)], max(1, options.targets // 3)),
+        "train": ([mesh_labels.folders_of(text) for text in options.data], options.targets),
+        "val": ([mesh_labels.folders_of(options.validation)], max(1, options.targets // 3)),
     }
     for name, (folders, targets) in parts.items():
         for line in pairs.make(folders, cache / name, model, options.sources, targets):

@@ -65,3 +65,13 @@ def _expect_faces(points: Array) -> None:
         sizes = mesh.distances(points[is_face][..., :2], _ENDS)
     if sizes.size and sizes.min() < _LEAST_PX:
         raise ValueError("a face without extent")
+
+
+def folders_of(text: str) -> tuple[Path, Path]:
+    """The folders of clips and of their labels that CLIPS:LABELS names; InputError for others."""
+    media, _, labels = text.rpartition(":")
+    found = Path(media), Path(labels)
+    for folder in found:
+        if not folder.is_dir():
+            raise InputError(f"--data {text}: expected CLIPS:LABELS, two folders; got no {folder}")
+    return found

@@ -144,6 +144,24 @@ class Residual(nn.Module):
         return x + self.norm(self.conv(self.first(x)))
 
 
+class ReluResidual(nn.Module):
+    """ReLU(x + conv-norm-ReLU-conv-norm(x)), without biases; of the small networks of windows."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> the same shape."""
+        return torch.relu(x + self.body(x))
+
+
 class UNet(nn.Module):
     """U-Net of len(widths) - 1 halvings with skip connections; widths: channels per level."""
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from .blocks import ReluResidual
+
 
 @dataclass(frozen=True)
 class PointSizes:
@@ -23,21 +25,6 @@ class PointSizes:
     components: int  # of the shape model
     channels: tuple[int, ...]  # after each halving of the resolution
     hidden: int
-
-
-class _Residual(nn.Module):
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
-            nn.BatchNorm2d(channels),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
-            nn.BatchNorm2d(channels),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(x + self.body(x))
 
 
 class PointNetwork(nn.Module):
@@ -63,7 +50,7 @@ class PointNetwork(nn.Module):
                 nn.ReLU(inplace=True),
             ]
             if i > 0:
-                layers.append(_Residual(channels))
+                layers.append(ReluResidual(channels))
             before = channels
         self.features = nn.Sequential(*layers)
         cells = 1

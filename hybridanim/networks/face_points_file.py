@@ -3,82 +3,43 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from safetensors import SafetensorError, safe_open
-
-from hybridanim import files, paths
-from hybridanim.errors import InputError
 from hybridanim.face.face_windows import KINDS
 from hybridanim.types import Array
 
-from . import size_limits
+from . import size_limits, small_file
+from .small_file import FileKind
 
 if TYPE_CHECKING:
     from .face_points import PointNetwork
 
-FORMAT = "face-points-1"
-_MOST_BYTES = 32 << 20
+FILE = FileKind(
+    "landmark networks",
+    "face-points-1",
+    "reinstall, or train them with python -m calibration.face_points",
+)
 _MOST_CHANNELS, _MOST_LAYERS, _MOST_HIDDEN, _MOST_COMPONENTS = 512, 8, 2048, 512
-_MOST_VALUE = 1e6  # of a weight; trained ones stay below 1000
-_FIX = "reinstall, or train them with python -m calibration.face_points"
 
 
 def write(networks: Mapping[str, PointNetwork], path: str | Path) -> None:
     """Write networks by the name of their window kind; weights in half precision."""
-    from safetensors.torch import save
-
-    tensors = {
-        f"{name}.{key}": (value.half() if value.is_floating_point() else value).contiguous()
-        for name, net in networks.items()
-        for key, value in net.state_dict().items()
-        if not key.endswith("num_batches_tracked")
-    }
+    tensors = {}
+    for name, net in networks.items():
+        tensors |= small_file.state_of(net, f"{name}.")
     sizes = {name: asdict(net.sizes) for name, net in networks.items()}
-    with files.atomic_write(path) as file:
-        file.write(save(tensors, {"format": FORMAT, "sizes": json.dumps(sizes)}))
+    small_file.write(FILE, tensors, sizes, path)
 
 
 def read_arrays(path: str | Path) -> tuple[dict[str, dict[str, Any]], dict[str, Array]]:
     """Sizes of each network, and all tensors as float32 arrays, names prefixed by the network's.
 
-    Raises InputError when the file is missing, damaged, not one of this program's, or holds numbers
-    that are not finite, or absurd.
+    Raises InputError as ``small_file.read_arrays``.
     """
-    file = Path(path)
-    paths.expect_readable("landmark networks", file)
-    if not paths.is_file(file) or file.stat().st_size > _MOST_BYTES:
-        raise InputError(f"landmark networks: expected a file of at most 32 MB at {file}; {_FIX}")
-    try:
-        with safe_open(file, "numpy") as opened:
-            table = opened.metadata() or {}
-            tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
-        if table.get("format") != FORMAT:
-            raise ValueError(f"format {table.get('format')!r}")
-        if any(value.dtype.kind != "f" for value in tensors.values()):
-            raise ValueError("numbers that are not floats")
-        with np.errstate(over="ignore"):
-            tensors = {key: value.astype(np.float32) for key, value in tensors.items()}
-        if not all((np.abs(value) <= _MOST_VALUE).all() for value in tensors.values()):
-            raise ValueError(f"numbers beyond {_MOST_VALUE:g}, or not-a-number")
-        if any((v < 0).any() for k, v in tensors.items() if k.endswith("running_var")):
-            raise ValueError("a negative variance")
-        sizes = json.loads(table["sizes"])
-        if not isinstance(sizes, dict) or not sizes:
-            raise ValueError("no networks")
-        for name, given in sizes.items():
-            _check(name, given)
-            _check_shapes(name, given, tensors)
-    except (
-        SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError
-    ) as error:  # fmt: skip
-        raise _damaged(file, error) from error
-    return sizes, tensors
+    return small_file.read_arrays(FILE, path, small_file.check_each(_shapes))
 
 
 def read(path: str | Path) -> dict[str, PointNetwork]:
@@ -86,8 +47,6 @@ def read(path: str | Path) -> dict[str, PointNetwork]:
 
     Raises InputError as ``read_arrays``.
     """
-    import torch
-
     from .face_points import PointNetwork, PointSizes
 
     sizes, tensors = read_arrays(path)
@@ -95,16 +54,10 @@ def read(path: str | Path) -> dict[str, PointNetwork]:
     try:
         for name, given in sizes.items():
             net = PointNetwork(PointSizes(**{**given, "channels": tuple(given["channels"])}))
-            own = {
-                key.removeprefix(f"{name}."): torch.from_numpy(value)
-                for key, value in tensors.items()
-                if key.startswith(f"{name}.")
-            }
-            counters = {k: v for k, v in net.state_dict().items() if k.endswith("_tracked")}
-            net.load_state_dict(own | counters)
+            small_file.fill(net, small_file.part(tensors, name))
             networks[name] = net.eval()
     except (TypeError, RuntimeError) as error:
-        raise _damaged(Path(path), error) from error
+        raise FILE.damaged(Path(path), error) from error
     return networks
 
 
@@ -129,15 +82,9 @@ def mean(networks: Sequence[PointNetwork]) -> PointNetwork:
     return out
 
 
-def _damaged(file: Path, error: Exception) -> InputError:
-    line = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return InputError(
-        f"landmark networks: expected the networks of this program in {file}, got {line}; {_FIX}"
-    )
-
-
-def _check_shapes(name: str, sizes: dict[str, Any], tensors: dict[str, Array]) -> None:
-    """Raise ValueError unless the tensors have the shapes that the sizes say."""
+def _shapes(name: str, sizes: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    """The tensors' shapes that the sizes say; ValueError for sizes that no network has."""
+    _check(name, sizes)
     channels, length = sizes["channels"], sizes["points"] * sizes["dimensions"]
     cells = 1
     for side in (sizes["width_px"], sizes["height_px"]):
@@ -163,15 +110,9 @@ def _check_shapes(name: str, sizes: dict[str, Any], tensors: dict[str, Array]) -
             convolutions += [(f"{body}.3", f"{body}.4", count, 3)]
             layer += 1
         for conv, norm, inputs, side in convolutions:
-            expected[f"{conv}.weight"] = (count, inputs, side, side)
-            for part in ("weight", "bias", "running_mean", "running_var"):
-                expected[f"{norm}.{part}"] = (count,)
+            small_file.norm_shapes(expected, conv, norm, (count, inputs, side, side))
         before = count
-    own = {k.removeprefix(f"{name}."): v.shape for k, v in tensors.items()
-           if k.startswith(f"{name}.")}  # fmt: skip
-    if own != expected:
-        wrong = sorted(set(own.items()) ^ set(expected.items()))[0]
-        raise ValueError(f"tensor {name}.{wrong[0]} of another shape")
+    return expected
 
 
 def _check(name: str, sizes: dict[str, Any]) -> None:

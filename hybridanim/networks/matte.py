@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .blocks import ReluResidual
+
 
 @dataclass(frozen=True)
 class MatteSizes:
@@ -35,17 +37,6 @@ def _convolved(before: int, after: int, kernel: int = 3, stride: int = 1) -> lis
     ]
 
 
-class _Residual(nn.Module):
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            *_convolved(channels, channels), *_convolved(channels, channels)[:2]
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(x + self.body(x))
-
-
 class MatteNetwork(nn.Module):
     """Windows (B, 4, n, n) -> logits (B, 1, n, n) of the person; n: a multiple of 2^levels."""
 
@@ -55,7 +46,7 @@ class MatteNetwork(nn.Module):
         counts = sizes.channels
         befores = (sizes.inputs, *counts[:-1])
         self.down = nn.ModuleList(
-            nn.Sequential(*_convolved(before, after, 5 if i == 0 else 3, 2), _Residual(after))
+            nn.Sequential(*_convolved(before, after, 5 if i == 0 else 3, 2), ReluResidual(after))
             for i, (before, after) in enumerate(zip(befores, counts, strict=True))
         )
         self.up = nn.ModuleList(

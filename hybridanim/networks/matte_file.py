@@ -2,79 +2,42 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from safetensors import SafetensorError, safe_open
-
-from hybridanim import files, paths
-from hybridanim.errors import InputError
 from hybridanim.face.matte_window import CHANNELS
 from hybridanim.types import Array
 
-from . import size_limits
+from . import size_limits, small_file
+from .small_file import FileKind
 
 if TYPE_CHECKING:
     from .matte import MatteNetwork
 
-FORMAT = "matte-1"
-_MOST_BYTES = 32 << 20
+FILE = FileKind(
+    "matting network", "matte-1", "reinstall, or train it with python -m calibration.matte"
+)
 _MOST_CHANNELS, _MOST_LEVELS, _MOST_PX = 512, 6, 512
-_MOST_VALUE = 1e6  # of a weight; trained ones stay below 1000
-_FIX = "reinstall, or train it with python -m calibration.matte"
 
 
 def write(net: MatteNetwork, path: str | Path) -> None:
     """Write a network; weights in half precision."""
-    from safetensors.torch import save
-
-    tensors = {
-        key: (value.half() if value.is_floating_point() else value).contiguous()
-        for key, value in net.state_dict().items()
-        if not key.endswith("num_batches_tracked")
-    }
-    with files.atomic_write(path) as file:
-        file.write(save(tensors, {"format": FORMAT, "sizes": json.dumps(asdict(net.sizes))}))
+    small_file.write(FILE, small_file.state_of(net), asdict(net.sizes), path)
 
 
 def read_arrays(path: str | Path) -> tuple[dict[str, Any], dict[str, Array]]:
     """Sizes of the network, and its tensors as float32 arrays.
 
-    Raises InputError when the file is missing, damaged, not one of this program's, or holds numbers
-    that are not finite, or absurd.
+    Raises InputError as ``small_file.read_arrays``.
     """
-    file = Path(path)
-    paths.expect_readable("matting network", file)
-    if not paths.is_file(file) or file.stat().st_size > _MOST_BYTES:
-        raise InputError(f"matting network: expected a file of at most 32 MB at {file}; {_FIX}")
-    try:
-        with safe_open(file, "numpy") as opened:
-            table = opened.metadata() or {}
-            tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
-        if table.get("format") != FORMAT:
-            raise ValueError(f"format {table.get('format')!r}")
-        if any(value.dtype.kind != "f" for value in tensors.values()):
-            raise ValueError("numbers that are not floats")
-        with np.errstate(over="ignore"):
-            tensors = {key: value.astype(np.float32) for key, value in tensors.items()}
-        if not all((np.abs(value) <= _MOST_VALUE).all() for value in tensors.values()):
-            raise ValueError(f"numbers beyond {_MOST_VALUE:g}, or not-a-number")
-        if any((v < 0).any() for k, v in tensors.items() if k.endswith("running_var")):
-            raise ValueError("a negative variance")
-        sizes = json.loads(table["sizes"])
+
+    def check(sizes: Any, tensors: dict[str, Array]) -> None:
         _check(sizes)
-        wrong = set(_shapes(sizes).items()) ^ {(k, v.shape) for k, v in tensors.items()}
-        if wrong:
-            raise ValueError(f"tensor {min(wrong)[0]} of another shape")
-    except (
-        SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError
-    ) as error:  # fmt: skip
-        raise _damaged(file, error) from error
-    return sizes, tensors
+        small_file.expect_shapes(tensors, _shapes(sizes))
+
+    return small_file.read_arrays(FILE, path, check)
 
 
 def read(path: str | Path) -> MatteNetwork:
@@ -82,22 +45,12 @@ def read(path: str | Path) -> MatteNetwork:
 
     Raises InputError as ``read_arrays``.
     """
-    import torch
-
     from .matte import MatteNetwork, MatteSizes
 
     sizes, tensors = read_arrays(path)
     net = MatteNetwork(MatteSizes(**{**sizes, "channels": tuple(sizes["channels"])}))
-    counters = {k: v for k, v in net.state_dict().items() if k.endswith("_tracked")}
-    net.load_state_dict({k: torch.from_numpy(v) for k, v in tensors.items()} | counters)
+    small_file.fill(net, tensors)
     return net.eval()
-
-
-def _damaged(file: Path, error: Exception) -> InputError:
-    line = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return InputError(
-        f"matting network: expected the network of this program in {file}, got {line}; {_FIX}"
-    )
 
 
 def _check(sizes: dict[str, Any]) -> None:
@@ -130,7 +83,5 @@ def _shapes(sizes: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     convolutions.append(("last.0", "last.1", counts[0] + sizes["inputs"], last, 3))
     shapes: dict[str, tuple[int, ...]] = {"last.3.weight": (1, last, 1, 1), "last.3.bias": (1,)}
     for conv, norm, before, after, side in convolutions:
-        shapes[f"{conv}.weight"] = (after, before, side, side)
-        for part in ("weight", "bias", "running_mean", "running_var"):
-            shapes[f"{norm}.{part}"] = (after,)
+        small_file.norm_shapes(shapes, conv, norm, (after, before, side, side))
     return shapes

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .blocks import ReluResidual
+
 
 @dataclass(frozen=True)
 class PainterSizes:
@@ -34,21 +36,6 @@ class _Convolution(nn.Sequential):
         )
 
 
-class _Residual(nn.Module):
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
-            nn.BatchNorm2d(channels),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
-            nn.BatchNorm2d(channels),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(x + self.body(x))
-
-
 class PainterNetwork(nn.Module):
     """Windows (B, 9, H, W) and quantities (B, 6) -> colour (B, 3, H, W) and alpha (B, 1, H, W).
 
@@ -60,11 +47,11 @@ class PainterNetwork(nn.Module):
         super().__init__()
         self.sizes = sizes
         a, b, c = sizes.channels
-        self.enter = nn.Sequential(_Convolution(4 * sizes.inputs, a), _Residual(a))
-        self.down1 = nn.Sequential(_Convolution(a, b, 2), _Residual(b))
-        self.down2 = nn.Sequential(_Convolution(b, c, 2), _Residual(c))
+        self.enter = nn.Sequential(_Convolution(4 * sizes.inputs, a), ReluResidual(a))
+        self.down1 = nn.Sequential(_Convolution(a, b, 2), ReluResidual(b))
+        self.down2 = nn.Sequential(_Convolution(b, c, 2), ReluResidual(c))
         self.condition = nn.Linear(sizes.quantities, c)
-        self.deep = _Residual(c)
+        self.deep = ReluResidual(c)
         self.up1 = _Convolution(b + c, b)
         self.up2 = _Convolution(a + b, a)
         self.leave = nn.Conv2d(a, 16, 3, padding=1)

@@ -21,10 +21,10 @@ from hybridanim.face import face_fit, face_windows
 from hybridanim.face.face_fit import Observation
 from hybridanim.face.face_model import FaceModel
 from hybridanim.face.face_windows import EYE, FACE, KINDS, MOUTH, WindowKind
-from hybridanim.networks import face_points_file
+from hybridanim.networks import face_points_file, small_file
 from hybridanim.types import Array, HeadBox, HeadPose
 
-from .layers import folded
+from .layers import folded, request_of
 
 WEIGHTS = files.WEIGHTS / "face_points.safetensors"
 WEIGHTS_SHA256 = "c66c92f7a88a66e50144d8398335834a197f8e5bff34f665d92118744d04e3b7"
@@ -139,32 +139,19 @@ def load(path: str | Path | None = None, threads: int = 0) -> dict[str, Network]
             f" for {', '.join(sorted(missing))}; join them with python -m calibration.face_points"
         )
     try:
-        openvino = quiet.openvino()
+        quiet.openvino()
     except ImportError:
         return _by_torch(file)
-    core = openvino.Core()
-    settings = {
-        "INFERENCE_PRECISION_HINT": "f32",
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_NUM_THREADS": threads or 2,
-        "ENABLE_CPU_PINNING": False,
-    }
     out: dict[str, Network] = {}
     for name, given in sizes.items():
-        own = {
-            key.removeprefix(f"{name}."): value
-            for key, value in tensors.items()
-            if key.startswith(f"{name}.")
-        }
+        own = small_file.part(tensors, name)
         graph = _graph(KINDS[name], given, own, BATCH[name])
-        compiled = core.compile_model(graph, "CPU", settings)
-        out[name] = _caller(compiled, len(KINDS[name].points), given["dimensions"])
+        request = request_of(graph, threads)
+        out[name] = _caller(request, len(KINDS[name].points), given["dimensions"])
     return out
 
 
-def _caller(compiled: Any, points: int, dimensions: int) -> Network:
-    request = compiled.create_infer_request()
-
+def _caller(request: Any, points: int, dimensions: int) -> Network:
     def run(windows: Array) -> tuple[Array, Array]:
         request.infer([np.ascontiguousarray(windows, np.float32)], share_inputs=True)
         found = request.get_output_tensor(0).data

@@ -8,6 +8,7 @@ of its tensors.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -16,6 +17,25 @@ import numpy as np
 from hybridanim import quiet
 from hybridanim.networks.constants import LEAST_DETERMINANT, NORM_EPSILON
 from hybridanim.types import Array
+
+
+def request_of(graph: Any, threads: int) -> Any:
+    """A request of a small network's model, which one frame runs after the other.
+
+    threads: 0: OpenVINO's own choice, at most 2.
+    """
+    settings = {
+        "INFERENCE_PRECISION_HINT": "f32",
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": threads or 2,
+        "ENABLE_CPU_PINNING": False,
+    }
+    return _core().compile_model(graph, "CPU", settings).create_infer_request()
+
+
+@cache
+def _core() -> Any:
+    return quiet.openvino().Core()
 
 
 class Affine(NamedTuple):

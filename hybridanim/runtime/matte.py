@@ -21,7 +21,7 @@ from hybridanim.networks import matte_file
 from hybridanim.resampling import smoothstep
 from hybridanim.types import Array
 
-from .layers import folded
+from .layers import folded, request_of
 
 WEIGHTS = files.WEIGHTS / "matte.safetensors"
 WEIGHTS_SHA256 = "5d43e52dc7ffd3ea92533756ce27546163028bd46875ad8a3e68c4e6d74f1750"
@@ -111,17 +111,10 @@ def load(path: str | Path | None = None, threads: int = 0) -> PersonMatte:
     sizes, tensors = matte_file.read_arrays(file)
     n = sizes["window_px"]
     try:
-        openvino = quiet.openvino()
+        quiet.openvino()
     except ImportError:
         return PersonMatte(_by_torch(file), n)
-    settings = {
-        "INFERENCE_PRECISION_HINT": "f32",
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_NUM_THREADS": threads or 2,
-        "ENABLE_CPU_PINNING": False,
-    }
-    compiled = openvino.Core().compile_model(_graph(sizes, tensors), "CPU", settings)
-    request = compiled.create_infer_request()
+    request = request_of(_graph(sizes, tensors), threads)
 
     def run(windows: Array) -> Array:
         request.infer([np.ascontiguousarray(windows, np.float32)], share_inputs=True)

@@ -15,10 +15,10 @@ import numpy as np
 
 from hybridanim import extras, files, quiet
 from hybridanim.face.paint_windows import CHANNELS, KINDS, QUANTITIES
-from hybridanim.networks import painters_file
+from hybridanim.networks import painters_file, small_file
 from hybridanim.types import Array
 
-from .layers import folded
+from .layers import folded, request_of
 
 WEIGHTS = files.WEIGHTS / "painters.safetensors"
 WEIGHTS_SHA256 = "3f9a0466aa3ca9ebe75169597e00f8748d539133259f6e6f2b3534919ee96411"
@@ -38,31 +38,18 @@ def load(path: str | Path | None = None, threads: int = 0) -> dict[str, Painter]
     if path is None and file.is_file():
         files.expect_sha256("painters", file, WEIGHTS_SHA256)
     try:
-        openvino = quiet.openvino()
+        quiet.openvino()
     except ImportError:
         return _by_torch(file)
     sizes, tensors = painters_file.read_arrays(file)
-    core = openvino.Core()
-    settings = {
-        "INFERENCE_PRECISION_HINT": "f32",
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_NUM_THREADS": threads or 2,
-        "ENABLE_CPU_PINNING": False,
-    }
     out: dict[str, Painter] = {}
     for name in sizes:
-        own = {
-            key.removeprefix(f"{name}."): value
-            for key, value in tensors.items()
-            if key.startswith(f"{name}.")
-        }
-        out[name] = _caller(core.compile_model(_graph(name, own), "CPU", settings))
+        own = small_file.part(tensors, name)
+        out[name] = _caller(request_of(_graph(name, own), threads))
     return out
 
 
-def _caller(compiled: Any) -> Painter:
-    request = compiled.create_infer_request()
-
+def _caller(request: Any) -> Painter:
     def run(windows: Array, quantities: Array) -> tuple[Array, Array]:
         given = [np.ascontiguousarray(part, np.float32) for part in (windows, quantities)]
         request.infer(given, share_inputs=True)

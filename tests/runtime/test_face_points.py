@@ -1,12 +1,9 @@
 """The landmark networks: OpenVINO's graphs equal torch's networks; files are checked."""
 
-import json
-
 import cv2
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import load_file, save_file
 
 from hybridanim import files
 from hybridanim.errors import InputError
@@ -17,6 +14,7 @@ from hybridanim.networks import face_points_file
 from hybridanim.runtime import face_points
 from hybridanim.runtime.face_points import WEIGHTS, FacePoints
 from hybridanim.types import HeadBox, HeadPose
+from tests.changed_weights import changed
 
 
 @pytest.fixture(scope="module")
@@ -130,19 +128,6 @@ def test_size_of_the_picture_does_not_matter(finder):
     assert np.abs(windows[0].astype(int) - windows[1]).mean() < 3
 
 
-def _changed(tmp_path, change):
-    tensors = load_file(WEIGHTS)
-    with face_points_file.safe_open(WEIGHTS, "numpy") as opened:
-        table = dict(opened.metadata())
-    sizes = json.loads(table["sizes"])
-    change(tensors, table, sizes)
-    table.setdefault("sizes", json.dumps(sizes))
-    table["sizes"] = json.dumps(sizes)
-    file = tmp_path / "changed.safetensors"
-    save_file(tensors, file, table)
-    return file
-
-
 def _nan(tensors, table, sizes):
     tensors["eye.mean"] = tensors["eye.mean"] * np.float16("nan")
 
@@ -192,7 +177,7 @@ CHANGES = [
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.filterwarnings("error")
 def test_unfit_files_are_refused(tmp_path, change):
-    file = _changed(tmp_path, change)
+    file = changed(WEIGHTS, tmp_path, change)
     for read in (face_points_file.read_arrays, face_points_file.read):
         with pytest.raises(InputError, match="landmark networks"):
             read(file)

@@ -1,18 +1,16 @@
 """The matting network: OpenVINO's graph equals torch's network; windows; files are checked."""
 
-import json
-
 import cv2
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import load_file, save_file
 
 from hybridanim.errors import InputError
 from hybridanim.face import matte_window
 from hybridanim.networks import matte_file
 from hybridanim.runtime import matte
 from hybridanim.runtime.matte import WEIGHTS, PersonMatte
+from tests.changed_weights import changed
 
 
 @pytest.fixture(scope="module")
@@ -79,18 +77,6 @@ def test_a_person_goes_on_below_the_window_but_not_beside_it():
     assert found[990, 500] > 0.9 and found[300, 20] == 0 and found[20, 500] == 0
 
 
-def _changed(tmp_path, change):
-    tensors = load_file(WEIGHTS)
-    with matte_file.safe_open(WEIGHTS, "numpy") as opened:
-        table = dict(opened.metadata())
-    sizes = json.loads(table["sizes"])
-    change(tensors, table, sizes)
-    table["sizes"] = json.dumps(sizes)
-    file = tmp_path / "changed.safetensors"
-    save_file(tensors, file, table)
-    return file
-
-
 def _nan(tensors, table, sizes):
     tensors["last.3.bias"] = tensors["last.3.bias"] * np.float16("nan")
 
@@ -135,7 +121,7 @@ CHANGES = [
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_unfit_files_are_refused(tmp_path, change):
-    file = _changed(tmp_path, change)
+    file = changed(WEIGHTS, tmp_path, change)
     for read in (matte_file.read_arrays, matte_file.read):
         with pytest.raises(InputError, match="matting network"):
             read(file)

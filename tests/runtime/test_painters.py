@@ -1,17 +1,15 @@
 """The painters: OpenVINO's graphs equal torch's networks; files are checked."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import load_file, save_file
 
 from hybridanim.errors import InputError
 from hybridanim.face.paint_windows import CHANNELS, KINDS, QUANTITIES
 from hybridanim.networks import painters_file
 from hybridanim.runtime import painters
 from hybridanim.runtime.painters import WEIGHTS
+from tests.changed_weights import changed
 
 
 def inputs(name):
@@ -47,18 +45,6 @@ def _missing(module="openvino"):
     raise ImportError(module)
 
 
-def _changed(tmp_path, change):
-    tensors = load_file(WEIGHTS)
-    with painters_file.safe_open(WEIGHTS, "numpy") as opened:
-        table = dict(opened.metadata())
-    sizes = json.loads(table["sizes"])
-    change(tensors, table, sizes)
-    table["sizes"] = json.dumps(sizes)
-    file = tmp_path / "changed.safetensors"
-    save_file(tensors, file, table)
-    return file
-
-
 def _nan(tensors, table, sizes):
     tensors["eye.leave.bias"] = tensors["eye.leave.bias"] * np.float16("nan")
 
@@ -92,7 +78,7 @@ CHANGES = [_nan, _huge, _fewer, _other_shape, _other_format, _other_kind, _negat
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_unfit_files_are_refused(tmp_path, change):
-    file = _changed(tmp_path, change)
+    file = changed(WEIGHTS, tmp_path, change)
     for read in (painters_file.read_arrays, painters_file.read, painters.load):
         with pytest.raises(InputError, match="painters"):
             read(file)
