@@ -53,6 +53,7 @@ class RendererEntry:
     build: Callable[[PipelineConfig, Header | None], Renderer]  # header of ``--weights``
     uses_networks: bool = False  # then two instances in parallel are faster on several processors
     is_more_than_warp: bool = True  # the warp renderer is faster
+    model: str = "fast"  # whose networks, as ``networks.weights.Header.model``
 
 
 def warp_renderer(config: PipelineConfig, header: Header | None) -> Renderer:
@@ -87,10 +88,22 @@ def learned_renderer(config: PipelineConfig, header: Header | None) -> Renderer:
     return Renderer(LearnedDense(config.dense, renderer), generate)
 
 
+def monkeynet_renderer(config: PipelineConfig, header: Header | None) -> Renderer:
+    """Stages 4 and 5 by the motion network and the generator of a Monkey-Net."""
+    from hybridanim.rendering.learned import LearnedRenderer  # loads OpenVINO or torch
+    from hybridanim.runtime import networks
+
+    nets = networks.animator(config.render.weights, config.networks, header)
+    renderer = LearnedRenderer(nets)
+    generate = LearnedGenerate(config.render, {}, renderer, config.keypoints.background)
+    return Renderer(LearnedDense(config.dense, renderer), generate)
+
+
 RENDERERS: dict[str, RendererEntry] = {
     "warp": RendererEntry(warp_renderer, is_more_than_warp=False),
     "painted": RendererEntry(painted_renderer),
     "learned": RendererEntry(learned_renderer, uses_networks=True),
+    "monkeynet": RendererEntry(monkeynet_renderer, uses_networks=True, model="monkeynet"),
 }
 
 
@@ -166,9 +179,10 @@ class Builder:
     def _read_header(self) -> Header | None:
         """Header of ``--weights``; InputError when no other option uses the file."""
         path = self.config.render.weights
-        if path is None:
+        header = None if path is None else read_header(path)
+        self._expect_model(header)
+        if header is None:
             return None
-        header = read_header(path)
         self._refuse_unfit(header, f"--weights {path}")
         uses_detector = header.detector is not None and self.tracker.uses_detector
         if not uses_detector and (header.sizes is None or not self._renderer.uses_networks):
@@ -179,6 +193,27 @@ class Builder:
                 f"--weights {path}: expected an option that uses its {part}, got none; add {option}"
             )
         return header
+
+    def _expect_model(self, header: Header | None) -> None:
+        """InputError unless tracker and renderer use networks of the model of ``--weights``."""
+        own = "fast" if header is None else header.model
+        users = [("--tracker", self.config.tracker, self.tracker.model)]
+        if self._renderer.uses_networks:
+            users.append(("--renderer", self.config.render.renderer, self._renderer.model))
+        for option, name, model in users:
+            if model == own:
+                continue
+            if own == "monkeynet":
+                raise InputError(
+                    f"--weights {self.config.render.weights}: expected {option} monkeynet for these"
+                    f" weights of a Monkey-Net, got {name}; give --tracker monkeynet --renderer"
+                    " monkeynet"
+                )
+            given = "others" if header is not None else "none"
+            raise InputError(
+                f"{option} monkeynet: expected --weights of a Monkey-Net, got {given}; train some"
+                " with: train DATA --model monkeynet (docs/guide/models.md)"
+            )
 
     def _refuse_unfit(self, header: Header, option: str) -> None:
         if header.kind == "object" and not self.tracker.uses_detector:

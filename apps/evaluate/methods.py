@@ -47,10 +47,17 @@ def default_methods(weights: Path | None = None) -> tuple[str, ...]:
     """
     header = None if weights is None else read_header(weights)
     if header is not None and header.kind == "object":
-        learned = [f"{name}+learned" for name, tracker in TRACKERS.items() if tracker.uses_detector]
+        if header.model == "monkeynet":
+            return ("copy", "monkeynet+warp", "monkeynet+monkeynet")
+        learned = [
+            f"{name}+learned"
+            for name, tracker in TRACKERS.items()
+            if tracker.uses_detector and tracker.model == header.model
+        ]
         return ("copy", *(learned if header.sizes else ["learned+warp"]))
     renderers = [RenderConfig().renderer, *(["learned"] if header and header.sizes else [])]
-    names = [f"{tracker}+{renderer}" for tracker in TRACKERS for renderer in renderers]
+    fit = [name for name, tracker in TRACKERS.items() if tracker.model == "fast"]
+    names = [f"{tracker}+{renderer}" for tracker in fit for renderer in renderers]
     return tuple(dict.fromkeys(["copy", "classical+warp", *names]))
 
 

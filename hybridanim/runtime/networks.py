@@ -43,7 +43,13 @@ def detector(
     header = header or read_header(file)
     network = _load("detector", file, config or RuntimeConfig(), header)
     sizes = header.detector or {}
-    return LearnedDetector(network, count=sizes["count"], size=sizes["size"], window=header.window)
+    return LearnedDetector(
+        network,
+        count=sizes["count"],
+        size=sizes["size"],
+        window=header.window,
+        extent_norm=1.0 if header.model == "monkeynet" else None,  # affines are of heatmaps there
+    )
 
 
 def _load(part: str, path: Path, config: RuntimeConfig, header: Header) -> Any:

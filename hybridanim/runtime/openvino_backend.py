@@ -18,16 +18,17 @@ import numpy as np
 
 from hybridanim import files, quiet
 from hybridanim.config import RuntimeConfig
-from hybridanim.networks.weights import read_tensors
+from hybridanim.networks.weights import Tensors, read_tensors
 from hybridanim.types import Array, Keypoints, LearnedFeatures, OpticalFlow
 
-from . import cache, int8, models, prepared, sample_inputs, verify
+from . import cache, int8, models, monkeynet, prepared, sample_inputs, verify
 from .base import Moved, RuntimeInfo, not_finite, optical_input
 
 _STILL = np.eye(2, 3, dtype=np.float32)
 MOST_THREADS = 8  # more threads only wait for each other on such small graphs
 _GRAPH_CODE = (
     *("networks/constants", "networks/sizes", "runtime/models", "runtime/layers"),
+    "runtime/monkeynet",
     *("runtime/sample_inputs", "runtime/int8", "runtime/verify", "runtime/prepared"),
 )
 
@@ -132,7 +133,9 @@ def _built(
     """
     tensors = read_tensors(path)
     known = prepared.of_weights(tensors.sha256)
-    if part == "animator" and tensors.animator is not None and tensors.sizes is not None:
+    if tensors.monkeynet is not None:
+        built = _monkeynet(part, tensors)
+    elif part == "animator" and tensors.animator is not None and tensors.sizes is not None:
         built = models.animator(tensors.sizes, tensors.animator)
     else:  # checked by networks._load
         assert tensors.detector is not None and tensors.detector_sizes is not None
@@ -161,6 +164,13 @@ def _built(
     return out
 
 
+def _monkeynet(part: str, tensors: Tensors) -> dict[str, Any]:
+    assert tensors.monkeynet and tensors.animator and tensors.detector
+    if part == "animator":
+        return monkeynet.animator(tensors.monkeynet, tensors.animator)
+    return monkeynet.detector(tensors.monkeynet, tensors.detector)
+
+
 def _watched(
     core: Any, built: dict[str, Any], shapes: verify.Inputs, path: Path
 ) -> dict[str, Array]:
@@ -182,7 +192,8 @@ def ranges(core: Any, built: dict[str, Any]) -> dict[str, dict[str, int8.Range]]
     """
     sizes = {k: list(v.shape) for m in built.values() for k, v in _ports(m.inputs).items()}
     count = sizes["source_xy"][1] if "source_xy" in sizes else 1
-    known = [s.inputs() for s in sample_inputs.calibration(sizes["picture"][2], count)]
+    sigma = sample_inputs.sigma_of(sizes)
+    known = [s.inputs() for s in sample_inputs.calibration(sizes["picture"][2], count, sigma)]
     out = {}
     for name, model in built.items():
         watch, wanted = int8.Watch(core, model), _ports(model.inputs)
@@ -244,17 +255,16 @@ class OpenVinoAnimator:
         given = self._no_flow
         if optical is not None and self.uses_optical_flow:
             given = optical_input(optical, self.side_px)
-        found = self._move(
-            ({"optical": given} if self.uses_optical_flow else {})
-            | {
-                "small": encoded["small"],
-                "source_xy": source.xy_norm[None],
-                "source_jacobian": source.jacobian[None],
-                "target_xy": target.xy_norm[None],
-                "target_jacobian": target.jacobian[None],
-                "background": (_STILL if background is None else background)[None],
-            }
-        )
+        known = {
+            "optical": given,
+            "small": encoded["small"],
+            "source_xy": source.xy_norm[None],
+            "source_jacobian": source.jacobian[None],
+            "target_xy": target.xy_norm[None],
+            "target_jacobian": target.jacobian[None],
+            "background": (_STILL if background is None else background)[None],
+        }
+        found = self._move({name: known[name] for name in self._move.inputs})
         found = {
             name: value.copy() for name, value in found.items()
         }  # the next call overwrites these
@@ -263,10 +273,8 @@ class OpenVinoAnimator:
 
     def paint(self, features: LearnedFeatures) -> tuple[Array, Array]:
         """Paint one frame; see ``base.AnimatorNetworks``."""
-        found = self._paint(
-            {name: features.source[name] for name in ("picture", "deep", "fine")}
-            | {name: features.motion[name] for name in ("flow", "occlusion", "features")}
-        )
+        known = {**features.source, **features.motion}
+        found = self._paint({name: known[name] for name in self._paint.inputs})
         paint = cv2.merge(list(found["paint"][0]))
         return cv2.convertScaleAbs(paint, alpha=255), found["alpha"][0, 0].copy()
 

@@ -20,6 +20,7 @@ from hybridanim.networks.build import Animator
 from hybridanim.networks.dense_motion import Motion
 from hybridanim.networks.generator import Encoded, Painted
 from hybridanim.networks.keypoint_detector import KeypointDetector
+from hybridanim.networks.monkeynet import CovarianceDetector
 from hybridanim.networks.weights import read_weights
 from hybridanim.types import Array, Keypoints, LearnedFeatures, OpticalFlow
 
@@ -41,9 +42,15 @@ def load(
     for bf16 in (True, False) if fast else (False,):
         if part == "animator" and found.animator is not None:
             network = TorchAnimator(found.animator, bf16=bf16, notes=tuple(notes))
+        elif part == "animator":
+            from .torch_monkeynet import TorchMonkeyNet
+
+            assert found.monkeynet is not None  # checked by networks._load
+            network = TorchMonkeyNet(found.monkeynet, bf16=bf16, notes=tuple(notes))
         else:
-            assert found.detector is not None  # checked by networks._load
-            network = TorchDetector(found.detector, bf16=bf16, notes=tuple(notes))
+            net = found.monkeynet.detector if found.monkeynet is not None else found.detector
+            assert net is not None  # checked by networks._load
+            network = TorchDetector(net, bf16=bf16, notes=tuple(notes))
         wrong = network.not_finite()
         if not wrong:
             return network
@@ -67,14 +74,22 @@ class TorchAnimator(_Torch):
     def __init__(
         self, net: Animator, *, bf16: bool | None = None, notes: tuple[str, ...] = ()
     ) -> None:
+        self._prepare(net, bf16, notes)
+        self.side_px, self.uses_optical_flow = net.sizes.picture_px, net.sizes.optical
+
+    def _prepare(self, net: Any, bf16: bool | None, notes: tuple[str, ...]) -> None:
         super().__init__(bf16, notes)
         self._net = _prepared(net)
-        self.side_px, self.uses_optical_flow = net.sizes.picture_px, net.sizes.optical
+
+    @property
+    def _count(self) -> int:
+        """Number of keypoints."""
+        return len(self._net.motion.log_reach)
 
     def encode(self, picture: Array) -> dict[str, Array]:
         """Encode a source; see ``base.AnimatorNetworks``."""
         with torch.inference_mode(), self._precision():
-            return _arrays(self._net.encode(_picture(picture)))
+            return _arrays(self._net.encode(picture_tensor(picture)))
 
     def move(
         self,
@@ -103,13 +118,13 @@ class TorchAnimator(_Torch):
         )
 
     def _painted(self, features: LearnedFeatures) -> Painted:
-        encoded, motion = Encoded(**_tensors(features.source)), Motion(**_tensors(features.motion))
+        encoded, motion = Encoded(**tensors(features.source)), Motion(**tensors(features.motion))
         with torch.inference_mode(), self._precision():
             return self._net.generator(encoded, motion)
 
     def not_finite(self) -> str:
         """Text about non-finite results on the check's first sample; "" if all are finite."""
-        sample = sample_inputs.checks(self.side_px, len(self._net.motion.log_reach))[0]
+        sample = sample_inputs.checks(self.side_px, self._count)[0]
         encoded = self.encode(sample.picture)
         moved = self.move(encoded, sample.source, sample.target, sample.background)
         painted = self._painted(moved.features)
@@ -123,7 +138,11 @@ class TorchDetector(_Torch):
     """``base.DetectorNetwork`` by torch."""
 
     def __init__(
-        self, net: KeypointDetector, *, bf16: bool | None = None, notes: tuple[str, ...] = ()
+        self,
+        net: KeypointDetector | CovarianceDetector,
+        *,
+        bf16: bool | None = None,
+        notes: tuple[str, ...] = (),
     ) -> None:
         super().__init__(bf16, notes)
         self._net = _prepared(net)
@@ -152,7 +171,8 @@ def _arrays(named: Encoded | Motion) -> dict[str, Array]:
     return {name: value.float().numpy() for name, value in named._asdict().items()}
 
 
-def _tensors(arrays: Mapping[str, Array]) -> dict[str, Tensor]:
+def tensors(arrays: Mapping[str, Array]) -> dict[str, Tensor]:
+    """Arrays by name as tensors."""
     return {name: torch.from_numpy(value) for name, value in arrays.items()}
 
 
@@ -161,7 +181,7 @@ def _prepared(net: Any) -> Any:
     return net.to(memory_format=torch.channels_last)
 
 
-def _picture(picture: Array) -> Tensor:
+def picture_tensor(picture: Array) -> Tensor:
     """(1, 3, H, W) float32 in [0, 1], channels last."""
     return torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
 

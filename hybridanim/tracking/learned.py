@@ -195,6 +195,7 @@ class LearnedTracker:
     uses_skin: ClassVar[bool] = False
     uses_detector: ClassVar[bool] = True
     uses_anchors: ClassVar[bool] = False
+    model: ClassVar[str] = "fast"
     config: TrackConfig
     detector: Detector
     camera: CameraProfile | None

@@ -6,9 +6,11 @@ from .base import Tracker
 from .classical import ClassicalTracker
 from .hybrid import HybridTracker
 from .learned import LearnedTracker
+from .monkeynet import MonkeyNetTracker
 
 TRACKERS: dict[str, type[Tracker]] = {
     "classical": ClassicalTracker,
     "learned": LearnedTracker,
     "hybrid": HybridTracker,
+    "monkeynet": MonkeyNetTracker,
 }

@@ -31,9 +31,14 @@ class TrainJob:
     named train, val and test are the splits. Or a file that --pack wrote."""
     out: Path = Path("runs/train")
     """Folder for weights, checkpoints, curves and strips. A run that it holds goes on."""
+    model: Literal["fast", "monkeynet"] = "fast"
+    """Which networks. fast: the renderer of --renderer learned. monkeynet: Monkey-Net, which learns
+    keypoints with covariances together with its renderer, of faces and of all else
+    (docs/guide/models.md)."""
     tracker: str = "auto"
     """Tracker whose keypoints the renderer is trained on. learned and hybrid also train the
-    keypoint detector when there is a teacher. auto: classical for faces, learned for all else."""
+    keypoint detector when there is a teacher. auto: classical for faces, learned for all else, and
+    monkeynet for --model monkeynet."""
     kind: Literal["auto", "face", "object"] = "auto"
     """Kind of object in the clips. auto: face when faces are found in most clips."""
     preset: Literal["none", "gpu"] = "none"
@@ -122,11 +127,35 @@ class TrainJob:
                 f"--tracker: expected auto or one of {', '.join(TRACKERS)}, got {self.tracker!r};"
                 " correct the name"
             )
-        if self.kind == "object" and self.tracker not in ("auto", "learned"):
+        self._check_model()
+        objects = ("auto", "learned", "monkeynet")  # the last is refused without its model
+        if self.kind == "object" and self.tracker not in objects:
             raise InputError(
                 f"--tracker {self.tracker}: expected learned for --kind object, got a tracker that"
                 " follows faces; leave --tracker out"
             )
+
+    def _check_model(self) -> None:
+        """InputError for options that the model has no use for."""
+        is_monkeynet = self.model == "monkeynet"
+        if self.tracker != "auto" and (self.tracker == "monkeynet") != is_monkeynet:
+            raise InputError(
+                f"--tracker {self.tracker}: expected another for --model {self.model}; leave"
+                " --tracker out, or give --model monkeynet with --tracker monkeynet"
+            )
+        if not is_monkeynet:
+            return
+        for flag, given, why in (
+            ("--teacher", self.teacher, "it learns keypoints of its own"),
+            ("--batch auto", self.batch == "auto", "its batches are not tried"),
+            ("--preset gpu", self.preset == "gpu", "its pairs are not held on a GPU"),
+            ("--start-from fast", self.start_from == "fast", "those weights are of another model"),
+            ("--perceptual", self.perceptual not in ("auto", "none"), "it has no such loss"),
+        ):
+            if given:
+                raise InputError(
+                    f"{flag}: expected none with --model monkeynet: {why}; leave the option out"
+                )
 
     def _check_sitting(self) -> None:
         """InputError for a limit, a batch or a size of the archive that cannot be."""
