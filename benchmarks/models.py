@@ -1,4 +1,4 @@
-"""Monkey-Net, the published first-order model and the fast preset, trained alike at 64 pixels.
+"""Monkey-Net, the published first-order model and the fast preset, trained alike.
 
     python -m benchmarks.models --kind creatures --cache CACHE --out runs/models --json OUT [...]
 
@@ -47,7 +47,7 @@ from .reference_training import Recipe, Training
 from .speed_networks import counted
 from .training import Published
 
-SIZE, REFERENCE_SIZE = 64, 128  # the published model cannot be smaller
+REFERENCE_SIZE = 128  # the published model cannot be smaller
 PER_CLIP, TIMED, SHOWN = 4, 8, 6
 ABLATIONS: dict[str, dict[str, bool]] = {
     "full": {},
@@ -77,7 +77,7 @@ def _common(given: argparse.Namespace, out: Path) -> dict[str, Any]:
 
 
 def _monkeynet(given: argparse.Namespace, out: Path, **switches: bool) -> MonkeyNetTrainer:
-    settings = monkeynet_settings(SIZE)
+    settings = monkeynet_settings(given.size)
     settings["sizes"] = replace(settings["sizes"], **switches)
     config = MonkeyNetConfig(
         **_common(given, out), **settings, validation=_split(given.cache, "val"), device="cpu"
@@ -88,10 +88,10 @@ def _monkeynet(given: argparse.Namespace, out: Path, **switches: bool) -> Monkey
 def _fast(given: argparse.Namespace, out: Path) -> Trainer:
     config = TrainConfig(
         **_common(given, out),
-        **object_settings(SIZE),
+        **object_settings(given.size),
         validation=_split(given.cache, "val"),
-        phases=(Phase(SIZE, 16, 1.0),),
-        validation_sizes=(SIZE, SIZE),
+        phases=(Phase(given.size, 16, 1.0),),
+        validation_sizes=(given.size, given.size),
         device="cpu",
     )
     return Trainer(config, print, clock=time.process_time)
@@ -128,20 +128,20 @@ def task_of(given: argparse.Namespace, size: int) -> Task:
     return measuring.reconstruction(clips, None, None, size=size, per_clip=PER_CLIP)
 
 
-def measured(run: Animate, task: Task) -> dict[str, float]:
-    """L1, PSNR and SSIM at 64 pixels; larger pictures are averaged to that."""
+def measured(run: Animate, task: Task, size: int) -> dict[str, float]:
+    """L1, PSNR and SSIM at that size; larger pictures are averaged to it."""
     rows = []
     for batch in task.batches:
-        rows.append(measuring.metrics(at_size(run(batch)), at_size(batch.driving)))
+        rows.append(measuring.metrics(*(at_size(x, size) for x in (run(batch), batch.driving))))
     found = (torch.cat(values) for values in zip(*rows, strict=True))
     return {
         n: round(float(v.mean()), 4) for n, v in zip(("l1", "psnr", "ssim"), found, strict=True)
     }
 
 
-def at_size(picture: Tensor) -> Tensor:
-    """Averaged to 64 pixels."""
-    return functional.avg_pool2d(picture.float(), picture.shape[-1] // SIZE)
+def at_size(picture: Tensor, size: int) -> Tensor:
+    """Averaged to size x size."""
+    return functional.avg_pool2d(picture.float(), picture.shape[-1] // size)
 
 
 def costs(net: torch.nn.Module, size: int) -> dict[str, float]:
@@ -158,8 +158,8 @@ def costs(net: torch.nn.Module, size: int) -> dict[str, float]:
 def finished(name: str, run: TrainingLoop, given: argparse.Namespace) -> dict[str, Any]:
     """Train, or go on, and measure the averaged networks."""
     net = run.run()
-    size = REFERENCE_SIZE if name == "reference" else SIZE
-    found = measured(lambda batch: animate(net, batch), task_of(given, size))
+    size = REFERENCE_SIZE if name == "reference" else given.size
+    found = measured(lambda batch: animate(net, batch), task_of(given, size), given.size)
     return {
         **found,
         **costs(net, size),
@@ -175,13 +175,14 @@ def strip(given: argparse.Namespace, names: list[str], path: Path) -> None:
     columns: list[np.ndarray] = []
     for name in names:
         folder = given.out / f"{given.kind}_{name}"
-        size = REFERENCE_SIZE if name == "reference" else SIZE
+        size = REFERENCE_SIZE if name == "reference" else given.size
         task = task_of(given, size)
         rows = list(task.batches[:: max(1, len(task.batches) // SHOWN)])[:SHOWN]
         if not columns:
-            columns = [_column([b.source for b in rows]), _column([b.driving for b in rows])]
+            pictures = ([b.source for b in rows], [b.driving for b in rows])
+            columns = [_column(one, given.size) for one in pictures]
         net = MODELS[name](given, folder).average if name in MODELS else read_full(folder)
-        columns.append(_column([animate(net, b) for b in rows]))
+        columns.append(_column([animate(net, b) for b in rows], given.size))
     cv2.imwrite(str(path), np.hstack(columns)[..., ::-1])
 
 
@@ -190,8 +191,8 @@ def read_full(folder: Path) -> MonkeyNet:
     return read_checkpoint(folder / CHECKPOINT)
 
 
-def _column(pictures: list[Tensor]) -> np.ndarray:
-    shown = [functional.interpolate(at_size(x[-1:]), scale_factor=2.0) for x in pictures]
+def _column(pictures: list[Tensor], size: int) -> np.ndarray:
+    shown = [functional.interpolate(at_size(x[-1:], size), (128, 128)) for x in pictures]
     return np.vstack([measuring.images(x)[0] for x in shown])
 
 
@@ -210,9 +211,9 @@ def table(results: dict[str, Any]) -> str:
 def run(given: argparse.Namespace) -> dict[str, Any]:
     """Every run that is asked for; the results of all that are done."""
     if given.kind == "creatures":
-        cache_shapes(given.cache, 2 * SIZE)
-    task = task_of(given, SIZE)
-    results = {"copy": measured(lambda batch: batch.source, task)}
+        cache_shapes(given.cache, REFERENCE_SIZE)
+    task = task_of(given, given.size)
+    results = {"copy": measured(lambda batch: batch.source, task, given.size)}
     for name in given.only or (ABLATIONS if given.ablations else MODELS):
         folder = given.out / f"{given.kind}_{name}"
         done = folder / "result.json"
@@ -222,7 +223,7 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
             found = finished(name, made(given, folder), given)
             done.write_text(json.dumps(found, indent=1) + "\n")
         results[name] = json.loads(done.read_text())
-    return {"kind": given.kind, "minutes": given.minutes, "size": SIZE, "runs": results}
+    return {"kind": given.kind, "minutes": given.minutes, "size": given.size, "runs": results}
 
 
 def main() -> None:
@@ -233,6 +234,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/models"))
     parser.add_argument("--json", type=Path, help="where the figures are written")
     parser.add_argument("--minutes", type=float, default=10.0, help="processor time of each")
+    parser.add_argument("--size", type=int, default=64, help="pixels; 32, 64 or 128")
     parser.add_argument("--ablations", action="store_true", help="parts of Monkey-Net instead")
     parser.add_argument("--only", nargs="*", default=[], help="names of runs")
     parser.add_argument("--strip", type=Path, help="PNG of the results")

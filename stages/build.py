@@ -197,7 +197,8 @@ class Builder:
     def _expect_model(self, header: Header | None) -> None:
         """InputError unless tracker and renderer use networks of the model of ``--weights``."""
         own = "fast" if header is None else header.model
-        users = [("--tracker", self.config.tracker, self.tracker.model)]
+        tracks = self.tracker.model if self.tracker.uses_detector else "fast"
+        users = [("--tracker", self.config.tracker, tracks)]
         if self._renderer.uses_networks:
             users.append(("--renderer", self.config.render.renderer, self._renderer.model))
         for option, name, model in users:

@@ -56,7 +56,7 @@ def default_methods(weights: Path | None = None) -> tuple[str, ...]:
         ]
         return ("copy", *(learned if header.sizes else ["learned+warp"]))
     renderers = [RenderConfig().renderer, *(["learned"] if header and header.sizes else [])]
-    fit = [name for name, tracker in TRACKERS.items() if tracker.model == "fast"]
+    fit = [n for n, one in TRACKERS.items() if not one.uses_detector or one.model == "fast"]
     names = [f"{tracker}+{renderer}" for tracker in fit for renderer in renderers]
     return tuple(dict.fromkeys(["copy", "classical+warp", *names]))
 

@@ -227,7 +227,6 @@ class ClassicalTracker:
     uses_skin: ClassVar[bool] = True
     uses_detector: ClassVar[bool] = False
     uses_anchors: ClassVar[bool] = False
-    model: ClassVar[str] = "fast"
     config: TrackConfig
     profiles: Profiles
     aligner: Fitter | None
