@@ -48,6 +48,7 @@ _MONKEYNET = {
     "source_jacobian": "symmetric roots of their covariances",
     "target_jacobian": "the same where they are to go",
     "features": "heatmaps of the target minus those of the source",
+    "small": "the source at the side of the flow",
     "occlusion": "1 everywhere: this model has none",
     "alpha": "1 everywhere: the paint is the picture",
     "jacobian": "symmetric roots of the heatmaps' covariances",

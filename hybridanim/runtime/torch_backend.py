@@ -20,7 +20,7 @@ from hybridanim.networks.build import Animator
 from hybridanim.networks.dense_motion import Motion
 from hybridanim.networks.generator import Encoded, Painted
 from hybridanim.networks.keypoint_detector import KeypointDetector
-from hybridanim.networks.monkeynet import CovarianceDetector
+from hybridanim.networks.monkeynet import CovarianceDetector, EncodedSkips, MonkeyNet
 from hybridanim.networks.weights import read_weights
 from hybridanim.types import Array, Keypoints, LearnedFeatures, OpticalFlow
 
@@ -43,8 +43,6 @@ def load(
         if part == "animator" and found.animator is not None:
             network = TorchAnimator(found.animator, bf16=bf16, notes=tuple(notes))
         elif part == "animator":
-            from .torch_monkeynet import TorchMonkeyNet
-
             assert found.monkeynet is not None  # checked by networks._load
             network = TorchMonkeyNet(found.monkeynet, bf16=bf16, notes=tuple(notes))
         else:
@@ -89,7 +87,7 @@ class TorchAnimator(_Torch):
     def encode(self, picture: Array) -> dict[str, Array]:
         """Encode a source; see ``base.AnimatorNetworks``."""
         with torch.inference_mode(), self._precision():
-            return _arrays(self._net.encode(picture_tensor(picture)))
+            return _arrays(self._net.encode(_picture(picture)))
 
     def move(
         self,
@@ -118,7 +116,7 @@ class TorchAnimator(_Torch):
         )
 
     def _painted(self, features: LearnedFeatures) -> Painted:
-        encoded, motion = Encoded(**tensors(features.source)), Motion(**tensors(features.motion))
+        encoded, motion = Encoded(**_tensors(features.source)), Motion(**_tensors(features.motion))
         with torch.inference_mode(), self._precision():
             return self._net.generator(encoded, motion)
 
@@ -132,6 +130,35 @@ class TorchAnimator(_Torch):
         return _not_finite(
             output | {"paint": painted.paint.float(), "alpha": painted.alpha.float()}
         )
+
+
+class TorchMonkeyNet(TorchAnimator):
+    """``base.AnimatorNetworks`` of a Monkey-Net by torch."""
+
+    def __init__(
+        self, net: MonkeyNet, *, bf16: bool | None = None, notes: tuple[str, ...] = ()
+    ) -> None:
+        self._prepare(net, bf16, notes)
+        self.side_px, self.uses_optical_flow = net.sizes.picture_px, False
+
+    @property
+    def _count(self) -> int:
+        return self._net.sizes.count
+
+    def encode(self, picture: Array) -> dict[str, Array]:
+        """Encode a source; see ``base.AnimatorNetworks``."""
+        with torch.inference_mode(), self._precision():
+            found = self._net.encode(_picture(picture))
+        named = {f"skip{i}": skip for i, skip in enumerate(found.skips)}
+        named |= {"picture": found.picture, "small": found.small}
+        return {name: value.float().numpy() for name, value in named.items()}
+
+    def _painted(self, features: LearnedFeatures) -> Painted:
+        given = _tensors(features.source)
+        skips = [given[f"skip{i}"] for i in range(len(self._net.sizes.widths))]
+        encoded = EncodedSkips(given["picture"], given["small"], skips)
+        with torch.inference_mode(), self._precision():
+            return self._net.paint(encoded, Motion(**_tensors(features.motion)))
 
 
 class TorchDetector(_Torch):
@@ -171,8 +198,7 @@ def _arrays(named: Encoded | Motion) -> dict[str, Array]:
     return {name: value.float().numpy() for name, value in named._asdict().items()}
 
 
-def tensors(arrays: Mapping[str, Array]) -> dict[str, Tensor]:
-    """Arrays by name as tensors."""
+def _tensors(arrays: Mapping[str, Array]) -> dict[str, Tensor]:
     return {name: torch.from_numpy(value) for name, value in arrays.items()}
 
 
@@ -181,7 +207,7 @@ def _prepared(net: Any) -> Any:
     return net.to(memory_format=torch.channels_last)
 
 
-def picture_tensor(picture: Array) -> Tensor:
+def _picture(picture: Array) -> Tensor:
     """(1, 3, H, W) float32 in [0, 1], channels last."""
     return torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
 

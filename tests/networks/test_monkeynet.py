@@ -175,9 +175,7 @@ def test_the_file_comes_back(tmp_path: Path) -> None:
     assert found.animator is None and found.detector is None and found.monkeynet is not None
     assert found.monkeynet.sizes == TINY and not found.monkeynet.training
     for name, value in net.state_dict().items():
-        torch.testing.assert_close(
-            found.monkeynet.state_dict()[name], value, atol=1e-3, rtol=1e-3
-        )
+        torch.testing.assert_close(found.monkeynet.state_dict()[name], value, atol=1e-3, rtol=1e-3)
 
 
 def broken(path: Path, good: Path, what: str) -> None:

@@ -110,9 +110,7 @@ def test_a_checkpoint_becomes_weights_that_a_run_starts_from(folder: Path, tmp_p
     more = MonkeyNetTrainer(replace(config(folder, tmp_path / "c"), start_from=file))
     assert same(more.net, found)
     with pytest.raises(InputError, match="expected weights of a Monkey-Net"):
-        MonkeyNetTrainer(
-            replace(config(folder, tmp_path / "d"), start_from=weights.RENDERER.path)
-        )
+        MonkeyNetTrainer(replace(config(folder, tmp_path / "d"), start_from=weights.RENDERER.path))
 
 
 def test_the_discriminator_sees_normalised_heatmaps() -> None:
