@@ -49,7 +49,7 @@ OPENINGS = np.array(
         *[(159, 145), (33, 133), (386, 374), (362, 263)],
     ]
 )
-"""Ends of: face's height, outer eye corners, inner lips, corners of the mouth; lids, corners of eyes."""
+"""Ends of: face's height, outer corners of the eyes, inner lips, mouth's corners; lids and each eye."""
 
 
 def openings(points: Array) -> Array:

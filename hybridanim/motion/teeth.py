@@ -61,7 +61,7 @@ class Teeth:
 def build(model: FaceModel, identity: Array) -> Teeth:
     """The strips of a person (I,); model: with the person's offset."""
     face = model.vertices(identity).astype(np.float64)
-    mm = np.linalg.norm(face[_EYES[0]] - face[_EYES[1]]) / _EYES_MM
+    mm = float(np.linalg.norm(face[_EYES[0]] - face[_EYES[1]])) / _EYES_MM
     wide = np.linalg.norm(face[_CORNERS[0]] - face[_CORNERS[1]]) / (_MOUTH_MM * mm)
     mm *= float(np.clip(wide, _LEAST_ZOOM, _MOST_ZOOM))
     lips = face[list(_LIPS)]
@@ -110,7 +110,7 @@ def moved(teeth: Teeth, face: Array, pose: HeadPose) -> Array:
     return pose.project(np.concatenate([teeth.fixed, hinged]))
 
 
-def _strip(arch: tuple[float, float], top_mm: float, bottom_mm: float, mm: float):
+def _strip(arch: tuple[float, float], top_mm: float, bottom_mm: float, mm: float) -> tuple[Array, Array]:
     """(C R, 3) a strip on half an ellipse, and (C R, 2) its places in millimetres."""
     x = np.linspace(-_REACH_MM, _REACH_MM, _COLUMNS)
     z = arch[1] * (1 - np.sqrt(1 - (x / arch[0]) ** 2))
@@ -123,7 +123,7 @@ def _strip(arch: tuple[float, float], top_mm: float, bottom_mm: float, mm: float
     return points * mm, places
 
 
-def _tongue(mm: float):
+def _tongue(mm: float) -> tuple[Array, Array]:
     """(C R, 3) the back of the tongue, from its tip behind the lower teeth, and (C R, 2) places."""
     x = np.linspace(-20.0, 20.0, _COLUMNS)
     along = np.linspace(0.0, TONGUE_MM, _ROWS)

@@ -33,6 +33,7 @@ _LENGTHS_UPPER = (10.5, 9.3, 10.2, 8.8, 8.0)
 _LENGTHS_LOWER = (8.8, 9.0, 9.8, 8.6, 8.2)
 _SHORTER_UPPER = (0.0, 0.9, 0.3, 1.2, 1.8)  # of the edge, above the line of the front teeth
 _SHORTER_LOWER = (0.0, 0.0, 0.2, 0.8, 1.2)
+Lengths = tuple[float, ...]
 _LEAST_PX = 5  # smallest side of an opening in which teeth are drawn
 
 
@@ -106,7 +107,7 @@ def _drawn() -> Array:
 
 
 def _draw_arch(
-    out: Array, x: Array, height: Array, crowns: tuple, lengths: tuple, shorter: tuple, most: float
+    out: Array, x: Array, height: Array, crowns: Lengths, lengths: Lengths, shorter: Lengths, most: float
 ) -> None:
     """Draw one row of teeth in place; height: (h, 1) mm from the cutting edge to the gums."""
     rows = np.flatnonzero((height[:, 0] >= 0) & (height[:, 0] < most))
