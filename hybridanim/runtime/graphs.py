@@ -152,7 +152,9 @@ class _MoveByHeatmaps(_EncodeSkips):
 
 
 class _PaintSkips(_EncodeSkips):
-    def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, *given: Tensor
+    ) -> tuple[Tensor, ...]:
         *skips, flow, near = given
         paint = self.net.generator(skips, flow, near)
         return paint, torch.ones_like(paint[:, :1])

@@ -93,7 +93,8 @@ def _move(sizes: MonkeyNetSizes, net: Layers) -> dict[str, Any]:
         inputs.append(net.input(f"{which}_xy", 1, count, 2))
         inputs.append(net.input(f"{which}_jacobian", 1, count, 2, 2))
     grid = net.constant(layers.grid(side))
-    near = _heatmaps(net, *inputs[3:5], count, side) - _heatmaps(net, *inputs[1:3], count, side)
+    before, after = (_heatmaps(net, inputs[i], inputs[i + 1], count, side) for i in (1, 3))
+    near = after - before
     shifts = net.shaped(net.ops.subtract(inputs[1], inputs[3]), count, 2)
     shifts = net.concat([net.constant(np.zeros((1, 2))), shifts], 0)  # (K + 1, 2)
     x = [near]

@@ -332,7 +332,9 @@ def monkeynet_settings(size: int) -> dict[str, Any]:
     phases = (Phase(size, 16, 1.0),)
     if size >= 128:
         phases = (Phase(size // 2, 16, 0.65), Phase(size, 8, 0.35))
+    widths = MonkeyNetConfig.discriminator_widths
     return {
+        "discriminator_widths": widths if size >= 64 else widths[:3],  # each halves the picture
         "sizes": monkeynet(size),
         "phases": phases,
         "validation_sizes": (phases[0].size, size),

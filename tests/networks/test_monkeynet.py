@@ -13,7 +13,9 @@ from safetensors.torch import load_file, save_file
 from hybridanim.errors import InputError
 from hybridanim.networks import blocks, monkeynet, shapes, size_limits, sizes, weights
 from hybridanim.networks.blocks import Points
+from hybridanim.networks.discriminator import PatchDiscriminator
 from hybridanim.networks.keypoint_detector import moments
+from hybridanim.training.config import monkeynet_settings
 from tests import made_networks as made
 from tests.made_networks import TINY_MONKEYNET as TINY
 
@@ -89,6 +91,7 @@ def test_a_shifted_picture_is_found_by_its_mask() -> None:
     net = made.monkeynet().motion
     with torch.no_grad():
         net.head.weight.zero_()
+        assert net.head.bias is not None
         net.head.bias.zero_()
         net.head.bias[2] = 100.0  # logit of the second keypoint's mask
     points = [made.as_points(made.keypoints(seed, TINY.count)) for seed in (1, 2)]
@@ -154,6 +157,9 @@ def test_sizes_fit_every_picture(side: int) -> None:
     size_limits.check_monkeynet(own.__dict__)
     if side > 160:
         return
+    widths = monkeynet_settings(side)["discriminator_widths"]
+    discriminator = PatchDiscriminator(3, widths, spectral=True)
+    assert discriminator(torch.rand(1, 3, side, side))[1].numel() > 0
     net = monkeynet.MonkeyNet(own).eval()
     picture = torch.rand(1, 3, side, side)
     with torch.inference_mode():

@@ -55,6 +55,7 @@ def test_a_weights_file_runs_on_both_runtimes(tmp_path, runtime):
     net, file = made.monkeynet(), tmp_path / "m.safetensors"
     weights.write_monkeynet(file, net)
     net = weights.read_weights(file).monkeynet  # in half precision
+    assert net is not None
     config = RuntimeConfig(runtime=runtime, precision="f32", cache=tmp_path / "cache")
     animator, detector = networks.animator(file, config), networks.detector(file, config)
     assert animator.side_px == 64 and not animator.uses_optical_flow
@@ -80,4 +81,5 @@ def test_the_export_repeats_the_networks(tmp_path):
     text = written[-1].read_text()
     assert "skip connection" in text and "roots of their covariances" in text
     net = weights.read_weights(tmp_path / "m.safetensors").monkeynet
+    assert net is not None
     assert onnx.failure(graphs.monkeynet_graphs(net), tmp_path / "onnx") == ""

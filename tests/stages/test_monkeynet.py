@@ -1,5 +1,7 @@
 """Monkey-Net in the pipeline: weights by path, relative keypoints, debug pictures, clear errors."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,7 @@ from tests import made_networks as made
 from tests import synthetic
 
 torch = pytest.importorskip("torch")
-BOTH = {"tracker": "monkeynet", "renderer": "monkeynet"}
+BOTH: dict[str, Any] = {"tracker": "monkeynet", "renderer": "monkeynet"}
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +44,7 @@ def test_a_run_from_end_to_end(weights, clip, runtime, tmp_path):
     pictures = [pipeline.animate(image) for image in clip]
     assert all(x.shape == (64, 64, 3) and x.dtype == np.uint8 for x in pictures)
     assert pipeline.last is not None and len(source.keypoints.xy_norm) == 3
+    assert pipeline.last.motion.weights is not None
     assert pipeline.last.motion.weights.shape == (4, 16, 16)
     outputs = (pipeline.last.tracks, pipeline.last.points, pipeline.last.motion)
     for stage, output in zip(pipeline.stages[1:4], outputs, strict=True):

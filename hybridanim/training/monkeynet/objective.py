@@ -33,9 +33,10 @@ class Animation(NamedTuple):
 def animated(net: MonkeyNet, batch: Batch) -> Animation:
     """The sources of a batch moved to their driving frames, by the net's own keypoints."""
     found = net.detector(torch.cat([batch.source, batch.driving]))
-    parts = zip(found.xy.chunk(2), found.jacobian.chunk(2), strict=True)
-    source, driving = (Points(*part) for part in parts)
-    return Animation(*net(batch.source, source, driving), source, driving)
+    (before, after), (one, other) = found.xy.chunk(2), found.jacobian.chunk(2)
+    source, driving = Points(before, one), Points(after, other)
+    painted, motion = net(batch.source, source, driving)
+    return Animation(painted, motion, source, driving)
 
 
 def with_heatmaps(picture: Tensor, points: Points) -> Tensor:

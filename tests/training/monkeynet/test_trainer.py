@@ -37,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in "abcd":
         colour = rng.integers(150, 255, 3).tolist()
         places = [6 * np.sin(0.4 * i + rng.uniform(0, 6, 2)) for i in range(16)]
-        np.save(cache / f"{name}.npy", np.array([frame(*place, colour) for place in places]))
+        np.save(cache / f"{name}.npy", np.array([frame(x, y, colour) for x, y in places]))
         np.savez(cache / f"{name}.npz", number=np.arange(16))
     return cache
 
@@ -94,7 +94,7 @@ def test_going_on_equals_never_having_stopped(folder: Path, tmp_path: Path) -> N
     assert again.step == 2
     again.run()
     assert same(straight.average, again.average) and same(straight.net, again.net)
-    one, two = (x._objective.discriminator.state()["net"] for x in (straight, again))
+    one, two = (x._state()["adversary"]["net"] for x in (straight, again))
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
@@ -124,7 +124,7 @@ def test_the_discriminator_sees_normalised_heatmaps() -> None:
 def test_the_detector_learns_from_the_generator_s_loss_alone() -> None:
     """Through the discriminator's heatmaps, too; the discriminator's own loss stays out."""
     net = made.monkeynet().train()
-    batch = Batch(*(torch.rand(2, 3, 64, 64) for _ in range(2)))
+    batch = Batch(torch.rand(2, 3, 64, 64), torch.rand(2, 3, 64, 64))
     found = animated(net, batch)
     objective = Objective(
         MonkeyNetLosses(l1=0, warped_l1=0),
@@ -137,4 +137,5 @@ def test_the_detector_learns_from_the_generator_s_loss_alone() -> None:
     assert seen is not None and seen.abs().sum() > 0
     before = seen.clone()
     assert objective.learn(batch, animated(net, batch))["discriminator"] > 0
-    assert torch.equal(net.detector.heat.weight.grad, before)
+    after = net.detector.heat.weight.grad
+    assert after is not None and torch.equal(after, before)
