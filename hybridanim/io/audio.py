@@ -36,15 +36,7 @@ _WITH_EDIT_LIST = (".mp4", ".m4v", ".mov")
 JITTER_S = 0.01  # rounded times of packets differ by less; more is missing or doubled sound
 # samples by which encoder and decoder of a codec delay the sound, of the usual encoders; files that
 # store no times (AVI) do not tell it. LAME: http://lame.sf.net/tech-FAQ.txt
-DELAYS = {
-    "mp3": 1105,
-    "aac": 1024,
-    "mp2": 481,
-    "ac3": 256,
-    "eac3": 256,
-    "wmav1": 2048,
-    "wmav2": 2048,
-}
+DELAYS = {"mp3": 1105, "aac": 1024, "mp2": 481, "ac3": 256, "wmav1": 2048, "wmav2": 2048}
 LATE_S = 0.05  # a later beginning is silence that not every player makes from a time stamp
 SEEK_FROM_S = 30.0  # cuts before this are reached by decoding from the start, which is exact
 EARLIER_S = 5.0  # what is decoded before a cut further on
