@@ -110,7 +110,9 @@ def moved(teeth: Teeth, face: Array, pose: HeadPose) -> Array:
     return pose.project(np.concatenate([teeth.fixed, hinged]))
 
 
-def _strip(arch: tuple[float, float], top_mm: float, bottom_mm: float, mm: float) -> tuple[Array, Array]:
+def _strip(
+    arch: tuple[float, float], top_mm: float, bottom_mm: float, mm: float
+) -> tuple[Array, Array]:
     """(C R, 3) a strip on half an ellipse, and (C R, 2) its places in millimetres."""
     x = np.linspace(-_REACH_MM, _REACH_MM, _COLUMNS)
     z = arch[1] * (1 - np.sqrt(1 - (x / arch[0]) ** 2))

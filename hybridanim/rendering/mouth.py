@@ -107,7 +107,13 @@ def _drawn() -> Array:
 
 
 def _draw_arch(
-    out: Array, x: Array, height: Array, crowns: Lengths, lengths: Lengths, shorter: Lengths, most: float
+    out: Array,
+    x: Array,
+    height: Array,
+    crowns: Lengths,
+    lengths: Lengths,
+    shorter: Lengths,
+    most: float,
 ) -> None:
     """Draw one row of teeth in place; height: (h, 1) mm from the cutting edge to the gums."""
     rows = np.flatnonzero((height[:, 0] >= 0) & (height[:, 0] < most))
