@@ -128,10 +128,19 @@ class VideoDriver:
                     f"{self._path.name} is a single picture, so the result has one frame."
                 )
 
+    @property
+    def reader(self) -> io.VideoReader:
+        """The opened video."""
+        assert self._reader is not None
+        return self._reader
+
+    def again(self, start_s: float) -> io.VideoReader:
+        """The rest of the cut from a later time on, opened once more."""
+        return io.open_source(self._path, start_s, self._job.end, turn_deg=self._turn_deg)
+
     def animated(self) -> Generator[tuple[Frame, Results]]:
         """Yield each frame as read, with its results."""
-        assert self._reader is not None
-        return animated(self._pipeline, self._reader)
+        return animated(self._pipeline, self.reader)
 
     def shown(self, frame: Frame, results: Results) -> Array:
         """The frame."""

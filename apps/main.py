@@ -33,6 +33,10 @@ SUBCOMMANDS = {  # name -> module with ``command``, and help
         "apps.live.command",
         "animate pictures by a camera, live: window, browser, virtual camera, file",
     ),
+    "batch": (
+        "apps.batch.command",
+        "animate many pairs: a list of jobs or two folders, resumable, by several processes",
+    ),
     "train": ("apps.train.command", "train networks of your own on a folder of clips"),
     "export": ("apps.export", "write the networks as ONNX files, for other programs"),
     "evaluate": (

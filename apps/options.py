@@ -44,15 +44,22 @@ class _Option:
 
 
 def parse(
-    argv: list[str], given: Given, job: Job, main: Sequence[str], prog: str, description: str
+    argv: list[str],
+    given: Given,
+    job: Job,
+    main: Sequence[str],
+    prog: str,
+    description: str,
+    hidden: Sequence[str] = (),
 ) -> tuple[Given, Job]:
     """The command line's files and settings; tyro ends the process on arguments that do not fit.
 
     given: a dataclass of positional arguments with its defaults. job: the settings and their
-    defaults. main: names of the settings that are shown first.
+    defaults. main: names of the settings that are shown first. hidden: of those that stay as they
+    are.
     """
     groups: dict[str, list[_Option]] = {"": [], "run": []}
-    for option in _flat(job):
+    for option in (one for one in _flat(job) if one.name not in hidden):
         title = "" if option.name in main else _STAGES.get(option.owner, "run")
         groups.setdefault(title, []).append(option)
     groups[""].sort(key=lambda option: main.index(option.name))
@@ -140,5 +147,5 @@ def _filled(settings: Any, values: dict[str, Any]) -> Any:
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
         is_nested = dataclasses.is_dataclass(value)
-        parts[field.name] = _filled(value, values) if is_nested else values[field.name]
+        parts[field.name] = _filled(value, values) if is_nested else values.get(field.name, value)
     return type(settings)(**parts)
