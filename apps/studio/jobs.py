@@ -154,8 +154,7 @@ class Queue:
         with self._changed:
             if not self._is_open:
                 raise InputError("queue: expected a running studio, got one that ends; start again")
-            is_busy = self._running is not None or bool(self._waiting)
-            if is_busy and len(self._waiting) >= self._most_waiting:
+            if len(self._waiting) + (self._running is not None) > self._most_waiting:
                 raise QueueFull(
                     f"queue: expected at most {self._most_waiting} animations that wait, got one"
                     " more; wait for one to end, or cancel one"
