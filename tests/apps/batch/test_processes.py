@@ -18,7 +18,18 @@ from apps.batch.run import Change, Settings, run
 from tests.apps.batch.test_run import SMALL
 
 ROOT = Path(__file__).parents[3]
-OPTIONS = ("--size", "64", "--avatar", "off", "--renderer", "warp", "--workers", "2", "--progress", "json")
+OPTIONS = (
+    "--size",
+    "64",
+    "--avatar",
+    "off",
+    "--renderer",
+    "warp",
+    "--workers",
+    "2",
+    "--progress",
+    "json",
+)
 EVERY_S = 0.05
 
 pytestmark = pytest.mark.slow
@@ -88,9 +99,7 @@ def test_killed_at_random_moments_it_gives_the_same_files(inputs, undisturbed, t
 
 def test_a_worker_that_dies_is_replaced(inputs, tmp_path):
     """Its job is done by another one; a job that kills every worker fails with the reason."""
-    whole = plan(
-        out=tmp_path, sources=inputs / "sources", drivers=inputs / "drivers", common=SMALL
-    )
+    whole = plan(out=tmp_path, sources=inputs / "sources", drivers=inputs / "drivers", common=SMALL)
     whole = replace(whole, jobs=whole.jobs[:4])
     killed: list[tuple[str, str]] = []
 
