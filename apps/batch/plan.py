@@ -59,13 +59,28 @@ def plan(
     """
     _expect_ending(ending)
     listing = listed(jobs, sources, drivers, ending)
-    base = common or common_of(listing)
+    return _plan(listing, common or common_of(listing), Path(out), ending)
+
+
+def plan_pairs(
+    sources: Sequence[Path],
+    drivers: Sequence[Path],
+    *,
+    out: Path,
+    common: RenderJob,
+    ending: str = ".mp4",
+) -> Plan:
+    """Plan every source with every driver, given as files; raises InputError as ``plan`` does."""
+    _expect_ending(ending)
+    return _plan(_of_files(sources, drivers, ending), common, Path(out), ending)
+
+
+def _plan(listing: Listing, base: RenderJob, inside: Path, ending: str) -> Plan:
     if base.save_motion is not None and base.save_motion.name != str(base.save_motion):
         raise InputError(
             f"batch: expected --save-motion with a file name for all jobs, got {base.save_motion};"
             " it is put after each job's name in the output folder"
         )
-    inside = Path(out)
     planned = [_planned(row, listing.folder, base, inside, ending) for row in listing.rows]
     _refuse_same(planned, [row.where for row in listing.rows])
     return Plan(inside, tuple(planned))
@@ -102,6 +117,10 @@ def common_of(listing: Listing, base: RenderJob | None = None) -> RenderJob:
 def _of_folders(sources: Path, drivers: Path, ending: str) -> Listing:
     pictures = _found(sources, "--sources", "pictures", _is_source)
     videos = _found(drivers, "--drivers", "driving videos", _is_driver)
+    return _of_files(pictures, videos, ending)
+
+
+def _of_files(pictures: Sequence[Path], videos: Sequence[Path], ending: str) -> Listing:
     rows = [
         Row(f"{source.name} with {driving.name}", {"source": source, "driving": driving})
         for driving in videos

@@ -165,7 +165,7 @@ def test_other_kinds_of_lists_are_refused(inputs, tmp_path):
         plan(write(tmp_path, ""), out=tmp_path, sources=tmp_path, drivers=tmp_path)
     with pytest.raises(InputError, match="--drivers: expected a folder"):
         plan(out=tmp_path, sources=inputs / "sources", drivers=tmp_path / "none")
-    with pytest.raises(InputError, match="--sources .*found none"):
+    with pytest.raises(InputError, match=r"--sources .*found none"):
         plan(out=tmp_path, sources=inputs, drivers=inputs / "drivers")
 
 
