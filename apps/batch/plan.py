@@ -186,7 +186,8 @@ def _planned(row: Row, folder: Path, base: RenderJob, out: Path, ending: str) ->
     name = str(_inside(job.output, row.where))
     _expect_ending(job.output.suffix, row.where)
     stem = name.removesuffix(job.output.suffix) or name
-    return Planned(name, *given.values(), _placed(job, out, stem, set(own), row.where))
+    job = _placed(job, out, stem, set(own), row.where)
+    return Planned(name, given["source"], given["driving"], job)
 
 
 def _expect_known(options: Mapping[str, Any], where: str) -> None:

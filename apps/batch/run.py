@@ -18,10 +18,12 @@ from threading import Event
 from apps.guards import undisturbed
 from hybridanim import processors
 from hybridanim.errors import InputError
+from hybridanim.extras import expect_ray
 
 from . import manifest as manifests
 from .lock import locked
 from .manifest import Entry, Hashes, Manifest
+from .on_ray import RayActors
 from .plan import Plan, Planned
 from .processes import Processes
 from .ranges import Cut, Cutting, cut_of, stretches
@@ -105,8 +107,6 @@ def default_workers() -> int:
 def _pool_of(settings: Settings) -> Callable[[int], Pool]:
     if not settings.ray:
         return Processes
-    from .on_ray import RayActors, expect_ray
-
     expect_ray()
     return lambda count: RayActors(settings.ray, settings.workers or count)
 

@@ -90,6 +90,7 @@ def limit_threads(share: float) -> None:
 def perform(task: Task, share: float, send: Callable[[Message], None]) -> Message:
     """Do a task; the last message, done or failed. share: processors that it may use."""
     start_s = time.perf_counter()
+    cv2.setRNGSeed(0)  # OpenCV's generator goes on from job to job; a result depends on its own
     try:
         summary = _made(task, share, send)
     except InputError as error:
