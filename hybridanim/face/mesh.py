@@ -49,7 +49,7 @@ OPENINGS = np.array(
         *[(159, 145), (33, 133), (386, 374), (362, 263)],
     ]
 )
-"""Ends of: face's height, outer corners of the eyes, inner lips, mouth's corners; lids and each eye."""
+"""Ends of: face, outer corners of the eyes, inner lips, corners of the mouth; lids and each eye."""
 
 
 def openings(points: Array) -> Array:
