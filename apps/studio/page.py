@@ -12,7 +12,7 @@ from typing import Protocol
 import gradio as gr
 
 from .context import Context
-from .tabs import animate, stages
+from .tabs import animate, pose, stages
 
 
 class Tab(Protocol):
@@ -25,7 +25,7 @@ class Tab(Protocol):
         ...
 
 
-TABS: tuple[Tab, ...] = (animate, stages)  # pyright: ignore[reportAssignmentType]
+TABS: tuple[Tab, ...] = (animate, pose, stages)  # pyright: ignore[reportAssignmentType]
 
 
 def make(context: Context) -> gr.Blocks:
