@@ -12,7 +12,7 @@ from typing import Protocol
 import gradio as gr
 
 from .context import Context
-from .tabs import animate, pose, stages
+from .tabs import animate, calibrate, pose, stages
 
 
 class Tab(Protocol):
@@ -25,7 +25,7 @@ class Tab(Protocol):
         ...
 
 
-TABS: tuple[Tab, ...] = (animate, pose, stages)  # pyright: ignore[reportAssignmentType]
+TABS: tuple[Tab, ...] = (animate, pose, stages, calibrate)  # pyright: ignore[reportAssignmentType]
 
 
 def make(context: Context) -> gr.Blocks:

@@ -3,7 +3,6 @@
 # pyright: reportMissingImports=false
 from __future__ import annotations
 
-import html
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
@@ -12,7 +11,7 @@ from typing import Any
 
 import gradio as gr
 
-from apps.studio import consent, head_view, jobs, timeline
+from apps.studio import consent, head_view, jobs, messages, timeline
 from apps.studio.context import Context
 from apps.studio.jobs import Animation
 from apps.studio.posing import (
@@ -48,6 +47,7 @@ LABELS = {
 """Left and right are as seen in the picture."""
 _NAMES = tuple(RANGES)
 _KEYED = ("everything", *(name.lower() for name in PARTS_SHOWN))
+_NO_PICTURE = "source: expected a picture first, got none; choose one"
 _RATES = (24, 25, 30, 50, 60)
 _PLAYED_FPS = 20.0  # pictures a second of the preview, at most
 _SECRET: Any = {"api_visibility": "private"}
@@ -57,11 +57,6 @@ _AT_ONCE: Any = {"queue": False, "show_progress": "hidden", "trigger_mode": "alw
 def build(context: Context) -> None:
     """Make the tab."""
     _Tab(context)
-
-
-def _error(text: str) -> str:
-    """An error as HTML, read out by screen readers; "" for none."""
-    return f'<p class="error-line" role="alert">{html.escape(text)}</p>' if text else ""
 
 
 class _Tab:
@@ -243,7 +238,7 @@ class _Tab:
             posed = self._poser.load(Path(path))
         except InputError as error:
             hidden = gr.update(visible=False, value=False)
-            return None, hidden, head_view.EMPTY, _error(str(error)), *zeros
+            return None, hidden, head_view.EMPTY, messages.error(str(error)), *zeros
         is_asked = not self._context.consent.is_given(posed.path)
         view, said = self._show(posed, *zeros)
         return posed, gr.update(visible=is_asked, value=False), view, said, *zeros
@@ -256,13 +251,15 @@ class _Tab:
     def _show(self, posed: Posed | None, *values: float) -> tuple[Any, str]:
         """The picture of the sliders' values, and an error."""
         if posed is None:
-            return gr.skip(), _error("source: expected a picture first, got none; choose one")
+            return gr.skip(), messages.error(
+                "source: expected a picture first, got none; choose one"
+            )
         try:
             self._context.consent.expect(posed.path)
             by = _controls(values)
             return head_view.html_of(self._poser.picture(posed, by), by), ""
         except InputError as error:
-            return gr.skip(), _error(str(error))
+            return gr.skip(), messages.error(str(error))
 
     def _turn(self, event: gr.EventData, posed: Posed | None, *values: float) -> tuple[Any, ...]:
         """Where the head has been dragged to."""
@@ -281,13 +278,13 @@ class _Tab:
         kept = [gr.skip()] * len(_NAMES)
         if posed is None or path is None:
             lacks = "picture to pose" if posed is None else "picture to copy from"
-            said = _error(f"copy: expected a {lacks} first, got none; choose one")
+            said = messages.error(f"copy: expected a {lacks} first, got none; choose one")
             return gr.skip(), said, *kept
         try:
             self._context.consent.expect(posed.path)
             found = self._poser.copied(posed, Path(path))
         except InputError as error:
-            return gr.skip(), _error(str(error)), *kept
+            return gr.skip(), messages.error(str(error)), *kept
         if not with_head:
             found = without_head(found, _controls(values))
         amounts = [_rounded(value) for value in asdict(found).values()]
@@ -296,10 +293,10 @@ class _Tab:
     # Key frames
 
     def _drawn(self, edit: Edit, time_s: float, said: str = "") -> tuple[Any, ...]:
-        return edit, timeline.html_of(edit, time_s), edit.rows(), _error(said)
+        return edit, timeline.html_of(edit, time_s), edit.rows(), messages.error(said)
 
     def _refused(self, error: InputError) -> tuple[Any, ...]:
-        return gr.skip(), gr.skip(), gr.skip(), _error(str(error))
+        return gr.skip(), gr.skip(), gr.skip(), messages.error(str(error))
 
     def _changed(self, change: Callable[[Edit, float], Edit]) -> Callable[..., tuple[Any, ...]]:
         def handler(edit: Edit, time_s: float | None) -> tuple[Any, ...]:
@@ -367,7 +364,7 @@ class _Tab:
         try:
             keys = edit.expect_keys()
         except InputError as error:
-            yield gr.skip(), gr.skip(), _error(str(error))
+            yield gr.skip(), gr.skip(), messages.error(str(error))
             return
         start_s, at_s = time.monotonic(), 0.0
         while True:
@@ -395,12 +392,12 @@ class _Tab:
             keys = keys() if callable(keys) else keys
             animation = self._submitted(posed, keys, suffix)
         except InputError as error:
-            yield None, "", kept, kept, _error(str(error))
+            yield None, "", kept, kept, messages.error(str(error))
             return
         for one in jobs.watched(animation):
             yield one, str(one.progress), kept, kept, ""
         if animation.summary is None:
-            yield None, animation.state, kept, kept, _error(animation.error)
+            yield None, animation.state, kept, kept, messages.error(animation.error)
             return
         output = str(animation.summary.output)
         said = f"{animation.state}: {animation.summary.frames} frame(s) in {output}"
@@ -427,7 +424,7 @@ class _Tab:
         try:
             return [str(self._written(posed, edit.expect_keys()))], ""
         except InputError as error:
-            return gr.skip(), _error(str(error))
+            return gr.skip(), messages.error(str(error))
 
     def _save_motion(self, posed: Posed | None, edit: Edit) -> tuple[Any, str]:
         try:
@@ -435,7 +432,7 @@ class _Tab:
             path = self._context.new_output(_stem(posed), ".safetensors")
             return [str(save_motion(keys, path, face_model.load()))], ""
         except InputError as error:
-            return gr.skip(), _error(str(error))
+            return gr.skip(), messages.error(str(error))
 
     def _load_keys(self, edit: Edit, path: str) -> tuple[Any, ...]:
         try:
@@ -461,7 +458,7 @@ def _seconds(value: float | None) -> float:
 
 def _expect(posed: Posed | None) -> Posed:
     if posed is None:
-        raise InputError("source: expected a picture first, got none; choose one")
+        raise InputError(_NO_PICTURE)
     return posed
 
 
