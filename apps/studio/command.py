@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +38,9 @@ def command(argv: list[str]) -> int:
     _, job = options.parse(argv, Files(), job, MAIN, f"{PROGRAM} studio", text)
     extras.expect_ui("studio")
     access.bound_address(job.address)  # before seconds of loading
-    from .server import serve  # with Gradio, which --help does without
+    with tempfile.TemporaryDirectory(prefix="hybridanim-studio-") as uploads:
+        os.environ["GRADIO_TEMP_DIR"] = uploads  # what is sent here is gone at the end
+        from .server import serve  # with Gradio, which --help does without
 
-    serve(context.make(job))
+        serve(context.make(job, Path(uploads)))
     return 0

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse
 
 from hybridanim.live import access
 
@@ -28,6 +28,49 @@ SAFE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
+
+
+MOST_JSON_BYTES = 64 << 20  # a body of JSON is held in memory
+
+
+class Limits:
+    """Middleware that answers 413 to bodies that are too large, by header or as they come."""
+
+    def __init__(self, app: Any, prefix: str, most_bytes: int) -> None:
+        """prefix: of the paths that it counts for."""
+        self._app, self._prefix, self._most = app, prefix, most_bytes
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Pass the request on, or answer 413."""
+        if scope["type"] != "http" or not scope["path"].startswith(self._prefix):
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        is_form = headers.get("content-type", "").startswith("multipart/form-data")
+        most = self._most if is_form else min(self._most, MOST_JSON_BYTES)
+        refused = JSONResponse({"error": f"request: at most {most} bytes"}, 413)
+        length = headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > most:
+            await refused(scope, receive, send)
+            return
+        taken = 0
+
+        async def counted() -> Any:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > most:
+                raise _TooLarge
+            return message
+
+        try:
+            await self._app(scope, counted, send)
+        except _TooLarge:
+            await refused(scope, receive, send)
+
+
+class _TooLarge(Exception):
+    pass
 
 
 class Guard:

@@ -10,7 +10,7 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -63,12 +63,14 @@ class Animation:
     source: Path
     driving: Path
     most_s: float = float("inf")  # seconds that it may run
+    created_s: float = field(default_factory=time.time)  # of the clock
     id: str = field(default_factory=lambda: secrets.token_hex(8))
     state: State = "waiting"
     progress: Progress = Progress()
     summary: Summary | None = None  # of one that is done, or cancelled with frames
     error: str = ""  # why it failed, one line
     is_late: bool = False  # stopped after ``most_s``
+    at_end: Callable[[], None] = lambda: None  # called once, however it ends
     _stop: threading.Event = field(default_factory=threading.Event)
     _ended: threading.Event = field(default_factory=threading.Event)
 
@@ -100,6 +102,7 @@ class Animation:
 
     def end(self) -> None:
         """Wake those that wait."""
+        self.at_end()
         self._ended.set()
 
 
@@ -129,6 +132,10 @@ class _Meter:
         animation.progress = Progress(step, done, total, fps, left_s)
 
 
+class QueueFull(InputError):
+    """Too many animations wait."""
+
+
 class Queue:
     """Runs animations in the order in which they were submitted."""
 
@@ -147,8 +154,8 @@ class Queue:
         with self._changed:
             if not self._is_open:
                 raise InputError("queue: expected a running studio, got one that ends; start again")
-            if self._running is not None and len(self._waiting) >= self._most_waiting:
-                raise InputError(
+            if len(self._waiting) + (self._running is not None) > self._most_waiting:
+                raise QueueFull(
                     f"queue: expected at most {self._most_waiting} animations that wait, got one"
                     " more; wait for one to end, or cancel one"
                 )
@@ -206,13 +213,3 @@ class Queue:
                 animation = self._running = self._waiting.popleft()
             animation()
             animation.end()
-
-
-def watched(animation: Animation, every_s: float = 0.25) -> Iterator[Animation]:
-    """Yield it again and again until it has ended, then once more."""
-    while not animation.wait(every_s):
-        yield animation
-    yield animation
-
-
-Watch = Callable[[Animation], Iterator[Animation]]

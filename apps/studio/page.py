@@ -7,11 +7,13 @@ A tab is a module with ``TITLE`` and ``build(context)``; to add one, import it a
 # pyright: reportMissingImports=false
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import gradio as gr
 
 from .context import Context
+from .inputs import SECRET
 from .tabs import animate, calibrate, pose, stages
 
 
@@ -20,8 +22,11 @@ class Tab(Protocol):
 
     TITLE: str
 
-    def build(self, context: Context) -> None:
-        """Make the tab's components; called inside of gr.Blocks and gr.Tab."""
+    def build(self, context: Context) -> tuple[Callable[[], Any], list[Any]] | None:
+        """Make the tab's components; called inside of gr.Blocks and gr.Tab.
+
+        Returns a function and the components that take its values when the tab is opened, or None.
+        """
         ...
 
 
@@ -33,6 +38,8 @@ def make(context: Context) -> gr.Blocks:
     with gr.Blocks(title="hybridanim studio", analytics_enabled=False) as page:
         gr.Markdown("# hybridanim studio")
         for tab in TABS:
-            with gr.Tab(tab.TITLE):
-                tab.build(context)
+            with gr.Tab(tab.TITLE) as opened:
+                refreshed = tab.build(context)
+            if refreshed is not None:
+                opened.select(refreshed[0], None, refreshed[1], **SECRET)
     return page

@@ -11,6 +11,7 @@ from __future__ import annotations
 import socket
 import threading
 import webbrowser
+from pathlib import Path
 
 import gradio as gr
 import uvicorn
@@ -19,9 +20,9 @@ from fastapi import FastAPI
 from hybridanim.errors import InputError
 from hybridanim.live import access
 
-from . import page
+from . import api, page
 from .context import Context
-from .guard import Guard
+from .guard import Guard, Limits
 from .theme import CSS, THEME
 
 
@@ -29,13 +30,14 @@ def make_app(context: Context, token: str = "") -> FastAPI:
     """Page and API of a studio; token: the first part of every path, "" for none."""
     app = FastAPI(title="hybridanim studio", docs_url=None, redoc_url=None, openapi_url=None)
     root = f"/{token}" if token else ""
+    app.include_router(api.make_router(context), prefix=root)
     app = gr.mount_gradio_app(
         app,
         page.make(context),
         path=root or "/",
         footer_links=[],
         run_history=False,
-        allowed_paths=[str(context.results)],
+        allowed_paths=[str(path) for path in _readable(context)],
         max_file_size=f"{context.studio.most_mb}mb",
         ssr_mode=False,
         enable_monitoring=False,
@@ -43,8 +45,15 @@ def make_app(context: Context, token: str = "") -> FastAPI:
         theme=THEME,
         css=CSS,
     )
+    most_bytes = 2 * context.studio.most_mb * 1_000_000 + (1 << 20)
+    app.add_middleware(Limits, prefix=f"{root}/api/", most_bytes=most_bytes)
     app.add_middleware(Guard, asked=context.studio.address, root=f"{root}/")
     return app
+
+
+def _readable(context: Context) -> list[Path]:
+    """What the page may show: results and examples."""
+    return [context.results, *(p for e in context.examples for p in (e.source, e.driving))]
 
 
 def bind(address: str, port: int) -> socket.socket:

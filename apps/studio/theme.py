@@ -15,5 +15,23 @@ THEME = gr.themes.Base(
     font_mono=[gr.themes.Font(name) for name in _MONO],
 )
 CSS = """
-.error-line { color: var(--error-text-color, #b91c1c); font-weight: 600; }
+.message:not(:has(p, ul, progress)) { display: none; }
+.message { padding: 0 .25rem; }
+.error-line { color: #b91c1c; font-weight: 600; margin: .2rem 0; }
+.dark .error-line { color: #fca5a5; }
+.note-line, .notes { margin: .2rem 0; }
+.notes { padding-left: 1.2rem; list-style: disc; }
+.run-state { display: flex; flex-wrap: wrap; align-items: center; gap: .3rem .8rem; }
+.run-state p { margin: 0; }
+.run-state progress { flex: 1 1 12rem; height: 1rem; accent-color: #059669; }
+.still label[data-testid="block-label"] { position: static; border: 0; background: none;
+  box-shadow: none; padding: .2rem .4rem; white-space: normal; }
+.still button:focus-visible, button:focus-visible, input:focus-visible
+  { outline: 3px solid #0ea5e9; outline-offset: 1px; }
+#more-options .form { display: grid; background: none;
+  grid-template-columns: repeat(auto-fit, minmax(min(16rem, 100%), 1fr)); }
+@media (max-width: 640px) {
+  .gradio-container { padding: .5rem !important; }
+  .main-options > * { min-width: 100% !important; }
+}
 """

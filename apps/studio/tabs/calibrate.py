@@ -14,6 +14,7 @@ import numpy as np
 from apps.sources import source_picture
 from apps.studio import messages, points_view, texturing
 from apps.studio.context import Context
+from apps.studio.inputs import SECRET
 from apps.studio.texturing import Fitted
 from calibration import skin
 from hybridanim.errors import InputError
@@ -26,8 +27,7 @@ TITLE = "Calibrate"
 _POINT = re.compile(r"\s*([0-9]{1,5}(?:\.[0-9]{0,3})?)\s*,\s*([0-9]{1,5}(?:\.[0-9]{0,3})?)\s*")
 _NO_PICTURE = "skin: expected a picture first, got none; choose one"
 _TINT = np.array([0, 120, 70], np.uint8)
-_SECRET: Any = {"api_visibility": "private"}
-_QUIET: Any = {"show_progress": "hidden"} | _SECRET
+_QUIET: Any = {"show_progress": "hidden"} | SECRET
 
 
 def build(context: Context) -> None:
@@ -70,7 +70,7 @@ class _Skin:
                     self.undo = gr.Button("Undo", min_width=80, elem_id="skin-undo")
                     self.clear = gr.Button("Clear", min_width=80, elem_id="skin-clear")
                 self.learn = gr.Button("Save profile", variant="primary", elem_id="skin-save")
-                self.error = gr.HTML(elem_id="skin-error")
+                self.error = gr.HTML(elem_id="skin-error", elem_classes="message")
                 self.saved = gr.File(label="Profile", interactive=False, elem_id="skin-saved")
             with gr.Column(scale=3, min_width=320):
                 self.view = _shown("The picture; click on skin", "skin-view")
@@ -83,13 +83,13 @@ class _Skin:
     def _wire(self) -> None:
         drawn = [self.view, self.points, self.error]
         state = [self.picture, self.points]
-        self.file.change(self._load, self.file, [self.picture, *drawn], **_SECRET)
+        self.file.change(self._load, self.file, [self.picture, *drawn], **SECRET)
         self.view.select(self._click, state, drawn, **_QUIET)
-        self.points.submit(self._draw, state, drawn, **_SECRET)
+        self.points.submit(self._draw, state, drawn, **SECRET)
         self.undo.click(self._undo, state, drawn, **_QUIET)
         self.clear.click(lambda picture: self._draw(picture, ""), self.picture, drawn, **_QUIET)
         made = [self.saved, self.preview, self.error]
-        self.learn.click(self._save, [self.file, *state], made, **_SECRET)
+        self.learn.click(self._save, [self.file, *state], made, **SECRET)
 
     def _load(self, path: str | None) -> tuple[Any, ...]:
         if path is None:
@@ -176,7 +176,7 @@ class _Texture:
                     css_template=points_view.CSS,
                     elem_id="texture-view",
                 )
-                self.error = gr.HTML(elem_id="texture-error")
+                self.error = gr.HTML(elem_id="texture-error", elem_classes="message")
                 self.table = gr.Dataframe(
                     [], headers=["point", "automatic x, y", "given x, y", "left (px)"],
                     interactive=False, label="Points that were put right", elem_id="texture-table",
@@ -218,7 +218,7 @@ class _Texture:
         chosen = [self.point, self.yaw]
         drawn = [self.fitted, self.view, self.head, self.table, self.error]
         state = [self.fitted, *chosen]
-        self.file.change(self._load, self.file, [*drawn, self.camera, self.angle], **_SECRET)
+        self.file.change(self._load, self.file, [*drawn, self.camera, self.angle], **SECRET)
         self.view.put(self._put, state, [*drawn, self.point], **_QUIET)
         self.view.free(self._free_one, state, [*drawn, self.point], **_QUIET)
         marked = [self.view, self.head, self.point, self.error]
@@ -232,10 +232,10 @@ class _Texture:
         self.free.click(self._free_chosen, state, drawn, **_QUIET)
         self.clear.click(self._clear, state, drawn, **_QUIET)
         self.load.upload(
-            self._load_profile, [*state, self.load], [*drawn, self.camera, self.angle], **_SECRET
+            self._load_profile, [*state, self.load], [*drawn, self.camera, self.angle], **SECRET
         )
-        self.turn.click(self._turned, self.fitted, [self.turned, self.error], **_SECRET)
-        self.save.click(self._save, self.fitted, [self.saved, self.error], **_SECRET)
+        self.turn.click(self._turned, self.fitted, [self.turned, self.error], **SECRET)
+        self.save.click(self._save, self.fitted, [self.saved, self.error], **SECRET)
 
     # State -> components
 

@@ -13,6 +13,7 @@ import gradio as gr
 
 from apps.studio import consent, head_view, jobs, messages, timeline
 from apps.studio.context import Context
+from apps.studio.inputs import SECRET
 from apps.studio.jobs import Animation
 from apps.studio.posing import (
     PARTS_SHOWN,
@@ -50,8 +51,7 @@ _KEYED = ("everything", *(name.lower() for name in PARTS_SHOWN))
 _NO_PICTURE = "source: expected a picture first, got none; choose one"
 _RATES = (24, 25, 30, 50, 60)
 _PLAYED_FPS = 20.0  # pictures a second of the preview, at most
-_SECRET: Any = {"api_visibility": "private"}
-_AT_ONCE: Any = {"queue": False, "show_progress": "hidden", "trigger_mode": "always_last"} | _SECRET
+_AT_ONCE: Any = {"queue": False, "show_progress": "hidden", "trigger_mode": "always_last"} | SECRET
 
 
 def build(context: Context) -> None:
@@ -78,7 +78,7 @@ class _Tab:
                     css_template=head_view.CSS,
                     elem_id="pose-view",
                 )
-                self.error = gr.HTML(elem_id="pose-error")
+                self.error = gr.HTML(elem_id="pose-error", elem_classes="message")
                 self._make_time_line()
             with gr.Column(scale=3, min_width=260):
                 self.sliders = self._make_sliders()
@@ -99,7 +99,7 @@ class _Tab:
             )
             self.with_head = gr.Checkbox(True, label="The turn of the head, too")
             self.copy = gr.Button("Copy expression", elem_id="pose-copy")
-            self.copy_error = gr.HTML(elem_id="pose-copy-error")
+            self.copy_error = gr.HTML(elem_id="pose-copy-error", elem_classes="message")
 
     def _make_sliders(self) -> list[gr.Slider]:
         found = {}
@@ -138,7 +138,7 @@ class _Tab:
             self.remove_key = gr.Button("Delete key", elem_id="pose-remove-key", **small)
             self.play = gr.Button("Play", elem_id="pose-play", **small)
             self.stop = gr.Button("Stop", elem_id="pose-stop", **small)
-        self.key_error = gr.HTML(elem_id="pose-key-error")
+        self.key_error = gr.HTML(elem_id="pose-key-error", elem_classes="message")
         self.table = gr.Dataframe(
             [],
             headers=["key", "time (s)", "pose"],
@@ -154,8 +154,8 @@ class _Tab:
             small: Any = {"min_width": 90}
             self.still = gr.Button("Save picture", elem_id="pose-still", **small)
             self.cancel = gr.Button("Cancel", elem_id="pose-cancel", **small)
-        self.progress = gr.Markdown(elem_id="pose-progress")
-        self.output_error = gr.HTML(elem_id="pose-output-error")
+        self.progress = gr.HTML(elem_id="pose-progress", elem_classes="message")
+        self.output_error = gr.HTML(elem_id="pose-output-error", elem_classes="message")
         self.video = gr.Video(label="Clip", interactive=False, elem_id="pose-video")
         self.save_keys = gr.Button("Save key frames", elem_id="pose-save-keys")
         self.load_keys = gr.UploadButton(
@@ -171,61 +171,59 @@ class _Tab:
     def _wire_pose(self) -> None:
         state = [self.posed, *self.sliders]
         loaded = [self.posed, self.agreed, self.view, self.error, *self.sliders]
-        self.file.change(self._load, self.file, loaded, **_SECRET)
-        self.example.click(
-            lambda: str(self._context.examples[0].source), None, self.file, **_SECRET
-        )
+        self.file.change(self._load, self.file, loaded, **SECRET)
+        self.example.click(lambda: str(self._context.examples[0].source), None, self.file, **SECRET)
         self.agreed.input(self._agree, [self.posed, self.agreed, *self.sliders],
-                          [self.view, self.error], **_SECRET)  # fmt: skip
+                          [self.view, self.error], **SECRET)  # fmt: skip
         for slider in self.sliders:
             slider.input(self._show, state, [self.view, self.error], **_AT_ONCE)
         turned = [self.sliders[_NAMES.index(name)] for name in ("yaw", "pitch")]
         one_by_one = _AT_ONCE | {"trigger_mode": "multiple"}  # the page sends the newest
         self.view.turn(self._turn, state, [self.view, self.error, *turned], **one_by_one)
-        self.reset.click(self._reset, self.posed, [self.view, self.error, *self.sliders], **_SECRET)
+        self.reset.click(self._reset, self.posed, [self.view, self.error, *self.sliders], **SECRET)
         self.copy.click(
             self._copy,
             [self.posed, self.model, self.with_head, *self.sliders],
             [self.view, self.copy_error, *self.sliders],
-            **_SECRET,
+            **SECRET,
         )
 
     def _wire_keys(self) -> None:
         shown = [self.edit, self.line, self.table, self.key_error]
         posed = [self.view, self.time, *self.sliders]
         state = [self.edit, self.time]
-        self.set_key.click(self._set_key, [*state, self.keyed, *self.sliders], shown, **_SECRET)
+        self.set_key.click(self._set_key, [*state, self.keyed, *self.sliders], shown, **SECRET)
         self.move_key.click(
-            self._changed(lambda edit, time_s: edit.with_moved(time_s)), state, shown, **_SECRET
+            self._changed(lambda edit, time_s: edit.with_moved(time_s)), state, shown, **SECRET
         )
         self.remove_key.click(
-            self._changed(lambda edit, time_s: edit.without_chosen()), state, shown, **_SECRET
+            self._changed(lambda edit, time_s: edit.without_chosen()), state, shown, **SECRET
         )
-        self.rate.input(self._set_rate, [*state, self.rate], shown, **_SECRET)
+        self.rate.input(self._set_rate, [*state, self.rate], shown, **SECRET)
         choose = [self.posed, self.edit]
-        self.line.choose(self._choose_on_line, choose, [*shown, *posed], **_SECRET)
-        self.table.select(self._choose_in_table, choose, [*shown, *posed], **_SECRET)
-        self.line.shift(self._shift, state, [*shown, self.time], **_SECRET)
-        self.line.remove(self._remove, state, shown, **_SECRET)
+        self.line.choose(self._choose_on_line, choose, [*shown, *posed], **SECRET)
+        self.table.select(self._choose_in_table, choose, [*shown, *posed], **SECRET)
+        self.line.shift(self._shift, state, [*shown, self.time], **SECRET)
+        self.line.remove(self._remove, state, shown, **SECRET)
         self.line.seek(self._seek, choose, [self.line, *posed], **_AT_ONCE)
-        self.time.submit(self._go_to, [*choose, self.time], [self.line, *posed], **_SECRET)
+        self.time.submit(self._go_to, [*choose, self.time], [self.line, *posed], **SECRET)
         playing = self.play.click(
             self._play, [self.posed, self.edit], [self.view, self.line, self.key_error],
-            show_progress="hidden", **_SECRET,
+            show_progress="hidden", **SECRET,
         )  # fmt: skip
-        self.stop.click(None, None, None, cancels=[playing], **_SECRET)
+        self.stop.click(None, None, None, cancels=[playing], **SECRET)
 
     def _wire_outputs(self) -> None:
         made = [self.animation, self.progress, self.video, self.files, self.output_error]
-        self.clip.click(self._make_clip, [self.posed, self.edit], made, **_SECRET)
-        self.still.click(self._make_still, [self.posed, *self.sliders], made, **_SECRET)
-        self.cancel.click(self._cancel, self.animation, None, queue=False, **_SECRET)
+        self.clip.click(self._make_clip, [self.posed, self.edit], made, **SECRET)
+        self.still.click(self._make_still, [self.posed, *self.sliders], made, **SECRET)
+        self.cancel.click(self._cancel, self.animation, None, queue=False, **SECRET)
         saved = [self.files, self.output_error]
-        self.save_keys.click(self._save_keys, [self.posed, self.edit], saved, **_SECRET)
-        self.save_motion.click(self._save_motion, [self.posed, self.edit], saved, **_SECRET)
+        self.save_keys.click(self._save_keys, [self.posed, self.edit], saved, **SECRET)
+        self.save_motion.click(self._save_motion, [self.posed, self.edit], saved, **SECRET)
         self.load_keys.upload(
             self._load_keys, [self.edit, self.load_keys],
-            [self.edit, self.line, self.table, self.key_error, self.rate], **_SECRET,
+            [self.edit, self.line, self.table, self.key_error, self.rate], **SECRET,
         )  # fmt: skip
 
     # The pose
@@ -395,12 +393,13 @@ class _Tab:
             yield None, "", kept, kept, messages.error(str(error))
             return
         for one in jobs.watched(animation):
-            yield one, str(one.progress), kept, kept, ""
+            place = self._context.queue.place(one)
+            yield one, messages.progress(one, place), kept, kept, ""
+        said = messages.ending(animation)
         if animation.summary is None:
-            yield None, animation.state, kept, kept, messages.error(animation.error)
+            yield None, said, kept, kept, messages.error(animation.error)
             return
         output = str(animation.summary.output)
-        said = f"{animation.state}: {animation.summary.frames} frame(s) in {output}"
         yield None, said, output if suffix == ".mp4" else kept, [output], ""
 
     def _submitted(self, posed: Posed | None, keys: Keyframes, suffix: str) -> Animation:
