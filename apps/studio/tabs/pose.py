@@ -11,7 +11,7 @@ from typing import Any
 
 import gradio as gr
 
-from apps.studio import consent, head_view, jobs, messages, timeline
+from apps.studio import consent, head_view, messages, timeline
 from apps.studio.context import Context
 from apps.studio.inputs import SECRET
 from apps.studio.jobs import Animation
@@ -50,6 +50,7 @@ _NAMES = tuple(RANGES)
 _KEYED = ("everything", *(name.lower() for name in PARTS_SHOWN))
 _NO_PICTURE = "source: expected a picture first, got none; choose one"
 _RATES = (24, 25, 30, 50, 60)
+_EVERY_S = 0.3  # between two looks at an animation that runs
 _PLAYED_FPS = 20.0  # pictures a second of the preview, at most
 _AT_ONCE: Any = {"queue": False, "show_progress": "hidden", "trigger_mode": "always_last"} | SECRET
 
@@ -392,9 +393,9 @@ class _Tab:
         except InputError as error:
             yield None, "", kept, kept, messages.error(str(error))
             return
-        for one in jobs.watched(animation):
-            place = self._context.queue.place(one)
-            yield one, messages.progress(one, place), kept, kept, ""
+        while not animation.wait(_EVERY_S):
+            place = self._context.queue.place(animation)
+            yield animation, messages.progress(animation, place), kept, kept, ""
         said = messages.ending(animation)
         if animation.summary is None:
             yield None, said, kept, kept, messages.error(animation.error)
