@@ -6,14 +6,14 @@ from apps.terminal import example_source
 from hybridanim.profiles import SkinProfile, TextureProfile, load_profile
 
 from .conftest import PHONE
-from .test_pose_tab import drag, wait_text
+from .test_pose_tab import drag, newest, open_tab, wait_text
 
 pytestmark = pytest.mark.slow
 CHIN = "#texture-view circle[data-vertex='152']"
 
 
 def textured(page):
-    page.get_by_role("tab", name="Calibrate").click()
+    open_tab(page, "Calibrate")
     page.get_by_role("tab", name="Points of the head").click()
     page.locator("#texture-file input[type=file]").set_input_files(str(example_source()))
     page.locator("#texture-view svg").wait_for()
@@ -21,7 +21,7 @@ def textured(page):
 
 
 def test_skin_is_clicked_and_saved(page, served):
-    page.get_by_role("tab", name="Calibrate").click()
+    open_tab(page, "Calibrate")
     page.locator("#skin-save").click()
     wait_text(page, "#skin-error", "expected a picture first")
     page.locator("#skin-file input[type=file]").set_input_files(str(example_source()))
@@ -35,7 +35,7 @@ def test_skin_is_clicked_and_saved(page, served):
     )
     page.locator("#skin-save").click()
     page.locator("#skin-preview img").wait_for()
-    saved = sorted(served.context.results.glob("*-skin*.toml"))[-1]
+    saved = newest(served, "*-skin*.toml")
     profile = load_profile(saved)
     assert isinstance(profile, SkinProfile) and profile.origin.source == example_source().name
     points.fill("nonsense")
@@ -54,7 +54,7 @@ def test_points_are_dragged_the_projection_chosen_and_the_profile_saved(page, se
     page.locator("#texture-turned img").wait_for()
     page.locator("#texture-save").click()
     page.locator("#texture-saved a").first.wait_for()
-    profile = load_profile(sorted(served.context.results.glob("*-texture*.toml"))[-1])
+    profile = load_profile(newest(served, "*-texture*.toml"))
     assert isinstance(profile, TextureProfile) and profile.camera == "perspective"
     assert profile.field_of_view_deg == 30 and [row[0] for row in profile.points] == ["chin"]
     assert profile.largest_residual_px < 0.1

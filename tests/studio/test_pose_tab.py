@@ -18,12 +18,34 @@ IMAGE = "#pose-view img"
 
 def opened(page, source=None):
     """The tab with a source."""
-    page.get_by_role("tab", name="Pose").click()
+    open_tab(page, "Pose")
     if source is None:
         page.locator("#pose-example").click()
     else:
         page.locator("#pose-file input[type=file]").set_input_files(str(source))
     return page
+
+
+def open_tab(page, name):
+    """Open a tab; on a narrow screen it may be in the menu of those that do not fit."""
+    tab = page.get_by_role("tab", name=name)
+    if not tab.is_visible():
+        page.locator(".overflow-menu > button").first.click()
+        page.locator(".overflow-dropdown button", has_text=name).click()
+    else:
+        tab.click()
+
+
+def choose_file(page, button, path):
+    """Give a file to a button that asks for one."""
+    with page.expect_file_chooser() as chooser:
+        page.locator(button).click()
+    chooser.value.set_files(str(path))
+
+
+def newest(served, pattern):
+    """The last result of a name."""
+    return max(served.context.results.glob(pattern), key=lambda path: path.stat().st_mtime_ns)
 
 
 def number(page, name):
@@ -103,16 +125,16 @@ def test_sliders_keys_and_a_clip(page, served, tmp_path):
     page.wait_for_function("() => Number(document.querySelector('#pose-time input').value) > 0.45")
     page.locator("#pose-save-keys").click()
     page.locator("#pose-saved a").first.wait_for()
-    saved = sorted(served.context.results.glob("astronaut-posed-keys*.toml"))[-1]
+    saved = newest(served, "astronaut-posed-keys*.toml")
     keys = keyframes.load(saved)
     assert keys.duration_s > 0.45 and keys.keys[1].amounts["yaw"] == -20
     page.locator("#pose-save-motion").click()
     wait_text(page, "#pose-saved", "safetensors")
-    motion = Motion.load(sorted(served.context.results.glob("astronaut-posed*.safetensors"))[-1])
+    motion = Motion.load(newest(served, "astronaut-posed*.safetensors"))
     assert motion.count == keys.count
     page.locator("#pose-clip").click()
     wait_text(page, "#pose-progress", "done")
-    clip = sorted(served.context.results.glob("astronaut-posed*.mp4"))[-1]
+    clip = newest(served, "astronaut-posed*.mp4")
     with io.open_source(clip) as reader:
         assert reader.frame_count == keys.count
     assert clip.with_suffix(".json").is_file()  # its record
@@ -128,14 +150,14 @@ def test_the_last_key_is_deleted_and_a_file_loaded(page, tmp_path):
     wait_text(page, "#pose-key-error", "expected a key that is chosen")
     file = tmp_path / "k.toml"
     keyframes.save(keyframes.Keyframes((keyframes.Key(0), keyframes.Key(1, {"yaw": 9}))), file)
-    page.locator("#pose-load-keys input[type=file]").set_input_files(str(file))
+    choose_file(page, "#pose-load-keys", file)
     page.get_by_text("yaw 9").wait_for()
     page.locator("#pose-play").click()
     page.wait_for_function(
         "() => Number(document.querySelector('#pose-view img').dataset.yaw) === 9"
     )
     file.write_text('kind = "skin"\n')
-    page.locator("#pose-load-keys input[type=file]").set_input_files(str(file))
+    choose_file(page, "#pose-load-keys", file)
     wait_text(page, "#pose-key-error", 'expected kind = "keyframes"')
 
 
@@ -179,9 +201,9 @@ def test_a_still_is_saved_with_its_record(page, served):
     slide(page, "yaw", 15)
     page.locator("#pose-still").click()
     wait_text(page, "#pose-progress", "done")
-    still = sorted(served.context.results.glob("astronaut-posed*.png"))[-1]
+    still = newest(served, "astronaut-posed*.png")
     assert io.read_picture(still).shape == (64, 64, 3)
-    used = sorted(served.context.results.glob("astronaut-posed-keys*.toml"))[-1]
+    used = newest(served, "astronaut-posed-keys*.toml")
     assert tomllib.loads(used.read_text())["key"][0]["yaw"] == 15
 
 
