@@ -19,6 +19,8 @@ from apps.options import Option
 from hybridanim import schema
 from hybridanim.config import RenderJob
 
+from . import messages
+
 MAIN = ("size", "renderer", "tracker", "paste_back", "debug")  # shown first
 ELSEWHERE = ("output", "overwrite", "face", "crop", "cache")  # the tab's own, or the server's
 OUTPUTS = ("debug", "save_motion")  # ticked here; the tab names their files
@@ -90,7 +92,7 @@ def _field(option: Option) -> Field:
     kinds = typing.get_args(option.hint)
     if kinds[:1] == (Path,) and option.name not in OUTPUTS:
         count = "multiple" if Ellipsis in kinds else "single"
-        about["label"] += f" ({option.text})"
+        gr.HTML(messages.note(f"{about['label']}: {option.text}"), elem_classes="message")
         return Field(option, gr.File(file_count=count, height=110, **about))
     about["info"] = option.text
     choices = options.entries(option) or (

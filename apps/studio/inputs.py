@@ -39,6 +39,7 @@ class SourceInput:
                 type="filepath",
                 format="png",
                 label="Webcam",
+                elem_id="source-webcam",
                 webcam_options=gr.WebcamOptions(mirror=False),
             )
         self.error = gr.HTML(elem_id="source-error", elem_classes="message")
@@ -126,6 +127,7 @@ class DrivingInput:
                 sources=["webcam"],
                 include_audio=True,
                 label="Webcam",
+                elem_id="driving-webcam",
                 webcam_options=gr.WebcamOptions(mirror=False),
             )
         self.error = gr.HTML(elem_id="driving-error", elem_classes="message")

@@ -26,12 +26,13 @@ CSS = """
 .run-state progress { flex: 1 1 12rem; height: 1rem; accent-color: #059669; }
 .still label[data-testid="block-label"] { position: static; border: 0; background: none;
   box-shadow: none; padding: .2rem .4rem; white-space: normal; }
-.still button:focus-visible, button:focus-visible, input:focus-visible
+button:focus-visible, input:focus-visible, textarea:focus-visible
   { outline: 3px solid #0ea5e9; outline-offset: 1px; }
 #more-options .form { display: grid; background: none;
   grid-template-columns: repeat(auto-fit, minmax(min(16rem, 100%), 1fr)); }
 @media (max-width: 640px) {
   .gradio-container { padding: .5rem !important; }
-  .main-options > * { min-width: 100% !important; }
+  .main-options > *, .main-options .form > * { min-width: 100% !important; }
+  .main-options .form { flex-wrap: wrap; }
 }
 """

@@ -79,7 +79,7 @@ class Looker:
         return Looked(path, picture, self.faces(picture), time_s)
 
     def driving(self, path: Path) -> Looked:
-        """Read a driving video's first frame with a face, or its first one; motion file; key frames."""
+        """Read a driving video's first frame with a face, or its first; or a file of motion."""
         if paths.is_file(path) and files.is_safetensors(path):
             motion = Motion.load(path)
             note = f"A motion file: {motion.count} frames, {float(motion.header.fps):g} a second."
