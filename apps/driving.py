@@ -24,6 +24,7 @@ from hybridanim.motion import keyframes
 from hybridanim.motion.keyframes import Keyframes
 from hybridanim.motion.motion_file import Motion
 from hybridanim.prepare.hand_driver import save_motion
+from hybridanim.prepare.people import covered
 from hybridanim.types import Array, Frame, Results
 from hybridanim.visualization import fitted_face
 from hybridanim.visualization.overview import SQUARE_PX, driver_keypoints
@@ -133,6 +134,8 @@ class VideoDriver:
                 f"The driving video was turned by {scan.turn_deg} degrees clockwise: as it is, its"
                 f" faces are {scanning.POSES[scan.turn_deg]}."
             )
+        self.notes += scan.notes
+        self._covered = scan.covered
         self.has_face = bool(self._observations)
         self._reader: io.VideoReader | None = None
 
@@ -157,7 +160,11 @@ class VideoDriver:
     def animated(self) -> Generator[tuple[Frame, Results]]:
         """Yield each frame as read, with its results."""
         assert self._reader is not None
-        return animated(self._pipeline, self._reader)
+        return animated(self._pipeline, self._reader, self._look)
+
+    def _look(self, image: Array) -> Array:
+        """What the pipeline sees of a frame: without pictures of other faces."""
+        return covered(image, self._covered)
 
     def shown(self, frame: Frame, results: Results) -> Array:
         """The frame."""
