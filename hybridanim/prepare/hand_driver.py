@@ -10,6 +10,7 @@ mouth that the source's picture shows open is shut while the driver's is.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -67,8 +68,10 @@ class HandDriver:
         points, own = seen.keypoints, self.first.keypoints
         xy, jacobian = points.xy_norm.copy(), points.jacobian.copy()
         xy[_SHOULDERS], jacobian[_SHOULDERS] = own.xy_norm[_SHOULDERS], own.jacobian[_SHOULDERS]
-        points = Keypoints(xy, jacobian, points.confidence)
-        return Seen(points, seen.background, True, seen.face, 1.0, seen.head)
+        points, shown = Keypoints(xy, jacobian, points.confidence), seen.face
+        assert shown is not None
+        shown = replace(shown, mouth=shown.mouth - self.face.mouth)  # at rest it is shut
+        return Seen(points, seen.background, True, shown, 1.0, seen.head)
 
     def _frame(self) -> Frame:
         return Frame(self._blank, 0, 0.0)
