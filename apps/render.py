@@ -79,11 +79,17 @@ class Summary:
 
 
 def render(
-    job: RenderJob, source_path: Path, driving_path: Path, progress: Progress | None = None
+    job: RenderJob,
+    source_path: Path,
+    driving_path: Path,
+    progress: Progress | None = None,
+    *,
+    share: float | None = None,
 ) -> Summary:
     """Animate the source file by the driving file and write all outputs of the job.
 
-    Raises InputError for unusable files or options.
+    share: processors that it may use; None = those that other programs leave. Raises InputError for
+    unusable files or options.
     """
     report = progress or (lambda done, total, step: None)
     start_s, watch = time.perf_counter(), processors.Watch()
@@ -94,7 +100,7 @@ def render(
     report(0, None, "source")
     picture = source_picture(source_path, job.source_time, alpha=True)
     summary, held = Summary(job.output), HeldStretches()
-    free = _note_other_programs(summary, watch.others())
+    free = share or _note_other_programs(summary, watch.others())
     settings = sharing(job.pipeline, free)
     if job.debug is None:  # nothing shows them
         settings = replace(settings, dense=replace(settings.dense, explain=False))
@@ -142,7 +148,7 @@ def render(
                 f"{driving_path.name}: expected frames between --start and --end, found none;"
                 " choose another range"
             )
-        _refuse_no_head(summary, driver.has_face)
+        refuse_no_head(summary, driver.has_face)
         report(0, None, "finish")
         stack.close()
         summary.about += driver.about
@@ -259,7 +265,7 @@ def _note_other_programs(summary: Summary, others: float) -> float:
     return free
 
 
-def _refuse_no_head(summary: Summary, has_face: bool) -> None:
+def refuse_no_head(summary: Summary, has_face: bool) -> None:
     """Raise InputError when the result would be a still picture."""
     if summary.frozen >= summary.frames and not has_face and not summary.is_interrupted:
         raise InputError(

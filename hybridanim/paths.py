@@ -86,7 +86,7 @@ def read_text(path: str | Path, most_bytes: int = MOST_TEXT_BYTES) -> str:
 def read_toml(
     where: str, path: str | Path, want: str, hint: str, most_bytes: int = MOST_TEXT_BYTES
 ) -> dict[str, Any]:
-    """The table of a TOML file.
+    """The table of a TOML file of at most ``most_bytes``.
 
     where, want, hint: how the message of an InputError begins, what it says is expected, and what
     it says to do.

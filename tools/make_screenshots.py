@@ -7,6 +7,7 @@ writes docs/pictures/studio.jpg (the page) and studio_stages.jpg (the tab Stages
 playwright and a Chromium.
 """
 
+# pyright: reportMissingImports=false
 from __future__ import annotations
 
 import os

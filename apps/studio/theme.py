@@ -3,16 +3,16 @@
 # pyright: reportMissingImports=false
 from __future__ import annotations
 
-import gradio as gr
+from gradio.themes import Base, Font, colors
 
 _SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
 _MONO = ("ui-monospace", "Consolas", "Menlo", "monospace")
 
-THEME = gr.themes.Base(
-    primary_hue=gr.themes.colors.emerald,
-    neutral_hue=gr.themes.colors.slate,
-    font=[gr.themes.Font(name) for name in _SANS],
-    font_mono=[gr.themes.Font(name) for name in _MONO],
+THEME = Base(
+    primary_hue=colors.emerald,
+    neutral_hue=colors.slate,
+    font=[Font(name) for name in _SANS],
+    font_mono=[Font(name) for name in _MONO],
 )
 CSS = """
 .message:not(:has(p, ul, progress)) { display: none; }
