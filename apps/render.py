@@ -21,6 +21,7 @@ from hybridanim import io, paths, processors
 from hybridanim.config import PipelineConfig, RenderJob, replaces_background
 from hybridanim.errors import InputError
 from hybridanim.io import provenance
+from hybridanim.motion.motion_file import Motion
 from hybridanim.prepare.motion_recorder import MotionRecorder
 from hybridanim.profiles import load_profiles
 from hybridanim.rendering.output_frame import Composer
@@ -28,7 +29,7 @@ from hybridanim.types import Source
 from hybridanim.visualization.debug_writer import DebugWriter
 from stages.pipeline import Pipeline, build
 
-from .driving import Drive, Driver, MotionDriver, VideoDriver, read_motion, with_tracker_of
+from .driving import Drive, driver_of, read_motion, with_tracker_of
 from .guards import DebugOutputs, note_remains, refuse_clashes, refuse_swapped, undisturbed
 from .held import HeldStretches
 from .sources import source_picture
@@ -106,19 +107,15 @@ def render(
     pipeline = build(settings, load_profiles(job.profile))
     source = pipeline.set_source(picture)
     report(0, None, "scan")
-    driver: Driver = (
-        VideoDriver(driving_path, job, pipeline)
-        if motion is None
-        else MotionDriver(motion, job, pipeline)
-    )
+    driver = driver_of(motion, driving_path, job, pipeline)
     record = provenance.describe(source_path, driving_path, job)
-    if motion is not None:
+    if isinstance(motion, Motion):
         record["driving"]["saved_with"] = json.loads(motion.header.settings)
     with ExitStack() as quiet, ExitStack() as stack:
         drive = stack.enter_context(driver.opened())
         composer = Composer(job, source)
         sink = stack.enter_context(_open_sink(job, drive, composer, record))
-        recorder = _open_recorder(job, drive, pipeline)
+        recorder = _open_recorder(job, drive, pipeline) if motion is None else None
         if recorder is not None:
             stack.enter_context(recorder)
         debug = DebugOutputs(_open_debug(job, drive, source, record))
