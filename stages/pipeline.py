@@ -21,6 +21,7 @@ from hybridanim.config import PipelineConfig, pipeline_config
 from hybridanim.errors import InputError
 from hybridanim.face import aligner, face_model
 from hybridanim.motion import by_hand
+from hybridanim.motion.imagined_motion import ImaginedMotion, Wish, expect_length
 from hybridanim.motion.motion_file import Motion
 from hybridanim.motion.reference import Reference, with_picture
 from hybridanim.motion.replay import Replay
@@ -313,16 +314,35 @@ class Pipeline:
             self.last = self.render(followed)
             yield self.last.picture.image
 
+    def imagine(
+        self, mood: str = "talking", seconds: float | None = None, seed: int = 0
+    ) -> Iterator[Array]:
+        """Animate the source without a driver: yields pictures (S, S, 3) uint8 RGB, 25 a second.
+
+        mood: talking, listening, nodding, laughing, idle or looking. seconds: None = without end.
+        Equal seeds give equal pictures. Raises InputError for an unknown mood, and unfit numbers.
+        """
+        motion = self.imagined(Wish(mood, seed))
+        if seconds is not None:
+            expect_length(seconds)
+        for followed in self.followed(self.replaying(motion, "first", 0.0, seconds)):
+            self.last = self.render(followed)
+            yield self.last.picture.image
+
+    def imagined(self, wish: Wish) -> ImaginedMotion:
+        """Imagined motion that begins with the source's pose."""
+        return ImaginedMotion(wish, self._ready("imagine").rotation_deg)
+
     def replaying(
         self,
-        motion: Motion,
+        motion: Motion | ImaginedMotion,
         reference: str = "auto",
         start_s: float = 0.0,
         end_s: float | None = None,
     ) -> Replay:
         """Stage 3 of a motion file, its reference chosen; see ``replay``."""
         source = self._ready()
-        _expect_type("replay", motion, Motion, "Motion.load(path) reads one")
+        _expect_type("replay", motion, Motion | ImaginedMotion, "Motion.load(path) reads one")
         expect_same_tracker(self.config, motion.header)
         config = self.config.keypoints
         model = model_of(config)
