@@ -108,7 +108,9 @@ def _near_head(
     """A confirmed face at the head box, or of another size near it."""
     if finder is not None:
         fit = _fit_near(grey, head, finder)
-        is_face = fit is not None and plausible.is_face(grey, *fit, aligner)
+        is_face = fit is not None and (
+            plausible.is_face(grey, *fit, aligner) or plausible.is_turned_face(grey, fit[0], finder)
+        )
         return _with_face(fit) if fit is not None and is_face else None
     fits = [aligner.fit(grey, plausible.face_of(box)) for box in (head, *_near(head))]
     best = max(fits, key=lambda one: one.confidence)

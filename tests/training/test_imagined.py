@@ -72,7 +72,10 @@ def test_a_resumed_run_equals_one_that_never_stopped(tmp_path, corpus):
 def test_what_it_writes_can_imagine(tmp_path, corpus):
     path = trained(tmp_path, corpus, 2).export()
     small = imagined_network.load(path)
-    rows = [row for row, _ in zip(imagined_motion.values(Wish(), network=small), range(30))]
+    rows = [
+        row
+        for row, _ in zip(imagined_motion.values(Wish(), network=small), range(30), strict=False)
+    ]
     assert np.isfinite(np.stack([values for values, _ in rows])).all()
     assert small.tables.moods.keys() == set(MOODS)
 
