@@ -61,7 +61,7 @@ def _check(options: argparse.Namespace) -> None:
 def _run(options: argparse.Namespace) -> int:
     extras.expect_torch("calibration.imagined_motion")
     from hybridanim.networks import imagined_motion_file
-    from hybridanim.networks.imagined_motion_file import ImagineSizes
+    from hybridanim.networks.imagined_motion_sizes import ImagineSizes
     from hybridanim.training.imagined import samples
     from hybridanim.training.imagined.trainer import EXPORT, ImagineConfig, ImagineTrainer
 

@@ -15,11 +15,12 @@ import numpy as np
 
 from hybridanim import files
 from hybridanim.networks import imagined_motion_file
-from hybridanim.networks.imagined_motion_file import FREE_SHARE, SLOPE, ImagineSizes, Tables
+from hybridanim.networks.imagined_motion_file import Tables
+from hybridanim.networks.imagined_motion_sizes import FREE_SHARE, SLOPE, ImagineSizes
 from hybridanim.types import Array
 
 WEIGHTS = files.WEIGHTS / "imagined_motion.safetensors"
-WEIGHTS_SHA256 = "270b64513d207473db3a91193fc1084eb164133e981b66ed50880eda23975559"
+WEIGHTS_SHA256 = "2a3a9da14c0c58388346897eda13613cede02bbc28f0d8fa7d3c8c4288660e75"
 
 
 class NumpyState(NamedTuple):

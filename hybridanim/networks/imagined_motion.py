@@ -19,7 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .imagined_motion_file import FREE_SHARE, SLOPE, ImagineSizes
+from .imagined_motion_sizes import FREE_SHARE, SLOPE, ImagineSizes
 
 
 class State(NamedTuple):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from hybridanim.types import Array
 
 from . import size_limits, small_file
+from .imagined_motion_sizes import ImagineSizes
 from .small_file import FileKind
 
 if TYPE_CHECKING:
@@ -27,26 +28,8 @@ if TYPE_CHECKING:
 FILE = FileKind(
     "imagined motion", "imagined-1", "reinstall, or train it: python -m calibration.imagined_motion"
 )
-SLOPE = 0.1  # of the leaky ReLUs
-FREE_SHARE = 0.7  # share of the largest features below which they are not bounded
 MOOD = "mood."
 _MOST = 4096
-
-
-@dataclass(frozen=True)
-class ImagineSizes:
-    """Sizes of the network."""
-
-    features: int = 25  # of a row; pose, lids and mouth, and the expression's components
-    components: int = 16  # of the expression
-    coefficients: int = 32  # of the expression, as the face model has them
-    statistics: int = 9
-    conditions: int = 12  # the statistics and the first pose
-    piece: int = 5  # rows of one step
-    overlap: int = 2  # rows that two steps blend
-    hidden: int = 128
-    latent: int = 12
-    width: int = 160
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from hybridanim.errors import InputError
 from hybridanim.face import face_model
 from hybridanim.motion import imagined_features, moods, motion_track
 from hybridanim.motion.motion_track import EXPRESSION, RATE_HZ, Track
-from hybridanim.networks.imagined_motion_file import ImagineSizes, Tables
+from hybridanim.networks.imagined_motion_file import Tables
+from hybridanim.networks.imagined_motion_sizes import ImagineSizes
 from hybridanim.types import Array
 
 _EVERY = 4  # rows between two windows

@@ -21,7 +21,8 @@ from torch.nn import functional
 
 from hybridanim.networks import imagined_motion_file
 from hybridanim.networks.imagined_motion import ImaginedMotionNetwork, State, Step
-from hybridanim.networks.imagined_motion_file import ImagineSizes, Tables
+from hybridanim.networks.imagined_motion_file import Tables
+from hybridanim.networks.imagined_motion_sizes import ImagineSizes
 from hybridanim.training import loop
 from hybridanim.training.config import LoopConfig
 from hybridanim.training.loop import Report, Schedule, TrainingLoop
