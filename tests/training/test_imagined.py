@@ -56,15 +56,21 @@ def trained(folder, corpus, steps):
 
 def test_a_resumed_run_equals_one_that_never_stopped(tmp_path, corpus):
     whole = trained(tmp_path / "whole", corpus, 6)
-    for _ in range(2):  # stops after three steps, as a limit of time would
-        config = ImagineConfig(
-            out=tmp_path / "parts", steps=6, time_budget_s=0, batch=4, adversary_from=0.3,
-            warmup_steps=1,
-        )  # fmt: skip
-        part = ImagineTrainer(config, corpus[0], corpus[0], corpus[1])
-        while part.step < 3 or (part.step < 6 and _ == 1):
-            part._learn(part._prepare(part.step))
-        part.save()
+    config = ImagineConfig(
+        out=tmp_path / "parts",
+        steps=6,
+        time_budget_s=0,
+        batch=4,
+        adversary_from=0.3,
+        warmup_steps=1,
+    )
+    part = ImagineTrainer(config, corpus[0], corpus[0], corpus[1])
+    while part.step < 3:  # stops after three steps, as a limit of time would
+        part._learn(part._prepare(part.step))
+    part.save()
+    part = ImagineTrainer(config, corpus[0], corpus[0], corpus[1])
+    assert part.step == 3
+    part.run()
     for one, other in zip(whole.net.parameters(), part.net.parameters(), strict=True):
         assert torch.equal(one, other)
 
