@@ -234,12 +234,21 @@ class VideoDriver:
             path, drive.fps, time_base=drive.time_base, overwrite=self._job.overwrite
         )
 
+    @property
+    def reader(self) -> io.VideoReader:
+        """The opened video."""
+        assert self._reader is not None
+        return self._reader
+
+    def again(self, start_s: float) -> io.VideoReader:
+        """The rest of the cut from a later time on, opened once more."""
+        return io.open_source(self._path, start_s, self._job.end, turn_deg=self._turn_deg)
+
     def animated(self) -> Generator[tuple[Frame, Results]]:
         """Yield each frame as read, with its results."""
-        assert self._reader is not None
-        return animated(self._pipeline, self._reader, self._look)
+        return animated(self._pipeline, self.reader, self.look)
 
-    def _look(self, image: Array) -> Array:
+    def look(self, image: Array) -> Array:
         """What the pipeline sees of a frame: without pictures of other faces."""
         return covered(image, self._covered)
 

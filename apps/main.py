@@ -30,6 +30,14 @@ SUBCOMMANDS = {  # name -> module with ``command``, and help
         "apps.live.command",
         "animate pictures by a camera, live: window, browser, virtual camera, file",
     ),
+    "batch": (
+        "apps.batch.command",
+        "animate many pairs: a list of jobs or two folders, resumable, by several processes",
+    ),
+    "studio": (
+        "apps.studio.command",
+        "animate in a page of your browser; also answers requests of other programs",
+    ),
     "train": ("apps.train.command", "train networks of your own on a folder of clips"),
     "export": ("apps.export", "write the networks as ONNX files, for other programs"),
     "imagine": (

@@ -60,23 +60,48 @@ class Summary:
         """Frames a second while animating."""
         return self.frames / self.animating_s if self.animating_s > 0 else 0.0
 
+    def figures(self, debug: Path | None = None) -> dict[str, Any]:
+        """The result, for programs; debug: the folder of debug outputs."""
+        return {
+            "output": self.output,
+            "record": self.record,
+            "debug": debug,
+            "frames": self.frames,
+            "frames_held": self.frozen,
+            "seconds": round(self.took_s, 2),
+            "seconds_animating": round(self.animating_s, 2),
+            "fps": round(self.fps, 2),
+            "is_interrupted": self.is_interrupted,
+        }
+
 
 def render(
-    job: RenderJob, source_path: Path, driving_path: Path, progress: Progress | None = None
+    job: RenderJob,
+    source_path: Path,
+    driving_path: Path,
+    progress: Progress | None = None,
+    *,
+    share: float | None = None,
 ) -> Summary:
     """Animate the source file by the driving file and write all outputs of the job.
 
-    Raises InputError for unusable files or options.
+    share: processors that it may use; None = those that other programs leave. Raises InputError for
+    unusable files or options.
     """
-    return render_by(job, source_path, FileDriving(driving_path), progress)
+    return render_by(job, source_path, FileDriving(driving_path), progress, share=share)
 
 
 def render_by(
-    job: RenderJob, source_path: Path, driving: Driving, progress: Progress | None = None
+    job: RenderJob,
+    source_path: Path,
+    driving: Driving,
+    progress: Progress | None = None,
+    *,
+    share: float | None = None,
 ) -> Summary:
     """Animate the source file by any driver and write all outputs of the job.
 
-    Raises InputError for unusable files or options.
+    share: see ``render``. Raises InputError for unusable files or options.
     """
     report = progress or (lambda done, total, step: None)
     start_s, watch = time.perf_counter(), processors.Watch()
@@ -85,7 +110,7 @@ def render_by(
     report(0, None, "source")
     picture = source_picture(source_path, job.source_time, alpha=True)
     summary, held = Summary(job.output), HeldStretches()
-    free = _note_other_programs(summary, watch.others())
+    free = share or _note_other_programs(summary, watch.others())
     settings = sharing(job.pipeline, free)
     if job.debug is None:  # nothing shows them
         settings = replace(settings, dense=replace(settings.dense, explain=False))
@@ -132,7 +157,7 @@ def render_by(
                 f"{driving.name}: expected frames between --start and --end, found none;"
                 " choose another range"
             )
-        _refuse_no_head(summary, driver.has_face)
+        refuse_no_head(summary, driver.has_face)
         report(0, None, "finish")
         stack.close()
         summary.about += driver.about
@@ -245,7 +270,7 @@ def _note_other_programs(summary: Summary, others: float) -> float:
     return free
 
 
-def _refuse_no_head(summary: Summary, has_face: bool) -> None:
+def refuse_no_head(summary: Summary, has_face: bool) -> None:
     """Raise InputError when the result would be a still picture."""
     if summary.frozen >= summary.frames and not has_face and not summary.is_interrupted:
         raise InputError(

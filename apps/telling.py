@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hybridanim.config import RenderJob
 
@@ -22,7 +21,7 @@ def tell(summary: Summary, job: RenderJob, told: Events) -> int:
     has_debug = job.debug is not None and summary.has_debug
     if job.debug is not None and has_debug:
         told.note(f"What every stage saw: {job.debug / 'report.html'}")
-    told.result(_ending(summary), _figures(summary, job.debug if has_debug else None))
+    told.result(_ending(summary), summary.figures(job.debug if has_debug else None))
     return 130 if summary.is_interrupted else 0
 
 
@@ -33,18 +32,3 @@ def _ending(summary: Summary) -> str:
         f"{summary.frames} frames in {summary.output}{ending}: {summary.took_s:.1f} s, of which"
         f" {summary.animating_s:.1f} s animating, {summary.fps:.1f} frames/s"
     )
-
-
-def _figures(summary: Summary, debug: Path | None) -> dict[str, Any]:
-    """The result, for programs."""
-    return {
-        "output": summary.output,
-        "record": summary.record,
-        "debug": debug,
-        "frames": summary.frames,
-        "frames_held": summary.frozen,
-        "seconds": round(summary.took_s, 2),
-        "seconds_animating": round(summary.animating_s, 2),
-        "fps": round(summary.fps, 2),
-        "is_interrupted": summary.is_interrupted,
-    }

@@ -1,4 +1,4 @@
-"""torch is an extra: all but training and export runs without it.
+"""Packages that are extras: torch (all but training and export runs without it), Gradio.
 
 Each function looks for the package without importing it, which takes seconds.
 """
@@ -11,6 +11,9 @@ from .errors import InputError
 
 TRAIN = 'pip install "hybridanim[train]"'
 """What brings torch."""
+_BATCH = 'pip install "hybridanim[batch]" (in a checkout: pip install "ray>=2.40,<3")'
+UI = 'pip install "hybridanim[ui]"'
+"""What brings Gradio, with FastAPI and uvicorn (in a checkout: pip install "gradio>=6.5,<7")."""
 _EXPORT = {  # package -> what brings it
     "onnx": '"hybridanim[export]" (in a checkout: pip install "onnx>=1.16,<2")',
     "openvino": '"openvino>=2025.2"',
@@ -40,9 +43,24 @@ def expect_runtime(what: str) -> None:
         )
 
 
+def expect_ray() -> None:
+    """Raise InputError unless Ray is installed."""
+    if find_spec("ray") is None:
+        raise InputError(f"--ray: expected the package ray, found none; {_BATCH}")
+
+
 def expect_for_export() -> None:
     """Raise InputError unless the packages to write and read ONNX are installed."""
     expect_torch("export")
     for name, what in _EXPORT.items():
         if find_spec(name) is None:
             raise InputError(f"export: expected the package {name}, found none; pip install {what}")
+
+
+def expect_ui(what: str) -> None:
+    """Raise InputError, which begins with these words, unless Gradio is installed."""
+    if find_spec("gradio") is None:
+        raise InputError(
+            f"{what}: expected the package gradio, found none; {UI} (in a checkout: pip install"
+            ' "gradio>=6.5,<7")'
+        )

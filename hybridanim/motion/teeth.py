@@ -32,7 +32,9 @@ _WITH_LIP, _WITH_CHIN, _WITHOUT_CHIN = 0.97, 2.2, 0.02  # descents of the lower 
 _WIDEST_RAD = 0.5
 _LIPS, _CORNERS, _EYES = (13, 14), (61, 291), (33, 263)
 _COLUMNS, _ROWS = 25, 3
-_REACH_MM = 24.0  # half width of the strips
+WIDTH_MM = 48.0
+"""Width of the strips."""
+_REACH_MM = WIDTH_MM / 2
 
 UPPER_MM, LOWER_MM, TONGUE_MM = 18.0, 15.0, 34.0
 """Heights of the strips: crowns and gums; the tongue's length."""

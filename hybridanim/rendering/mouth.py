@@ -25,6 +25,7 @@ _TONGUE, _GUMS = 0.7, 0.75  # share of the lips' colour
 _ENAMEL, _TINT = 1.05, 0.7  # brightness of teeth, of what is white; share of the skin's tint
 _BRIGHTEST = 232.0
 _SHADOW = 0.92  # brightness next to a lip
+_DIM, _BRIGHT_MM = 0.3, 7.0  # light between lips that touch; opening with all of it
 _OWN_TEETH = (0.012, 0.03)  # heights of faces, opening at which the source shows its own teeth
 _ATLAS_PX = 6  # pixels in a millimetre
 _CROWNS_UPPER = (8.5, 6.6, 7.6, 7.0, 6.8)  # widths of the teeth from the middle, mm
@@ -185,8 +186,22 @@ def fill(out: Array, interior: Array, teeth: MovedTeeth | None, paint: MouthPain
         box = (left, top, right, bottom)
         layer = _layer(teeth, paint, box, len(out))
         shadow = _SHADOW + (1 - _SHADOW) * smoothstep(deep)
+        shadow = shadow * np.float32(_light(interior, teeth))
         inside = inside * (1 - layer[..., 3:] / 255) + layer[..., :3] * shadow
     part[...] = np.rint(part + alpha[..., None] * (inside - part)).astype(np.uint8)
+
+
+def _light(interior: Array, teeth: MovedTeeth) -> float:
+    """Share of the light that an opening lets in: little between lips that hardly part."""
+    open_norm = float((interior > 0.5).sum(0).max()) * 2 / len(interior)
+    open_mm = open_norm / (_width_norm(teeth) / strips.WIDTH_MM)
+    return _DIM + (1 - _DIM) * float(smoothstep(np.clip(open_mm / _BRIGHT_MM, 0, 1)))
+
+
+def _width_norm(teeth: MovedTeeth) -> float:
+    """Width of the strips, normalised."""
+    first = teeth.vertices[: len(teeth.vertices) // 3]
+    return float(np.hypot(*np.ptp(first[:, :2], axis=0))) + 1e-9
 
 
 def _layer(
@@ -202,7 +217,7 @@ def _layer(
     values = np.column_stack([teeth.places_mm, np.ones(len(near))])
     shown, _ = z_buffer.rasterise(near, teeth.triangles, values, side)
     shown = shown[: bottom - top, : right - left]
-    width = float(np.ptp(teeth.vertices[: len(teeth.vertices) // 3, 0])) * size / 2
+    width = _width_norm(teeth) * size / 2
     level = int(np.clip(np.log2(_ATLAS_PX * strips.ATLAS_MM[0] / max(width, 1.0)), 0, None))
     atlas = paint.atlas[min(level, len(paint.atlas) - 1)]
     step = len(atlas[0]) / strips.ATLAS_MM[0]
