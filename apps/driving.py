@@ -1,17 +1,19 @@
 """What drives a render: a video, or a motion file or key frames in its place.
 
-Both are prepared, then opened (as context managers), then iterated with ``animated``; ``render``
-uses them alike.
+A ``Driving`` says what is given; its ``Driver`` is prepared, then opened (as a context manager),
+then iterated with ``animated``. ``render`` uses all alike; imagined motion is in ``imagining``.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol
+from types import TracebackType
+from typing import Any, Protocol, Self
 
 import numpy as np
 
@@ -24,6 +26,7 @@ from hybridanim.motion import keyframes
 from hybridanim.motion.keyframes import Keyframes
 from hybridanim.motion.motion_file import Motion
 from hybridanim.prepare.hand_driver import save_motion
+from hybridanim.prepare.motion_recorder import MotionRecorder
 from hybridanim.prepare.people import covered
 from hybridanim.types import Array, Frame, Results
 from hybridanim.visualization import fitted_face
@@ -31,6 +34,7 @@ from hybridanim.visualization.overview import SQUARE_PX, driver_keypoints
 from stages.pipeline import Pipeline
 
 from . import scanning
+from .guards import refuse_swapped
 from .streaming import animated, replayed
 
 
@@ -45,6 +49,25 @@ class Drive:
     audio: Path | None = None
 
 
+class Recorder(Protocol):
+    """Writes the motion while it is animated; a context manager whose end completes the file."""
+
+    is_empty: bool  # no head was tracked, so that there is no file
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Complete the file, or leave none after an error."""
+        ...
+
+
 class Driver(Protocol):
     """A driver of a render."""
 
@@ -56,6 +79,10 @@ class Driver(Protocol):
         """Open it; at its end ``notes`` is complete."""
         ...
 
+    def recorder(self, path: Path, drive: Drive) -> Recorder | None:
+        """What writes the motion into this file, while it is open; None: the driver itself."""
+        ...
+
     def animated(self) -> Generator[tuple[Frame, Results]]:
         """Yield each frame with its results."""
         ...
@@ -63,6 +90,78 @@ class Driver(Protocol):
     def shown(self, frame: Frame, results: Results) -> Array:
         """Its picture beside the result, (H, W, 3) uint8 RGB."""
         ...
+
+
+class Driving(Protocol):
+    """What a render is asked to move the source by."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        ...
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """Files that are read."""
+        ...
+
+    def job(self, job: RenderJob, source: Path) -> RenderJob:
+        """The job with what the driver fixes; InputError for what does not go with it."""
+        ...
+
+    def record(self) -> str | Path | dict[str, Any]:
+        """How the result's record describes it: a path, or its entries."""
+        ...
+
+    def driver(self, job: RenderJob, pipeline: Pipeline) -> Driver:
+        """Prepare it; the pipeline has its source. Raises InputError where it does not serve."""
+        ...
+
+    def more(self) -> dict[str, Any]:
+        """Further entries of the record's part ``driving``."""
+        ...
+
+
+class FileDriving:
+    """A video, a folder of pictures, a motion file, or key frames."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._motion: Motion | Keyframes | None = None
+
+    @property
+    def name(self) -> str:
+        """Of the file."""
+        return self._path.name
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """The file."""
+        return (self._path,)
+
+    def job(self, job: RenderJob, source: Path) -> RenderJob:
+        """Open a motion file, if it is one: the job with its tracker."""
+        refuse_swapped(job, source, self._path)
+        self._motion = read_motion(job, self._path)
+        return job if self._motion is None else with_tracker_of(job, self._motion)
+
+    def record(self) -> Path:
+        """The file."""
+        return self._path
+
+    def more(self) -> dict[str, Any]:
+        """The settings that a motion was saved with."""
+        if not isinstance(self._motion, Motion):
+            return {}
+        return {"saved_with": json.loads(self._motion.header.settings)}
+
+    def driver(self, job: RenderJob, pipeline: Pipeline) -> Driver:
+        """Look through the video, or choose the motion's reference frame."""
+        if self._motion is None:
+            return VideoDriver(self._path, job, pipeline)
+        if isinstance(self._motion, Keyframes):
+            return KeyframesDriver(self._motion, job, pipeline)
+        return MotionDriver(self._motion, job, pipeline)
 
 
 def read_motion(job: RenderJob, driving_path: Path) -> Motion | Keyframes | None:
@@ -157,6 +256,12 @@ class VideoDriver:
                     f"{self._path.name} is a single picture, so the result has one frame."
                 )
 
+    def recorder(self, path: Path, drive: Drive) -> MotionRecorder:
+        """What stages 2 and 3 see of the video."""
+        return self._pipeline.record(
+            path, drive.fps, time_base=drive.time_base, overwrite=self._job.overwrite
+        )
+
     @property
     def reader(self) -> io.VideoReader:
         """The opened video."""
@@ -191,20 +296,6 @@ class VideoDriver:
             self.about.append(_reference_note(observation.index, observation.time_s))
 
 
-def driver_of(
-    motion: Motion | Keyframes | None, path: Path, job: RenderJob, pipeline: Pipeline
-) -> Driver:
-    """The driver of a render, prepared; motion: of ``read_motion``. The pipeline has its source.
-
-    Raises InputError for one that cannot move the source.
-    """
-    if motion is None:
-        return VideoDriver(path, job, pipeline)
-    if isinstance(motion, Keyframes):
-        return KeyframesDriver(motion, job, pipeline)
-    return MotionDriver(motion, job, pipeline)
-
-
 class MotionDriver:
     """A motion file."""
 
@@ -229,6 +320,10 @@ class MotionDriver:
         is_cut = job.start > 0 or job.end is not None
         count = None if is_cut else self._motion.count
         yield Drive(header.fps, header.time_base, (SQUARE_PX, SQUARE_PX), count)
+
+    def recorder(self, path: Path, drive: Drive) -> Recorder | None:
+        """None: ``read_motion`` refuses to write a motion file from another one."""
+        raise NotImplementedError
 
     def animated(self) -> Generator[tuple[Frame, Results]]:
         """Yield a black frame and the results for each frame of the file."""
@@ -264,6 +359,9 @@ class KeyframesDriver:
                 keys, job.save_motion, face_model.load(), start_s=job.start, end_s=job.end,
                 overwrite=job.overwrite,
             )  # fmt: skip
+
+    def recorder(self, path: Path, drive: Drive) -> None:
+        """None: ``opened`` writes the file."""
 
     def animated(self) -> Generator[tuple[Frame, Results]]:
         """Yield a black frame and the results for each frame."""

@@ -22,6 +22,7 @@ from hybridanim.errors import InputError
 from hybridanim.face import aligner
 from hybridanim.motion import by_hand, posing
 from hybridanim.motion.by_hand import Controls
+from hybridanim.motion.imagined_motion import ImaginedMotion, Wish, expect_length
 from hybridanim.motion.keyframes import Keyframes
 from hybridanim.motion.motion_file import Motion
 from hybridanim.motion.posing import Posing
@@ -321,16 +322,37 @@ class Pipeline:
             self.last = self.render(followed)
             yield self.last.picture.image
 
+    def imagine(
+        self, mood: str = "talking", seconds: float | None = None, seed: int = 0
+    ) -> Iterator[Array]:
+        """Animate the source without a driver: yields pictures (S, S, 3) uint8 RGB, 25 a second.
+
+        mood: talking, listening, nodding, laughing, idle or looking. seconds: None = without end.
+        Equal seeds give equal pictures. Raises InputError for an unknown mood, and unfit numbers.
+        """
+        motion = self.imagined(Wish(mood, seed))
+        if seconds is not None:
+            expect_length(seconds)
+        for followed in self.followed(self.replaying(motion, "first", 0.0, seconds)):
+            self.last = self.render(followed)
+            yield self.last.picture.image
+
+    def imagined(self, wish: Wish) -> ImaginedMotion:
+        """Imagined motion that begins with the source's pose."""
+        return ImaginedMotion(wish, self._ready("imagine").rotation_deg)
+
     def replaying(
         self,
-        motion: Motion | Keyframes,
+        motion: Motion | Keyframes | ImaginedMotion,
         reference: str = "auto",
         start_s: float = 0.0,
         end_s: float | None = None,
     ) -> Replay | Posing:
         """Stage 3 of a motion file, its reference chosen, or of key frames; see ``replay``."""
         source = self._ready()
-        _expect_type("replay", motion, Motion | Keyframes, "Motion.load(path) reads one")
+        _expect_type(
+            "replay", motion, Motion | Keyframes | ImaginedMotion, "Motion.load(path) reads one"
+        )
         if isinstance(motion, Keyframes):
             return Posing(motion, source, self.config.keypoints, start_s, end_s)
         expect_same_tracker(self.config, motion.header)
