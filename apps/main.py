@@ -35,6 +35,10 @@ SUBCOMMANDS = {  # name -> module with ``command``, and help
     ),
     "train": ("apps.train.command", "train networks of your own on a folder of clips"),
     "export": ("apps.export", "write the networks as ONNX files, for other programs"),
+    "convert": (
+        "apps.convert",
+        "turn a published checkpoint of the first-order model into a weights file",
+    ),
     "evaluate": (
         "apps.evaluate.command",
         "measure how well clips are reconstructed, compared with copying the source",

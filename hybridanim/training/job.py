@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from hybridanim.errors import InputError
+from hybridanim.networks.models import FAST
 from hybridanim.tracking.registry import TRACKERS
 
 _UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
@@ -117,9 +118,10 @@ class TrainJob:
         ):
             if value < least:
                 raise InputError(f"{flag}: expected {least} or more, got {value}; raise it")
-        if self.tracker not in ("auto", *TRACKERS):
+        own = [name for name, tracker in TRACKERS.items() if tracker.model == FAST]
+        if self.tracker not in ("auto", *own):
             raise InputError(
-                f"--tracker: expected auto or one of {', '.join(TRACKERS)}, got {self.tracker!r};"
+                f"--tracker: expected auto or one of {', '.join(own)}, got {self.tracker!r};"
                 " correct the name"
             )
         if self.kind == "object" and self.tracker not in ("auto", "learned"):
