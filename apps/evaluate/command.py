@@ -99,7 +99,13 @@ def _refuse_to_replace(job: EvaluateJob, methods: tuple[Method, ...], tasks: lis
 def missing(job: EvaluateJob, methods: tuple[Method, ...]) -> list[str]:
     """One line for each group of metrics that this run cannot measure, and what to do about it."""
     lines = perceptual.find(job.backbones)[2]
-    if not measures_faces(job):
+    if job.bodies:
+        if job.mesh_environment is None:
+            lines.append(
+                "AKD, MKR of bodies not measured: no pose network; give an environment with"
+                " mediapipe by --mesh-environment (docs/guide/evaluating.md)"
+            )
+    elif not measures_faces(job):
         lines.append(f"{FACE_METRICS} not measured: --protocol {job.protocol} shows no faces")
     elif any(method.is_object for method in methods):
         lines.append(f"{FACE_METRICS} not measured: the weights are of a kind without a face")

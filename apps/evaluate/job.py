@@ -47,6 +47,8 @@ class EvaluateJob:
     """Folder with the networks that measure landmarks, head pose, eyes, mouth and identity."""
     mesh_environment: Path | None = None
     """Virtual environment with mediapipe, whose mesh measures instead of those of --networks."""
+    bodies: bool = False
+    """Measure whole people (AKD and MKR of 33 joints) in place of faces; by --mesh-environment."""
     backbones: Path | None = None
     """Folder with the weights of LPIPS's and FID's networks."""
     weights: Path | None = None
@@ -93,6 +95,8 @@ class EvaluateJob:
                 raise InputError(
                     f"--{name}: expected {least} to {most}, got {value}; choose within"
                 )
+        if self.bodies and self.cross:
+            raise InputError("--bodies: expected reconstruction, got --cross; leave one out")
         if self.protocol != "none" and self.cross:
             raise InputError(
                 f"--protocol {self.protocol}: expected reconstruction, got --cross; leave one out"
@@ -118,12 +122,17 @@ def with_protocol(job: EvaluateJob) -> EvaluateJob:
     """The job with the settings that its protocol fixes."""
     if job.protocol == "none":
         return job
-    return replace(job, crop="none", size=published.SIDE_PX, smooth=0.0, every=1)
+    bodies = published.LAYOUTS[job.protocol].shows == "body"
+    return replace(
+        job, crop="none", size=published.SIDE_PX, smooth=0.0, every=1, bodies=bodies or job.bodies
+    )
 
 
 def measures_faces(job: EvaluateJob) -> bool:
     """Whether its clips show faces: not those of people as a whole, or of things."""
-    return job.protocol == "none" or published.LAYOUTS[job.protocol].shows == "face"
+    return not job.bodies and (
+        job.protocol == "none" or published.LAYOUTS[job.protocol].shows == "face"
+    )
 
 
 def split_method(name: str) -> tuple[str, str, Path | None]:

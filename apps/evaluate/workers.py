@@ -16,6 +16,7 @@ import cv2
 from apps.guards import undisturbed
 from hybridanim.errors import InputError
 from hybridanim.evaluation import perceptual
+from hybridanim.evaluation.body_pose import BodyEvaluator
 from hybridanim.evaluation.face_evaluator import FaceEvaluator
 from hybridanim.evaluation.scores import Evaluators
 
@@ -73,7 +74,10 @@ class Worker:
         has_judge = has_judge and measures_faces(job)
         if has_judge and not any(method.is_object for method in methods):
             face = FaceEvaluator(job.networks, job.mesh_environment)
-        self._evaluators = Evaluators(face, perceptual.Perceptual(alexnet, inception))
+        body = None
+        if job.bodies and job.mesh_environment is not None:
+            body = BodyEvaluator(job.mesh_environment)
+        self._evaluators = Evaluators(face, perceptual.Perceptual(alexnet, inception), body)
         self._drivers: dict[Path, Driver] = {}
 
     def __call__(self, task: Task) -> ClipResult:
