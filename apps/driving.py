@@ -17,6 +17,7 @@ from hybridanim import files, io, paths
 from hybridanim.config import RenderJob
 from hybridanim.errors import InputError
 from hybridanim.motion.motion_file import Motion
+from hybridanim.prepare.people import covered
 from hybridanim.types import Array, Frame, Results
 from hybridanim.visualization.overview import SQUARE_PX, driver_keypoints
 from stages.pipeline import Pipeline
@@ -107,6 +108,8 @@ class VideoDriver:
                 f"The driving video was turned by {scan.turn_deg} degrees clockwise: as it is, its"
                 f" faces are {scanning.POSES[scan.turn_deg]}."
             )
+        self.notes += scan.notes
+        self._covered = scan.covered
         self.has_face = bool(self._observations)
         self._reader: io.VideoReader | None = None
 
@@ -131,7 +134,11 @@ class VideoDriver:
     def animated(self) -> Generator[tuple[Frame, Results]]:
         """Yield each frame as read, with its results."""
         assert self._reader is not None
-        return animated(self._pipeline, self._reader)
+        return animated(self._pipeline, self._reader, self._look)
+
+    def _look(self, image: Array) -> Array:
+        """What the pipeline sees of a frame: without pictures of other faces."""
+        return covered(image, self._covered)
 
     def shown(self, frame: Frame, results: Results) -> Array:
         """The frame."""

@@ -6,7 +6,7 @@ import importlib
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -32,6 +32,10 @@ SUBCOMMANDS = {  # name -> module with ``command``, and help
     "live": (
         "apps.live.command",
         "animate pictures by a camera, live: window, browser, virtual camera, file",
+    ),
+    "studio": (
+        "apps.studio.command",
+        "animate in a page of your browser; also answers requests of other programs",
     ),
     "train": ("apps.train.command", "train networks of your own on a folder of clips"),
     "export": ("apps.export", "write the networks as ONNX files, for other programs"),
@@ -158,7 +162,7 @@ def _tell_of_render(files: Files, job: RenderJob, told: Events) -> int:
     has_debug = job.debug is not None and summary.has_debug
     if job.debug is not None and has_debug:
         told.note(f"What every stage saw: {job.debug / 'report.html'}")
-    told.result(_ending(summary), _figures(summary, job.debug if has_debug else None))
+    told.result(_ending(summary), summary.figures(job.debug if has_debug else None))
     return 130 if summary.is_interrupted else 0
 
 
@@ -169,18 +173,3 @@ def _ending(summary: Summary) -> str:
         f"{summary.frames} frames in {summary.output}{ending}: {summary.took_s:.1f} s, of which"
         f" {summary.animating_s:.1f} s animating, {summary.fps:.1f} frames/s"
     )
-
-
-def _figures(summary: Summary, debug: Path | None) -> dict[str, Any]:
-    """The result, for programs."""
-    return {
-        "output": summary.output,
-        "record": summary.record,
-        "debug": debug,
-        "frames": summary.frames,
-        "frames_held": summary.frozen,
-        "seconds": round(summary.took_s, 2),
-        "seconds_animating": round(summary.animating_s, 2),
-        "fps": round(summary.fps, 2),
-        "is_interrupted": summary.is_interrupted,
-    }

@@ -13,7 +13,7 @@ import dataclasses
 import inspect
 import textwrap
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -35,7 +35,9 @@ _STAGES = {  # settings -> title of their group; the others are those of the run
 
 
 @dataclasses.dataclass(frozen=True)
-class _Option:
+class Option:
+    """A field of the settings, as the command line and the studio's page show it."""
+
     name: str
     hint: Any  # its type
     value: Any  # its default
@@ -51,14 +53,9 @@ def parse(
     given: a dataclass of positional arguments with its defaults. job: the settings and their
     defaults. main: names of the settings that are shown first.
     """
-    groups: dict[str, list[_Option]] = {"": [], "run": []}
-    for option in _flat(job):
-        title = "" if option.name in main else _STAGES.get(option.owner, "run")
-        groups.setdefault(title, []).append(option)
-    groups[""].sort(key=lambda option: main.index(option.name))
     fields = [
         (f"group_{index}", Annotated[_group(options, job), tyro.conf.arg(name=title)])
-        for index, (title, options) in enumerate(groups.items())
+        for index, (title, options) in enumerate(groups(job, main).items())
         if options
     ]
     files = Annotated[type(given), tyro.conf.arg(name="")]
@@ -72,7 +69,36 @@ def parse(
     values: dict[str, Any] = {}
     for name, _ in fields:
         values |= vars(getattr(found, name))
-    return found.files, _filled(job, values)
+    return found.files, filled(job, values)
+
+
+def groups(job: Any, main: Sequence[str]) -> dict[str, list[Option]]:
+    """Title -> its options, in the order of ``--help``; those of ``main`` come first, under ""."""
+    found: dict[str, list[Option]] = {"": [], "run": []}
+    for option in flat(job):
+        title = "" if option.name in main else _STAGES.get(option.owner, "run")
+        found.setdefault(title, []).append(option)
+    found[""].sort(key=lambda option: main.index(option.name))
+    return found
+
+
+def words(job: Any, usual: Any) -> list[str]:
+    """The arguments that make this job of the usual one: ``parse`` of them gives it again."""
+    found: list[str] = []
+    for option, before in zip(flat(job), flat(usual), strict=True):
+        if option.value == before.value:
+            continue
+        flag = "--" + option.name.replace("_", "-")
+        match option.value:
+            case bool():
+                found.append(flag if option.value else flag.replace("--", "--no-", 1))
+            case tuple() if Ellipsis in typing.get_args(option.hint):
+                found += [word for one in option.value for word in (flag, str(one))]
+            case tuple():
+                found += [flag, *map(str, option.value)]
+            case _:
+                found += [flag, str(option.value)]
+    return found
 
 
 def config_path(argv: Sequence[str]) -> Path | None:
@@ -85,17 +111,17 @@ def config_path(argv: Sequence[str]) -> Path | None:
     return found
 
 
-def _flat(settings: Any) -> list[_Option]:
+def flat(settings: Any) -> list[Option]:
     """Every option of nested settings, in order."""
     cls, found = type(settings), []
     hints, texts = typing.get_type_hints(cls), _texts(cls)
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
         if dataclasses.is_dataclass(value):
-            found += _flat(value)
+            found += flat(value)
         else:
             text = texts.get(field.name, "")
-            found.append(_Option(field.name, hints[field.name], value, text, cls))
+            found.append(Option(field.name, hints[field.name], value, text, cls))
     return found
 
 
@@ -114,7 +140,7 @@ def _texts(cls: type) -> dict[str, str]:
     return texts
 
 
-def _group(options: list[_Option], job: Any) -> type:
+def _group(options: list[Option], job: Any) -> type:
     """A dataclass of these options; its docstring is that of the settings that most are of."""
     owners = [option.owner for option in options]
     owner = type(job) if type(job) in owners else owners[0]
@@ -124,21 +150,25 @@ def _group(options: list[_Option], job: Any) -> type:
     return dataclasses.make_dataclass("Group", fields, namespace={"__doc__": owner.__doc__})
 
 
-def _shown(option: _Option) -> Any:
+def _shown(option: Option) -> Any:
     """How ``--help`` shows an option; those that name an entry of a registry list the entries."""
+    found = entries(option)
+    return tyro.conf.arg(help=option.text, metavar="{" + ",".join(found) + "}" if found else None)
+
+
+def entries(option: Option) -> tuple[str, ...]:
+    """What an option that names an entry of a registry can be; () for others."""
     from hybridanim.tracking.registry import TRACKERS  # SciPy and OpenCV, for these words alone
     from stages.build import RENDERERS
 
-    entries = {"tracker": TRACKERS, "renderer": RENDERERS}.get(option.name)
-    metavar = "{" + ",".join(entries) + "}" if entries else None
-    return tyro.conf.arg(help=option.text, metavar=metavar)
+    return tuple({"tracker": TRACKERS, "renderer": RENDERERS}.get(option.name, ()))
 
 
-def _filled(settings: Any, values: dict[str, Any]) -> Any:
-    """The settings with these values; raises InputError as the settings themselves do."""
+def filled(settings: Any, values: Mapping[str, Any]) -> Any:
+    """The settings with these values of fields; raises InputError as the settings themselves do."""
     parts = {}
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
         is_nested = dataclasses.is_dataclass(value)
-        parts[field.name] = _filled(value, values) if is_nested else values[field.name]
+        parts[field.name] = filled(value, values) if is_nested else values.get(field.name, value)
     return type(settings)(**parts)

@@ -62,6 +62,20 @@ class Summary:
         """Frames a second while animating."""
         return self.frames / self.animating_s if self.animating_s > 0 else 0.0
 
+    def figures(self, debug: Path | None = None) -> dict[str, Any]:
+        """The result, for programs; debug: the folder of debug outputs."""
+        return {
+            "output": self.output,
+            "record": self.record,
+            "debug": debug,
+            "frames": self.frames,
+            "frames_held": self.frozen,
+            "seconds": round(self.took_s, 2),
+            "seconds_animating": round(self.animating_s, 2),
+            "fps": round(self.fps, 2),
+            "is_interrupted": self.is_interrupted,
+        }
+
 
 def render(
     job: RenderJob, source_path: Path, driving_path: Path, progress: Progress | None = None

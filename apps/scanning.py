@@ -18,8 +18,9 @@ from hybridanim.io import VideoReader
 from hybridanim.motion.reference import SEARCH_S
 from hybridanim.prepare import driver_scan
 from hybridanim.prepare.driver_scan import FaceObservation, Observation
+from hybridanim.prepare.people import People, covered
 from hybridanim.prepare.view import whole_view
-from hybridanim.types import Array, Frame
+from hybridanim.types import Array, FaceBox, Frame
 from stages.pipeline import Pipeline
 
 POSES = {90: "on their side", 180: "upside down", 270: "on their side"}
@@ -39,6 +40,20 @@ class Scan:
     is_complete: bool = False  # whether no frame comes after it
     looks: int = 0
     without: list[Array] = field(default_factory=list)  # small pictures without a face
+    people: People = field(default_factory=People)
+    covered: tuple[FaceBox, ...] = ()  # faces of pictures in the picture, which are left out
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences about who is followed."""
+        told = []
+        if self.covered:
+            (x, y) = self.covered[0].center_xy_px
+            told.append(
+                f"The face at {x:.0f},{y:.0f} of the driving video never moves and is taken as a"
+                " picture: the one that moves is followed."
+            )
+        return told + self.people.sentences()
 
     @property
     def share(self) -> float:
@@ -57,6 +72,9 @@ def upright(path: Path, job: RenderJob, pipeline: Pipeline) -> Scan:
     Raises InputError when it shows no face, whichever side is up.
     """
     scan = _scanned(path, job, pipeline, 0)
+    pictures = tuple(scan.people.pictures())
+    if pictures:
+        scan = _scanned(path, job, pipeline, 0, pictures)
     if scan.share >= _FEW or not scan.without:
         return scan
     turn_deg, share = driver_scan.turn_of(scan.without[:_MOST_TURNED], pipeline.aligner)
@@ -70,10 +88,16 @@ def upright(path: Path, job: RenderJob, pipeline: Pipeline) -> Scan:
     return scan
 
 
-def _scanned(path: Path, job: RenderJob, pipeline: Pipeline, turn_deg: int) -> Scan:
+def _scanned(
+    path: Path,
+    job: RenderJob,
+    pipeline: Pipeline,
+    turn_deg: int,
+    pictures: tuple[FaceBox, ...] = (),
+) -> Scan:
     end_s = min(job.start + SEARCH_S, job.end or float("inf"))
     wanted = int(job.reference) if job.reference.isdecimal() else -1
-    scan, due_s = Scan(turn_deg), 0.0
+    scan, due_s = Scan(turn_deg, covered=pictures), 0.0
     cut = job.start, None if wanted >= 0 else end_s
     with io.open_source(path, *cut, turn_deg=turn_deg) as reader:
         scan.is_complete = _ends_within(reader, job)
@@ -96,16 +120,20 @@ def _ends_within(reader: VideoReader, job: RenderJob) -> bool:
 
 
 def _look(scan: Scan, frame: Frame, job: RenderJob, pipeline: Pipeline) -> None:
-    observation = pipeline.detect(frame.image, frame.index, frame.time_s)
+    image = covered(frame.image, scan.covered)
+    observation = pipeline.detect(image, frame.index, frame.time_s)
     scan.looks += 1
+    if isinstance(observation, FaceObservation):
+        faces = [observation.face] if observation.is_face else []
+        scan.people.add(image, frame.time_s, [*faces, *observation.others])
     if observation is None or not observation.is_face:
-        scan.without.append(whole_view(*frame.image.shape[:2])(frame.image))
+        scan.without.append(whole_view(*image.shape[:2])(image))
         if len(scan.without) >= 2 * _MOST_TURNED:
             scan.without = scan.without[::2]
     if observation is not None:
         scan.observations.append(observation)
         if _is_reference(observation, scan.chosen and scan.chosen[0], job, pipeline):
-            scan.chosen = observation, frame.image
+            scan.chosen = observation, image
 
 
 def _is_reference(

@@ -16,7 +16,7 @@ import cv2
 
 from hybridanim import processors
 from hybridanim.config import PipelineConfig
-from hybridanim.types import Frame, Results
+from hybridanim.types import Array, Frame, Results
 from stages.build import Renderer, uses_networks
 from stages.pipeline import Followed, Pipeline
 
@@ -41,11 +41,17 @@ def half_of(free: float) -> int:
     return max(1, round(free) // 2)
 
 
-def animated(pipeline: Pipeline, frames: Iterable[Frame]) -> Generator[tuple[Frame, Results]]:
-    """Yield each frame as read, and the results of the five stages."""
+def animated(
+    pipeline: Pipeline, frames: Iterable[Frame], look: Callable[[Array], Array] | None = None
+) -> Generator[tuple[Frame, Results]]:
+    """Yield each frame as read, and the results of the five stages.
+
+    look: what the pipeline is shown of a picture; None: the picture.
+    """
 
     def follow(frame: Frame) -> Tracked:
-        return frame, pipeline.follow(pipeline.frame(frame.image, frame.time_s))
+        image = frame.image if look is None else look(frame.image)
+        return frame, pipeline.follow(pipeline.frame(image, frame.time_s))
 
     def render(tracked: Tracked) -> tuple[Frame, Results]:
         return tracked[0], pipeline.render(tracked[1])

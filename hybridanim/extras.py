@@ -1,4 +1,4 @@
-"""torch is an extra: all but training and export runs without it.
+"""Packages that are extras: torch (all but training and export runs without it), Gradio.
 
 Each function looks for the package without importing it, which takes seconds.
 """
@@ -12,6 +12,8 @@ from .errors import InputError
 
 TRAIN = 'pip install "hybridanim[train]"'
 """What brings torch."""
+UI = 'pip install "hybridanim[ui]"'
+"""What brings Gradio, with FastAPI and uvicorn (in a checkout: pip install "gradio>=6.5,<7")."""
 _EXPORT = {  # package -> what brings it
     "onnx": '"hybridanim[export]" (in a checkout: pip install "onnx>=1.16,<2")',
     "openvino": '"openvino>=2025.2"',
@@ -56,3 +58,12 @@ def optuna() -> Any:
     except ImportError as error:
         raise InputError(f"--tune: expected the package optuna, found none; {TRAIN}") from error
     return found
+
+
+def expect_ui(what: str) -> None:
+    """Raise InputError, which begins with these words, unless Gradio is installed."""
+    if find_spec("gradio") is None:
+        raise InputError(
+            f"{what}: expected the package gradio, found none; {UI} (in a checkout: pip install"
+            ' "gradio>=6.5,<7")'
+        )

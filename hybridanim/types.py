@@ -394,6 +394,15 @@ class MovedFace:
 
 
 @dataclass(frozen=True, slots=True)
+class MovedTeeth:
+    """Stage 4: strips of teeth and tongue behind opened lips; see motion.teeth."""
+
+    vertices: Array  # (N, 3) float64, normalised, z away from the camera
+    places_mm: Array  # (N, 2) float32, place in the texture
+    triangles: Array  # (T, 3) int32
+
+
+@dataclass(frozen=True, slots=True)
 class Uncovered:
     """Stage 4: which place of an atlas of ``Avatar`` each output cell shows, and how much of it."""
 
@@ -418,6 +427,7 @@ class DenseMotion:
     interior: Array | None = (
         None  # (n, n) float32 in [0, 1]: inside of a mouth that the source shuts
     )
+    teeth: MovedTeeth | None = None  # in it
     # of the head's mesh alone; None for the motion of keypoints
     depth: Array | None = None  # (h, w) float32, z of what is shown, norm, away; NaN = no surface
     reasons: Array | None = None  # (h, w) uint8, values of ``Reason``

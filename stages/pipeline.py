@@ -74,6 +74,9 @@ class Followed(NamedTuple):
     times_ms: dict[str, float]
 
 
+_NEAR_PROFILE_DEG = 35.0  # yaw from which a source is told to be turned far
+
+
 class Pipeline:
     """The five stages in order.
 
@@ -363,7 +366,15 @@ class Pipeline:
     @property
     def notes(self) -> list[str]:
         """What the user should know about the source and the frames so far, as sentences."""
-        return [*self._notes_of_turn(), *self._notes_of_parts()]
+        return [*self._notes_of_turn(), *self._notes_of_profile(), *self._notes_of_parts()]
+
+    def _notes_of_profile(self) -> list[str]:
+        if self._source is None or abs(self._source.rotation_deg[0]) < _NEAR_PROFILE_DEG:
+            return []
+        return [
+            f"The source looks {abs(self._source.rotation_deg[0]):.0f} degrees aside: the half of"
+            " its face that is hidden is a guess. A picture from the front gives a better result."
+        ]
 
     def _notes_of_turn(self) -> list[str]:
         if self._source is None or not self._source.turn_deg:

@@ -43,6 +43,7 @@ LATE = {
     "hybridanim.tracking.registry": "the names that --help lists; a subcommand starts without",
     "apps.render": "with the whole pipeline, which --help does without",
     "apps.guards": "likewise",
+    "apps.studio.server": "with Gradio, an extra, which --help does without",
 }
 """What may be imported inside a function, and why; third-party packages are free to."""
 INDIRECT = {

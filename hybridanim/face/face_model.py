@@ -11,7 +11,7 @@ the side of the head box; origin: the centre of the head box, at the mean depth 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -56,11 +56,20 @@ class FaceModel:
     def vertices(self, identity: Array | None = None, expression: Array | None = None) -> Array:
         """(V, 3) vertices; coefficients (I,) and (E,), or None for zero."""
         found = self.mean
-        if identity is not None:
-            found = found + np.tensordot(identity, self.identity, 1)
-        if expression is not None:
-            found = found + np.tensordot(expression, self.expression, 1)
+        for coefficients, directions in (identity, self.identity), (expression, self.expression):
+            if coefficients is not None:  # matrix products: np.tensordot takes thrice as long
+                flat = coefficients @ directions.reshape(len(directions), -1)
+                found = found + flat.reshape(found.shape)
         return found
+
+    def quantities(self, identity: Array | None = None, expression: Array | None = None) -> Array:
+        """(A,) the quantities of AXES of ``vertices``."""
+        return measure(self.vertices(identity, expression))
+
+    @cached_property
+    def measured_expression(self) -> Array:
+        """(E, R, 3) what each expression direction adds to the vectors of ``measured``."""
+        return measured(self.expression)
 
     def shaped(self, offset: Array | None) -> FaceModel:
         """The model of a person whose face differs by an offset (V, 3), as ``FaceFit.offset``."""
@@ -85,42 +94,67 @@ class FaceModel:
 
 
 _EYE_CORNERS = np.array([[eye[0], eye[8]] for eye in mesh.EYES])  # (2, 2)
-_IRISES = np.array([iris[0] for iris in mesh.IRISES])
-_BROWS = np.array(mesh.BROWS)
-_ENDS = np.array([(10, 152), (33, 263), (0, 13), (14, 17)])  # face, eyes, both lips
+_LIPS, _CORNERS = [0, 17], [61, 291]  # middle of the outer lips, corners of the mouth
+# pairs whose distance counts; the last are both lips
+_PAIRS = np.concatenate([mesh.OPENINGS, [(0, 13), (14, 17)]])
+_FACE, _EYES, _MOUTH, _WIDE, _LEFT, _LEFT_EYE, _RIGHT, _RIGHT_EYE, _UPPER, _LOWER = range(10)
+_OFFSETS = (  # vertices whose mean is seen from the mean of others: corners, brows, irises
+    *((_LIPS, [corner]) for corner in _CORNERS),
+    *((corners, [*brow]) for corners, brow in zip(_EYE_CORNERS, mesh.BROWS, strict=True)),
+    *((corners, [iris[0]]) for corners, iris in zip(_EYE_CORNERS, mesh.IRISES, strict=True)),
+)
 
 
-def gaze_of(vertices: Array) -> Array:
-    """(..., 2) place of the irises in the eyes, mean of both: x right, y down.
+def _weights() -> Array:
+    """(R, V) float32: vectors between vertices, of ``_PAIRS`` and ``_OFFSETS``."""
+    found = np.zeros((len(_PAIRS) + len(_OFFSETS), mesh.COUNT))
+    for row, (start, end) in zip(found, (*_PAIRS[:, :, None], *_OFFSETS), strict=True):
+        row[start] -= 1 / len(start)
+        row[end] += 1 / len(end)
+    return found.astype(np.float32)
 
-    vertices: (..., 478, 3). Unit: half the width of the eye; 0 is midway between the corners.
-    """
-    corners = vertices[..., _EYE_CORNERS, :]  # (..., 2 eyes, 2 corners, 3)
-    half = np.sqrt(((corners[..., 1, :] - corners[..., 0, :]) ** 2).sum(-1)) / 2
-    apart = vertices[..., _IRISES, :2] - corners[..., :2].mean(-2)
-    return (apart / half[..., None]).mean(-2)
+
+_WEIGHTS = _weights()
+_ROWS = np.flatnonzero(_WEIGHTS.any(0))  # vertices that are looked at
+_WEIGHTS = np.ascontiguousarray(_WEIGHTS[:, _ROWS])
+
+
+def measured(vertices: Array) -> Array:
+    """(..., R, 3) the vectors between vertices (..., 478, 3) that ``measure`` is made of."""
+    return _WEIGHTS @ vertices[..., _ROWS, :]
 
 
 def measure(vertices: Array) -> Array:
     """(..., A) the quantities of AXES, of vertices (..., 478, 3) that look into the camera.
 
     Openings and width as ``mesh.openings``; heights of corners and brows over the distance of the
-    eyes, upwards positive; thickness of both lips over the height of the face; gaze as ``gaze_of``.
+    eyes, upwards positive; thickness of both lips over the height of the face; gaze: the irises'
+    place between the corners of the eye, over half its width, mean of both eyes, x right, y down.
     """
-    mouth, wide, left, right, _ = np.moveaxis(mesh.openings(vertices), -1, 0)
-    face, eyes, upper, lower = mesh.distances(vertices, _ENDS)
-    y = vertices[..., 1]
-    lips = (y[..., 0] + y[..., 17]) / 2
-    brows = y[..., _EYE_CORNERS].mean(-1) - y[..., _BROWS].mean(-1)
-    gaze = gaze_of(vertices)
-    return np.stack(
-        [
-            mouth, wide, (lips - y[..., 61]) / eyes, (lips - y[..., 291]) / eyes,
-            (upper + lower) / face, left, right,
-            brows[..., 0] / eyes, brows[..., 1] / eyes, gaze[..., 0], gaze[..., 1],
-        ],
-        -1,
-    )  # fmt: skip
+    return measure_vectors(measured(vertices))
+
+
+def measure_vectors(vectors: Array) -> Array:
+    """(..., A) as ``measure``, of the vectors (..., R, 3) of ``measured``."""
+    length = np.sqrt((vectors[..., : len(_PAIRS), :] ** 2).sum(-1))
+    up = -vectors[..., len(_PAIRS) : len(_PAIRS) + 4, 1]
+    gaze = vectors[..., len(_PAIRS) + 4 :, :2] / length[..., _EYE_WIDTHS, None]
+    above = np.concatenate([length, up], -1)[..., _ABOVE]
+    found = above / length[..., _BELOW]
+    found[..., 4] += length[..., _LOWER] / length[..., _FACE]
+    return np.concatenate([found, gaze.sum(-2)], -1)
+
+
+_EYE_WIDTHS = [_LEFT_EYE, _RIGHT_EYE]
+_ABOVE = [_MOUTH, _WIDE, 10, 11, _UPPER, _LEFT, _RIGHT, 12, 13]
+_BELOW = [_FACE, _EYES, _EYES, _EYES, _FACE, _LEFT_EYE, _RIGHT_EYE, _EYES, _EYES]
+OPENING_VECTORS = [_MOUTH, _LEFT, _RIGHT]
+"""Rows of ``measured`` from the upper to the lower edge of mouth, left and right eye."""
+
+
+def gaze_of(vertices: Array) -> Array:
+    """(..., 2) the gaze of vertices (..., 478, 3), as ``measure``."""
+    return measure(vertices)[..., -2:]
 
 
 def write(model: FaceModel, path: str | Path) -> None:

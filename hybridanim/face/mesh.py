@@ -43,13 +43,13 @@ BROWS = ((70, 63, 105, 66, 107), (300, 293, 334, 296, 336))
 """Upper edge of each brow, outer end first."""
 
 
-# height of the face, outer eye corners, inner lips, mouth's corners, lids and corners of each eye
-_OPENINGS = np.array(
+OPENINGS = np.array(
     [
         *[(10, 152), (33, 263), (13, 14), (61, 291)],
         *[(159, 145), (33, 133), (386, 374), (362, 263)],
     ]
 )
+"""Ends of: face, outer corners of the eyes, inner lips, corners of the mouth; lids and each eye."""
 
 
 def openings(points: Array) -> Array:
@@ -59,7 +59,7 @@ def openings(points: Array) -> Array:
     the inner lips over the height of the face; width: between the corners over the distance of the
     outer corners of the eyes; opening of an eye: distance of the lids over the eye's width.
     """
-    face, eyes, mouth, wide, left, left_eye, right, right_eye = distances(points, _OPENINGS)
+    face, eyes, mouth, wide, left, left_eye, right, right_eye = distances(points, OPENINGS)
     left, right = left / left_eye, right / right_eye
     return np.stack([mouth / face, wide / eyes, left, right, (left + right) / 2], -1)
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.codec.context import Flags2
 from av.error import FFmpegError
 
 from hybridanim.types import Array
@@ -30,8 +31,12 @@ COPIED = {
     ".webm": {"opus", "vorbis"},
 }
 NEGLIGIBLE_S = 0.002  # cutting less than this from the start is not worth re-encoding
-PRIMING_S = 0.05  # mp4 and mov hide this much of early packets behind an edit list
+PRIMING_S = 0.05  # this much of early packets is copied, for the decoder, and hidden
+_WITH_EDIT_LIST = (".mp4", ".m4v", ".mov")
 JITTER_S = 0.01  # rounded times of packets differ by less; more is missing or doubled sound
+# samples by which encoder and decoder of a codec delay the sound, of the usual encoders; files that
+# store no times (AVI) do not tell it. LAME: http://lame.sf.net/tech-FAQ.txt
+DELAYS = {"mp3": 1105, "aac": 1024, "mp2": 481, "ac3": 256, "wmav1": 2048, "wmav2": 2048}
 LATE_S = 0.05  # a later beginning is silence that not every player makes from a time stamp
 SEEK_FROM_S = 30.0  # cuts before this are reached by decoding from the start, which is exact
 EARLIER_S = 5.0  # what is decoded before a cut further on
@@ -71,14 +76,30 @@ class Sound:
         self._length_s = float("inf") if end_s is None else end_s - start_s
         decoder = stream.codec_context.codec
         codec = getattr(decoder, "canonical_name", decoder.name)  # mp3, not the decoder's mp3float
+        if self._input.format.name == "avi":
+            self._zero_s += DELAYS.get(codec, 0) / stream.codec_context.rate
+        if codec.startswith("wma"):  # else its first two frames are left out, whatever is in them
+            stream.codec_context.flags2 |= Flags2.skip_manual
         track = _Track(path, stream.index, self._zero_s, self._length_s)
         if track.last_s <= self._zero_s:
             raise ValueError("it ends before the part that was asked for")
         is_cut = start_s > NEGLIGIBLE_S
-        self._is_copied = not is_cut and codec in COPIED[self._suffix] and not track.has_gaps
+        is_kept = codec in COPIED[self._suffix] and self._keeps_start(track.first_s - self._zero_s)
+        self._is_copied = not is_cut and is_kept and not track.has_gaps
         self._packets: Iterator[Any] = iter(())
         self._next: Any = None
         self._output: Any = None
+
+    def _keeps_start(self, first_s: float) -> bool:
+        """Whether the output takes a copy whose first packet lies here, from time 0.
+
+        Packets before it, which the decoder needs, are hidden by an edit list of mp4 and mov; in
+        Matroska by the delay of its header, which comes along from another such file only.
+        """
+        if self._suffix in _WITH_EDIT_LIST or first_s > -NEGLIGIBLE_S:
+            return True
+        is_alike = "matroska" in self._input.format.name
+        return is_alike and abs(self._zero_s) < NEGLIGIBLE_S
 
     def add_stream(self, container: Any) -> None:
         """Announce the track to the output, before its first packet."""
@@ -111,13 +132,12 @@ class Sound:
 
     def _copied(self) -> Iterator[Any]:
         """Packets that are heard after time 0, untouched, on the output's clock."""
-        early_s = -PRIMING_S if self._suffix in (".mp4", ".m4v", ".mov") else 0.0
         for packet in _demuxed(self._input, self._source):
             if packet.pts is None:
                 continue
             packet.pts -= round(self._zero_s / packet.time_base)
             packet.dts = packet.pts
-            if (packet.pts + (packet.duration or 0)) * packet.time_base > early_s:
+            if (packet.pts + (packet.duration or 0)) * packet.time_base > -PRIMING_S:
                 yield packet
 
     def _encoded(self, rate: int) -> Iterator[Any]:
@@ -202,13 +222,14 @@ class Sound:
 class _Track:
     """What the times of a track's packets say.
 
+    first_s: the time of the first packet that is heard from ``zero_s`` on.
     has_gaps: whether sound is missing, or doubled, between ``zero_s`` and ``length_s`` later.
-    last_s: the end of the last packet. Both on the file's own clock.
+    last_s: the end of the last packet. Times on the file's own clock.
     """
 
     def __init__(self, path: Path, index: int, zero_s: float, length_s: float) -> None:
         self.has_gaps = False
-        self.last_s = float("-inf")
+        self.first_s, self.last_s = float("inf"), float("-inf")
         end_s: float | None = None
         with av.open(str(path.absolute()), options=OPEN_OPTIONS) as container:
             stream = container.streams[index]
@@ -226,6 +247,8 @@ class _Track:
                 if is_heard and end_s is not None and abs(at_s - end_s) > JITTER_S:
                     self.has_gaps = True
                 duration_s = float((packet.duration or 0) * packet.time_base)
+                if at_s + duration_s > zero_s - PRIMING_S:
+                    self.first_s = min(self.first_s, at_s)
                 end_s = at_s + duration_s if duration_s else None
                 self.last_s = max(self.last_s, at_s + duration_s)
 

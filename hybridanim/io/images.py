@@ -25,6 +25,8 @@ from PIL.PngImagePlugin import PngInfo
 from hybridanim import files, paths
 from hybridanim.errors import InputError
 
+from .stated_colors import profile_of
+
 Array = NDArray[Any]
 
 # fmt: off
@@ -215,6 +217,7 @@ def upright(opened: Image.Image) -> Array:
     (H, W, 4) RGBA, colours not multiplied by alpha, where it is transparent somewhere. Large
     pictures are converted strip by strip: the memory is that of Pillow's picture and of the result.
     """
+    profile = profile_of(opened)
     ImageOps.exif_transpose(opened, in_place=True)
     picture = opened
     if picture.mode == "F":
@@ -226,7 +229,7 @@ def upright(opened: Image.Image) -> Array:
     has_alpha = not is_deep and (
         picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info
     )
-    colors = _Profile(picture, is_deep)
+    colors = _Profile(picture, is_deep, profile)
     width, height = picture.size
     out = np.empty((height, width, 4 if has_alpha else 3), np.uint8)
     rows = max(1, _STRIP_BYTES // (4 * width))
@@ -252,16 +255,16 @@ def _split(picture: Image.Image) -> tuple[Image.Image, Image.Image]:
 
 
 class _Profile:
-    """Pillow's pictures of one kind -> (h, w, 3) uint8 sRGB, by the embedded colour profile.
+    """Pillow's pictures of one kind -> (h, w, 3) uint8 sRGB, by its colour profile.
 
-    A profile that is broken, or of another kind of colours, is passed over: such are common.
+    data: the profile, or None for sRGB. A profile that is broken, or of another kind of colours, is
+    passed over: such are common.
     """
 
-    def __init__(self, picture: Image.Image, is_deep: bool) -> None:
+    def __init__(self, picture: Image.Image, is_deep: bool, data: bytes | None) -> None:
         self._is_deep = is_deep
         self._transform: Any = None
         self._mode = ""  # of the pictures that the profile is for
-        data = picture.info.get("icc_profile")
         try:
             if picture.mode == "LAB":
                 profile: Any = ImageCms.createProfile("LAB")

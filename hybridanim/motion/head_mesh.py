@@ -32,16 +32,18 @@ from hybridanim.types import (
     HeadTarget,
     Keypoints,
     MovedFace,
+    MovedTeeth,
     Source,
     Uncovered,
 )
 
-from . import head_back, head_mirror, head_occlusion, head_shell, z_buffer
+from . import head_back, head_mirror, head_occlusion, head_shell, teeth, z_buffer
 from .head_back import HeadBack, Skull
 from .head_mirror import HeadMirror
 from .head_occlusion import Outlines, Shown, SourceView
 from .head_shell import HeadShell
 from .head_transfer import in_crop
+from .teeth import Teeth
 
 _ANGLES, _SMOOTH_ANGLES = 96, 4.0  # of the polar mesh; sigma of its smoothed depth
 _RINGS = (-0.02, 0.03, 0.07, 0.12, 0.18, 0.26, 0.36, 0.5, 0.7, 1.0, 1.5, 2.4)  # heads from the hull
@@ -83,6 +85,7 @@ class SourceHead:
     back: HeadBack  # without an avatar
     shell: HeadShell  # with one
     mirror: HeadMirror
+    teeth: Teeth
 
     @property
     def face(self) -> Array:
@@ -123,6 +126,7 @@ def build(source: Source, model: FaceModel) -> SourceHead | None:
         model, fit.identity, fit.expression, pose, rest, corners,
         np.concatenate([triangles[0], *triangles[2:]]).astype(np.int32),
         ring.own, ring.weight, ring.vertex, ring.fade, view, back, shell, mirror,
+        teeth.build(model, fit.identity),
     )  # fmt: skip
 
 
@@ -398,6 +402,7 @@ def dense(
         np.ones(grid.shape[:2], np.float32),
         background=background,
         interior=interior,
+        teeth=None if interior is None else _teeth(head, target),
         face=MovedFace(face_points(head, vertices).astype(np.float32), target.pose),
         behind=behind,
         mirrored=mirrored,
@@ -416,6 +421,12 @@ def dense(
         reasons=seen.reasons,
         depth=np.where(is_person, shown.depth, np.float32(np.nan)),
     )
+
+
+def _teeth(head: SourceHead, target: HeadTarget) -> MovedTeeth:
+    face = head.model.vertices(head.identity, target.expression)
+    own = head.teeth
+    return MovedTeeth(teeth.moved(own, face, target.pose), own.places_mm, own.triangles)
 
 
 def _with_back(head: SourceHead, target: HeadTarget, shown: Shown) -> Shown:

@@ -17,7 +17,7 @@ import numpy as np
 from hybridanim import geometry
 from hybridanim.drive import Drive
 from hybridanim.face import face_model
-from hybridanim.face.face_model import AXES, FaceModel, measure
+from hybridanim.face.face_model import AXES, OPENING_VECTORS, FaceModel
 from hybridanim.resampling import smoothstep
 from hybridanim.smoothing import OneEuroState, cutoff_hz, one_euro_step
 from hybridanim.types import Array, Crop, FaceFit, HeadPose, HeadTarget, Source
@@ -27,15 +27,17 @@ from . import regions
 EVERYTHING = Drive()
 _LIDS = [AXES.index("left_lid_open"), AXES.index("right_lid_open")]
 _MOUTH = AXES.index("jaw_open")
+_WIDE = AXES.index("mouth_wide")
 OPENINGS = [_MOUTH, *_LIDS]
-_UPPER, _LOWER = [13, 159, 386], [14, 145, 374]  # their edges, as ``mesh.openings`` measures
 _LAP, _LAP_FROM = 0.03, 0.1  # by which lids lap that are shut; opening from which on they do
 _SHUT_LIDS = 0.075  # opening at which lids are shut, as the networks see it
-_SHUT_MOUTH = 0.015  # most that a shut mouth is open, likewise
+_SHUT_MOUTH = 0.008  # most that a shut mouth is open, likewise
 _WIDEST_LID = 1.5  # most that an eye opens, of its opening in the picture
+_SLIGHT, _BROAD = 0.03, 0.08  # widths of a smile, over the distance of the eyes
 _RISE_S, _FALL_S, _LEAST_OPEN = 0.2, 1.5, 0.4  # of what counts as open, see ``OpenLids``
 _BEYOND_HEADS = 0.25  # how far a head may reach beyond the crop, in head sizes
 _CORRECTIONS = 4  # steps that bring quantities to their wanted values
+_EXACT = 1e-3  # what quantities lack before the last step, which leaves a tenth of it
 _ASLEEP, _AWAKE = 0.4, 0.7  # share of the neutral opening: sleepy eyes, open ones
 _MOST_STRETCH = 2.0  # of what is seen of an eye
 _KEPT = {  # rows of AXES that stay as they are while their part is not driven
@@ -56,7 +58,7 @@ class DriverFace:
     pose: HeadPose  # normalised to the driving crop
     expression: Array  # (E,)
     lids: Array  # (2,) opening of the left and right eye, as share of the neutral face's
-    mouth: float  # opening of the mouth beyond the neutral face's
+    mouth: float  # opening of the mouth beyond that of shut lips
 
     @classmethod
     def of(cls, fit: FaceFit, crop: Crop) -> DriverFace:
@@ -66,7 +68,8 @@ class DriverFace:
         pose = HeadPose(fit.pose.rotation, fit.pose.scale_px * 2 / crop.side_px, shift)
         lids = np.maximum(fit.quantities[_LIDS] - _SHUT_LIDS, 0)
         lids = lids / np.maximum(neutral[_LIDS] - _SHUT_LIDS, 0.05)
-        return cls(pose, fit.expression, lids, float(fit.quantities[_MOUTH] - neutral[_MOUTH]))
+        mouth = float(fit.quantities[_MOUTH]) - shut_mouth(fit)
+        return cls(pose, fit.expression, lids, mouth)
 
     def smoothed(
         self, state: OneEuroState | None, time_s: float, amount: float
@@ -113,6 +116,15 @@ class OpenLids:
         share = self.share + (face.lids - self.share) * (1 - np.exp(-step_s / constant_s))
         share = np.clip(share, _LEAST_OPEN, 1)
         return OpenLids(share, time_s), replace(face, lids=face.lids / share)
+
+
+def shut_mouth(face: FaceFit) -> float:
+    """Opening at which a person's lips count as shut.
+
+    The neutral face's, which is an average of what was seen, lies higher where people talk or
+    smile with their teeth.
+    """
+    return min(float(face.neutral[_MOUTH]), _SHUT_MOUTH)
 
 
 def in_crop(pose: HeadPose, source: Source) -> HeadPose:
@@ -186,20 +198,20 @@ def expression(
     eyes have the strengths of their openings; parts of strength 0 keep what is measured of them.
     relaxes: see ``relative``.
     """
-    own, neutral = face.quantities, face.neutral
+    own = face.quantities
     start, lids = face.expression, own[_LIDS]
     if relaxes:
         start = start - _split(start, drive.capped(), eyes=0.0)
         lids = lids + min(drive.eyes, 1.0) * (_awake(face) - lids)
     lids = lids * np.clip(1 + drive.eyes * (now.lids - 1), 0, _WIDEST_LID)
-    rest = min(float(neutral[_MOUTH]), _SHUT_MOUTH)  # a smile with teeth widens the neutral one
-    shut = own[_MOUTH] + min(drive.lips, 1.0) * (rest - own[_MOUTH])
+    shut = own[_MOUTH] + min(drive.lips, 1.0) * (shut_mouth(face) - own[_MOUTH])
     mouth = max(0.0, shut + drive.lips * max(now.mouth, 0.0))
     driven = _split(now.expression, drive)
     length = max(float(np.linalg.norm(driven)), 1e-9)
     shared = float(np.clip(start @ driven / length, 0, length))
     found = start + (1 - shared / length) * driven
-    return _with_openings(found, face, model, mouth, lids, drive)
+    wide = _joined_width(*(_added_width(one, face, model) for one in (start, driven)))
+    return _with_openings(found, face, model, mouth, lids, wide, drive)
 
 
 def drivers_expression(
@@ -212,10 +224,10 @@ def drivers_expression(
     own, neutral = face.quantities, face.neutral
     lids = neutral[_LIDS] * np.clip(now.lids, 0, _WIDEST_LID)
     lids = np.maximum(own[_LIDS] + drive.eyes * (lids - own[_LIDS]), 0)
-    mouth = float(neutral[_MOUTH]) + now.mouth
+    mouth = shut_mouth(face) + now.mouth
     mouth = max(0.0, float(own[_MOUTH]) + drive.lips * (mouth - float(own[_MOUTH])))
     found = face.expression + _split(now.expression - face.expression, drive)
-    return _with_openings(found, face, model, mouth, lids, drive)
+    return _with_openings(found, face, model, mouth, lids, None, drive)
 
 
 def _split(found: Array, drive: Drive, eyes: float | None = None) -> Array:
@@ -243,12 +255,42 @@ def _awake(face: FaceFit) -> Array:
 
 
 def _with_openings(
-    found: Array, face: FaceFit, model: FaceModel, mouth: float, lids: Array, drive: Drive
+    found: Array,
+    face: FaceFit,
+    model: FaceModel,
+    mouth: float,
+    lids: Array,
+    wide: float | None,
+    drive: Drive,
 ) -> Array:
-    """(E,) float32: the expression with these openings, and the source's own undriven parts."""
+    """(E,) float32: the expression with these openings and the source's own undriven parts.
+
+    wide: width of the mouth beyond the neutral face's; None: as it is.
+    """
     kept = [row for part, own in _KEPT.items() if getattr(drive, part) == 0 for row in own]
-    wanted = np.array([mouth, *lids, *face.quantities[kept]])
-    return with_quantities(found, face.identity, model, [*OPENINGS, *kept], wanted)
+    rows, wanted = [*OPENINGS, *kept], [mouth, *lids, *face.quantities[kept]]
+    if wide is not None and _WIDE not in kept:
+        rows.append(_WIDE)
+        wanted.append(face.neutral[_WIDE] + wide)
+    return with_quantities(found, face.identity, model, rows, np.array(wanted))
+
+
+def _added_width(found: Array, face: FaceFit, model: FaceModel) -> float:
+    """Width that an expression (E,) adds to the neutral face's mouth, over the eyes' distance."""
+    return float(model.quantities(face.identity, found)[_WIDE] - face.neutral[_WIDE])
+
+
+def _joined_width(own: float, driven: float) -> float:
+    """Width of the mouth beyond the neutral one, of the source's own and the driver's.
+
+    They add up; but what a broad smile (or pursed lips) of the source has in common with the
+    driver's counts once.
+    """
+    if own * driven <= 0:
+        return own + driven
+    broad = smoothstep(np.clip((abs(own) - _SLIGHT) / (_BROAD - _SLIGHT), 0, 1))
+    shared = min(abs(own), abs(driven)) * float(broad)
+    return own + driven - np.sign(own) * shared
 
 
 def with_quantities(
@@ -258,22 +300,26 @@ def with_quantities(
 
     rows begins with the three openings. An opening of 0 makes the edges meet.
     """
+    neutral, step = face_model.measured(model.vertices(identity)), model.measured_expression
     for _ in range(_CORRECTIONS):
-        vertices = model.vertices(identity, found)
-        seen = measure(vertices)[rows]
+        vectors = neutral + np.tensordot(found, step, 1)
+        seen = face_model.measure_vectors(vectors)[rows]
         missing = wanted - seen
-        missing[:3] = _missing_gaps(vertices, seen[:3], wanted[:3])
+        missing[:3] = _missing_gaps(vectors[OPENING_VECTORS], seen[:3], wanted[:3])
         found = found + missing @ model.axes[rows]
+        if np.abs(missing).max() < _EXACT:
+            break
     return found.astype(np.float32)
 
 
-def _missing_gaps(vertices: Array, seen: Array, wanted: Array) -> Array:
+def _missing_gaps(apart: Array, seen: Array, wanted: Array) -> Array:
     """(3,) what the openings lack in height; edges that have passed each other lack more.
 
-    An opening is the distance of two points, which may also lie beside or behind each other; only
-    the part of it along y can be brought to zero. Shut lids lap, so that no part of the eye shows.
+    apart: (3, 3) from upper to lower edge. An opening is the distance of two points, which may also
+    lie beside or behind each other; only the part of it along y can be brought to zero. Shut lids
+    lap, so that no part of the eye shows.
     """
-    apart = (vertices[_LOWER] - vertices[_UPPER]).astype(np.float64)
+    apart = apart.astype(np.float64)
     length = np.maximum(np.sqrt((apart**2).sum(-1)), 1e-9)
     gap = seen * apart[:, 1] / length
     height = np.sqrt(np.maximum(wanted**2 - (seen**2 - gap**2), 0))

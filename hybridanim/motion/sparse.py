@@ -17,6 +17,7 @@ from hybridanim import geometry
 from hybridanim.config import KeypointsConfig
 from hybridanim.face.anchors import FOLLOW, FREE, PINNED
 from hybridanim.face.face_model import FaceModel
+from hybridanim.face.head_box import share_inside
 from hybridanim.fitting import fit_similarity
 from hybridanim.smoothing import OneEuroState, cutoff_hz, one_euro_step
 from hybridanim.types import (
@@ -49,6 +50,10 @@ from .reference import (
 _RELAX_S = 0.8  # time constant of the return to the source's pose while no head is tracked
 _EASE_S = 0.25  # time constant of the blend back to the driver's motion
 _CHEST = np.flatnonzero(FOLLOW.min() == FOLLOW)  # the shoulders
+# share of the head that is in the picture, of what usually is: below, of a person who walks out,
+# the fitted size is 4 to 15 % off, and few corners of the shoulders are left
+_LEAST_KEPT = 0.8
+_USUAL_S = 2.0  # time constant of what is usual
 _STILL_NORM = 1e-4  # background motion below this is treated as none
 
 
@@ -74,6 +79,8 @@ class SparseState:
     open_lids: OpenLids | None = None  # of relative motion
     hold: HoldState | None = None  # of the driver's face
     head: HeadTarget | None = None  # last result
+    inside: float = 1.0  # share of the driver's head that is in the picture
+    usual_inside: float = 0.0  # the most of the last seconds
     time_s: float = 0.0
     away: float = 0.0  # blend weight of the last result: 1 = head just lost, 0 = fully tracked
 
@@ -156,7 +163,9 @@ def see(
         state = restarted(state)
     first = state.first or with_picture(reference_of(tracks, mean_shape, state.crop), frame.image)
     points = first and _in_fixed_crop(tracks, first)
-    if first is None or points is None:
+    state = _with_inside(state, frame, tracks.head)
+    is_leaving = state.inside < _LEAST_KEPT * state.usual_inside
+    if first is None or points is None or is_leaving:
         return replace(state, first=first), None
     pose = completed(state.pose, state.reference or first, first, tracks)
     state = replace(state, first=first, pose=pose)
@@ -170,6 +179,20 @@ def see(
     trust = trust_of(tracks)
     sure = (1.0 if tracks.face is None else tracks.face.confidence, tracks.face_confidence)
     return state, Seen(points, background, scene is not None, face, trust, tracks.head, sure)
+
+
+def _with_inside(state: SparseState, frame: Frame, head: HeadBox | None) -> SparseState:
+    """The state with the share of this frame's head that lies in the picture, and the most before.
+
+    The latter falls slowly: who stays half outside, as close to a camera, is taken as that after a
+    while.
+    """
+    if head is None:
+        return state
+    inside = share_inside(head, *frame.image.shape[:2])
+    passed_s = max(0.0, frame.time_s - state.time_s)
+    usual = inside + (state.usual_inside - inside) * float(np.exp(-passed_s / _USUAL_S))
+    return replace(state, inside=inside, usual_inside=max(inside, usual))
 
 
 def observe(
@@ -268,6 +291,7 @@ def restarted(state: SparseState) -> SparseState:
         open_lids=None,
         hold=None,
         driver_background=_identity(),
+        usual_inside=0.0,
         away=1.0,
     )
 

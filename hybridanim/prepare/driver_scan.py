@@ -39,6 +39,7 @@ from .source import rotation_deg
 from .source_head import SURE, landmark_head
 from .view import View
 
+_LEAST_OTHER = 0.4  # size of a further face, of the largest one's
 _LEAST_INSIDE = 0.8  # share of a head box in the picture
 
 
@@ -57,6 +58,7 @@ class FaceObservation:
     keypoints_crop: Crop | None = None
     fit: FaceFit | None = None  # the fitted face model
     is_face: bool = False  # landmarks say that it is one, and no cabinet
+    others: tuple[FaceBox, ...] = ()  # further faces that landmarks confirm
 
     @property
     def is_clear(self) -> bool:
@@ -79,6 +81,7 @@ class ObjectObservation:
     keypoints_crop: Crop
     is_clear: bool = True
     is_face: bool = True  # nothing that would have to be turned upright
+    others: tuple[FaceBox, ...] = ()
 
 
 Observation = FaceObservation | ObjectObservation
@@ -154,15 +157,31 @@ def _detect_face(
     head = HeadBox(face.center_xy_px, face.width_px)
     if aligner is None:
         return FaceObservation(index, time_s, face, head, None, (0.0, 0.0, 0.0))
-    landmarks = aligner.fit(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), face)
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    landmarks = aligner.fit(grey, face)
     if landmarks.confidence < SURE:
         return FaceObservation(index, time_s, face, head, None, (0.0, 0.0, 0.0))
+    others = tuple(
+        one
+        for one in found
+        if one is not face
+        and one.width_px > _LEAST_OTHER * face.width_px
+        and aligner.fit(grey, one).confidence > plausible.LIKE_A_FACE
+    )
     head = landmark_head(landmarks.xy_px)
     angles = rotation_deg(image, head, landmarks.xy_px)
     share = share_inside(head, *image.shape[:2])
     is_face = landmarks.confidence > plausible.LIKE_A_FACE
     return FaceObservation(
-        index, time_s, face, head, landmarks.xy_px, angles, share_inside=share, is_face=is_face
+        index,
+        time_s,
+        face,
+        head,
+        landmarks.xy_px,
+        angles,
+        share_inside=share,
+        is_face=is_face,
+        others=others,
     )
 
 

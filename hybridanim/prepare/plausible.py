@@ -3,7 +3,8 @@
 The cascade finds cups and stars, skin is the colour of wood, and the landmark networks fit their
 points to any of them. The regression cascade of ``face.aligner``, started in the box of such a fit,
 then finds no face, or points that lie elsewhere: faces, painted and sculpted ones among them, reach
-0.78 and 0.036 head sizes; pictures of other things 0.57 and 0.054.
+0.78 and 0.036 head sizes; pictures of other things 0.57 and 0.054. Heads that are turned far are
+unknown to it; there, looks from several windows have to agree.
 """
 
 from __future__ import annotations
@@ -13,17 +14,20 @@ import itertools
 import cv2
 import numpy as np
 
-from hybridanim.face import head_box
+from hybridanim.face import head_box, head_pose
 from hybridanim.face.aligner import Aligner
 from hybridanim.tracking import face_tracking
 from hybridanim.tracking.face_tracking import PointFinder
 from hybridanim.types import Array, FaceBox, FaceFit, HeadBox
+
+from . import source_face
 
 LIKE_A_FACE = 0.65  # landmark confidence: nearly all faces above 0.9, cloth and walls up to 0.53
 TURNS_DEG = (0, 180, 90, 270)  # clockwise, the order in which they are tried
 _ALONE = 0.9  # landmark confidence that is a face by itself, in one of hundreds of boxes
 _LEAST, _FARTHEST = 0.5, 0.042  # confidence; mean distance of the points, in head sizes
 _CLOSE = 0.033  # distance that is a face whatever the confidence; other things have 0.054 and more
+_TURNED_DEG, _SAME_POINTS = 30.0, 0.01  # yaw; distance of the points of several looks, head sizes
 _BLUR = 0.02  # sigma in head sizes; larger than the lines of an etching
 _ZOOMS = (1.0, 0.72)  # sizes of the aligner's box; large drawn eyes are fitted by large faces
 _SEARCHED_PX = 512  # longer side of the picture that is searched
@@ -54,6 +58,22 @@ def is_face(
         if min(apart for _, apart in looks) >= _FARTHEST:
             return False
     return False
+
+
+def is_turned_face(grey: Array, face: FaceFit, finder: PointFinder) -> bool:
+    """Whether a fit is a head that is turned far, which the aligner does not know.
+
+    Looks from several windows find the same points of a face, within 0.007 head sizes on heads that
+    are turned by 38 to 50 degrees; on pictures of other things they lie 0.015 and more apart.
+    """
+    if face.confidence < _ALONE or abs(head_pose.angles_deg(face.pose.rotation)[0]) < _TURNED_DEG:
+        return False
+    poses = source_face.poses_around(face.pose)
+    looks = [look.xyz_px[:, :2] for pose in poses if (look := finder.track(grey, pose))]
+    if len(looks) < len(poses):
+        return False
+    apart_px = np.linalg.norm(looks - np.median(looks, axis=0), axis=2).mean()
+    return bool(apart_px < _SAME_POINTS * face.pose.scale_px)
 
 
 def _look(

@@ -34,7 +34,7 @@ def looked_closely(grey: Array, face: FaceFit, finder: PointFinder) -> FaceFit:
     grey: (H, W) uint8. face: a fit in it. The vertices of lids, lips and irises lie where they are
     seen; others follow their neighbours.
     """
-    points = [look.xyz_px for pose in _poses(face.pose) if (look := finder.track(grey, pose))]
+    points = [look.xyz_px for pose in poses_around(face.pose) if (look := finder.track(grey, pose))]
     if len(points) < _LOOKS // 2:
         return face
     seen = Observation(np.median(points, axis=0), face.confidence)
@@ -50,8 +50,8 @@ def looked_closely(grey: Array, face: FaceFit, finder: PointFinder) -> FaceFit:
     )
 
 
-def _poses(pose: HeadPose) -> list[HeadPose]:
-    """Poses round that of the fit, always the same ones."""
+def poses_around(pose: HeadPose) -> list[HeadPose]:
+    """Twelve poses round that of a fit, itself first; always the same ones."""
     rng = np.random.default_rng(0)
     out = [pose]
     for turn, zoom, x, y in rng.normal(size=(_LOOKS - 1, 4)).clip(-2, 2):

@@ -108,7 +108,9 @@ def _near_head(
     """A confirmed face at the head box, or of another size near it."""
     if finder is not None:
         fit = _fit_near(grey, head, finder)
-        is_face = fit is not None and plausible.is_face(grey, *fit, aligner)
+        is_face = fit is not None and (
+            plausible.is_face(grey, *fit, aligner) or plausible.is_turned_face(grey, fit[0], finder)
+        )
         return _with_face(fit) if fit is not None and is_face else None
     fits = [aligner.fit(grey, plausible.face_of(box)) for box in (head, *_near(head))]
     best = max(fits, key=lambda one: one.confidence)
@@ -177,14 +179,20 @@ def _face_box(
     aligner: Aligner | None,
 ) -> FaceBox | None:
     """The box that is likeliest a face, of cascade or skin; or None."""
-    given = parse_crop(config.crop)
+    found = faces(picture, grey, config.crop, aligner)
+    if not found:
+        return None if config.face else _skin_face(picture, config, profiles)
+    return _chosen(found, config.face)
+
+
+def faces(picture: Array, grey: Array, crop: str, aligner: Aligner | None) -> list[FaceBox]:
+    """The faces that ``--face`` numbers, largest first; grey: the picture, (H, W) uint8."""
+    given = parse_crop(crop)
     found = _real(grey, _inside(cascade.detect_faces(picture), given), aligner)
     if not found:  # small, dim or painted faces: a slower search
         more = cascade.detect_faces(picture, min_frac=0.04, max_side_px=1024, neighbours=1)
         found = _real(grey, _inside(more, given), aligner) or _inside(more, given)[:1]
-    if not found:
-        return None if config.face else _skin_face(picture, config, profiles)
-    return _chosen(found, config.face)
+    return sorted(found, key=lambda face: -face.width_px)
 
 
 def landmark_head(landmarks_xy_px: Array) -> HeadBox:
@@ -228,14 +236,13 @@ def _real(grey: Array, found: list[FaceBox], aligner: Aligner | None) -> list[Fa
 
 
 def _chosen(found: list[FaceBox], index: int) -> FaceBox:
-    """The face number ``index`` by size; InputError when there are fewer."""
-    by_size = sorted(found, key=lambda face: -face.width_px)
-    if index >= len(by_size):
+    """Face number ``index`` of those found, largest first; InputError when there are fewer."""
+    if index >= len(found):
         raise InputError(
-            f"--face: expected 0 to {max(0, len(by_size) - 1)}, as {len(by_size)} were found, got"
+            f"--face: expected 0 to {max(0, len(found) - 1)}, as {len(found)} were found, got"
             f" {index}; 0 is the largest, or give one by --crop X,Y,W,H"
         )
-    return by_size[index]
+    return found[index]
 
 
 def _skin_face(picture: Array, config: PipelineConfig, profiles: Profiles) -> FaceBox | None:

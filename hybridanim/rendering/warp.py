@@ -18,9 +18,11 @@ import numpy as np
 
 from hybridanim import geometry
 from hybridanim.config import RenderConfig
-from hybridanim.face.landmarks import GROUPS
 from hybridanim.resampling import disc, feathered, smoothstep
 from hybridanim.types import Array, DenseMotion, Source, Uncovered
+
+from . import mouth
+from .mouth import MouthPaint
 
 _FLAGS = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC, "lanczos": cv2.INTER_LANCZOS4}
 _SURE, _DOUBT = 0.7, 0.25  # matte above: certainly the person; below: possibly not
@@ -29,8 +31,6 @@ _FINER = 4  # samples per cell of the upsampled flow
 _FINE_CELLS = 128  # cells from which on the flow is upsampled linearly
 _CONTINUED = 14  # the person goes on beyond the picture by this part of its side
 _STILL_PX = 0.02  # motion below this is not resampled
-_MOUTH_SHADE = 0.24  # of the lips' colour, so that a grey photograph stays grey
-_MOUTH_DEPTH = 0.45  # how much darker the middle is
 _FRINGE = (0.3, 0.75)  # coverage of the person from which it is kept, or all of it, before a layer
 _LEAST_SHARE = 0.02  # of the other half of the head, that is looked at
 _BAND_PX = 32768  # pixels per band; a 512x512 picture in one band takes twice as long
@@ -51,7 +51,7 @@ class Prepared:
     pinned: tuple[bool, bool, bool, bool]  # left, top, right, bottom: motion fades out there
     config: RenderConfig
     pad: int = 0  # P, by which the person's layer goes on beyond the picture
-    mouth: Array | None = None  # (3,) float32 RGB inside of a mouth that the source shuts
+    mouth: MouthPaint | None = None  # inside of a mouth that the source shuts
     # of a source with an avatar, in two layers
     shell: Array | None = None  # (h, w, 3) uint8 RGB, ``Avatar.behind``
     other: Array | None = None  # (S, S, 4) uint8, as ``person``, for the head's other half
@@ -83,7 +83,7 @@ def prepare(source: Source, config: RenderConfig) -> Prepared:
     pad = 0 if any(pinned) else max(2, size // _CONTINUED)
     return Prepared(
         image, _continued(person, pad), background, coverage, reach, follow, pinned, config,
-        pad, _mouth_colour(source), *_avatar(source, is_sheet),
+        pad, mouth.prepare(source), *_avatar(source, is_sheet),
     )  # fmt: skip
 
 
@@ -114,21 +114,6 @@ def _continued(person: Array, pad: int) -> Array:
     around *= np.minimum(ramp, ramp[:, None])
     around[pad:-pad, pad:-pad] = 1
     return out * around[..., None]
-
-
-def _mouth_colour(source: Source) -> Array | None:
-    """(3,) a dark colour between the lips', for the inside of the mouth; None without landmarks."""
-    if source.landmarks_xy_px is None:
-        return None
-    places = geometry.norm_from_px(source.landmarks_xy_px, source.crop)
-    size = len(source.image)
-    lips = np.zeros((size, size), np.uint8)
-    for group, colour in (("outer_lips", 255), ("inner_lips", 0)):
-        points = (places[list(GROUPS[group])] + 1) * (size / 2) - 0.5
-        cv2.fillPoly(lips, [np.round(points).astype(np.int32)], colour)
-    if not lips.any():
-        return None
-    return np.asarray(cv2.mean(source.image, lips)[:3], np.float32) * _MOUTH_SHADE
 
 
 def pinned_sides(source: Source) -> tuple[bool, bool, bool, bool]:
@@ -203,7 +188,7 @@ def render(prepared: Prepared, motion: DenseMotion) -> Array:
                 _without_fringe(moved[before[0]], before[1])
         out[band] = _composited(moved, behind)
     if motion.interior is not None and prepared.mouth is not None:
-        _fill_mouth(out, motion.interior, prepared.mouth)
+        mouth.fill(out, motion.interior, motion.teeth, prepared.mouth)
     return out
 
 
@@ -293,28 +278,6 @@ def _finer_layer(layer: Array, box: Box, size: int) -> tuple[Array, Array]:
     )  # fmt: skip
     x, y, share = cv2.split(found)
     return cv2.merge([x, y]), share
-
-
-def _fill_mouth(out: Array, interior: Array, colour: Array) -> None:
-    """Paint the opening between the lips, in place; darker away from the lips."""
-    rows, columns = (np.flatnonzero(interior.max(axis)) for axis in (1, 0))
-    if not len(rows):
-        return
-    scale = len(out) / len(interior)
-    (top, bottom), (left, right) = (
-        (int(max(0, n[0] * scale - 2)), int(min(len(out), (n[-1] + 1) * scale + 2)))
-        for n in (rows, columns)
-    )
-    x, y = (
-        ((np.arange(first, last) + 0.5) / scale - 0.5).astype(np.float32)
-        for first, last in ((left, right), (top, bottom))
-    )
-    across, down = np.meshgrid(x, y)
-    alpha = cv2.remap(interior, across, down, cv2.INTER_LINEAR)
-    deep = cv2.GaussianBlur(alpha, (0, 0), max(1.0, 0.012 * len(out)))[..., None]
-    part = out[top:bottom, left:right]
-    inside = colour * (1 - _MOUTH_DEPTH * np.clip(2 * deep - 1, 0, 1))
-    part[...] = np.rint(part + alpha[..., None] * (inside - part)).astype(np.uint8)
 
 
 def _moved_background(prepared: Prepared, motion: DenseMotion) -> Array:

@@ -27,7 +27,7 @@ from hybridanim.types import Array, HeadBox, HeadPose
 from .layers import folded, request_of
 
 WEIGHTS = files.WEIGHTS / "face_points.safetensors"
-WEIGHTS_SHA256 = "c66c92f7a88a66e50144d8398335834a197f8e5bff34f665d92118744d04e3b7"
+WEIGHTS_SHA256 = "86b50d509985c12947239a5728f9848baea7f2df898b484f01b4d5fe9d4f2058"
 LEAST_CONFIDENCE = 0.5  # of a face in the window
 _TURNS_DEG = (0.0, -30.0, 30.0)  # rolls of the first window, relative to the box
 BATCH = {"face": 1, "eye": 4, "mouth": 2}

@@ -78,3 +78,14 @@ def test_defaults_are_those_that_were_given():
 def test_settings_refuse_values_in_their_own_words():
     with pytest.raises(InputError, match="--end: expected more than --start 2, got 1"):
         main.parse(["a.png", "b.mp4", "--start", "2", "--end", "1"])
+
+
+def test_words_of_settings_give_them_again():
+    """Parsing is the oracle: every kind of value, negations and tuples among them."""
+    words = ["--u-range", "3", "9", "--no-mark", "--paste-back", "--end", "2.5", "--size", "96"]
+    words += ["--weights", "w x", "--profile", "a", "--profile", "b"]
+    words += ["--renderer", "warp", "--no-face-fit", "--crop", "1,2,30,40"]
+    _, job = main.parse(words)
+    found = options.words(job, RenderJob())
+    assert main.parse(found)[1] == job
+    assert len(found) == len(words) and options.words(job, job) == []

@@ -107,6 +107,91 @@ def test_the_profile_is_applied_to_every_kind_of_picture(tmp_path, kind):
     assert np.abs(io.read_picture(tmp_path / name) - wanted).max() <= 2
 
 
+def from_adobe(rgb: np.ndarray) -> np.ndarray:
+    """Adobe RGB (1998) in sRGB, by the matrices that their standards print."""
+    to_xyz = [[0.57667, 0.18556, 0.18823], [0.29734, 0.62736, 0.07529], [0.02703, 0.07069, 0.99134]]
+    srgb = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    linear = (rgb / 255) ** (563 / 256) @ np.array(to_xyz).T @ np.linalg.inv(srgb).T
+    linear = np.clip(linear, 0, 1)
+    return np.where(linear > 0.0031308, 1.055 * linear ** (1 / 2.4) - 0.055, 12.92 * linear) * 255
+
+
+def exif_of(space: int | None, index: str | None = None) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x010F] = "camera"
+    stated = exif.get_ifd(0x8769)
+    stated[0x9000] = b"0232"
+    if space is not None:
+        stated[0xA001] = space
+    if index is not None:
+        stated[0xA005] = {1: index}
+    return exif
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp"])
+@pytest.mark.parametrize(
+    ("space", "index", "is_adobe"),
+    [
+        (65535, "R03", True),
+        (2, None, True),
+        (65535, "R98", False),
+        (65535, None, False),  # "uncalibrated" alone does not say which
+        (1, "R03", False),
+        (1, None, False),
+    ],
+)
+def test_adobe_rgb_that_exif_alone_states(tmp_path, name, space, index, is_adobe):
+    picture = muted().repeat(8, axis=0).repeat(8, axis=1)
+    options = {"quality": 100, "subsampling": 0} if name == "a.jpg" else {"lossless": True}
+    Image.fromarray(picture).save(tmp_path / name, exif=exif_of(space, index), **options)
+    with Image.open(tmp_path / name) as opened:
+        stored = np.asarray(opened.convert("RGB"))
+    wanted = from_adobe(stored) if is_adobe else stored
+    assert np.abs(io.read_picture(tmp_path / name) - wanted).max() <= 2
+
+
+def test_an_embedded_profile_goes_before_exif(tmp_path):
+    Image.fromarray(muted()).save(
+        tmp_path / "a.png", exif=exif_of(65535, "R03"), icc_profile=wide_profile()
+    )
+    assert np.abs(io.read_picture(tmp_path / "a.png") - converted(muted())).max() <= 2
+
+
+def png_with(path, picture: np.ndarray, chunks: dict[bytes, bytes]) -> None:
+    """A PNG file with these chunks before its pixels."""
+    data = BytesIO()
+    Image.fromarray(picture).save(data, "PNG")
+    head, rest = data.getvalue()[:33], data.getvalue()[33:]
+    made = b"".join(
+        len(one).to_bytes(4, "big") + name + one + zlib.crc32(name + one).to_bytes(4, "big")
+        for name, one in chunks.items()
+    )
+    path.write_bytes(head + made + rest)
+
+
+def fixed_point(*values: float) -> bytes:
+    return b"".join(round(v * 100_000).to_bytes(4, "big") for v in values)
+
+
+def test_chunks_of_png_that_say_what_its_colors_are(tmp_path):
+    adobe = fixed_point(0.3127, 0.329, 0.64, 0.33, 0.21, 0.71, 0.15, 0.06)
+    usual = fixed_point(0.3127, 0.329, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
+    gamma, path, picture = fixed_point(256 / 563), tmp_path / "a.png", muted()
+    png_with(path, picture, {b"gAMA": gamma, b"cHRM": adobe})
+    assert np.abs(io.read_picture(path) - from_adobe(picture)).max() <= 2
+    png_with(path, picture, {b"gAMA": fixed_point(1 / 1.8)})
+    light = (picture / 255) ** 1.8
+    wanted = (1.055 * light ** (1 / 2.4) - 0.055) * 255
+    assert np.abs(io.read_picture(path) - wanted).max() <= 2
+    for chunks in (
+        {b"sRGB": bytes(1), b"gAMA": gamma, b"cHRM": adobe},
+        {b"gAMA": fixed_point(0.45455), b"cHRM": usual},
+        {b"gAMA": bytes(4), b"cHRM": bytes(32)},
+    ):
+        png_with(path, picture, chunks)
+        np.testing.assert_array_equal(io.read_picture(path), picture)
+
+
 @pytest.mark.parametrize("kind", ["L", "LA", "I;16"])
 def test_the_profile_of_grey_pictures_is_applied(tmp_path, kind):
     ramp = np.tile(np.arange(40, 256, dtype=np.uint8), (4, 1))

@@ -332,6 +332,79 @@ def test_a_transparent_animation_lies_on_white(tmp_path):
     assert (frames[1].image[:24] == 255).all() and (frames[1].image[24:] == 90).all()
 
 
+def beeps(sound: np.ndarray) -> list[float]:
+    """When beeps of 1760 Hz begin, in seconds; to half of a window of 10 ms."""
+    tone = np.exp(-2j * np.pi * 1760 * np.arange(480) / 48_000) * np.hanning(480)
+    level = np.abs(np.convolve(np.pad(sound, 4800), tone, "same"))
+    loud = np.flatnonzero(level > 0.5 * np.percentile(level, 99))
+    return list((loud[np.diff(loud, prepend=-48_000) > 4800] - 4800) / 48_000)
+
+
+@pytest.fixture(scope="module")
+def beeping(tmp_path_factory) -> Path:
+    """50 numbered frames, and beeps of 60 ms at 0 and at 1 s, without loss."""
+    folder = tmp_path_factory.mktemp("beeping")
+    sound = np.zeros(96_000, np.float32)
+    for at in (0, 48_000):
+        sound[at : at + 2880] = 0.5 * np.sin(2 * np.pi * 1760 * np.arange(2880) / 48_000)
+    (folder / "b.f32").write_bytes(sound.tobytes())
+    clip = write_clip(folder / "v.mkv", [numbered(i) for i in range(50)], options={"bf": "0"})
+    command = [FFMPEG, "-v", "error", "-i", clip, "-f", "f32le", "-ar", "48000", "-ac", "1"]
+    command += ["-i", folder / "b.f32", "-c:v", "copy", "-c:a", "flac", folder / "b.mkv"]
+    subprocess.run(command, check=True)
+    return folder / "b.mkv"
+
+
+@pytest.mark.parametrize(
+    ("name", "video", "sound"),
+    [
+        ("a.avi", "mpeg4", "libmp3lame"),  # no times in the file: the codec's delay counts
+        ("a.avi", "mpeg4", "aac"),
+        ("a.avi", "mpeg4", "ac3"),
+        ("a.avi", "mpeg4", "mp2"),
+        ("a.avi", "mpeg4", "wmav2"),
+        ("a.wmv", "msmpeg4", "wmav2"),  # its decoder leaves out the first 90 ms
+        ("a.wmv", "wmv2", "libmp3lame"),
+        ("a.mp4", "libx264", "aac"),
+        ("a.mp4", "mpeg4", "libmp3lame"),
+        ("a.mkv", "libx264", "libvorbis"),
+        ("a.ts", "libx264", "aac"),
+        ("a.vob", "mpeg2video", "ac3"),
+        ("a.flv", "flv", "libmp3lame"),
+    ],
+)
+def test_a_beep_at_the_very_start_is_whole_and_on_time(tmp_path, beeping, name, video, sound):
+    path = tmp_path / name
+    rate = ["-ar", "44100"] if name == "a.flv" else []
+    command = [FFMPEG, "-v", "error", "-i", beeping, "-c:v", video, "-c:a", sound, *rate, path]
+    subprocess.run(command, check=True)
+    for ending in (".mp4", ".webm", ".mkv"):
+        times, writer = carried(path, tmp_path / f"out{ending}")
+        assert writer.warning == "" and len(times) == 50 and times[0] == 0
+        found = beeps(ffmpeg_sound(tmp_path / f"out{ending}"))
+        assert found == pytest.approx([0, 1], abs=0.006), ending
+
+
+@pytest.mark.parametrize(
+    ("name", "delayed", "expected"), [("a.mp4", "a", [0.5, 1.5]), ("a.mp4", "v", [0.5]),
+                                      ("a.mkv", "v", [0.5]), ("a.ts", "v", [0.5])],
+)  # fmt: skip
+def test_sound_that_begins_before_or_after_the_picture(tmp_path, beeping, name, delayed, expected):
+    """Half a second, in edit lists and in time stamps."""
+    coded = tmp_path / "coded.mp4"
+    command = [FFMPEG, "-v", "error", "-i", beeping, "-bf", "2", "-c:a", "aac", coded]
+    subprocess.run(command, check=True)
+    both = ["-i", coded, "-itsoffset", "0.5", "-i", coded]
+    command = [FFMPEG, "-v", "error", *both, "-map", "0:v", "-map", "1:a"]
+    if delayed == "v":
+        command[-4:] = ["-map", "1:v", "-map", "0:a"]
+    subprocess.run([*command, "-c", "copy", tmp_path / name], check=True)
+    for ending in (".mp4", ".webm", ".mkv"):
+        carried(tmp_path / name, tmp_path / f"out{ending}")
+        found = beeps(ffmpeg_sound(tmp_path / f"out{ending}"))
+        assert found == pytest.approx(expected, abs=0.006), ending
+
+
 @pytest.mark.skipif(not CASES.exists(), reason="needs ../shared/cases")
 @pytest.mark.parametrize("name", ["beep_at_1s.mp4", "interlaced_50i.mts", "sound_gap.webm"])
 @pytest.mark.parametrize("ending", [".mp4", ".webm"])
@@ -339,9 +412,5 @@ def test_real_files_keep_their_beeps(tmp_path, name, ending):
     times, writer = carried(CASES / name, tmp_path / f"out{ending}")
     assert writer.warning == "" and len(times) == 50 and times[:2] == [0, 0.04]
     sound = ffmpeg_sound(tmp_path / f"out{ending}")
-    tone = np.exp(-2j * np.pi * 1760 * np.arange(1440) / 48_000) * np.hanning(1440)
-    level = np.abs(np.convolve(sound, tone, "same"))
-    loud = np.flatnonzero(level > 0.5 * level.max())
-    starts = loud[np.diff(loud, prepend=-48_000) > 4800] / 48_000
-    assert starts == pytest.approx([0, 1], abs=0.01)
+    assert beeps(sound) == pytest.approx([0, 1], abs=0.01)
     assert 1.95 < len(sound) / 48_000 < 2.05

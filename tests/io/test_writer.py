@@ -199,7 +199,6 @@ def test_sound_far_into_a_long_file(tmp_path):
     images = [numbered(i) for i in range(70)]
     options = {"clicks": clicks, "codec": "mpeg4", "sound_codec": "libmp3lame"}
     source = write_clip(tmp_path / "long.avi", images, Fraction(2), **options)
-    shift_s = delay_s(ffmpeg_sound(source), click_track(clicks, 35))  # of the MP3 encoder
     out = tmp_path / "out.mp4"
     with (
         io.open_source(source, 30.0) as reader,
@@ -207,7 +206,7 @@ def test_sound_far_into_a_long_file(tmp_path):
     ):
         for frame in reader:
             writer.write(frame.image, frame.time_s)
-    expected = click_track([c - 30 + shift_s for c in clicks], 5)
+    expected = click_track([c - 30 for c in clicks], 5)  # AVI does not tell of MP3's delay
     assert abs(delay_s(ffmpeg_sound(out), expected)) < 0.001
 
 

@@ -12,7 +12,7 @@ from hybridanim.errors import InputError
 from hybridanim.face import aligner, face_model
 from hybridanim.face.landmarks import GROUPS
 from hybridanim.geometry import turned
-from hybridanim.io import read_picture
+from hybridanim.io import open_source, read_picture
 from hybridanim.prepare import plausible, source_head
 from hybridanim.profiles import Profiles
 from hybridanim.runtime import face_points
@@ -122,3 +122,20 @@ def test_dark_glasses_hide_no_face():
         cv2.circle(picture, (int(x), int(y)), radius, (150, 60, 20), -1, cv2.LINE_AA)
     apart_px = np.subtract(located(picture).head.center_xy_px, plain.center_xy_px)
     assert np.hypot(*apart_px) < 0.15 * plain.size_px
+
+
+TURNED = (
+    PORTRAITS.parent / "faces" / "train" / "Volcomix-virtual-background__Doctor_-_26732-late__0.mp4"
+)
+
+
+@pytest.mark.skipif(not TURNED.exists(), reason="needs ../shared/data/faces")
+def test_a_head_that_is_turned_far_is_animated_with_a_warning():
+    """The aligner knows none beyond about 35 degrees; it was refused."""
+    with open_source(TURNED) as reader:
+        picture = next(reader).image
+    pipeline = Pipeline.load(size=128, avatar="off")
+    source = pipeline.set_source(picture)
+    assert source.turn_deg == 0 and 35 < abs(source.rotation_deg[0]) < 50
+    assert np.hypot(*np.subtract(source.head.center_xy_px, (110, 110))) < 40  # of 256 x 256
+    assert any("degrees aside" in note for note in pipeline.notes)
