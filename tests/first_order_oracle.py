@@ -109,7 +109,7 @@ class Oracle:
             inputs += [(near - before)[None, None], self.look(small, candidates[-1])]
         x = self.u_net(torch.cat(inputs, 1), f"{name}.hourglass")
         masks = torch.softmax(self.conv(x, f"{name}.mask", 3), 1)[0]
-        flow = sum(m[..., None] * c for m, c in zip(masks, candidates, strict=True))  # 7 and 8
+        flow = (masks[..., None] * torch.stack(candidates)).sum(0)  # equations 7 and 8
         shown = torch.sigmoid(self.conv(x, f"{name}.occlusion", 3))
         self.kept("masks", masks)
         return self.kept("flow", flow), self.kept("shown", shown)
