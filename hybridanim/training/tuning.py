@@ -30,6 +30,8 @@ _STUDY = "train"
 _CHECKS = 4  # validations of a training, at equal shares of its time
 _STARTUP = 4  # trainings before any is compared with the median
 _ERROR = "error"
+LEAST_COMPLETE = 15
+"""Complete trainings from which on importance is drawn; of fewer it is chance."""
 
 
 class Span(NamedTuple):
@@ -202,7 +204,7 @@ def _write(optuna: Any, study: Any, out: Path) -> None:
     _written(out / TABLE, text.getvalue())
     if complete:
         _written(out / BEST, toml(study.best_trial.params))
-    if len(complete) >= 2:
+    if len(complete) >= LEAST_COMPLETE:
         found = importance(optuna, study)
         if found:
             _draw(found, out / IMPORTANCE)
