@@ -1,4 +1,4 @@
-"""What drives a render: a video, or a motion file in its place.
+"""What drives a render: a video, or a motion file or key frames in its place.
 
 Both are prepared, then opened (as context managers), then iterated with ``animated``; ``render``
 uses them alike.
@@ -13,12 +13,20 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from hybridanim import files, io, paths
 from hybridanim.config import RenderJob
 from hybridanim.errors import InputError
+from hybridanim.face import face_model
+from hybridanim.io.timing import time_base_of
+from hybridanim.motion import keyframes
+from hybridanim.motion.keyframes import Keyframes
 from hybridanim.motion.motion_file import Motion
+from hybridanim.prepare.hand_driver import save_motion
 from hybridanim.prepare.people import covered
 from hybridanim.types import Array, Frame, Results
+from hybridanim.visualization import fitted_face
 from hybridanim.visualization.overview import SQUARE_PX, driver_keypoints
 from stages.pipeline import Pipeline
 
@@ -57,11 +65,14 @@ class Driver(Protocol):
         ...
 
 
-def read_motion(job: RenderJob, driving_path: Path) -> Motion | None:
-    """The motion file that the driving path names; None for a video.
+def read_motion(job: RenderJob, driving_path: Path) -> Motion | Keyframes | None:
+    """The motion file, or the key frames, that the driving path names; None for a video.
 
     Raises InputError for an unfit one, or options that need a video.
     """
+    if driving_path.suffix.lower() == ".toml" and paths.is_file(driving_path):
+        _refuse_options_of_a_video(job, driving_path)
+        return keyframes.load(driving_path)
     if not (paths.is_file(driving_path) and files.is_safetensors(driving_path)):
         return None
     if job.save_motion is not None:
@@ -78,11 +89,26 @@ def read_motion(job: RenderJob, driving_path: Path) -> Motion | None:
     return Motion.load(driving_path)
 
 
-def with_tracker_of(job: RenderJob, motion: Motion) -> RenderJob:
+def _refuse_options_of_a_video(job: RenderJob, path: Path) -> None:
+    """Raise InputError for options that need a driver, which key frames have not."""
+    for option, value, wanted in (
+        ("--driving-crop", job.pipeline.driving_crop, "auto"),
+        ("--reference", job.reference, "auto"),
+    ):
+        if value != wanted:
+            raise InputError(
+                f"{option} {value}: expected a driving video, got the key frames {path.name}, which"
+                " are changes of the source itself; leave the option out"
+            )
+
+
+def with_tracker_of(job: RenderJob, motion: Motion | Keyframes) -> RenderJob:
     """The job with the motion's tracker, whose kind of keypoints the source needs, too.
 
     Raises InputError when the job asks for another one.
     """
+    if isinstance(motion, Keyframes):  # no keypoints
+        return job
     wanted, given = motion.header.tracker, job.pipeline.tracker
     if given not in (wanted, type(job.pipeline)().tracker):
         raise InputError(
@@ -131,12 +157,21 @@ class VideoDriver:
                     f"{self._path.name} is a single picture, so the result has one frame."
                 )
 
+    @property
+    def reader(self) -> io.VideoReader:
+        """The opened video."""
+        assert self._reader is not None
+        return self._reader
+
+    def again(self, start_s: float) -> io.VideoReader:
+        """The rest of the cut from a later time on, opened once more."""
+        return io.open_source(self._path, start_s, self._job.end, turn_deg=self._turn_deg)
+
     def animated(self) -> Generator[tuple[Frame, Results]]:
         """Yield each frame as read, with its results."""
-        assert self._reader is not None
-        return animated(self._pipeline, self._reader, self._look)
+        return animated(self._pipeline, self.reader, self.look)
 
-    def _look(self, image: Array) -> Array:
+    def look(self, image: Array) -> Array:
         """What the pipeline sees of a frame: without pictures of other faces."""
         return covered(image, self._covered)
 
@@ -154,6 +189,20 @@ class VideoDriver:
             )
         if observation is not None and self._pipeline.set_reference(picture, observation):
             self.about.append(_reference_note(observation.index, observation.time_s))
+
+
+def driver_of(
+    motion: Motion | Keyframes | None, path: Path, job: RenderJob, pipeline: Pipeline
+) -> Driver:
+    """The driver of a render, prepared; motion: of ``read_motion``. The pipeline has its source.
+
+    Raises InputError for one that cannot move the source.
+    """
+    if motion is None:
+        return VideoDriver(path, job, pipeline)
+    if isinstance(motion, Keyframes):
+        return KeyframesDriver(motion, job, pipeline)
+    return MotionDriver(motion, job, pipeline)
 
 
 class MotionDriver:
@@ -188,6 +237,47 @@ class MotionDriver:
     def shown(self, frame: Frame, results: Results) -> Array:
         """The driver's keypoints."""
         return driver_keypoints(frame.image, results.points)
+
+
+class KeyframesDriver:
+    """Key frames."""
+
+    def __init__(self, keys: Keyframes, job: RenderJob, pipeline: Pipeline) -> None:
+        """Raise InputError for a source without a fitted face, or options that need a driver."""
+        self._keys, self._job, self._pipeline = keys, job, pipeline
+        self.has_face = True
+        self._posing = pipeline.replaying(keys, "auto", job.start, job.end)
+        self.notes: list[str] = []
+        self.about = [f"{len(keys.keys)} key frames, {keys.duration_s:g} s."]
+
+    @contextmanager
+    def opened(self) -> Iterator[Drive]:
+        """The key frames' rate; in their place beside the result is the moved mesh.
+
+        At the end, the motion file that the job asks for is written.
+        """
+        job, keys = self._job, self._keys
+        count = len(keys.times_s(job.start, job.end))
+        yield Drive(keys.fps, time_base_of(keys.fps), (SQUARE_PX, SQUARE_PX), count)
+        if job.save_motion is not None:
+            save_motion(
+                keys, job.save_motion, face_model.load(), start_s=job.start, end_s=job.end,
+                overwrite=job.overwrite,
+            )  # fmt: skip
+
+    def animated(self) -> Generator[tuple[Frame, Results]]:
+        """Yield a black frame and the results for each frame."""
+        return replayed(self._pipeline, self._pipeline.followed(self._posing))
+
+    def shown(self, frame: Frame, results: Results) -> Array:
+        """The mesh of the posed head."""
+        source, head = self._pipeline.source, results.points.head
+        assert source is not None and head is not None
+        canvas = np.zeros((SQUARE_PX, SQUARE_PX, 3), np.uint8)
+        points = fitted_face.points_of_target(source, head, SQUARE_PX)
+        if points is not None:
+            fitted_face.put_face(canvas, points)
+        return canvas
 
 
 def _reference_note(index: int, time_s: float) -> str:

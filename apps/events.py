@@ -108,7 +108,7 @@ class JsonEvents:
         if step != self._step:
             self._flush()
             self._step, self._start_s, self._last_s = step, now, now
-            self._put({"event": "stage", "stage": step, "frames_total": total})
+            self.put({"event": "stage", "stage": step, "frames_total": total})
         if not done or step != "animate":
             return
         passed = now - self._start_s
@@ -129,28 +129,29 @@ class JsonEvents:
     def note(self, text: str) -> None:
         """A ``note`` event."""
         self._flush()
-        self._put({"event": "note", "text": text})
+        self.put({"event": "note", "text": text})
 
     def warning(self, text: str) -> None:
         """A ``warning`` event."""
         self._flush()
-        self._put({"event": "warning", "text": text})
+        self.put({"event": "warning", "text": text})
 
     def result(self, text: str, figures: dict[str, Any]) -> None:
         """A ``result`` event."""
         self._flush()
-        self._put({"event": "result", **figures})
+        self.put({"event": "result", **figures})
 
     def error(self, text: str, code: int) -> None:
         """An ``error`` event, the last of a run that fails."""
-        self._put({"event": "error", "text": text, "code": code})
+        self.put({"event": "error", "text": text, "code": code})
 
     def _flush(self) -> None:
         if self._waiting is not None:
-            self._put(self._waiting)
+            self.put(self._waiting)
             self._waiting = None
 
-    def _put(self, event: dict[str, Any]) -> None:
+    def put(self, event: dict[str, Any]) -> None:
+        """Write an event."""
         if not self._is_open:
             return
         plain = {key: _plain(value) for key, value in event.items()}

@@ -33,6 +33,10 @@ SUBCOMMANDS = {  # name -> module with ``command``, and help
         "apps.live.command",
         "animate pictures by a camera, live: window, browser, virtual camera, file",
     ),
+    "batch": (
+        "apps.batch.command",
+        "animate many pairs: a list of jobs or two folders, resumable, by several processes",
+    ),
     "studio": (
         "apps.studio.command",
         "animate in a page of your browser; also answers requests of other programs",
@@ -63,7 +67,7 @@ class Files:
     source: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="SOURCE")] = None
     """Picture (or video) to animate. Without it the example is run."""
     driving: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="DRIVING")] = None
-    """Video that it moves like, or a folder of pictures."""
+    """Video that it moves like, a folder of pictures, a motion file, or key frames (.toml)."""
     config: Path | None = None
     """Read options from this TOML file; options given here win."""
     quiet: bool = False

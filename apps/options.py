@@ -46,16 +46,23 @@ class Option:
 
 
 def parse(
-    argv: list[str], given: Given, job: Job, main: Sequence[str], prog: str, description: str
+    argv: list[str],
+    given: Given,
+    job: Job,
+    main: Sequence[str],
+    prog: str,
+    description: str,
+    hidden: Sequence[str] = (),
 ) -> tuple[Given, Job]:
     """The command line's files and settings; tyro ends the process on arguments that do not fit.
 
     given: a dataclass of positional arguments with its defaults. job: the settings and their
-    defaults. main: names of the settings that are shown first.
+    defaults. main: names of the settings that are shown first. hidden: of those that stay as they
+    are.
     """
     fields = [
         (f"group_{index}", Annotated[_group(options, job), tyro.conf.arg(name=title)])
-        for index, (title, options) in enumerate(groups(job, main).items())
+        for index, (title, options) in enumerate(groups(job, main, hidden).items())
         if options
     ]
     files = Annotated[type(given), tyro.conf.arg(name="")]
@@ -72,10 +79,13 @@ def parse(
     return found.files, filled(job, values)
 
 
-def groups(job: Any, main: Sequence[str]) -> dict[str, list[Option]]:
-    """Title -> its options, in the order of ``--help``; those of ``main`` come first, under ""."""
+def groups(job: Any, main: Sequence[str], hidden: Sequence[str] = ()) -> dict[str, list[Option]]:
+    """Title -> its options, in the order of ``--help``; those of ``main`` come first, under "".
+
+    hidden: names of those that are left out.
+    """
     found: dict[str, list[Option]] = {"": [], "run": []}
-    for option in flat(job):
+    for option in (one for one in flat(job) if one.name not in hidden):
         title = "" if option.name in main else _STAGES.get(option.owner, "run")
         found.setdefault(title, []).append(option)
     found[""].sort(key=lambda option: main.index(option.name))

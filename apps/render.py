@@ -21,6 +21,7 @@ from hybridanim import io, paths, processors
 from hybridanim.config import PipelineConfig, RenderJob, replaces_background
 from hybridanim.errors import InputError
 from hybridanim.io import provenance
+from hybridanim.motion.motion_file import Motion
 from hybridanim.prepare.motion_recorder import MotionRecorder
 from hybridanim.profiles import load_profiles
 from hybridanim.rendering.output_frame import Composer
@@ -28,7 +29,7 @@ from hybridanim.types import Source
 from hybridanim.visualization.debug_writer import DebugWriter
 from stages.pipeline import Pipeline, build
 
-from .driving import Drive, Driver, MotionDriver, VideoDriver, read_motion, with_tracker_of
+from .driving import Drive, driver_of, read_motion, with_tracker_of
 from .guards import DebugOutputs, note_remains, refuse_clashes, refuse_swapped, undisturbed
 from .held import HeldStretches
 from .sources import source_picture
@@ -78,11 +79,17 @@ class Summary:
 
 
 def render(
-    job: RenderJob, source_path: Path, driving_path: Path, progress: Progress | None = None
+    job: RenderJob,
+    source_path: Path,
+    driving_path: Path,
+    progress: Progress | None = None,
+    *,
+    share: float | None = None,
 ) -> Summary:
     """Animate the source file by the driving file and write all outputs of the job.
 
-    Raises InputError for unusable files or options.
+    share: processors that it may use; None = those that other programs leave. Raises InputError for
+    unusable files or options.
     """
     report = progress or (lambda done, total, step: None)
     start_s, watch = time.perf_counter(), processors.Watch()
@@ -93,26 +100,22 @@ def render(
     report(0, None, "source")
     picture = source_picture(source_path, job.source_time, alpha=True)
     summary, held = Summary(job.output), HeldStretches()
-    free = _note_other_programs(summary, watch.others())
+    free = share or _note_other_programs(summary, watch.others())
     settings = sharing(job.pipeline, free)
     if job.debug is None:  # nothing shows them
         settings = replace(settings, dense=replace(settings.dense, explain=False))
     pipeline = build(settings, load_profiles(job.profile))
     source = pipeline.set_source(picture)
     report(0, None, "scan")
-    driver: Driver = (
-        VideoDriver(driving_path, job, pipeline)
-        if motion is None
-        else MotionDriver(motion, job, pipeline)
-    )
+    driver = driver_of(motion, driving_path, job, pipeline)
     record = provenance.describe(source_path, driving_path, job)
-    if motion is not None:
+    if isinstance(motion, Motion):
         record["driving"]["saved_with"] = json.loads(motion.header.settings)
     with ExitStack() as quiet, ExitStack() as stack:
         drive = stack.enter_context(driver.opened())
         composer = Composer(job, source)
         sink = stack.enter_context(_open_sink(job, drive, composer, record))
-        recorder = _open_recorder(job, drive, pipeline)
+        recorder = _open_recorder(job, drive, pipeline) if motion is None else None
         if recorder is not None:
             stack.enter_context(recorder)
         debug = DebugOutputs(_open_debug(job, drive, source, record))
@@ -145,7 +148,7 @@ def render(
                 f"{driving_path.name}: expected frames between --start and --end, found none;"
                 " choose another range"
             )
-        _refuse_no_head(summary, driver.has_face)
+        refuse_no_head(summary, driver.has_face)
         report(0, None, "finish")
         stack.close()
         summary.about += driver.about
@@ -262,7 +265,7 @@ def _note_other_programs(summary: Summary, others: float) -> float:
     return free
 
 
-def _refuse_no_head(summary: Summary, has_face: bool) -> None:
+def refuse_no_head(summary: Summary, has_face: bool) -> None:
     """Raise InputError when the result would be a still picture."""
     if summary.frozen >= summary.frames and not has_face and not summary.is_interrupted:
         raise InputError(

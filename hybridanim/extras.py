@@ -12,6 +12,7 @@ from .errors import InputError
 
 TRAIN = 'pip install "hybridanim[train]"'
 """What brings torch."""
+_BATCH = 'pip install "hybridanim[batch]" (in a checkout: pip install "ray>=2.40,<3")'
 UI = 'pip install "hybridanim[ui]"'
 """What brings Gradio, with FastAPI and uvicorn (in a checkout: pip install "gradio>=6.5,<7")."""
 _EXPORT = {  # package -> what brings it
@@ -41,6 +42,12 @@ def expect_runtime(what: str) -> None:
             f"{what}: expected the package openvino, or torch in its place, found neither;"
             " pip install openvino"
         )
+
+
+def expect_ray() -> None:
+    """Raise InputError unless Ray is installed."""
+    if find_spec("ray") is None:
+        raise InputError(f"--ray: expected the package ray, found none; {_BATCH}")
 
 
 def expect_for_export() -> None:

@@ -63,8 +63,8 @@ def part_folder(path: str | Path, suffix: str = ".part") -> Path:
     return Path(name)
 
 
-def remains(path: str | Path) -> list[Path]:
-    """Parts of this path, files and folders, that nothing has changed for a day.
+def remains(path: str | Path, older_s: float = _OLD_S) -> list[Path]:
+    """Parts of this path, files and folders, that nothing has changed for a day, or ``older_s``.
 
     Writers that were killed left them. Their names are recognised, but another program's may look
     alike, so they are for the user to delete. Empty where the folder cannot be read.
@@ -73,7 +73,7 @@ def remains(path: str | Path) -> list[Path]:
     part = re.compile(rf"{re.escape(prefix)}{_RANDOM}\.(part|partial)")
     try:
         found = [folder / name for name in os.listdir(folder) if part.fullmatch(name)]
-        newest = time.time() - _OLD_S
+        newest = time.time() - older_s
         return sorted(one for one in found if _changed_s(one) < newest)
     except (OSError, ValueError):
         return []

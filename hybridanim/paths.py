@@ -83,14 +83,16 @@ def read_text(path: str | Path, most_bytes: int = MOST_TEXT_BYTES) -> str:
     return data.decode("utf-8")
 
 
-def read_toml(where: str, path: str | Path, want: str, hint: str) -> dict[str, Any]:
-    """The table of a TOML file.
+def read_toml(
+    where: str, path: str | Path, want: str, hint: str, most_bytes: int = MOST_TEXT_BYTES
+) -> dict[str, Any]:
+    """The table of a TOML file of at most ``most_bytes``.
 
     where, want, hint: how the message of an InputError begins, what it says is expected, and what
     it says to do.
     """
     try:
-        text = read_text(path)
+        text = read_text(path, most_bytes)
         for line in text.splitlines():  # the parser's memory grows with the square of the depth
             if line.partition("=")[0].count(".") > _MOST_DEPTH:
                 raise ValueError(f"a key of more than {_MOST_DEPTH} parts")

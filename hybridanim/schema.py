@@ -27,20 +27,82 @@ def from_flat(cls: type[T], options: Mapping[str, Any], where: str) -> T:
     A nested table named like a field fills that part. Unknown names raise InputError and suggest
     the nearest; values are checked against the field's type.
     """
-    parts, rest = {}, dict(options)
+    built, rest = {}, dict(options)
     hints = typing.get_type_hints(cls)
     for name, hint in hints.items():
         if isinstance(hint, type) and dataclasses.is_dataclass(hint):
             own = dict(rest.pop(name, {})) if isinstance(rest.get(name, {}), Mapping) else {}
             inside = [*all_names(hint), *_parts(hint)]
             own |= {n: rest.pop(n) for n in inside if n in rest}
-            parts[name] = from_flat(hint, own, where)
+            built[name] = from_flat(hint, own, where)
         elif name in rest:
             key = name.replace("_", "-")
-            parts[name] = fit(rest.pop(name), hint, f"{where}: {key}")
+            built[name] = fit(rest.pop(name), hint, f"{where}: {key}")
     if rest:
         refuse_unknown(next(iter(rest)), all_names(cls), where)
-    return cls(**parts)
+    return cls(**built)
+
+
+def flat(settings: Any) -> dict[str, Any]:
+    """Every option of a dataclass of dataclasses: its name, without that of its part -> value."""
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        found |= flat(value) if dataclasses.is_dataclass(value) else {field.name: value}
+    return found
+
+
+def flat_options(cls: type, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options, of which some are in sections (tables named like a part of ``cls``), side by side.
+
+    An option that stands outside a section wins over one of its name inside.
+    """
+    inside: dict[str, Any] = {}
+    outside = dict(options)
+    for name, hint in typing.get_type_hints(cls).items():
+        if not (isinstance(hint, type) and dataclasses.is_dataclass(hint)):
+            continue
+        if isinstance(section := outside.get(name), Mapping):
+            inside |= flat_options(hint, section)
+            del outside[name]
+        outside = flat_options(hint, outside)
+    return inside | outside
+
+
+def flat_hints(cls: type) -> dict[str, Any]:
+    """Every option of a dataclass of dataclasses: its name -> its type."""
+    found: dict[str, Any] = {}
+    for name, hint in typing.get_type_hints(cls).items():
+        is_part = isinstance(hint, type) and dataclasses.is_dataclass(hint)
+        found |= flat_hints(hint) if is_part else {name: hint}
+    return found
+
+
+def from_text(text: str, hint: Any, where: str) -> Any:
+    """The value of a type that a text means, as in a table of texts; InputError as ``fit``.
+
+    true, false, yes and no are truth values; several values are separated by spaces or commas.
+    """
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin is tuple:
+        return fit([_plain(part, inner[0]) for part in text.replace(",", " ").split()], hint, where)
+    hints = inner if origin in (types.UnionType, typing.Union) else (hint,)
+    for one in hints:
+        value = _plain(text, one)
+        if not isinstance(value, str):
+            return fit(value, hint, where)
+    return fit(text, hint, where)
+
+
+def _plain(text: str, hint: Any) -> Any:
+    """A text as the number or truth value that the type asks for, or as it is."""
+    words = {"true": True, "yes": True, "false": False, "no": False}
+    if hint is bool:
+        return words.get(text.lower(), text)
+    try:
+        return hint(text) if hint in (int, float) else text
+    except ValueError:
+        return text
 
 
 def replaced(config: T, settings: Mapping[str, Any], where: str) -> T:

@@ -310,7 +310,8 @@ class Decoder:
 def _decoder_of(stream: Any) -> Any:
     """The decoder of a stream; of VP8 and VP9 with transparency, the one that knows it."""
     own, name = stream.codec_context, _WITH_ALPHA.get(stream.codec_context.name)
-    if name is None or str(stream.metadata.get("alpha_mode", "0")) != "1":
+    tags = {key.lower(): value for key, value in stream.metadata.items()}  # of a copy in capitals
+    if name is None or str(tags.get("alpha_mode", "0")) != "1":
         return own
     try:
         context: Any = av.CodecContext.create(name, "r")

@@ -49,6 +49,14 @@ class SinkPlan:
     has_alpha: bool = False  # pictures are (H, W, 4) RGBA, colours not multiplied by alpha
     crf: int = 17  # constant quality of H.264: 0 lossless, 17 hardly visible, 51 worst
 
+    @property
+    def tags(self) -> dict[str, str]:
+        """The metadata as text: names of files may hold bytes that are none."""
+        return {
+            key: value.encode("utf-8", "replace").decode("utf-8")
+            for key, value in self.metadata.items()
+        }
+
 
 class Encoder(Protocol):
     """Interface of the encoders."""
@@ -65,6 +73,41 @@ class Encoder(Protocol):
         """Close what is open; the caller removes the temporary file."""
 
 
+def film_container(plan: SinkPlan, part: Path) -> Any:
+    """The container of a film, opened for writing, with its tags."""
+    suffix = plan.target.suffix.lower()
+    options = {}
+    if FORMATS[suffix] in ("mp4", "mov"):
+        # with the usual 1 ms, the edit list would cut a piece off the last frame
+        options["movie_timescale"] = str(plan.time_base.denominator)
+        options["movflags"] = "+faststart"
+        if suffix == ".mov":  # QuickTime's own tags have none for a description
+            options["movflags"] += "+use_metadata_tags"
+    container = av.open(str(part), "w", format=FORMATS[suffix], options=options)
+    container.metadata.update(plan.tags)
+    return container
+
+
+def opened_sound(plan: SinkPlan, origin_s: float, container: Any) -> tuple[Sound | None, str]:
+    """The plan's sound, announced to the container, or None and a sentence about why not, or "".
+
+    origin_s: the time of the first picture.
+    """
+    if plan.audio_from is None:
+        return None, ""
+    start_s = origin_s if plan.audio_start_s is None else plan.audio_start_s
+    sound = None
+    try:
+        sound = Sound(plan.audio_from, start_s, plan.audio_end_s, plan.target.suffix.lower())
+        sound.add_stream(container)
+    except Exception as error:  # ffmpeg's errors are of many kinds; a video without its
+        reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
+        if sound is not None:
+            sound.close()  # sound is better than none
+        return None, f"the sound of {plan.audio_from.name} was left out: {reason}"
+    return sound, ""
+
+
 class FilmEncoder:
     """H.264 (VP9 in WebM) with the presentation times kept, and the driving sound.
 
@@ -76,17 +119,7 @@ class FilmEncoder:
         self._plan, self._part = plan, part
         self._suffix = plan.target.suffix.lower()
         self._size = tuple(rounded_up_to_even(side) for side in plan.size)
-        options = {}
-        if FORMATS[self._suffix] in ("mp4", "mov"):
-            # with the usual 1 ms, the edit list would cut a piece off the last frame
-            options["movie_timescale"] = str(plan.time_base.denominator)
-            options["movflags"] = "+faststart"
-            if self._suffix == ".mov":  # QuickTime's own tags have none for a description
-                options["movflags"] += "+use_metadata_tags"
-        self._container: Any = av.open(
-            str(part), "w", format=FORMATS[self._suffix], options=options
-        )
-        self._container.metadata.update(plan.metadata)
+        self._container: Any = film_container(plan, part)
         self._stream = self._add_stream()
         self._reformatter: Any = VideoReformatter()
         self._sound: Sound | None = None
@@ -109,6 +142,8 @@ class FilmEncoder:
             is_large = self._size[0] * self._size[1] > LARGE_PX
             preset = "superfast" if is_large else "veryfast"
             options = {"preset": preset, "crf": str(self._plan.crf)}
+            # its thread races with the encoder's: one film then has several encodings
+            options["x264-params"] = "sync-lookahead=0"
         stream: Any = self._container.add_stream(codec, rate=self._plan.fps, options=options)
         stream.width, stream.height = self._size
         stream.pix_fmt = layout
@@ -132,17 +167,7 @@ class FilmEncoder:
 
     def _open_sound(self, origin_s: float) -> None:
         """Find and announce the sound; an unusable track is left out with a warning."""
-        plan = self._plan
-        if plan.audio_from is None:
-            return
-        start_s = origin_s if plan.audio_start_s is None else plan.audio_start_s
-        try:
-            self._sound = Sound(plan.audio_from, start_s, plan.audio_end_s, self._suffix)
-            self._sound.add_stream(self._container)
-        except Exception as error:  # ffmpeg's errors are of many kinds; a video without its
-            reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
-            self.warning = f"the sound of {plan.audio_from.name} was left out: {reason}"
-            self._close_sound()  # sound is better than none
+        self._sound, self.warning = opened_sound(self._plan, origin_s, self._container)
 
     def _to_video(self, image: Any, tick: int) -> Any:
         """RGB(A) -> BT.709 with even sides, the last row and column repeated."""
@@ -231,7 +256,7 @@ class GifEncoder:
             self._spool.remove()
         self._encode([*(palette.rest() if palette else []), None])
         self._container.close()
-        insert_comment(self._part, "; ".join(self._plan.metadata.values()))
+        insert_comment(self._part, "; ".join(self._plan.tags.values()))
 
     def discard(self) -> None:
         """Close the file, and remove the pictures that wait."""
@@ -252,7 +277,7 @@ class FolderEncoder:
         """Write the next picture."""
         path = self._part / f"frame_{self._count:06d}.png"
         with open(path, "wb") as file:
-            save_picture(file, image, ".png", self._plan.metadata)
+            save_picture(file, image, ".png", self._plan.tags)
         self._count += 1
 
     def finish(self) -> None:
@@ -277,7 +302,7 @@ class StillEncoder:
                 "name an .mp4 file, or a folder for a sequence of pictures"
             )
         with open(self._part, "wb") as file:
-            save_picture(file, image, self._plan.target.suffix.lower(), self._plan.metadata)
+            save_picture(file, image, self._plan.target.suffix.lower(), self._plan.tags)
         self._count += 1
 
     def finish(self) -> None:

@@ -119,11 +119,11 @@ class VideoWriter:
                 )
             if self._error is not None:
                 raise self._error
-            _move(self._part, self.path, self._overwrite)
+            move_whole(self._part, self.path, self._overwrite)
         except OSError as error:
-            raise _write_error(self.path, error) from error
+            raise write_error(self.path, error) from error
         finally:
-            _remove(self._part)
+            remove_part(self._part)
 
     def discard(self) -> None:
         """Stop and remove what was written."""
@@ -133,7 +133,7 @@ class VideoWriter:
         self._error = self._error or InputError("output: given up")
         self._queue.put(None)
         self._thread.join()
-        _remove(self._part)
+        remove_part(self._part)
 
     def _put(self, item: Any) -> None:
         """Hand one picture to the thread, or raise what has stopped it."""
@@ -165,7 +165,7 @@ class VideoWriter:
         except InputError as error:
             self._error = error
         except (OSError, FFmpegError, OverflowError) as error:
-            self._error = _write_error(self.path, error)
+            self._error = write_error(self.path, error)
         except Exception as error:
             self._error = error
 
@@ -203,11 +203,7 @@ def open_sink(
         audio_from=Path(audio_from) if audio_from is not None else None,
         audio_start_s=audio_start_s,
         audio_end_s=audio_end_s,
-        # names of files may hold bytes that are no text
-        metadata={
-            key: value.encode("utf-8", "replace").decode("utf-8")
-            for key, value in (metadata or {}).items()
-        },
+        metadata=dict(metadata or {}),
         crf=crf,
         has_alpha=has_alpha,
     )
@@ -218,7 +214,7 @@ def open_sink(
             " .webm, .gif or .png file, or a folder"
         )
     _check_free(target, overwrite)
-    return VideoWriter(plan, _make_part(target), overwrite)
+    return VideoWriter(plan, make_part(target), overwrite)
 
 
 def holds_alpha(path: str | Path) -> bool:
@@ -266,7 +262,7 @@ def _check_free(target: Path, overwrite: bool) -> None:
         )
 
 
-def _make_part(target: Path) -> Path:
+def make_part(target: Path) -> Path:
     """Create the empty temporary file or folder in the target's folder."""
     folder = target.absolute().parent
     if not folder.is_dir():
@@ -278,7 +274,7 @@ def _make_part(target: Path) -> Path:
             return files.part_folder(target)
         return files.part_file(target)
     except OSError as error:
-        raise _write_error(target, error) from error
+        raise write_error(target, error) from error
 
 
 def encoder_for(target: Path) -> Callable[[SinkPlan, Path], Encoder]:
@@ -289,7 +285,7 @@ def encoder_for(target: Path) -> Callable[[SinkPlan, Path], Encoder]:
     return GifEncoder if suffix == ".gif" else StillEncoder if suffix else FolderEncoder
 
 
-def _write_error(target: Path, error: Exception) -> InputError:
+def write_error(target: Path, error: Exception) -> InputError:
     """One line for a full disk, missing rights and the like."""
     reason = getattr(error, "strerror", None) or str(error)
     number = getattr(error, "errno", None)
@@ -301,7 +297,7 @@ def _write_error(target: Path, error: Exception) -> InputError:
     return InputError(f"output: expected to write {target}, got '{reason}'; {hint}")
 
 
-def _move(part: Path, target: Path, overwrite: bool) -> None:
+def move_whole(part: Path, target: Path, overwrite: bool) -> None:
     """Give the finished file its name; pictures replace those of an earlier run in their folder.
 
     Raises InputError when the name was taken meanwhile, by another run: both results are kept.
@@ -342,7 +338,7 @@ def _claim(part: Path, target: Path) -> bool:
     return True
 
 
-def _remove(part: Path) -> None:
+def remove_part(part: Path) -> None:
     """Remove the temporary file or folder, if it is still there."""
     if part.is_dir():
         shutil.rmtree(part, ignore_errors=True)

@@ -3,6 +3,7 @@
 import csv
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -250,5 +251,34 @@ def test_under_torchrun_one_process_speaks(clips: Path, tmp_path: Path, tiny: Pa
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Animate with it") == 1
+    rows = list(csv.DictReader((out / "curves.csv").open()))
+    assert [float(row["step"]) for row in rows] == [3] and float(rows[0]["samples"]) == 12
+
+
+@pytest.mark.slow
+def test_two_machines_train_together(clips: Path, tmp_path: Path, tiny: Path) -> None:
+    """Two launchers that meet at a port, as on two machines with a folder in common."""
+    out = tmp_path / "run"
+    tiny.write_text(TINY.replace("batch = 2", "batch = 4"))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    run = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"]
+    run += ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{port}", "--rdzv-id", "test"]
+    run += ["--local-addr", "127.0.0.1", str(ROOT / "run_pipeline.py")]
+    run += words(clips, out, tiny, "--steps", "3")
+    machines = [
+        subprocess.Popen(
+            run,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
+        )
+        for _ in range(2)
+    ]
+    said = [machine.communicate(timeout=240)[0] for machine in machines]
+    assert [machine.returncode for machine in machines] == [0, 0], said
+    assert sum(text.count("Animate with it") for text in said) == 1
     rows = list(csv.DictReader((out / "curves.csv").open()))
     assert [float(row["step"]) for row in rows] == [3] and float(rows[0]["samples"]) == 12

@@ -1,0 +1,1 @@
+"""Many animations in one go: planned, resumable, over processes or a cluster."""
