@@ -44,6 +44,10 @@ SUBCOMMANDS = {  # name -> module with ``command``, and help
         "apps.imagine",
         "animate a picture without a driving video: a mood, a length and a seed",
     ),
+    "convert": (
+        "apps.convert",
+        "turn a published checkpoint of the first-order model into a weights file",
+    ),
     "evaluate": (
         "apps.evaluate.command",
         "measure how well clips are reconstructed, compared with copying the source",

@@ -19,6 +19,7 @@ from hybridanim.face import face_model
 from hybridanim.face.aligner import Aligner
 from hybridanim.face.anchors import ANCHORS
 from hybridanim.motion.motion_file import MotionHeader
+from hybridanim.networks.models import FAST, FIRST_ORDER, MONKEYNET
 from hybridanim.networks.weights import Header, read_header
 from hybridanim.profiles import Profiles
 from hybridanim.runtime import face_points, matte, painters
@@ -53,7 +54,7 @@ class RendererEntry:
     build: Callable[[PipelineConfig, Header | None], Renderer]  # header of ``--weights``
     uses_networks: bool = False  # then two instances in parallel are faster on several processors
     is_more_than_warp: bool = True  # the warp renderer is faster
-    model: str = "fast"  # whose networks, as ``networks.weights.Header.model``
+    model: str = FAST  # ``networks.models``: of the weights that it runs
 
 
 def warp_renderer(config: PipelineConfig, header: Header | None) -> Renderer:
@@ -88,13 +89,12 @@ def learned_renderer(config: PipelineConfig, header: Header | None) -> Renderer:
     return Renderer(LearnedDense(config.dense, renderer), generate)
 
 
-def monkeynet_renderer(config: PipelineConfig, header: Header | None) -> Renderer:
-    """Stages 4 and 5 by the motion network and the generator of a Monkey-Net."""
+def network_renderer(config: PipelineConfig, header: Header | None) -> Renderer:
+    """Stages 4 and 5 by a Monkey-Net or the first-order model, as the weights hold."""
     from hybridanim.rendering.learned import LearnedRenderer  # loads OpenVINO or torch
     from hybridanim.runtime import networks
 
-    nets = networks.animator(config.render.weights, config.networks, header)
-    renderer = LearnedRenderer(nets)
+    renderer = LearnedRenderer(networks.animator(config.render.weights, config.networks, header))
     generate = LearnedGenerate(config.render, {}, renderer, config.keypoints.background)
     return Renderer(LearnedDense(config.dense, renderer), generate)
 
@@ -103,7 +103,21 @@ RENDERERS: dict[str, RendererEntry] = {
     "warp": RendererEntry(warp_renderer, is_more_than_warp=False),
     "painted": RendererEntry(painted_renderer),
     "learned": RendererEntry(learned_renderer, uses_networks=True),
-    "monkeynet": RendererEntry(monkeynet_renderer, uses_networks=True, model="monkeynet"),
+    "reference": RendererEntry(network_renderer, uses_networks=True, model=FIRST_ORDER),
+    "monkeynet": RendererEntry(network_renderer, uses_networks=True, model=MONKEYNET),
+}
+
+_OTHER_MODELS = {  # model -> tracker and renderer, title, how to get weights
+    FIRST_ORDER: (
+        "reference",
+        "the first-order model",
+        "convert a published checkpoint: hybridanim convert FILE.pth.tar",
+    ),
+    MONKEYNET: (
+        "monkeynet",
+        "a Monkey-Net",
+        "train some with: train DATA --model monkeynet (docs/guide/models.md)",
+    ),
 }
 
 
@@ -180,7 +194,7 @@ class Builder:
         """Header of ``--weights``; InputError when no other option uses the file."""
         path = self.config.render.weights
         header = None if path is None else read_header(path)
-        self._expect_model(header)
+        self._refuse_other_model(header)
         if header is None:
             return None
         self._refuse_unfit(header, f"--weights {path}")
@@ -194,26 +208,25 @@ class Builder:
             )
         return header
 
-    def _expect_model(self, header: Header | None) -> None:
-        """InputError unless tracker and renderer use networks of the model of ``--weights``."""
-        own = "fast" if header is None else header.model
-        tracks = self.tracker.model if self.tracker.uses_detector else "fast"
-        users = [("--tracker", self.config.tracker, tracks)]
+    def _refuse_other_model(self, header: Header | None) -> None:
+        """Raise InputError where tracker or renderer need weights of another model."""
+        own = FAST if header is None else header.model
+        users = [("--tracker", self.config.tracker, self.tracker.model)]
         if self._renderer.uses_networks:
             users.append(("--renderer", self.config.render.renderer, self._renderer.model))
         for option, name, model in users:
             if model == own:
                 continue
-            if own == "monkeynet":
+            if own in _OTHER_MODELS:
+                wanted, title, _ = _OTHER_MODELS[own]
                 raise InputError(
-                    f"--weights {self.config.render.weights}: expected {option} monkeynet for these"
-                    f" weights of a Monkey-Net, got {name}; give --tracker monkeynet --renderer"
-                    " monkeynet"
+                    f"--weights {self.config.render.weights}: expected {option} {wanted} for these"
+                    f" weights of {title}, got {name}; give both: --tracker {wanted} --renderer {wanted}"
                 )
-            given = "others" if header is not None else "none"
+            _, title, advice = _OTHER_MODELS[model]
+            given = "none" if header is None else "others"
             raise InputError(
-                f"{option} monkeynet: expected --weights of a Monkey-Net, got {given}; train some"
-                " with: train DATA --model monkeynet (docs/guide/models.md)"
+                f"{option} {name}: expected --weights of {title}, got {given}; {advice}"
             )
 
     def _refuse_unfit(self, header: Header, option: str) -> None:

@@ -25,7 +25,8 @@ from hybridanim.errors import InputError
 from hybridanim.face.anchors import ANCHORS
 from hybridanim.types import Array
 
-from . import shapes, size_limits
+from . import first_order_file, shapes, size_limits
+from .models import FAST, FIRST_ORDER, MONKEYNET
 from .sizes import (
     DetectorSizes,
     FastSizes,
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
 
 Kind = Literal["face", "object"]
 Window = Literal["head", "frame"]
-Model = Literal["fast", "monkeynet"]
 FORMAT = "weights-1"
 
 
@@ -88,7 +88,7 @@ class Header:
         dict[str, Any] | None
     )  # of the detector, as ``sizes.DetectorSizes``; None: no detector
     format: str = FORMAT
-    model: Model = "fast"
+    model: str = FAST  # which networks these are (``models``); ``sizes`` are that model's
 
 
 @dataclass(frozen=True)
@@ -163,6 +163,12 @@ def _header(table: dict[str, str], names: list[str]) -> Header:
         sizes = json.loads(table["sizes"])
         size_limits.check_animator(sizes)
         return Header("face", "head", sizes, None, _RENDERER)
+    if table["format"] == first_order_file.FORMAT:
+        found = first_order_file.check_sizes(json.loads(table["sizes"]))
+        detector = {"count": found.count, "size": found.picture_px}
+        return Header(
+            "object", "frame", asdict(found), detector, first_order_file.FORMAT, FIRST_ORDER
+        )
     if table["format"] != FORMAT:
         raise ValueError(f"format {table['format']!r}")
     kind, window = table["kind"], table["window"]
@@ -176,10 +182,10 @@ def _header(table: dict[str, str], names: list[str]) -> Header:
     strange = [name for name in names if not name.startswith(tuple(found))]
     if strange or not found:
         raise ValueError(f"tensor {strange[0]!r}" if strange else "no network")
-    model = table.get("model", "fast")
-    if model == "monkeynet":
+    model = table.get("model", FAST)
+    if model == MONKEYNET:
         return _monkeynet_header(kind, window, parts[_ANIMATOR], parts[_DETECTOR])
-    if model != "fast":
+    if model != FAST:
         raise ValueError(f"model {model[:40]!r}")
     if _ANIMATOR in found:
         size_limits.check_animator(found[_ANIMATOR])
@@ -195,7 +201,7 @@ def _monkeynet_header(kind: str, window: str, sizes: Any, detector: Any) -> Head
     known = read_monkeynet_sizes(sizes)
     if detector != {"count": known.count, "size": known.detector_px}:
         raise ValueError(f"a detector of {str(detector)[:40]}")
-    return Header(cast(Kind, kind), cast(Window, window), sizes, detector, model="monkeynet")
+    return Header(cast(Kind, kind), cast(Window, window), sizes, detector, model=MONKEYNET)
 
 
 def read_tensors(path: str | Path) -> Tensors:
@@ -205,13 +211,19 @@ def read_tensors(path: str | Path) -> Tensors:
     tensor has values that are not finite or out of its range. Nothing is allocated before the
     shapes are known to fit.
     """
-    header, data = read_header(path), Path(path).read_bytes()
+    header = read_header(path)
+    if header.model == FIRST_ORDER:
+        raise InputError(
+            f"weights: expected networks of this program's training in {path}, got the first-order"
+            " model; it runs with --tracker reference --renderer reference alone"
+        )
+    data = Path(path).read_bytes()
     try:
         tensors = load(data)
         if header.format == _RENDERER:
             tensors = {_ANIMATOR + name: value for name, value in tensors.items()}
         sizes = detector_sizes = animator = detector = monkeynet = None
-        if header.model == "monkeynet" and header.sizes is not None:
+        if header.model == MONKEYNET and header.sizes is not None:
             monkeynet = read_monkeynet_sizes(header.sizes)
             animator = _part(tensors, _ANIMATOR, shapes.monkeynet(monkeynet), path)
             detector = _part(tensors, _DETECTOR, shapes.monkeynet_detector(monkeynet), path)
@@ -327,7 +339,7 @@ def write_monkeynet(path: str | Path, net: MonkeyNet) -> str:
     inner = f"{_ANIMATOR}{_DETECTOR}"  # the detector's have a prefix of their own
     tensors = {(k.removeprefix(_ANIMATOR) if k.startswith(inner) else k): own[k] for k in own}
     seen = {"count": net.sizes.count, "size": net.sizes.detector_px}
-    table = {"format": FORMAT, "kind": "object", "window": "frame", "model": "monkeynet"}
+    table = {"format": FORMAT, "kind": "object", "window": "frame", "model": MONKEYNET}
     table |= {"sizes": json.dumps(asdict(net.sizes)), "detector": json.dumps(seen)}
     data = save(tensors, table)
     with files.atomic_write(path) as file:

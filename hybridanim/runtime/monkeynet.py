@@ -18,8 +18,7 @@ from hybridanim.networks.sizes import MonkeyNetSizes
 from hybridanim.types import Array
 
 from . import layers
-from .layers import Layers
-from .models import as_model
+from .layers import Layers, named_model
 
 
 def animator(sizes: MonkeyNetSizes, tensors: Mapping[str, Array]) -> dict[str, Any]:
@@ -50,7 +49,7 @@ def detector(sizes: MonkeyNetSizes, tensors: Mapping[str, Array]) -> dict[str, A
     spread = net.ops.sqrt(net.clamped((xx + yy) / net.constant(2), 1e-8))
     found = {"xy": net.concat(means, 2), "jacobian": _root(net, sizes, xx, xy, yy)}
     found["spread"] = net.shaped(spread, 1, count)
-    return as_model("detect", [picture], found)
+    return named_model("detect", [picture], found)
 
 
 def _root(net: Layers, sizes: MonkeyNetSizes, xx: Any, xy: Any, yy: Any) -> Any:
@@ -81,7 +80,7 @@ def _encode(sizes: MonkeyNetSizes, net: Layers) -> dict[str, Any]:
         skips.append(net.block(skips[-1], f"generator.down.{i}", 2))
     found = {"small": net.pooled(picture, side // sizes.motion_px)}
     found |= {f"skip{i}": skip for i, skip in enumerate(skips)}
-    return as_model("encode", [picture], found)
+    return named_model("encode", [picture], found)
 
 
 def _move(sizes: MonkeyNetSizes, net: Layers) -> dict[str, Any]:
@@ -114,7 +113,7 @@ def _move(sizes: MonkeyNetSizes, net: Layers) -> dict[str, Any]:
         flow = flow + net.ops.multiply(residual, net.constant(constants.RESIDUAL))
     occlusion = net.constant(np.ones((1, 1, side, side)))
     found = {"flow": net.last(flow), "occlusion": occlusion, "masks": masks, "features": near}
-    return as_model("move", inputs, found)
+    return named_model("move", inputs, found)
 
 
 def _heatmaps(net: Layers, xy: Any, jacobian: Any, count: int, side: int) -> Any:
@@ -163,4 +162,4 @@ def _paint(sizes: MonkeyNetSizes, net: Layers) -> dict[str, Any]:
         x = net.residual(x, f"generator.refine.{i}")
     paint = net.ops.sigmoid(net.convolution(x, "generator.last"))
     alpha = net.constant(np.ones((1, 1, side, side)))
-    return as_model("paint", [*skips, flow, near], {"paint": paint, "alpha": alpha})
+    return named_model("paint", [*skips, flow, near], {"paint": paint, "alpha": alpha})

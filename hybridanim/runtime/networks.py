@@ -12,6 +12,7 @@ from typing import Any
 from hybridanim import extras
 from hybridanim.config import RuntimeConfig
 from hybridanim.errors import InputError
+from hybridanim.networks.models import MONKEYNET
 from hybridanim.networks.weights import DETECTOR, RENDERER, Header, read_header
 
 from . import openvino_backend
@@ -48,7 +49,7 @@ def detector(
         count=sizes["count"],
         size=sizes["size"],
         window=header.window,
-        extent_norm=1.0 if header.model == "monkeynet" else None,  # affines are of heatmaps there
+        extent_norm=1.0 if header.model == MONKEYNET else None,  # affines are of heatmaps there
     )
 
 

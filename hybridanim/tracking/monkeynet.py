@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from hybridanim.networks.models import MONKEYNET
 from hybridanim.types import Frame, SkinMask, Tracks
 
 from . import detection, learned
@@ -31,7 +32,7 @@ def step(
 class MonkeyNetTracker(LearnedTracker):
     """``base.Tracker`` by the keypoints of a Monkey-Net."""
 
-    model: ClassVar[str] = "monkeynet"
+    model: ClassVar[str] = MONKEYNET
 
     def step(self, state: Any, frame: Frame, mask: SkinMask) -> tuple[Any, Tracks]:
         """See ``base.Tracker``."""

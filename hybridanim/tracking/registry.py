@@ -7,10 +7,12 @@ from .classical import ClassicalTracker
 from .hybrid import HybridTracker
 from .learned import LearnedTracker
 from .monkeynet import MonkeyNetTracker
+from .reference import ReferenceTracker
 
 TRACKERS: dict[str, type[Tracker]] = {
     "classical": ClassicalTracker,
     "learned": LearnedTracker,
     "hybrid": HybridTracker,
+    "reference": ReferenceTracker,
     "monkeynet": MonkeyNetTracker,
 }

@@ -15,12 +15,13 @@ from pathlib import Path
 
 from hybridanim import paths
 from hybridanim.errors import InputError
+from hybridanim.networks.models import FAST, MONKEYNET
 from hybridanim.text import encoded
 from hybridanim.tracking.registry import TRACKERS
 
 from . import plan
 from .archive import Packed
-from .data import dataset_index, prepare
+from .data import dataset_index, prepare, published, selection
 from .data.cache import DETECTED, TRACKED
 from .data.clip_quality import Wants
 from .data.dataset_index import TEST, TRAIN, VALIDATION, DatasetEntry
@@ -57,11 +58,11 @@ def gather(job: TrainJob, report: Report, progress: prepare.Progress) -> Prepare
     report: gets messages; progress: gets clips done, number of clips, name of the clip. Raises
     InputError when no usable clips are found.
     """
-    entries, skipped = dataset_index.find(job.data, job.table)
+    entries, skipped = _found(job)
     kind, tracker = _kind_and_tracker(job, entries)
     report(f"{len(entries)} clips in {job.data}: {kind}s, for the {tracker} tracker.")
     recipe = _recipe(job, kind, tracker)
-    if job.model == "monkeynet":
+    if job.model == MONKEYNET:
         kind = "object"  # only the square of the pictures depends on the kind
     outcomes = _prepared(job, entries, recipe, progress)
     if job.portraits is not None:
@@ -84,6 +85,19 @@ def gather(job: TrainJob, report: Report, progress: prepare.Progress) -> Prepare
     gathered = PreparedData(kind, tracker, listings, entries, recipe)
     _write_summary(gathered, job.out / _FOLDER)
     return gathered
+
+
+def _found(job: TrainJob) -> tuple[list[DatasetEntry], dict[str, str]]:
+    """The clips that are used, and what was left out, name -> reason."""
+    if job.layout == "own":
+        entries, skipped = dataset_index.find(job.data, job.table)
+    else:
+        entries = published.read(job.layout, job.data, cache_folder(job) / "unpacked")
+        skipped = {}
+    if job.select:
+        entries, others = selection.selected(entries, job.select)
+        skipped |= {one.name: "not among --select" for one in others}
+    return entries, skipped
 
 
 def is_packed(job: TrainJob) -> bool:
@@ -109,9 +123,9 @@ def unpack(job: TrainJob, report: Report) -> PreparedData:
     """The data of a file that ``--pack`` wrote; InputError when the options want another kind."""
     from .data import packing
 
-    for name in ("teacher", "table", "portraits", "validation"):
+    for name in ("teacher", "table", "portraits", "validation", "select"):
         value = getattr(job, name)
-        if value is not None:
+        if value:
             raise InputError(
                 f"--{name}: expected none with packed clips, got {value}; give it where they are"
                 " packed"
@@ -121,7 +135,7 @@ def unpack(job: TrainJob, report: Report) -> PreparedData:
     sets, side = found.about.get("sets"), found.about.get("side_px")
     if kind not in ("face", "object") or tracker not in TRACKERS or not isinstance(sets, list):
         raise InputError(f"--data {job.data}: expected packed clips, got {kind!r}, {tracker!r}")
-    if job.model == "monkeynet":  # whatever keypoints they come with
+    if job.model == MONKEYNET:  # whatever keypoints they come with
         kind, tracker, sets = job.kind if job.kind != "auto" else "object", "monkeynet", []
     for flag, wanted, have in (("--kind", job.kind, kind), ("--tracker", job.tracker, tracker)):
         if wanted not in ("auto", have):
@@ -131,7 +145,7 @@ def unpack(job: TrainJob, report: Report) -> PreparedData:
             )
     listings = _with_validation(found.listings, [], job, report)
     report(f"{job.data}: {kind}s of {side} pixels, for the {tracker} tracker.")
-    kind = "object" if job.model == "monkeynet" else kind
+    kind = "object" if job.model == MONKEYNET else kind
     data = PreparedData(kind, tracker, listings, packed_sets=tuple(str(name) for name in sets))
     _write_summary(data, job.out / _FOLDER)
     return data
@@ -174,7 +188,7 @@ def _kind_and_tracker(job: TrainJob, entries: list[DatasetEntry]) -> tuple[str, 
     kind = job.kind
     if kind == "auto":
         kind = "face" if prepare.show_faces(entries) else "object"
-    if job.model == "monkeynet":
+    if job.model == MONKEYNET:
         return kind, "monkeynet"
     tracker = job.tracker
     if tracker == "auto":
@@ -192,7 +206,7 @@ def _recipe(job: TrainJob, kind: str, tracker: str) -> Recipe:
     if square == "auto":
         square = "face" if kind == "face" else "middle"
     names: tuple[str, ...] = ()
-    if kind == "face" and job.model == "fast":
+    if kind == "face" and job.model == FAST:
         chosen = plan.renderer_sets(tracker, has_teacher=job.teacher is not None)
         # motion of body and background comes from the classical tracker in any case
         names = tuple(name for name in (*chosen, TRACKED) if name != DETECTED)

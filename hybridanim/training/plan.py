@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from hybridanim import paths, schema
 from hybridanim.errors import InputError
 from hybridanim.face.mesh_network import MESH_FILE
+from hybridanim.networks.models import MONKEYNET
 from hybridanim.tracking.registry import TRACKERS
 
 from .data.cache import DETECTED, PER_FRAME, TEACHER, TRACKED
@@ -34,8 +35,8 @@ DISTILL_SHARE = 0.3  # share of the time budget for the detector, where one is d
 _RESIDENT = {"cuda": 8192, "cpu": 256}  # pairs of --preset gpu; one takes 5 to 10 ms to choose
 _CHECKPOINT_MIB = 16.0  # of --preset gpu
 _OWN_OPTIONS = (
-    "out", "cache", "validation", "seed", "threads", "start_from", "perceptual_network", "device",
-    "limit_s",
+    "out", "cache", "validation", "balance", "seed", "threads", "start_from", "perceptual_network",
+    "device", "limit_s",
 )  # fmt: skip
 
 
@@ -83,10 +84,11 @@ def config(
         where = device.pick(job.device).type
         chosen |= {"resident": _RESIDENT[where], "checkpoint_mib": _CHECKPOINT_MIB}
     return replace(
-        _updated(replace(TrainConfig(), **chosen), given, f"--config {job.config}"),
+        updated(replace(TrainConfig(), **chosen), given, f"--config {job.config}"),
         perceptual_network=perceptual(job),
         start_from=start(job, kind),
         seed=job.seed,
+        balance=job.balance,
         device=job.device,
     )
 
@@ -98,7 +100,7 @@ def monkeynet_config(job: TrainJob) -> MonkeyNetConfig:
     settings = monkeynet_settings(job.size)
     chosen = replace(MonkeyNetConfig(), **settings, steps=job.steps, time_budget_s=job.budget_s())
     return replace(
-        _updated(chosen, read_settings(job.config), f"--config {job.config}"),
+        updated(chosen, read_settings(job.config), f"--config {job.config}"),
         start_from=start(job, "object"),
         seed=job.seed,
         device=job.device,
@@ -119,7 +121,7 @@ def with_batch(config: Settings, batch: int, *, keeps_rate: bool = False) -> Set
     return replace(config, phases=phases, learning_rate=rate)
 
 
-def _updated(settings: Any, table: dict[str, Any], where: str) -> Any:
+def updated(settings: Any, table: dict[str, Any], where: str) -> Any:
     """The dataclass with its values replaced by those of the table, section by section."""
     hints = typing.get_type_hints(type(settings))
     out: dict[str, Any] = {}
@@ -129,7 +131,7 @@ def _updated(settings: Any, table: dict[str, Any], where: str) -> Any:
             schema.refuse_unknown(name, list(hints), where)
         before = getattr(settings, name)
         if dataclasses.is_dataclass(before) and isinstance(value, dict):
-            out[name] = _updated(before, value, f"{where} [{name}]")
+            out[name] = updated(before, value, f"{where} [{name}]")
         else:
             out[name] = schema.fit(value, hints[name], f"{where}: {name}")
     return replace(settings, **out)
@@ -147,8 +149,8 @@ def check(job: TrainJob) -> None:
     if job.config is not None:
         from .config import MonkeyNetConfig, TrainConfig
 
-        settings = MonkeyNetConfig() if job.model == "monkeynet" else TrainConfig()
-        _updated(settings, read_settings(job.config), f"--config {job.config}")
+        settings = MonkeyNetConfig() if job.model == MONKEYNET else TrainConfig()
+        updated(settings, read_settings(job.config), f"--config {job.config}")
 
 
 def curriculum(size: int) -> dict[str, Any]:
