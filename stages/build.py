@@ -221,7 +221,8 @@ class Builder:
                 wanted, title, _ = _OTHER_MODELS[own]
                 raise InputError(
                     f"--weights {self.config.render.weights}: expected {option} {wanted} for these"
-                    f" weights of {title}, got {name}; give both: --tracker {wanted} --renderer {wanted}"
+                    f" weights of {title}, got {name}; give both: --tracker {wanted}"
+                    f" --renderer {wanted}"
                 )
             _, title, advice = _OTHER_MODELS[model]
             given = "none" if header is None else "others"
