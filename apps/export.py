@@ -53,6 +53,9 @@ def export(job: ExportJob) -> list[Path]:
         origin.append({"file": path.name, "sha256": found.sha256, "kind": found.kind})
         if found.animator is not None:
             graphs.append(networks.animator_graphs(found.animator))
+        if found.monkeynet is not None:
+            graphs.append(networks.monkeynet_graphs(found.monkeynet))
+            graphs.append(networks.detector_graphs(found.monkeynet.detector))
         if found.detector is not None:
             graphs.append(networks.detector_graphs(found.detector))
     make_folder(job.out)

@@ -19,7 +19,7 @@ from hybridanim.face import face_model
 from hybridanim.face.aligner import Aligner
 from hybridanim.face.anchors import ANCHORS
 from hybridanim.motion.motion_file import MotionHeader
-from hybridanim.networks.models import FAST, FIRST_ORDER
+from hybridanim.networks.models import FAST, FIRST_ORDER, MONKEYNET
 from hybridanim.networks.weights import Header, read_header
 from hybridanim.profiles import Profiles
 from hybridanim.runtime import face_points, matte, painters
@@ -89,8 +89,8 @@ def learned_renderer(config: PipelineConfig, header: Header | None) -> Renderer:
     return Renderer(LearnedDense(config.dense, renderer), generate)
 
 
-def reference_renderer(config: PipelineConfig, header: Header | None) -> Renderer:
-    """Stages 4 and 5 by the first-order model of a converted checkpoint."""
+def network_renderer(config: PipelineConfig, header: Header | None) -> Renderer:
+    """Stages 4 and 5 by a Monkey-Net or the first-order model, as the weights hold."""
     from hybridanim.rendering.learned import LearnedRenderer  # loads OpenVINO or torch
     from hybridanim.runtime import networks
 
@@ -103,7 +103,21 @@ RENDERERS: dict[str, RendererEntry] = {
     "warp": RendererEntry(warp_renderer, is_more_than_warp=False),
     "painted": RendererEntry(painted_renderer),
     "learned": RendererEntry(learned_renderer, uses_networks=True),
-    "reference": RendererEntry(reference_renderer, uses_networks=True, model=FIRST_ORDER),
+    "reference": RendererEntry(network_renderer, uses_networks=True, model=FIRST_ORDER),
+    "monkeynet": RendererEntry(network_renderer, uses_networks=True, model=MONKEYNET),
+}
+
+_OTHER_MODELS = {  # model -> tracker and renderer, title, how to get weights
+    FIRST_ORDER: (
+        "reference",
+        "the first-order model",
+        "convert a published checkpoint: hybridanim convert FILE.pth.tar",
+    ),
+    MONKEYNET: (
+        "monkeynet",
+        "a Monkey-Net",
+        "train some with: train DATA --model monkeynet (docs/guide/models.md)",
+    ),
 }
 
 
@@ -179,11 +193,10 @@ class Builder:
     def _read_header(self) -> Header | None:
         """Header of ``--weights``; InputError when no other option uses the file."""
         path = self.config.render.weights
-        if path is None:
-            self._refuse_other_model(FAST)
+        header = None if path is None else read_header(path)
+        self._refuse_other_model(header)
+        if header is None:
             return None
-        header = read_header(path)
-        self._refuse_other_model(header.model)
         self._refuse_unfit(header, f"--weights {path}")
         uses_detector = header.detector is not None and self.tracker.uses_detector
         if not uses_detector and (header.sizes is None or not self._renderer.uses_networks):
@@ -195,24 +208,26 @@ class Builder:
             )
         return header
 
-    def _refuse_other_model(self, model: str) -> None:
+    def _refuse_other_model(self, header: Header | None) -> None:
         """Raise InputError where tracker or renderer need weights of another model."""
-        names = {"tracker": self.config.tracker, "renderer": self.config.render.renderer}
-        own = {option: found.model for option, found in
-               (("tracker", self.tracker), ("renderer", self._renderer))}  # fmt: skip
-        if FIRST_ORDER in own.values() and model != FIRST_ORDER:
-            option = next(option for option, name in own.items() if name == FIRST_ORDER)
-            given = "others" if self.config.render.weights else "none"
+        own = FAST if header is None else header.model
+        users = [("--tracker", self.config.tracker, self.tracker.model)]
+        if self._renderer.uses_networks:
+            users.append(("--renderer", self.config.render.renderer, self._renderer.model))
+        for option, name, model in users:
+            if model == own:
+                continue
+            if own in _OTHER_MODELS:
+                wanted, title, _ = _OTHER_MODELS[own]
+                raise InputError(
+                    f"--weights {self.config.render.weights}: expected {option} {wanted} for these"
+                    f" weights of {title}, got {name}; give both: --tracker {wanted}"
+                    f" --renderer {wanted}"
+                )
+            _, title, advice = _OTHER_MODELS[model]
+            given = "none" if header is None else "others"
             raise InputError(
-                f"--{option} {names[option]}: expected --weights of the first-order model, got"
-                f" {given}; convert a published checkpoint: hybridanim convert FILE.pth.tar"
-            )
-        is_drawn = not self._renderer.uses_networks or own["renderer"] == FIRST_ORDER
-        if model == FIRST_ORDER and (own["tracker"] != FIRST_ORDER or not is_drawn):
-            raise InputError(
-                f"--weights {self.config.render.weights}: expected --tracker reference --renderer"
-                f" reference with the first-order model, got --tracker {names['tracker']}"
-                f" --renderer {names['renderer']}; give both"
+                f"{option} {name}: expected --weights of {title}, got {given}; {advice}"
             )
 
     def _refuse_unfit(self, header: Header, option: str) -> None:

@@ -7,11 +7,15 @@ from hybridanim.face.anchors import REACH_BOX
 from hybridanim.networks import build
 from hybridanim.networks.blocks import Points
 from hybridanim.networks.keypoint_detector import KeypointDetector
-from hybridanim.networks.sizes import DetectorSizes, FastSizes
+from hybridanim.networks.monkeynet import MonkeyNet
+from hybridanim.networks.sizes import DetectorSizes, FastSizes, MonkeyNetSizes
 from hybridanim.types import Crop, HeadBox, Keypoints, Source
 
 TINY = FastSizes((8, 8, 8, 8), 4, deep=8, fine=4, half=8, blocks=1, encoder_blocks=1, picture_px=64)
 TINY_DETECTOR = DetectorSizes(5, (8, 8, 8), 32)
+TINY_MONKEYNET = MonkeyNetSizes(
+    3, 64, 16, detector_widths=(8, 8, 8), motion_widths=(8, 8, 8), widths=(8, 8, 8, 8), blocks=1
+)
 COUNT = len(REACH_BOX)
 
 
@@ -25,6 +29,12 @@ def detector(sizes: DetectorSizes = TINY_DETECTOR, seed: int = 3) -> KeypointDet
     """A keypoint detector."""
     torch.manual_seed(seed)
     return _moved(build.detector(sizes))
+
+
+def monkeynet(sizes: MonkeyNetSizes = TINY_MONKEYNET, seed: int = 3) -> MonkeyNet:
+    """A Monkey-Net."""
+    torch.manual_seed(seed)
+    return _moved(MonkeyNet(sizes))
 
 
 def _moved(net):

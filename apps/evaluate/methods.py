@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hybridanim.config import RenderConfig, pipeline_config
-from hybridanim.networks.models import FAST, FIRST_ORDER
+from hybridanim.networks.models import FAST, FIRST_ORDER, MONKEYNET
 from hybridanim.networks.weights import read_header
 from hybridanim.prepare.view import View
 from hybridanim.tracking.registry import TRACKERS
@@ -50,6 +50,8 @@ def default_methods(weights: Path | None = None) -> tuple[str, ...]:
     own = [name for name, tracker in TRACKERS.items() if tracker.model == FAST]
     if header is not None and header.model == FIRST_ORDER:
         return ("copy", "reference+reference")
+    if header is not None and header.model == MONKEYNET:
+        return ("copy", "monkeynet+warp", "monkeynet+monkeynet")
     if header is not None and header.kind == "object":
         learned = [f"{name}+learned" for name in own if TRACKERS[name].uses_detector]
         return ("copy", *(learned if header.sizes else ["learned+warp"]))

@@ -20,6 +20,7 @@ import tyro
 from apps.terminal import COMMAND, PROGRAM, listen, progress
 from hybridanim import extras, files, paths
 from hybridanim.errors import InputError
+from hybridanim.networks.models import MONKEYNET
 from hybridanim.tracking.registry import TRACKERS
 from hybridanim.training import gather, plan
 from hybridanim.training.archive import SUFFIX
@@ -30,7 +31,7 @@ from hybridanim.training.job import TrainJob
 from .run import run
 
 if TYPE_CHECKING:
-    from hybridanim.training.config import TrainConfig
+    from hybridanim.training.config import MonkeyNetConfig, TrainConfig
     from hybridanim.training.distributed import ProcessGroup
 
 Report = Callable[[str], None]
@@ -144,9 +145,13 @@ def train(
     if group is not None:
         group.from_main(0.0)  # the others wait until the data is ready
     data = data or gather.read(job)
-    config = _config(job, data, distils=trains_detector(job, data))
-    if job.tries_batches():
-        config = _with_fastest_batch(job, config, log)
+    config: TrainConfig | MonkeyNetConfig
+    if job.model == MONKEYNET:
+        config = _monkeynet_config(job, data)
+    else:
+        config = _config(job, data, distils=trains_detector(job, data))
+        if job.tries_batches():
+            config = _with_fastest_batch(job, config, log)
     if job.sitting_s():
         rest_s = began_s + job.sitting_s() - time.monotonic()
         config = replace(config, limit_s=max(1.0, rest_s))
@@ -204,6 +209,19 @@ def _config(job: TrainJob, data: PreparedData, *, distils: bool) -> TrainConfig:
         cache=data.listings[TRAIN],
         validation=data.listings[VALIDATION],
         time_budget_s=share * config.time_budget_s,
+        threads=job.threads or config.threads,
+    )
+
+
+def _monkeynet_config(job: TrainJob, data: PreparedData) -> MonkeyNetConfig:
+    config = plan.monkeynet_config(job)
+    if isinstance(job.batch, int):
+        config = plan.with_batch(config, job.batch, keeps_rate=_gives_rate(job))
+    return replace(
+        config,
+        out=job.out,
+        cache=data.listings[TRAIN],
+        validation=data.listings[VALIDATION],
         threads=job.threads or config.threads,
     )
 
@@ -335,9 +353,10 @@ def summary(trained: Trained) -> list[str]:
         lines.append(f"Kept for testing: {trained.test}")
     if trained.weights.is_file():
         crop = " --crop none" if trained.kind == "object" else ""
+        renderer = MONKEYNET if trained.tracker == MONKEYNET else "learned"
         lines += [
             "Animate with it:",
             f"  {COMMAND} SOURCE DRIVING --tracker {trained.tracker}"
-            f" --renderer learned --weights {trained.weights}{crop} --output result.mp4",
+            f" --renderer {renderer} --weights {trained.weights}{crop} --output result.mp4",
         ]
     return lines

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from hybridanim.errors import InputError
 
 if TYPE_CHECKING:
-    from hybridanim.training.config import TrainConfig
+    from hybridanim.training.config import MonkeyNetConfig, TrainConfig
     from hybridanim.training.distributed import ProcessGroup
 
 Report = Callable[[str], None]
@@ -23,10 +23,12 @@ class _Stopped(KeyboardInterrupt):
     """Ctrl-C was pressed; raised between two steps, so that the state is consistent."""
 
 
-def run(config: TrainConfig, group: ProcessGroup | None, message: Report) -> bool:
+def run(config: TrainConfig | MonkeyNetConfig, group: ProcessGroup | None, message: Report) -> bool:
     """Train; returns False when Ctrl-C ended the run, with everything saved."""
     from hybridanim.training.animator.trainer import Trainer
+    from hybridanim.training.config import MonkeyNetConfig
     from hybridanim.training.loop import CHECKPOINT
+    from hybridanim.training.monkeynet.trainer import MonkeyNetTrainer
 
     with (
         _stop_signals() as is_stop_requested,
@@ -49,7 +51,10 @@ def run(config: TrainConfig, group: ProcessGroup | None, message: Report) -> boo
                 raise _Stopped
 
         try:
-            trainer = Trainer(config, report, group=group, watch=watch)
+            if isinstance(config, MonkeyNetConfig):
+                trainer = MonkeyNetTrainer(config, report, group=group, watch=watch)
+            else:
+                trainer = Trainer(config, report, group=group, watch=watch)
         except (RuntimeError, KeyError) as error:
             if not (config.out / CHECKPOINT).is_file():
                 raise

@@ -19,6 +19,15 @@ NORM_EPSILON = 1e-5
 LEAST_DETERMINANT = 1e-4
 """Jacobians whose determinant is nearer zero are inverted as if it were this."""
 
+HEAT_MEAN = 0.01
+"""Of Monkey-Net: mean of a heatmap over the picture."""
+LEAST_VARIANCE = 0.001
+"""Of Monkey-Net: smallest eigenvalue of a heatmap's covariance, normalised units squared."""
+FIXED_VARIANCE = 0.01
+"""Of Monkey-Net without covariances: the variance of every heatmap."""
+STILL_BIAS = 2.0
+"""Of Monkey-Net: initial logit of the mask that stands still; a keypoint's is 0."""
+
 OPENINGS = 3
 """Masks of openings: mouth, left eye, right eye."""
 SOFT_FACE = 0.012

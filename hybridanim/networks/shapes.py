@@ -8,7 +8,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from .constants import OPENINGS, OPTICAL_INPUTS
-from .sizes import DetectorSizes, FastSizes
+from .sizes import DetectorSizes, FastSizes, MonkeyNetSizes
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -44,6 +44,33 @@ def detector(sizes: DetectorSizes) -> Shapes:
         return out | {"places": (count, seen), "affines": (count, 2, seen)}
     out |= _block("turn", widths[0], widths[1])
     return out | _convolution("affine", widths[1], 4 * count, 1)
+
+
+def monkeynet(sizes: MonkeyNetSizes) -> Shapes:
+    """Tensors of ``monkeynet.MonkeyNet`` without its detector's."""
+    count, widths, motion = sizes.count, sizes.widths, sizes.motion_widths
+    out = _block("motion.stem", count + (3 * (count + 1) if sizes.source else 0), motion[0])
+    out |= _unet("motion.body", motion) | _convolution("motion.head", motion[0], count + 3)
+    out |= _block("generator.first", 3, widths[0])
+    pairs = list(pairwise(widths))
+    for i, (a, b) in enumerate(pairs):
+        out |= _block(f"generator.down.{i}", a, b)
+    out |= _block("generator.enter", widths[-1] + count, widths[-1])
+    out |= _residual("generator.middle", widths[-1])
+    for i, (a, b) in enumerate(reversed(pairs)):
+        side = sizes.picture_px >> (len(pairs) - 1 - i)
+        more = count if side <= sizes.motion_px else 0
+        out |= _block(f"generator.up.{i}", b, a) | _block(f"generator.join.{i}", 2 * a + more, a)
+    for i in range(sizes.blocks):
+        out |= _residual(f"generator.refine.{i}", widths[0])
+    return out | _convolution("generator.last", widths[0], 3, 1)
+
+
+def monkeynet_detector(sizes: MonkeyNetSizes) -> Shapes:
+    """Tensors of ``monkeynet.CovarianceDetector``."""
+    widths = sizes.detector_widths
+    out = _block("stem", 12, widths[0]) | _unet("body", widths)
+    return out | _convolution("heat", widths[0], sizes.count)
 
 
 def _convolution(name: str, inputs: int, outputs: int, side: int = 3) -> Shapes:

@@ -40,6 +40,16 @@ _DETECTOR = {
 }
 
 
+_MONKEYNET = {
+    "count": (1, MOST_KEYPOINTS),
+    "picture_px": _SIDE_PX,
+    "motion_px": (4, 512),
+    "blocks": (0, 64),
+}
+_MONKEYNET_SWITCHES = ("covariances", "flow", "coarse", "residual", "source")
+_MONKEYNET_WIDTHS = ("detector_widths", "motion_widths", "widths")
+
+
 def check_animator(table: dict[str, Any]) -> None:
     """Raise ValueError unless the fields of ``sizes.FastSizes`` that are given are possible."""
     _check(table, _ANIMATOR, _SWITCHES, "motion_widths")
@@ -58,18 +68,36 @@ def check_detector(table: dict[str, Any]) -> None:
         raise ValueError(f"size {size} with a pool of {pool}")
 
 
+def check_monkeynet(table: dict[str, Any]) -> None:
+    """The same of ``sizes.MonkeyNetSizes``, whose fields must all be given."""
+    _check(table, _MONKEYNET, _MONKEYNET_SWITCHES, *_MONKEYNET_WIDTHS)
+    wanted = {*_MONKEYNET, *_MONKEYNET_SWITCHES, *_MONKEYNET_WIDTHS}
+    if missing := wanted - table.keys():
+        raise ValueError(f"sizes without {min(missing)}")
+    side, cells = table["picture_px"], table["motion_px"]
+    for name, of in (("detector_widths", cells), ("motion_widths", cells), ("widths", side)):
+        if of % 2 ** (len(table[name]) - 1):
+            raise ValueError(f"side {of} with {len(table[name])} {name}")
+    if side % cells or side >> (len(table["widths"]) - 1) > cells or 2 * cells > side:
+        raise ValueError(f"picture_px {side} with motion_px {cells}")
+    if cells % (side >> (len(table["widths"]) - 1)):
+        raise ValueError(f"motion_px {cells} with {len(table['widths'])} widths")
+    if not (table["coarse"] or table["residual"]):
+        raise ValueError("a flow of neither masks nor residual")
+
+
 def _check(
     table: dict[str, Any],
     numbers: dict[str, tuple[int, int]],
     switches: tuple[str, ...],
-    widths: str,
+    *widths: str,
 ) -> None:
     if not isinstance(table, dict):
         raise ValueError(f"sizes that are a {type(table).__name__}")
     for name, value in table.items():
         if name in numbers:
             expect_within(name, value, *numbers[name])
-        elif name == widths:
+        elif name in widths:
             if not isinstance(value, list | tuple):
                 raise ValueError(f"{name} {str(value)[:40]!r}")
             expect_within(f"number of {name}", len(value), *_WIDTHS)

@@ -2,7 +2,8 @@
 
 ``FastSizes`` is meant for a CPU: about 10 GFLOP per frame at 256x256, not counting the encoding of
 the source. ``OBJECT`` and ``OBJECT_DETECTOR`` are smaller, for object categories trained from
-scratch in a quarter of an hour. Each Boolean switch disables one part, for ablations.
+scratch in a quarter of an hour. ``MonkeyNetSizes`` are of a Monkey-Net with its detector. Each
+Boolean switch disables one part, for ablations.
 """
 
 from __future__ import annotations
@@ -62,6 +63,55 @@ class DetectorSizes:
     0: each keypoint has its own heatmap and Jacobian map."""
 
 
+@dataclass(frozen=True)
+class MonkeyNetSizes:
+    """Sizes of Monkey-Net; the defaults are for pictures of 64x64, ``monkeynet`` gives others."""
+
+    count: int = 10
+    """Number of keypoints."""
+    picture_px: int = 64
+    """Side of the generator's input and output pictures, in pixels."""
+    motion_px: int = 32
+    """Side of heatmaps, masks and flow; the detector's input has twice that."""
+    detector_widths: tuple[int, ...] = (16, 32, 48, 64)
+    """Channels of the detector's U-Net at ``motion_px``, half of it, ..."""
+    motion_widths: tuple[int, ...] = (32, 48, 64, 96)
+    """Channels of the motion network at ``motion_px``, half of it, ..."""
+    widths: tuple[int, ...] = (16, 32, 64, 96)
+    """Channels of the generator at ``picture_px``, half of it, ...: one skip connection each."""
+    blocks: int = 2
+    """Residual blocks after the generator's decoder."""
+    covariances: bool = True
+    """Give heatmaps the covariance of the detector's; False: the fixed variance 0.01."""
+    flow: bool = True
+    """Warp the skip connections by the dense motion; False: not at all."""
+    coarse: bool = True
+    """Let masks combine the keypoints' displacements; False: the flow is the residual alone."""
+    residual: bool = True
+    """Add the residual flow; False: the flow is the masks' alone."""
+    source: bool = True
+    """Show the motion network the source, shifted by each displacement; False: heatmaps alone."""
+
+    @property
+    def detector_px(self) -> int:
+        """Side of the detector's input, in pixels."""
+        return 2 * self.motion_px
+
+
+_MONKEYNET_WIDTHS = (16, 32, 64, 96, 128, 128, 128)
+_DEEPEST_PX, _FINE_PX, _LARGE_PX = 8, 128, 512
+
+
+def monkeynet(size: int) -> MonkeyNetSizes:
+    """Sizes for pictures of that side, a multiple of 32: the deepest skip has 8 cells or more."""
+    levels = 1
+    while size % 2**levels == 0 and size // 2**levels >= _DEEPEST_PX:
+        levels += 1
+    step = 2 if size < _FINE_PX else 8 if size >= _LARGE_PX and size % 64 == 0 else 4
+    widths = _MONKEYNET_WIDTHS[: min(levels, len(_MONKEYNET_WIDTHS))]
+    return MonkeyNetSizes(picture_px=size, motion_px=size // step, widths=widths)
+
+
 OBJECT = FastSizes(
     (32, 48, 64, 96), 16, deep=48, fine=12, half=32, blocks=2, encoder_blocks=1, picture_px=128
 )
@@ -79,6 +129,12 @@ def read_detector_sizes(table: dict[str, Any]) -> DetectorSizes:
     """Sizes of a detector, as ``read_sizes``."""
     size_limits.check_detector(table)
     return DetectorSizes(**_tuples(table))
+
+
+def read_monkeynet_sizes(table: dict[str, Any]) -> MonkeyNetSizes:
+    """Sizes of a Monkey-Net, as ``read_sizes``."""
+    size_limits.check_monkeynet(table)
+    return MonkeyNetSizes(**_tuples(table))
 
 
 def _tuples(table: dict[str, Any]) -> dict[str, Any]:

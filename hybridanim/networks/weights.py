@@ -1,7 +1,8 @@
 """Weights file <-> networks: one format for faces and for objects, for one network or both.
 
 A file holds tensors named ``detector.*`` and ``animator.*``, either or both, and in its metadata
-the sizes that they need, the kind of object and the window that the detector looks at. The older
+the sizes that they need, the kind of object and the window that the detector looks at. A Monkey-Net
+is such a file whose metadata names that model; it always has both parts. The older
 format of a renderer alone (``fast-1``, names without a prefix) is read as well. Only safetensors:
 a weights file cannot run code. Sizes are bounded, tensors must have the networks' shapes and finite
 values, within their range where they have one. ``read_header`` and ``read_tensors`` need no torch.
@@ -25,14 +26,22 @@ from hybridanim.face.anchors import ANCHORS
 from hybridanim.types import Array
 
 from . import first_order_file, shapes, size_limits
-from .models import FAST, FIRST_ORDER
-from .sizes import DetectorSizes, FastSizes, read_detector_sizes, read_sizes
+from .models import FAST, FIRST_ORDER, MONKEYNET
+from .sizes import (
+    DetectorSizes,
+    FastSizes,
+    MonkeyNetSizes,
+    read_detector_sizes,
+    read_monkeynet_sizes,
+    read_sizes,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from .build import Animator
     from .keypoint_detector import KeypointDetector
+    from .monkeynet import MonkeyNet
 
     Net = TypeVar("Net", bound=nn.Module)
 
@@ -73,16 +82,13 @@ class Header:
 
     kind: Kind
     window: Window  # input of the detector: a square around the head, or the whole square frame
-    sizes: dict[str, Any] | None  # of the animator, as ``sizes.FastSizes``; None: no animator
+    sizes: dict[str, Any] | None
+    """Of the animator, as ``sizes.FastSizes`` or of its model; None: no animator."""
     detector: (
         dict[str, Any] | None
     )  # of the detector, as ``sizes.DetectorSizes``; None: no detector
     format: str = FORMAT
-
-    @property
-    def model(self) -> str:
-        """Which networks these are (``models``); ``sizes`` are that model's."""
-        return FIRST_ORDER if self.format == first_order_file.FORMAT else FAST
+    model: str = FAST  # which networks these are (``models``); ``sizes`` are that model's
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,7 @@ class Tensors:
     sizes: FastSizes | None  # of the animator
     detector_sizes: DetectorSizes | None
     sha256: str
+    monkeynet: MonkeyNetSizes | None = None  # then of both parts, and the sizes above are None
 
 
 @dataclass(frozen=True)
@@ -109,6 +116,7 @@ class WeightsFile:
     detector_sizes: DetectorSizes | None
     sizes: FastSizes | None  # of the animator, including its picture size
     sha256: str
+    monkeynet: MonkeyNet | None = None  # instead of the animator and the detector
 
     @property
     def reach(self) -> Array | None:
@@ -158,7 +166,9 @@ def _header(table: dict[str, str], names: list[str]) -> Header:
     if table["format"] == first_order_file.FORMAT:
         found = first_order_file.check_sizes(json.loads(table["sizes"]))
         detector = {"count": found.count, "size": found.picture_px}
-        return Header("object", "frame", asdict(found), detector, first_order_file.FORMAT)
+        return Header(
+            "object", "frame", asdict(found), detector, first_order_file.FORMAT, FIRST_ORDER
+        )
     if table["format"] != FORMAT:
         raise ValueError(f"format {table['format']!r}")
     kind, window = table["kind"], table["window"]
@@ -172,6 +182,11 @@ def _header(table: dict[str, str], names: list[str]) -> Header:
     strange = [name for name in names if not name.startswith(tuple(found))]
     if strange or not found:
         raise ValueError(f"tensor {strange[0]!r}" if strange else "no network")
+    model = table.get("model", FAST)
+    if model == MONKEYNET:
+        return _monkeynet_header(kind, window, parts[_ANIMATOR], parts[_DETECTOR])
+    if model != FAST:
+        raise ValueError(f"model {model[:40]!r}")
     if _ANIMATOR in found:
         size_limits.check_animator(found[_ANIMATOR])
     if _DETECTOR in found:
@@ -179,6 +194,14 @@ def _header(table: dict[str, str], names: list[str]) -> Header:
         if missing := {"count", "size"} - found[_DETECTOR].keys():
             raise ValueError(f"a detector without {min(missing)}")
     return Header(cast(Kind, kind), cast(Window, window), parts[_ANIMATOR], parts[_DETECTOR])
+
+
+def _monkeynet_header(kind: str, window: str, sizes: Any, detector: Any) -> Header:
+    """The header of a Monkey-Net; ValueError for parts that do not belong together."""
+    known = read_monkeynet_sizes(sizes)
+    if detector != {"count": known.count, "size": known.detector_px}:
+        raise ValueError(f"a detector of {str(detector)[:40]}")
+    return Header(cast(Kind, kind), cast(Window, window), sizes, detector, model=MONKEYNET)
 
 
 def read_tensors(path: str | Path) -> Tensors:
@@ -189,7 +212,7 @@ def read_tensors(path: str | Path) -> Tensors:
     shapes are known to fit.
     """
     header = read_header(path)
-    if header.model != FAST:
+    if header.model == FIRST_ORDER:
         raise InputError(
             f"weights: expected networks of this program's training in {path}, got the first-order"
             " model; it runs with --tracker reference --renderer reference alone"
@@ -199,12 +222,16 @@ def read_tensors(path: str | Path) -> Tensors:
         tensors = load(data)
         if header.format == _RENDERER:
             tensors = {_ANIMATOR + name: value for name, value in tensors.items()}
-        sizes = detector_sizes = animator = detector = None
-        if header.sizes is not None:
+        sizes = detector_sizes = animator = detector = monkeynet = None
+        if header.model == MONKEYNET and header.sizes is not None:
+            monkeynet = read_monkeynet_sizes(header.sizes)
+            animator = _part(tensors, _ANIMATOR, shapes.monkeynet(monkeynet), path)
+            detector = _part(tensors, _DETECTOR, shapes.monkeynet_detector(monkeynet), path)
+        elif header.sizes is not None:
             sizes = read_sizes(header.sizes)
             wanted = shapes.animator(sizes, _keypoints(sizes, tensors))
             animator = _part(tensors, _ANIMATOR, wanted, path)
-        if header.detector is not None:
+        if header.detector is not None and monkeynet is None:
             detector_sizes = read_detector_sizes(header.detector)
             detector = _part(tensors, _DETECTOR, shapes.detector(detector_sizes), path)
     except InputError:  # a ValueError that says more
@@ -212,7 +239,9 @@ def read_tensors(path: str | Path) -> Tensors:
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise _damaged(Path(path), error) from error
     digest = hashlib.sha256(data).hexdigest()
-    return Tensors(header.kind, header.window, animator, detector, sizes, detector_sizes, digest)
+    return Tensors(
+        header.kind, header.window, animator, detector, sizes, detector_sizes, digest, monkeynet
+    )
 
 
 def read_weights(path: str | Path) -> WeightsFile:
@@ -222,6 +251,10 @@ def read_weights(path: str | Path) -> WeightsFile:
     from . import build
 
     found = read_tensors(path)
+    if found.monkeynet is not None:
+        return WeightsFile(
+            found.kind, found.window, None, None, None, None, found.sha256, _monkeynet(found)
+        )
     animator = detector = None
     if found.animator is not None and found.sizes is not None:
         reach = torch.ones(len(found.animator["motion.log_reach"]))  # the file's own values follow
@@ -237,6 +270,16 @@ def read_weights(path: str | Path) -> WeightsFile:
         found.sizes,
         found.sha256,
     )
+
+
+def _monkeynet(found: Tensors) -> MonkeyNet:
+    """The Monkey-Net of these tensors."""
+    from .monkeynet import MonkeyNet
+
+    assert found.monkeynet and found.animator and found.detector
+    net = MonkeyNet(found.monkeynet)
+    named = {f"detector.{name}": value for name, value in found.detector.items()}
+    return _filled(net, found.animator | named)
 
 
 def read_animator(path: str | Path | None = None) -> Animator:
@@ -282,6 +325,22 @@ def write_weights(
         raise InputError(
             "weights: expected an animator, or a detector with its sizes, got neither; give one"
         )
+    data = save(tensors, table)
+    with files.atomic_write(path) as file:
+        file.write(data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def write_monkeynet(path: str | Path, net: MonkeyNet) -> str:
+    """Write a Monkey-Net with its detector; returns the file's sha256."""
+    from safetensors.torch import save
+
+    own = _named(net, _ANIMATOR)
+    inner = f"{_ANIMATOR}{_DETECTOR}"  # the detector's have a prefix of their own
+    tensors = {(k.removeprefix(_ANIMATOR) if k.startswith(inner) else k): own[k] for k in own}
+    seen = {"count": net.sizes.count, "size": net.sizes.detector_px}
+    table = {"format": FORMAT, "kind": "object", "window": "frame", "model": MONKEYNET}
+    table |= {"sizes": json.dumps(asdict(net.sizes)), "detector": json.dumps(seen)}
     data = save(tensors, table)
     with files.atomic_write(path) as file:
         file.write(data)

@@ -33,8 +33,20 @@ Network = Callable[[Array], tuple[Array, Array, Array]]
 class LearnedDetector:
     """Runs the network on a window of a picture; keeps no state between pictures."""
 
-    def __init__(self, network: Network, *, count: int, size: int, window: Window) -> None:
-        """count: K; size: side of the network's input, in pixels; window: "head" or "frame"."""
+    def __init__(
+        self,
+        network: Network,
+        *,
+        count: int,
+        size: int,
+        window: Window,
+        extent_norm: float | None = None,
+    ) -> None:
+        """count: K; size: side of the network's input, in pixels; window: "head" or "frame".
+
+        extent_norm: size of the object, by which errors are judged; None: that of the Jacobians.
+        """
+        self._extent_norm = extent_norm
         self._network = network
         self.runtime_info: RuntimeInfo | None = getattr(network, "runtime_info", None)
         self.count, self.size, self.window = count, size, window
@@ -52,16 +64,20 @@ class LearnedDetector:
         small = window_image(image, window, self.size)
         picture = np.ascontiguousarray(small.transpose(2, 0, 1)[None], np.float32) / 255
         xy, jacobian, spread = (np.asarray(part[0], np.float32) for part in self._network(picture))
-        return Keypoints(xy, jacobian, confidence(spread, jacobian, self.size // 2))
+        return Keypoints(
+            xy, jacobian, confidence(spread, jacobian, self.size // 2, self._extent_norm)
+        )
 
 
-def confidence(spread: Array, jacobian: Array, cells: int) -> Array:
+def confidence(
+    spread: Array, jacobian: Array, cells: int, extent_norm: float | None = None
+) -> Array:
     """Confidence (K,) float32 in [0, 1] from the width of the heatmaps.
 
     1 for the narrowest heatmaps, 0.5 where the expected error is 4% of the face. spread: (K,)
-    normalised; jacobian: (K, 2, 2); cells: side of a heatmap.
+    normalised; jacobian: (K, 2, 2); cells: side of a heatmap. extent_norm: see ``LearnedDetector``.
     """
-    face = np.sqrt(np.abs(np.linalg.det(jacobian)).mean())
+    face = np.sqrt(np.abs(np.linalg.det(jacobian)).mean()) if extent_norm is None else extent_norm
     error = np.maximum(spread - CELLS_BASE * 2 / cells, 0) / max(float(face), 1e-3)
     return (1 / (1 + (error / _DOUBT) ** 2)).astype(np.float32)
 

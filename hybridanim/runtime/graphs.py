@@ -18,6 +18,7 @@ from hybridanim.networks.build import Animator
 from hybridanim.networks.dense_motion import Motion
 from hybridanim.networks.generator import Encoded
 from hybridanim.networks.keypoint_detector import KeypointDetector
+from hybridanim.networks.monkeynet import CovarianceDetector, MonkeyNet
 from hybridanim.types import Array
 
 from . import verify
@@ -37,11 +38,12 @@ class Graph:
     name: str  # a key of OUTPUTS
     module: nn.Module
     inputs: dict[str, Array]  # name -> float32 example of the exact shape
+    own_outputs: tuple[str, ...] = ()  # where they are not those of OUTPUTS
 
     @property
     def outputs(self) -> tuple[str, ...]:
         """Names of the outputs, in order."""
-        return OUTPUTS[self.name]
+        return self.own_outputs or OUTPUTS[self.name]
 
     def run(self, inputs: dict[str, Array]) -> dict[str, Array]:
         """Run the network itself, eagerly, in float32: name -> output."""
@@ -90,7 +92,7 @@ class _Paint(_Encode):
 
 
 class _Detect(nn.Module):
-    def __init__(self, net: KeypointDetector) -> None:
+    def __init__(self, net: KeypointDetector | CovarianceDetector) -> None:
         super().__init__()
         self.net = net
 
@@ -126,7 +128,59 @@ def animator_graphs(net: Animator) -> list[Graph]:
     return [encode, move, Graph("paint", _Paint(net), inputs)]
 
 
-def detector_graphs(net: KeypointDetector) -> list[Graph]:
+class _EncodeSkips(nn.Module):
+    def __init__(self, net: MonkeyNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, picture: Tensor) -> tuple[Tensor, ...]:
+        found = self.net.encode(picture)
+        return (found.small, *found.skips)
+
+
+class _MoveByHeatmaps(_EncodeSkips):
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self,
+        small: Tensor,
+        source_xy: Tensor,
+        source_jacobian: Tensor,
+        target_xy: Tensor,
+        target_jacobian: Tensor,
+    ) -> tuple[Tensor, ...]:
+        source, target = Points(source_xy, source_jacobian), Points(target_xy, target_jacobian)
+        return tuple(self.net.motion(small, source, target))
+
+
+class _PaintSkips(_EncodeSkips):
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, *given: Tensor
+    ) -> tuple[Tensor, ...]:
+        *skips, flow, near = given
+        paint = self.net.generator(skips, flow, near)
+        return paint, torch.ones_like(paint[:, :1])
+
+
+def monkeynet_graphs(net: MonkeyNet) -> list[Graph]:
+    """Graphs ``encode``, ``move`` and ``paint`` of a Monkey-Net; its detector has its own."""
+    net = folded(net.eval()).requires_grad_(False)
+    side, count = net.sizes.picture_px, net.sizes.count
+    names = tuple(f"skip{i}" for i in range(len(net.sizes.widths)))
+    picture = np.zeros((1, 3, side, side), np.float32)
+    encode = Graph("encode", _EncodeSkips(net), {"picture": picture}, ("small", *names))
+    encoded = encode.run(encode.inputs)
+    points = {
+        "source_xy": np.zeros((1, count, 2), np.float32),
+        "source_jacobian": np.tile(0.1 * np.eye(2, dtype=np.float32), (1, count, 1, 1)),
+    }
+    points |= {name.replace("source", "target"): value for name, value in points.items()}
+    move = Graph("move", _MoveByHeatmaps(net), {"small": encoded["small"], **points})
+    moved = move.run(move.inputs)
+    inputs = {name: encoded[name] for name in names}
+    inputs |= {name: moved[name] for name in ("flow", "features")}
+    return [encode, move, Graph("paint", _PaintSkips(net), inputs)]
+
+
+def detector_graphs(net: KeypointDetector | CovarianceDetector) -> list[Graph]:
     """Graph ``detect`` of a detector."""
     net = folded(net.eval()).requires_grad_(False)
     picture = np.zeros((1, 3, net.size, net.size), np.float32)

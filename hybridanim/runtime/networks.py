@@ -12,6 +12,7 @@ from typing import Any
 from hybridanim import extras
 from hybridanim.config import RuntimeConfig
 from hybridanim.errors import InputError
+from hybridanim.networks.models import MONKEYNET
 from hybridanim.networks.weights import DETECTOR, RENDERER, Header, read_header
 
 from . import openvino_backend
@@ -43,7 +44,13 @@ def detector(
     header = header or read_header(file)
     network = _load("detector", file, config or RuntimeConfig(), header)
     sizes = header.detector or {}
-    return LearnedDetector(network, count=sizes["count"], size=sizes["size"], window=header.window)
+    return LearnedDetector(
+        network,
+        count=sizes["count"],
+        size=sizes["size"],
+        window=header.window,
+        extent_norm=1.0 if header.model == MONKEYNET else None,  # affines are of heatmaps there
+    )
 
 
 def _load(part: str, path: Path, config: RuntimeConfig, header: Header) -> Any:

@@ -43,6 +43,16 @@ _MEANING = {
     "jacobian": "their local affines, canonical object -> window",
     "spread": "standard deviation of each heatmap, an axis; wide is unsure",
 }
+_SKIP = "features of the source, a skip connection of the painter"
+_MONKEYNET = {
+    "source_jacobian": "symmetric roots of their covariances",
+    "target_jacobian": "the same where they are to go",
+    "features": "heatmaps of the target minus those of the source",
+    "small": "the source at the side of the flow",
+    "occlusion": "1 everywhere: this model has none",
+    "alpha": "1 everywhere: the paint is the picture",
+    "jacobian": "symmetric roots of the heatmaps' covariances",
+}
 _WHEN = {
     "encode": "once per source",
     "move": "per frame: keypoints to motion",
@@ -96,6 +106,14 @@ def failure(graphs: list[Graph], folder: Path) -> str:
     return verify.failure(networks.results(graphs), found, "f32")
 
 
+def _meaning(name: str, graphs: list[Graph]) -> str:
+    """What an array is; a Monkey-Net's keypoints and features are others than the animator's."""
+    if name.startswith("skip"):
+        return _SKIP
+    is_monkeynet = any("skip0" in graph.inputs for graph in graphs)
+    return _MONKEYNET.get(name, _MEANING[name]) if is_monkeynet else _MEANING[name]
+
+
 def readme(graphs: list[Graph], origin: dict[str, Any]) -> str:
     """Text that is written next to the files: inputs, outputs, conventions and origin."""
     lines = [
@@ -110,7 +128,7 @@ def readme(graphs: list[Graph], origin: dict[str, Any]) -> str:
         shapes = {"in ": graph.inputs, "out": graph.run(graph.inputs)}
         for which, arrays in shapes.items():
             lines += [
-                f"  {which} {name:<16} {list(value.shape)!s:<18} {_MEANING[name]}"
+                f"  {which} {name:<16} {list(value.shape)!s:<18} {_meaning(name, graphs)}"
                 for name, value in arrays.items()
             ]
     return "\n".join([*lines, "", "From " + json.dumps(origin), ""])

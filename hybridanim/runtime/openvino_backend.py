@@ -19,11 +19,11 @@ import numpy as np
 from hybridanim import files, quiet
 from hybridanim.config import RuntimeConfig
 from hybridanim.networks import first_order_file
-from hybridanim.networks.models import FIRST_ORDER
-from hybridanim.networks.weights import read_header, read_tensors
+from hybridanim.networks.models import FIRST_ORDER, MONKEYNET
+from hybridanim.networks.weights import Tensors, read_header, read_tensors
 from hybridanim.types import Array, Keypoints, LearnedFeatures, OpticalFlow
 
-from . import cache, first_order_models, int8, models, prepared, sample_inputs, verify
+from . import cache, first_order_models, int8, models, monkeynet, prepared, sample_inputs, verify
 from .base import Moved, RuntimeInfo, not_finite, optical_input
 from .first_order import FirstOrderAnimator
 
@@ -31,6 +31,7 @@ _STILL = np.eye(2, 3, dtype=np.float32)
 MOST_THREADS = 8  # more threads only wait for each other on such small graphs
 _GRAPH_CODE = (
     *("networks/constants", "networks/sizes", "runtime/models", "runtime/layers"),
+    "runtime/monkeynet",
     *("runtime/sample_inputs", "runtime/int8", "runtime/verify", "runtime/prepared"),
     *("networks/first_order_file", "runtime/first_order_models"),
 )
@@ -185,6 +186,8 @@ def _models(part: str, path: Path) -> tuple[dict[str, Any], prepared.Prepared | 
         return make(sizes, own), None
     tensors = read_tensors(path)
     known = prepared.of_weights(tensors.sha256)
+    if header.model == MONKEYNET:
+        return _monkeynet(part, tensors), known
     if part == "animator" and tensors.animator is not None and tensors.sizes is not None:
         return models.animator(tensors.sizes, tensors.animator), known
     # checked by networks._load
@@ -196,6 +199,13 @@ def _settings_of(graph: str, path: Path, precision: str, threads: int) -> dict[s
     """Settings of one graph of a file."""
     is_exact = graph in _PLACES and read_header(path).model == FIRST_ORDER
     return _settings("f32" if is_exact else precision, threads)
+
+
+def _monkeynet(part: str, tensors: Tensors) -> dict[str, Any]:
+    assert tensors.monkeynet and tensors.animator and tensors.detector
+    if part == "animator":
+        return monkeynet.animator(tensors.monkeynet, tensors.animator)
+    return monkeynet.detector(tensors.monkeynet, tensors.detector)
 
 
 def _watched(
@@ -219,7 +229,8 @@ def ranges(core: Any, built: dict[str, Any]) -> dict[str, dict[str, int8.Range]]
     """
     sizes = {k: list(v.shape) for m in built.values() for k, v in _ports(m.inputs).items()}
     count = sizes["source_xy"][1] if "source_xy" in sizes else 1
-    known = [s.inputs() for s in sample_inputs.calibration(sizes["picture"][2], count)]
+    sigma = sample_inputs.sigma_of(sizes)
+    known = [s.inputs() for s in sample_inputs.calibration(sizes["picture"][2], count, sigma)]
     out = {}
     for name, model in built.items():
         watch, wanted = int8.Watch(core, model), _ports(model.inputs)
@@ -281,17 +292,16 @@ class OpenVinoAnimator:
         given = self._no_flow
         if optical is not None and self.uses_optical_flow:
             given = optical_input(optical, self.side_px)
-        found = self._move(
-            ({"optical": given} if self.uses_optical_flow else {})
-            | {
-                "small": encoded["small"],
-                "source_xy": source.xy_norm[None],
-                "source_jacobian": source.jacobian[None],
-                "target_xy": target.xy_norm[None],
-                "target_jacobian": target.jacobian[None],
-                "background": (_STILL if background is None else background)[None],
-            }
-        )
+        known = {
+            "optical": given,
+            "small": encoded["small"],
+            "source_xy": source.xy_norm[None],
+            "source_jacobian": source.jacobian[None],
+            "target_xy": target.xy_norm[None],
+            "target_jacobian": target.jacobian[None],
+            "background": (_STILL if background is None else background)[None],
+        }
+        found = self._move({name: known[name] for name in self._move.inputs})
         found = {
             name: value.copy() for name, value in found.items()
         }  # the next call overwrites these
@@ -300,10 +310,8 @@ class OpenVinoAnimator:
 
     def paint(self, features: LearnedFeatures) -> tuple[Array, Array]:
         """Paint one frame; see ``base.AnimatorNetworks``."""
-        found = self._paint(
-            {name: features.source[name] for name in ("picture", "deep", "fine")}
-            | {name: features.motion[name] for name in ("flow", "occlusion", "features")}
-        )
+        known = {**features.source, **features.motion}
+        found = self._paint({name: known[name] for name in self._paint.inputs})
         paint = cv2.merge(list(found["paint"][0]))
         return cv2.convertScaleAbs(paint, alpha=255), found["alpha"][0, 0].copy()
 

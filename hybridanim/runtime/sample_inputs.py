@@ -7,7 +7,7 @@ samples.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import cv2
@@ -22,6 +22,7 @@ _PLACE = Crop(85, 0, 280)  # in scikit-image's astronaut; the head in it below
 _HEAD = HeadBox((224.7, 113.2), 112.4, 3.2)
 _CALIBRATION = 16
 _STILL = np.eye(2, 3, dtype=np.float32)
+_SIGMA, _SIGMA_HEATMAP = 0.5, 0.1  # scale of random Jacobians: of an object, of a heatmap
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,17 @@ class Sample:
         return np.ascontiguousarray(both.transpose(2, 0, 1)[None], np.float32)
 
 
-def checks(side: int, count: int) -> list[Sample]:
-    """Noise, and a photograph with a rotated head; count: number of keypoints."""
-    scattered = _scattered(count, np.random.default_rng(1))
+def sigma_of(inputs: Iterable[str]) -> float:
+    """Scale of random Jacobians for an animator with these inputs; of skips: a Monkey-Net's."""
+    return _SIGMA_HEATMAP if "skip0" in inputs else _SIGMA
+
+
+def checks(side: int, count: int, sigma: float = _SIGMA) -> list[Sample]:
+    """Noise, and a photograph with a rotated head; count: number of keypoints.
+
+    sigma: see ``sigma_of``.
+    """
+    scattered = _scattered(count, np.random.default_rng(1), sigma)
     face = _face(_HEAD) if count == len(ANCHORS) else scattered
     turned = HeadBox((228.0, 117.0), 116.0, -6.0)
     moved = _face(turned) if count == len(ANCHORS) else _moved(face, 1.05, 6.0, 0.03)
@@ -68,7 +77,7 @@ def checks(side: int, count: int) -> list[Sample]:
     ]
 
 
-def calibration(side: int, count: int) -> Iterator[Sample]:
+def calibration(side: int, count: int, sigma: float = _SIGMA) -> Iterator[Sample]:
     """Typical sources and motions, every other one far larger, so that ranges are wide enough."""
     rng = np.random.default_rng(2)
     for index in range(_CALIBRATION):
@@ -83,7 +92,7 @@ def calibration(side: int, count: int) -> Iterator[Sample]:
         if index % 3 == 2:
             picture = _noise(side, index)
         if count != len(ANCHORS) or index % 4 == 3:
-            source = _scattered(count, rng)
+            source = _scattered(count, rng, sigma)
             yield Sample(
                 "", picture, source, _moved(source, size, roll_deg, 0.06 * reach), background
             )
@@ -123,8 +132,8 @@ def _pan(shift_norm: float, roll_deg: float) -> Array:
     return np.column_stack([geometry.similarity(1.0, roll_deg), shift]).astype(np.float32)
 
 
-def _scattered(count: int, rng: np.random.Generator) -> Keypoints:
-    jacobian = 0.5 * np.eye(2) + 0.05 * rng.standard_normal((count, 2, 2))
+def _scattered(count: int, rng: np.random.Generator, sigma: float) -> Keypoints:
+    jacobian = sigma * np.eye(2) + 0.1 * sigma * rng.standard_normal((count, 2, 2))
     xy = rng.uniform(-0.7, 0.7, (count, 2)).astype(np.float32)
     return Keypoints(xy, jacobian.astype(np.float32), np.ones(count, np.float32))
 

@@ -21,6 +21,7 @@ from hybridanim.networks.dense_motion import Motion
 from hybridanim.networks.generator import Encoded, Painted
 from hybridanim.networks.keypoint_detector import KeypointDetector
 from hybridanim.networks.models import FIRST_ORDER
+from hybridanim.networks.monkeynet import CovarianceDetector, EncodedSkips, MonkeyNet
 from hybridanim.networks.weights import read_header, read_weights
 from hybridanim.types import Array, Keypoints, LearnedFeatures, OpticalFlow
 
@@ -44,9 +45,13 @@ def load(
     for bf16 in (True, False) if fast else (False,):
         if part == "animator" and found.animator is not None:
             network = TorchAnimator(found.animator, bf16=bf16, notes=tuple(notes))
+        elif part == "animator":
+            assert found.monkeynet is not None  # checked by networks._load
+            network = TorchMonkeyNet(found.monkeynet, bf16=bf16, notes=tuple(notes))
         else:
-            assert found.detector is not None  # checked by networks._load
-            network = TorchDetector(found.detector, bf16=bf16, notes=tuple(notes))
+            net = found.monkeynet.detector if found.monkeynet is not None else found.detector
+            assert net is not None  # checked by networks._load
+            network = TorchDetector(net, bf16=bf16, notes=tuple(notes))
         wrong = network.not_finite()
         if not wrong:
             return network
@@ -70,9 +75,17 @@ class TorchAnimator(_Torch):
     def __init__(
         self, net: Animator, *, bf16: bool | None = None, notes: tuple[str, ...] = ()
     ) -> None:
+        self._prepare(net, bf16, notes)
+        self.side_px, self.uses_optical_flow = net.sizes.picture_px, net.sizes.optical
+
+    def _prepare(self, net: Any, bf16: bool | None, notes: tuple[str, ...]) -> None:
         super().__init__(bf16, notes)
         self._net = _prepared(net)
-        self.side_px, self.uses_optical_flow = net.sizes.picture_px, net.sizes.optical
+
+    @property
+    def _count(self) -> int:
+        """Number of keypoints."""
+        return len(self._net.motion.log_reach)
 
     def encode(self, picture: Array) -> dict[str, Array]:
         """Encode a source; see ``base.AnimatorNetworks``."""
@@ -112,7 +125,7 @@ class TorchAnimator(_Torch):
 
     def not_finite(self) -> str:
         """Text about non-finite results on the check's first sample; "" if all are finite."""
-        sample = sample_inputs.checks(self.side_px, len(self._net.motion.log_reach))[0]
+        sample = sample_inputs.checks(self.side_px, self._count)[0]
         encoded = self.encode(sample.picture)
         moved = self.move(encoded, sample.source, sample.target, sample.background)
         painted = self._painted(moved.features)
@@ -122,11 +135,44 @@ class TorchAnimator(_Torch):
         )
 
 
+class TorchMonkeyNet(TorchAnimator):
+    """``base.AnimatorNetworks`` of a Monkey-Net by torch."""
+
+    def __init__(
+        self, net: MonkeyNet, *, bf16: bool | None = None, notes: tuple[str, ...] = ()
+    ) -> None:
+        self._prepare(net, bf16, notes)
+        self.side_px, self.uses_optical_flow = net.sizes.picture_px, False
+
+    @property
+    def _count(self) -> int:
+        return self._net.sizes.count
+
+    def encode(self, picture: Array) -> dict[str, Array]:
+        """Encode a source; see ``base.AnimatorNetworks``."""
+        with torch.inference_mode(), self._precision():
+            found = self._net.encode(_picture(picture))
+        named = {f"skip{i}": skip for i, skip in enumerate(found.skips)}
+        named |= {"picture": found.picture, "small": found.small}
+        return {name: value.float().numpy() for name, value in named.items()}
+
+    def _painted(self, features: LearnedFeatures) -> Painted:
+        given = _tensors(features.source)
+        skips = [given[f"skip{i}"] for i in range(len(self._net.sizes.widths))]
+        encoded = EncodedSkips(given["picture"], given["small"], skips)
+        with torch.inference_mode(), self._precision():
+            return self._net.paint(encoded, Motion(**_tensors(features.motion)))
+
+
 class TorchDetector(_Torch):
     """``base.DetectorNetwork`` by torch."""
 
     def __init__(
-        self, net: KeypointDetector, *, bf16: bool | None = None, notes: tuple[str, ...] = ()
+        self,
+        net: KeypointDetector | CovarianceDetector,
+        *,
+        bf16: bool | None = None,
+        notes: tuple[str, ...] = (),
     ) -> None:
         super().__init__(bf16, notes)
         self._net = _prepared(net)

@@ -42,7 +42,7 @@ def _results(graphs: Inputs, run: Run) -> Iterator[tuple[str, Array]]:
             yield sample.name, np.concatenate([xy, jacobian.reshape(-1, 4)], 1)
         return
     side, count = graphs["encode"]["picture"][2], graphs["move"]["source_xy"][1]
-    for sample in sample_inputs.checks(side, count):
+    for sample in sample_inputs.checks(side, count, sample_inputs.sigma_of(graphs["paint"])):
         picture = blended(sample.picture, chained(run, graphs, sample.inputs()))
         yield sample.name, np.asarray(picture[::_STEP_PX, ::_STEP_PX], np.float32)
 

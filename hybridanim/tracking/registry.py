@@ -6,6 +6,7 @@ from .base import Tracker
 from .classical import ClassicalTracker
 from .hybrid import HybridTracker
 from .learned import LearnedTracker
+from .monkeynet import MonkeyNetTracker
 from .reference import ReferenceTracker
 
 TRACKERS: dict[str, type[Tracker]] = {
@@ -13,4 +14,5 @@ TRACKERS: dict[str, type[Tracker]] = {
     "learned": LearnedTracker,
     "hybrid": HybridTracker,
     "reference": ReferenceTracker,
+    "monkeynet": MonkeyNetTracker,
 }

@@ -12,6 +12,8 @@ from hybridanim.networks.sizes import (
     OBJECT_DETECTOR,
     DetectorSizes,
     FastSizes,
+    MonkeyNetSizes,
+    monkeynet,
 )
 
 from .data.augment import Augment
@@ -234,6 +236,71 @@ class DistillConfig(LoopConfig):
     """Frames of each validation clip."""
 
 
+@dataclass(frozen=True)
+class MonkeyNetLosses:
+    """One weight a term; 0 leaves the term out."""
+
+    l1: float = 10.0
+    """Mean absolute difference of the result, as published."""
+    matching: float = 30.0
+    """L1 between the discriminator's activations, their mean over four blocks (published: 10 for
+    each of three)."""
+    gan: float = 1.0
+    """LSGAN term of the discriminator of picture and heatmaps, as published."""
+    warped_l1: float = 10.0
+    """Mean absolute difference of the warped source, so that the flow learns soon (published: 10
+    for the robot's clips, otherwise 0)."""
+
+
+@dataclass(frozen=True)
+class MonkeyNetConfig(LoopConfig):
+    """One training of a Monkey-Net: detector, dense motion, generator and discriminator together.
+
+    The learning rate falls as a cosine to a twentieth (published: 2e-4, then steps).
+    """
+
+    start_from: Path | None = None
+    """Weights of a Monkey-Net to start from (safetensors); their sizes hold."""
+    cache: Path = Path("scratch/cache/train")
+    """Cached training clips (see data/cache.py); keypoints in them are not used."""
+    validation: Path = Path("scratch/cache/val")
+    """Cached clips of others."""
+    phases: tuple[Phase, ...] = (Phase(64, 16, 1.0),)
+    """The curriculum; pictures of the last phase have the side ``sizes.picture_px``."""
+    warmup_steps: int = 20
+    """Steps over which the learning rate rises to its peak."""
+    weight_decay: float = 0.0
+    """Weight decay of Adam, as published."""
+    ema: float = 0.99
+    """Weight of the past in the averaged weights, which are the result (published: none)."""
+    betas: tuple[float, float] = (0.5, 0.999)
+    """Of Adam, as published."""
+    discriminator_rate: float = 2e-4
+    """Learning rate of the discriminator."""
+    discriminator_widths: tuple[int, ...] = (32, 64, 128, 128)
+    """Channels of the discriminator's blocks."""
+    losses: MonkeyNetLosses = field(default_factory=MonkeyNetLosses)
+    """Weights of the loss terms."""
+    augment: Augment = field(default_factory=Augment)
+    """Augmentation."""
+    sizes: MonkeyNetSizes = field(default_factory=MonkeyNetSizes)
+    """Sizes and switches of the networks."""
+    patience: float = 0.0
+    """Stop when validation has not improved for this share of the run; 0 never does."""
+    device: str = "auto"
+    """cpu or cuda; auto takes the GPU where there is one."""
+    workers: int = 1
+    """Threads that prepare batches; a GPU needs about eight."""
+    tensorboard: bool = False
+    """Write TensorBoard's event files, too."""
+    validation_pairs: int = 6
+    """Random pairs of each validation clip; reconstruction takes a third as many."""
+    validation_sizes: tuple[int, int] = (64, 64)
+    """Pixels of the random pairs and of reconstruction."""
+    validation_sets: tuple[str, ...] = ()
+    """None: the detector finds the keypoints."""
+
+
 def object_settings(size: int) -> dict[str, Any]:
     """Changes to the defaults for keypoints that are learned with the renderer, of any object.
 
@@ -259,4 +326,18 @@ def face_settings() -> dict[str, Any]:
         "sizes": FastSizes(openings=True, optical=True),
         "augment": Augment(close_up=0.6, opposite=0.35),
         "losses": LossWeights(unneeded_paint=0.005, flow=0.3),
+    }
+
+
+def monkeynet_settings(size: int) -> dict[str, Any]:
+    """Changes to ``MonkeyNetConfig`` for pictures of that side: half of it first, from 128 on."""
+    phases = (Phase(size, 16, 1.0),)
+    if size >= 128:
+        phases = (Phase(size // 2, 16, 0.65), Phase(size, 8, 0.35))
+    widths = MonkeyNetConfig.discriminator_widths
+    return {
+        "discriminator_widths": widths if size >= 64 else widths[:3],  # each halves the picture
+        "sizes": monkeynet(size),
+        "phases": phases,
+        "validation_sizes": (phases[0].size, size),
     }

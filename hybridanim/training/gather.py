@@ -15,6 +15,7 @@ from pathlib import Path
 
 from hybridanim import paths
 from hybridanim.errors import InputError
+from hybridanim.networks.models import FAST, MONKEYNET
 from hybridanim.text import encoded
 from hybridanim.tracking.registry import TRACKERS
 
@@ -61,6 +62,8 @@ def gather(job: TrainJob, report: Report, progress: prepare.Progress) -> Prepare
     kind, tracker = _kind_and_tracker(job, entries)
     report(f"{len(entries)} clips in {job.data}: {kind}s, for the {tracker} tracker.")
     recipe = _recipe(job, kind, tracker)
+    if job.model == MONKEYNET:
+        kind = "object"  # only the square of the pictures depends on the kind
     outcomes = _prepared(job, entries, recipe, progress)
     if job.portraits is not None:
         outcomes += _prepared(job, dataset_index.portraits(job.portraits), recipe, progress)
@@ -132,6 +135,8 @@ def unpack(job: TrainJob, report: Report) -> PreparedData:
     sets, side = found.about.get("sets"), found.about.get("side_px")
     if kind not in ("face", "object") or tracker not in TRACKERS or not isinstance(sets, list):
         raise InputError(f"--data {job.data}: expected packed clips, got {kind!r}, {tracker!r}")
+    if job.model == MONKEYNET:  # whatever keypoints they come with
+        kind, tracker, sets = job.kind if job.kind != "auto" else "object", "monkeynet", []
     for flag, wanted, have in (("--kind", job.kind, kind), ("--tracker", job.tracker, tracker)):
         if wanted not in ("auto", have):
             raise InputError(
@@ -140,6 +145,7 @@ def unpack(job: TrainJob, report: Report) -> PreparedData:
             )
     listings = _with_validation(found.listings, [], job, report)
     report(f"{job.data}: {kind}s of {side} pixels, for the {tracker} tracker.")
+    kind = "object" if job.model == MONKEYNET else kind
     data = PreparedData(kind, tracker, listings, packed_sets=tuple(str(name) for name in sets))
     _write_summary(data, job.out / _FOLDER)
     return data
@@ -182,6 +188,8 @@ def _kind_and_tracker(job: TrainJob, entries: list[DatasetEntry]) -> tuple[str, 
     kind = job.kind
     if kind == "auto":
         kind = "face" if prepare.show_faces(entries) else "object"
+    if job.model == MONKEYNET:
+        return kind, "monkeynet"
     tracker = job.tracker
     if tracker == "auto":
         tracker = "classical" if kind == "face" else "learned"
@@ -198,7 +206,7 @@ def _recipe(job: TrainJob, kind: str, tracker: str) -> Recipe:
     if square == "auto":
         square = "face" if kind == "face" else "middle"
     names: tuple[str, ...] = ()
-    if kind == "face":
+    if kind == "face" and job.model == FAST:
         chosen = plan.renderer_sets(tracker, has_teacher=job.teacher is not None)
         # motion of body and background comes from the classical tracker in any case
         names = tuple(name for name in (*chosen, TRACKED) if name != DETECTED)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from hybridanim.errors import InputError
-from hybridanim.networks.models import FAST
+from hybridanim.networks.models import FIRST_ORDER, MONKEYNET
 from hybridanim.tracking.registry import TRACKERS
 
 from .data import selection
@@ -34,9 +34,14 @@ class TrainJob:
     named train, val and test are the splits. Or a file that --pack wrote."""
     out: Path = Path("runs/train")
     """Folder for weights, checkpoints, curves and strips. A run that it holds goes on."""
+    model: Literal["fast", "monkeynet"] = "fast"
+    """Which networks. fast: the renderer of --renderer learned. monkeynet: Monkey-Net, which learns
+    keypoints with covariances together with its renderer, of faces and of all else
+    (docs/guide/models.md)."""
     tracker: str = "auto"
     """Tracker whose keypoints the renderer is trained on. learned and hybrid also train the
-    keypoint detector when there is a teacher. auto: classical for faces, learned for all else."""
+    keypoint detector when there is a teacher. auto: classical for faces, learned for all else, and
+    monkeynet for --model monkeynet."""
     kind: Literal["auto", "face", "object"] = "auto"
     """Kind of object in the clips. auto: face when faces are found in most clips."""
     preset: Literal["none", "gpu"] = "none"
@@ -146,17 +151,41 @@ class TrainJob:
                 f"--layout {self.layout}: expected names and splits from the layout alone, got"
                 " --table, too; leave one out"
             )
-        own = [name for name, tracker in TRACKERS.items() if tracker.model == FAST]
+        own = [name for name, tracker in TRACKERS.items() if tracker.model != FIRST_ORDER]
         if self.tracker not in ("auto", *own):
             raise InputError(
                 f"--tracker: expected auto or one of {', '.join(own)}, got {self.tracker!r};"
                 " correct the name"
             )
-        if self.kind == "object" and self.tracker not in ("auto", "learned"):
+        self._check_model()
+        objects = ("auto", "learned", MONKEYNET)  # the last is refused without its model
+        if self.kind == "object" and self.tracker not in objects:
             raise InputError(
                 f"--tracker {self.tracker}: expected learned for --kind object, got a tracker that"
                 " follows faces; leave --tracker out"
             )
+
+    def _check_model(self) -> None:
+        """InputError for options that the model has no use for."""
+        is_monkeynet = self.model == MONKEYNET
+        if self.tracker != "auto" and (self.tracker == MONKEYNET) != is_monkeynet:
+            raise InputError(
+                f"--tracker {self.tracker}: expected another for --model {self.model}; leave"
+                " --tracker out, or give --model monkeynet with --tracker monkeynet"
+            )
+        if not is_monkeynet:
+            return
+        for flag, given, why in (
+            ("--teacher", self.teacher, "it learns keypoints of its own"),
+            ("--batch auto", self.batch == "auto", "its batches are not tried"),
+            ("--preset gpu", self.preset == "gpu", "its pairs are not held on a GPU"),
+            ("--start-from fast", self.start_from == "fast", "those weights are of another model"),
+            ("--perceptual", self.perceptual not in ("auto", "none"), "it has no such loss"),
+        ):
+            if given:
+                raise InputError(
+                    f"{flag}: expected none with --model monkeynet: {why}; leave the option out"
+                )
 
     def _check_sitting(self) -> None:
         """InputError for a limit, a batch or a size of the archive that cannot be."""

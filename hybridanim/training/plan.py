@@ -5,6 +5,7 @@ faces, learned     a detector distilled from the set teacher (or per_frame), the
                    keypoints that it detects
 faces, hybrid      the same, and on the set tracked
 objects            detector and renderer together, without any labels
+Monkey-Net         the same, of faces and of objects
 """
 
 from __future__ import annotations
@@ -14,18 +15,20 @@ import importlib.util
 import typing
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hybridanim import paths, schema
 from hybridanim.errors import InputError
 from hybridanim.face.mesh_network import MESH_FILE
+from hybridanim.networks.models import MONKEYNET
 from hybridanim.tracking.registry import TRACKERS
 
 from .data.cache import DETECTED, PER_FRAME, TEACHER, TRACKED
 from .job import TrainJob
 
+Settings = TypeVar("Settings", "TrainConfig", "MonkeyNetConfig")
 if TYPE_CHECKING:
-    from .config import TrainConfig
+    from .config import MonkeyNetConfig, TrainConfig
 
 SQUEEZENET = "squeezenet_v1.0.safetensors"
 DISTILL_SHARE = 0.3  # share of the time budget for the detector, where one is distilled
@@ -90,7 +93,21 @@ def config(
     )
 
 
-def with_batch(config: TrainConfig, batch: int, *, keeps_rate: bool = False) -> TrainConfig:
+def monkeynet_config(job: TrainJob) -> MonkeyNetConfig:
+    """The settings of a Monkey-Net's run without its paths, as ``config``."""
+    from .config import MonkeyNetConfig, monkeynet_settings
+
+    settings = monkeynet_settings(job.size)
+    chosen = replace(MonkeyNetConfig(), **settings, steps=job.steps, time_budget_s=job.budget_s())
+    return replace(
+        updated(chosen, read_settings(job.config), f"--config {job.config}"),
+        start_from=start(job, "object"),
+        seed=job.seed,
+        device=job.device,
+    )
+
+
+def with_batch(config: Settings, batch: int, *, keeps_rate: bool = False) -> Settings:
     """The settings with that many pairs a step in the last phase, and in proportion in the others.
 
     The learning rate is multiplied by the square root of the ratio, at most by 4 (Adam's gradients
@@ -130,9 +147,10 @@ def check(job: TrainJob) -> None:
 
         device.pick(job.device)
     if job.config is not None:
-        from .config import TrainConfig
+        from .config import MonkeyNetConfig, TrainConfig
 
-        updated(TrainConfig(), read_settings(job.config), f"--config {job.config}")
+        settings = MonkeyNetConfig() if job.model == MONKEYNET else TrainConfig()
+        updated(settings, read_settings(job.config), f"--config {job.config}")
 
 
 def curriculum(size: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -43,7 +44,20 @@ class Task:
     batches: tuple[Batch, ...]
 
 
-def tasks(config: TrainConfig, layout: Layout | None) -> list[Task]:
+class Validated(Protocol):
+    """What the tasks depend on, of the settings of a training."""
+
+    @property
+    def validation(self) -> Path: ...  # noqa: D102
+    @property
+    def validation_sets(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def validation_sizes(self) -> tuple[int, int]: ...  # noqa: D102
+    @property
+    def validation_pairs(self) -> int: ...  # noqa: D102
+
+
+def tasks(config: Validated, layout: Layout | None) -> list[Task]:
     """Random pairs, and reconstruction for every keypoint set that is validated.
 
     layout: layout of given keypoints, or None where they are learned.
@@ -211,23 +225,23 @@ def strip(net: Learner, batch: Batch, path: Path, *, bf16: bool, rows: int = 8) 
     learned = run(net, part, bf16=bf16)
     painted, shown = learned.result.painted, learned.result.motion.occlusion
     shown = functional.interpolate(shown, part.source.shape[2:], mode="bilinear")
-    columns = [_image(part.source), _image(part.driving), _image(painted.warped)]
-    columns.append(_image(painted.picture))
-    columns += [_image(x.expand(-1, 3, -1, -1)) for x in (painted.alpha, shown)]
+    columns = [images(part.source), images(part.driving), images(painted.warped)]
+    columns.append(images(painted.picture))
+    columns += [images(x.expand(-1, 3, -1, -1)) for x in (painted.alpha, shown)]
     if net.detector is not None:
-        columns[0] = _dotted(columns[0], learned.source)
-        columns[1] = _dotted(columns[1], learned.driving)
+        columns[0] = dotted(columns[0], learned.source)
+        columns[1] = dotted(columns[1], learned.driving)
     sheet = np.hstack([np.vstack(list(column)) for column in columns])
     cv2.imwrite(str(path), sheet[..., ::-1])
 
 
-def _image(pictures: Tensor) -> Array:
+def images(pictures: Tensor) -> Array:
     """(B, 3, H, W) in [0, 1] to (B, H, W, 3) uint8."""
     found = (pictures.float().clamp(0, 1).permute(0, 2, 3, 1) * 255).round().byte()
     return np.ascontiguousarray(found.cpu().numpy())
 
 
-def _dotted(images: Array, points: Points) -> Array:
+def dotted(images: Array, points: Points) -> Array:
     """Images (B, S, S, 3) with every keypoint as a dot."""
     size, count = images.shape[1], points.xy.shape[1]
     hues = np.stack([np.arange(count) * 180 // count, *[np.full(count, 255)] * 2], -1)

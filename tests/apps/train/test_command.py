@@ -46,6 +46,9 @@ share = 1.0
 """
 
 
+ABLATIONS = ROOT / "examples" / "monkeynet"
+
+
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("clips")
@@ -94,6 +97,50 @@ def test_from_a_folder_to_weights(clips: Path, tmp_path: Path, tiny: Path, capsy
     assert main(words(clips, out, tiny, "--steps", "1", "--overwrite")) == 0
     rows = list(csv.DictReader((out / "curves.csv").open()))
     assert len(rows) == 1 and float(rows[0]["step"]) == 1
+
+
+def test_a_monkeynet_from_a_folder_to_a_picture(clips: Path, tmp_path: Path, capsys) -> None:
+    out, tiny = tmp_path / "run", tmp_path / "tiny.toml"
+    tiny.write_text(
+        "[sizes]\ncount = 3\npicture_px = 32\nmotion_px = 16\ndetector_widths = [8, 8]\n"
+        "motion_widths = [8, 8]\nwidths = [8, 8]\nblocks = 1\n[losses]\ngan = 0\nmatching = 0\n"
+        "[[phases]]\nsize = 32\nbatch = 2\nshare = 1.0\n"
+    )
+    given = words(clips, out, tiny, "--steps", "2", "--model", "monkeynet")
+    assert main(given) == 0
+    said = capsys.readouterr().out
+    assert "for the monkeynet tracker" in said
+    assert f"--tracker monkeynet --renderer monkeynet --weights {out / 'best.safetensors'}" in said
+    assert main([*given, "--steps", "3"]) == 0
+    assert "resumed at step 2" in (out / "train.log").read_text()
+    made = tmp_path / "made.mp4"
+    run = [str(clips / "thing1.mp4"), str(clips / "thing2.mp4"), "--output", str(made)]
+    run += ["--tracker", "monkeynet", "--renderer", "monkeynet", "--crop", "none"]
+    assert main([*run, "--weights", str(out / "best.safetensors"), "--quiet"]) == 0
+    assert made.stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--teacher", "."], "--teacher: expected none with --model monkeynet"),
+        (["--batch", "auto"], "--batch auto: expected none"),
+        (["--preset", "gpu"], "--preset gpu: expected none"),
+        (["--start-from", "fast"], "--start-from fast: expected none"),
+        (["--tracker", "learned"], "--tracker learned: expected another for --model monkeynet"),
+    ],
+)
+def test_options_that_a_monkeynet_has_no_use_for(more, said, clips: Path, tmp_path: Path, capsys):
+    given = ["--data", str(clips), "--out", str(tmp_path / "run"), "--model", "monkeynet"]
+    assert said in error_of(capsys, *given, *more)
+
+
+@pytest.mark.parametrize("file", sorted(ABLATIONS.glob("*.toml")), ids=lambda path: path.stem)
+def test_the_ablations_of_a_monkeynet_are_settings(file: Path, tmp_path: Path) -> None:
+    job = TrainJob(data=tmp_path, model="monkeynet", config=file, size=64)
+    own, full = (plan.monkeynet_config(x).sizes for x in (job, replace(job, config=None)))
+    changed = [n for n, value in vars(own).items() if value != getattr(full, n)]
+    assert len(changed) == 1 and getattr(own, changed[0]) is False
 
 
 @pytest.mark.slow

@@ -1,0 +1,1 @@
+"""Training of Monkey-Net: detector, dense motion, generator and discriminator together."""
