@@ -39,7 +39,6 @@ def submit(context: Context, asked: Asked, job_of: Callable[..., RenderJob]) -> 
     """
     source, driving = _expect_files(asked)
     job = job_of(**_own(context, asked, source, driving.path))
-    work.refuse_files_of_the_server(job)
     if asked.is_agreed:
         context.consent.give(source)
     context.consent.expect(source)

@@ -15,6 +15,7 @@ from apps.studio.context import Context
 from apps.studio.inputs import SECRET, DrivingInput, SourceInput
 from apps.studio.jobs import ENDED, Animation
 from apps.studio.submission import Asked
+from hybridanim.config import RenderJob
 from hybridanim.errors import InputError
 
 TITLE = "Animate"
@@ -164,9 +165,7 @@ def _submit(
         kind=kind,
     )
     try:
-        animation = submission.submit(
-            context, asked, partial(forms.job_of, context.animation, fields, values)
-        )
+        animation = submission.submit(context, asked, partial(_job, context, fields, values))
     except InputError as error:
         places = [messages.place_of(str(error)) == name for name in ("source", "driving", "run")]
         errors = [messages.error(str(error)) if is_here else "" for is_here in places]
@@ -174,6 +173,15 @@ def _submit(
     status = messages.progress(animation, context.queue.place(animation))
     started = [animation.id, [*mine, animation.id], gr.Timer(active=True), status]
     return [*started, gr.Button(interactive=True), "", "", ""]
+
+
+def _job(
+    context: Context, fields: list[forms.Field], values: tuple[Any, ...], **own: Any
+) -> RenderJob:
+    """The job of what the page shows; own: what ``submission`` chooses."""
+    job = forms.job_of(context.animation, fields, values, **own)
+    work.refuse_files_of_the_server(job)
+    return job
 
 
 def _cancel(context: Context, current: str) -> None:
