@@ -1,28 +1,40 @@
-"""What drives a render: a video, or a motion file in its place.
+"""What drives a render: a video, or a motion file or key frames in its place.
 
-Both are prepared, then opened (as context managers), then iterated with ``animated``; ``render``
-uses them alike.
+A ``Driving`` says what is given; its ``Driver`` is prepared, then opened (as a context manager),
+then iterated with ``animated``. ``render`` uses all alike; imagined motion is in ``imagining``.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import numpy as np
 
 from hybridanim import files, io, paths
 from hybridanim.config import RenderJob
 from hybridanim.errors import InputError
+from hybridanim.face import face_model
+from hybridanim.io.timing import time_base_of
+from hybridanim.motion import keyframes
+from hybridanim.motion.keyframes import Keyframes
 from hybridanim.motion.motion_file import Motion
+from hybridanim.prepare.hand_driver import save_motion
+from hybridanim.prepare.motion_recorder import MotionRecorder
 from hybridanim.prepare.people import covered
 from hybridanim.types import Array, Frame, Results
+from hybridanim.visualization import fitted_face
 from hybridanim.visualization.overview import SQUARE_PX, driver_keypoints
 from stages.pipeline import Pipeline
 
 from . import scanning
+from .guards import refuse_swapped
 from .streaming import animated, replayed
 
 
@@ -37,6 +49,25 @@ class Drive:
     audio: Path | None = None
 
 
+class Recorder(Protocol):
+    """Writes the motion while it is animated; a context manager whose end completes the file."""
+
+    is_empty: bool  # no head was tracked, so that there is no file
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Complete the file, or leave none after an error."""
+        ...
+
+
 class Driver(Protocol):
     """A driver of a render."""
 
@@ -48,6 +79,10 @@ class Driver(Protocol):
         """Open it; at its end ``notes`` is complete."""
         ...
 
+    def recorder(self, path: Path, drive: Drive) -> Recorder | None:
+        """What writes the motion into this file, while it is open; None: the driver itself."""
+        ...
+
     def animated(self) -> Generator[tuple[Frame, Results]]:
         """Yield each frame with its results."""
         ...
@@ -57,11 +92,86 @@ class Driver(Protocol):
         ...
 
 
-def read_motion(job: RenderJob, driving_path: Path) -> Motion | None:
-    """The motion file that the driving path names; None for a video.
+class Driving(Protocol):
+    """What a render is asked to move the source by."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        ...
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """Files that are read."""
+        ...
+
+    def job(self, job: RenderJob, source: Path) -> RenderJob:
+        """The job with what the driver fixes; InputError for what does not go with it."""
+        ...
+
+    def record(self) -> str | Path | dict[str, Any]:
+        """How the result's record describes it: a path, or its entries."""
+        ...
+
+    def driver(self, job: RenderJob, pipeline: Pipeline) -> Driver:
+        """Prepare it; the pipeline has its source. Raises InputError where it does not serve."""
+        ...
+
+    def more(self) -> dict[str, Any]:
+        """Further entries of the record's part ``driving``."""
+        ...
+
+
+class FileDriving:
+    """A video, a folder of pictures, a motion file, or key frames."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._motion: Motion | Keyframes | None = None
+
+    @property
+    def name(self) -> str:
+        """Of the file."""
+        return self._path.name
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """The file."""
+        return (self._path,)
+
+    def job(self, job: RenderJob, source: Path) -> RenderJob:
+        """Open a motion file, if it is one: the job with its tracker."""
+        refuse_swapped(job, source, self._path)
+        self._motion = read_motion(job, self._path)
+        return job if self._motion is None else with_tracker_of(job, self._motion)
+
+    def record(self) -> Path:
+        """The file."""
+        return self._path
+
+    def more(self) -> dict[str, Any]:
+        """The settings that a motion was saved with."""
+        if not isinstance(self._motion, Motion):
+            return {}
+        return {"saved_with": json.loads(self._motion.header.settings)}
+
+    def driver(self, job: RenderJob, pipeline: Pipeline) -> Driver:
+        """Look through the video, or choose the motion's reference frame."""
+        if self._motion is None:
+            return VideoDriver(self._path, job, pipeline)
+        if isinstance(self._motion, Keyframes):
+            return KeyframesDriver(self._motion, job, pipeline)
+        return MotionDriver(self._motion, job, pipeline)
+
+
+def read_motion(job: RenderJob, driving_path: Path) -> Motion | Keyframes | None:
+    """The motion file, or the key frames, that the driving path names; None for a video.
 
     Raises InputError for an unfit one, or options that need a video.
     """
+    if driving_path.suffix.lower() == ".toml" and paths.is_file(driving_path):
+        _refuse_options_of_a_video(job, driving_path)
+        return keyframes.load(driving_path)
     if not (paths.is_file(driving_path) and files.is_safetensors(driving_path)):
         return None
     if job.save_motion is not None:
@@ -78,11 +188,26 @@ def read_motion(job: RenderJob, driving_path: Path) -> Motion | None:
     return Motion.load(driving_path)
 
 
-def with_tracker_of(job: RenderJob, motion: Motion) -> RenderJob:
+def _refuse_options_of_a_video(job: RenderJob, path: Path) -> None:
+    """Raise InputError for options that need a driver, which key frames have not."""
+    for option, value, wanted in (
+        ("--driving-crop", job.pipeline.driving_crop, "auto"),
+        ("--reference", job.reference, "auto"),
+    ):
+        if value != wanted:
+            raise InputError(
+                f"{option} {value}: expected a driving video, got the key frames {path.name}, which"
+                " are changes of the source itself; leave the option out"
+            )
+
+
+def with_tracker_of(job: RenderJob, motion: Motion | Keyframes) -> RenderJob:
     """The job with the motion's tracker, whose kind of keypoints the source needs, too.
 
     Raises InputError when the job asks for another one.
     """
+    if isinstance(motion, Keyframes):  # no keypoints
+        return job
     wanted, given = motion.header.tracker, job.pipeline.tracker
     if given not in (wanted, type(job.pipeline)().tracker):
         raise InputError(
@@ -130,6 +255,12 @@ class VideoDriver:
                 self.notes.append(
                     f"{self._path.name} is a single picture, so the result has one frame."
                 )
+
+    def recorder(self, path: Path, drive: Drive) -> MotionRecorder:
+        """What stages 2 and 3 see of the video."""
+        return self._pipeline.record(
+            path, drive.fps, time_base=drive.time_base, overwrite=self._job.overwrite
+        )
 
     @property
     def reader(self) -> io.VideoReader:
@@ -190,6 +321,10 @@ class MotionDriver:
         count = None if is_cut else self._motion.count
         yield Drive(header.fps, header.time_base, (SQUARE_PX, SQUARE_PX), count)
 
+    def recorder(self, path: Path, drive: Drive) -> Recorder | None:
+        """None: ``read_motion`` refuses to write a motion file from another one."""
+        raise NotImplementedError
+
     def animated(self) -> Generator[tuple[Frame, Results]]:
         """Yield a black frame and the results for each frame of the file."""
         return replayed(self._pipeline, self._pipeline.followed(self._replay))
@@ -197,6 +332,50 @@ class MotionDriver:
     def shown(self, frame: Frame, results: Results) -> Array:
         """The driver's keypoints."""
         return driver_keypoints(frame.image, results.points)
+
+
+class KeyframesDriver:
+    """Key frames."""
+
+    def __init__(self, keys: Keyframes, job: RenderJob, pipeline: Pipeline) -> None:
+        """Raise InputError for a source without a fitted face, or options that need a driver."""
+        self._keys, self._job, self._pipeline = keys, job, pipeline
+        self.has_face = True
+        self._posing = pipeline.replaying(keys, "auto", job.start, job.end)
+        self.notes: list[str] = []
+        self.about = [f"{len(keys.keys)} key frames, {keys.duration_s:g} s."]
+
+    @contextmanager
+    def opened(self) -> Iterator[Drive]:
+        """The key frames' rate; in their place beside the result is the moved mesh.
+
+        At the end, the motion file that the job asks for is written.
+        """
+        job, keys = self._job, self._keys
+        count = len(keys.times_s(job.start, job.end))
+        yield Drive(keys.fps, time_base_of(keys.fps), (SQUARE_PX, SQUARE_PX), count)
+        if job.save_motion is not None:
+            save_motion(
+                keys, job.save_motion, face_model.load(), start_s=job.start, end_s=job.end,
+                overwrite=job.overwrite,
+            )  # fmt: skip
+
+    def recorder(self, path: Path, drive: Drive) -> None:
+        """None: ``opened`` writes the file."""
+
+    def animated(self) -> Generator[tuple[Frame, Results]]:
+        """Yield a black frame and the results for each frame."""
+        return replayed(self._pipeline, self._pipeline.followed(self._posing))
+
+    def shown(self, frame: Frame, results: Results) -> Array:
+        """The mesh of the posed head."""
+        source, head = self._pipeline.source, results.points.head
+        assert source is not None and head is not None
+        canvas = np.zeros((SQUARE_PX, SQUARE_PX, 3), np.uint8)
+        points = fitted_face.points_of_target(source, head, SQUARE_PX)
+        if points is not None:
+            fitted_face.put_face(canvas, points)
+        return canvas
 
 
 def _reference_note(index: int, time_s: float) -> str:

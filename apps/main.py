@@ -6,7 +6,7 @@ import importlib
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import tyro
 
@@ -16,12 +16,9 @@ from hybridanim.errors import InputError
 from hybridanim.files import EXAMPLE_DRIVING
 from hybridanim.io import provenance
 
-from . import events, options, words
+from . import events, options, telling, words
 from .events import Events, Form
 from .terminal import COMMAND, PROGRAM, example_source, listen, make_folder
-
-if TYPE_CHECKING:
-    from .render import Summary
 
 EXAMPLE_OUTPUT = Path("out") / "example.mp4"
 SUBCOMMANDS = {  # name -> module with ``command``, and help
@@ -43,6 +40,14 @@ SUBCOMMANDS = {  # name -> module with ``command``, and help
     ),
     "train": ("apps.train.command", "train networks of your own on a folder of clips"),
     "export": ("apps.export", "write the networks as ONNX files, for other programs"),
+    "imagine": (
+        "apps.imagine",
+        "animate a picture without a driving video: a mood, a length and a seed",
+    ),
+    "convert": (
+        "apps.convert",
+        "turn a published checkpoint of the first-order model into a weights file",
+    ),
     "evaluate": (
         "apps.evaluate.command",
         "measure how well clips are reconstructed, compared with copying the source",
@@ -63,7 +68,7 @@ class Files:
     source: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="SOURCE")] = None
     """Picture (or video) to animate. Without it the example is run."""
     driving: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="DRIVING")] = None
-    """Video that it moves like, or a folder of pictures."""
+    """Video that it moves like, a folder of pictures, a motion file, or key frames (.toml)."""
     config: Path | None = None
     """Read options from this TOML file; options given here win."""
     quiet: bool = False
@@ -154,22 +159,4 @@ def _tell_of_render(files: Files, job: RenderJob, told: Events) -> int:
         source, driving = files.source, files.driving
     if files.config is not None:
         refuse_clashes(job, files.config)
-    summary = render(job, source, driving, told.step)
-    for text in summary.about:
-        told.note(text)
-    for text in summary.notes:
-        told.warning(text)
-    has_debug = job.debug is not None and summary.has_debug
-    if job.debug is not None and has_debug:
-        told.note(f"What every stage saw: {job.debug / 'report.html'}")
-    told.result(_ending(summary), summary.figures(job.debug if has_debug else None))
-    return 130 if summary.is_interrupted else 0
-
-
-def _ending(summary: Summary) -> str:
-    """The last line of a run: what there is now, and how long it took."""
-    ending = " (interrupted: as far as it went)" if summary.is_interrupted else ""
-    return (
-        f"{summary.frames} frames in {summary.output}{ending}: {summary.took_s:.1f} s, of which"
-        f" {summary.animating_s:.1f} s animating, {summary.fps:.1f} frames/s"
-    )
+    return telling.tell(render(job, source, driving, told.step), job, told)

@@ -7,7 +7,6 @@ interruption keeps the frames that are done.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
@@ -21,15 +20,14 @@ from hybridanim import io, paths, processors
 from hybridanim.config import PipelineConfig, RenderJob, replaces_background
 from hybridanim.errors import InputError
 from hybridanim.io import provenance
-from hybridanim.prepare.motion_recorder import MotionRecorder
 from hybridanim.profiles import load_profiles
 from hybridanim.rendering.output_frame import Composer
 from hybridanim.types import Source
 from hybridanim.visualization.debug_writer import DebugWriter
 from stages.pipeline import Pipeline, build
 
-from .driving import Drive, Driver, MotionDriver, VideoDriver, read_motion, with_tracker_of
-from .guards import DebugOutputs, note_remains, refuse_clashes, refuse_swapped, undisturbed
+from .driving import Drive, Driver, Driving, FileDriving, Recorder
+from .guards import DebugOutputs, note_remains, refuse_clashes, undisturbed
 from .held import HeldStretches
 from .sources import source_picture
 from .streaming import half_of, shared_processors, sharing
@@ -90,12 +88,25 @@ def render(
     share: processors that it may use; None = those that other programs leave. Raises InputError for
     unusable files or options.
     """
+    return render_by(job, source_path, FileDriving(driving_path), progress, share=share)
+
+
+def render_by(
+    job: RenderJob,
+    source_path: Path,
+    driving: Driving,
+    progress: Progress | None = None,
+    *,
+    share: float | None = None,
+) -> Summary:
+    """Animate the source file by any driver and write all outputs of the job.
+
+    share: see ``render``. Raises InputError for unusable files or options.
+    """
     report = progress or (lambda done, total, step: None)
     start_s, watch = time.perf_counter(), processors.Watch()
-    refuse_clashes(job, source_path, driving_path)
-    refuse_swapped(job, source_path, driving_path)
-    motion = read_motion(job, driving_path)
-    job = job if motion is None else with_tracker_of(job, motion)
+    refuse_clashes(job, source_path, *driving.inputs)
+    job = driving.job(job, source_path)
     report(0, None, "source")
     picture = source_picture(source_path, job.source_time, alpha=True)
     summary, held = Summary(job.output), HeldStretches()
@@ -106,19 +117,14 @@ def render(
     pipeline = build(settings, load_profiles(job.profile))
     source = pipeline.set_source(picture)
     report(0, None, "scan")
-    driver: Driver = (
-        VideoDriver(driving_path, job, pipeline)
-        if motion is None
-        else MotionDriver(motion, job, pipeline)
-    )
-    record = provenance.describe(source_path, driving_path, job)
-    if motion is not None:
-        record["driving"]["saved_with"] = json.loads(motion.header.settings)
+    driver = driving.driver(job, pipeline)
+    record = provenance.describe(source_path, driving.record(), job)
+    record["driving"] |= driving.more()
     with ExitStack() as quiet, ExitStack() as stack:
         drive = stack.enter_context(driver.opened())
         composer = Composer(job, source)
         sink = stack.enter_context(_open_sink(job, drive, composer, record))
-        recorder = _open_recorder(job, drive, pipeline)
+        recorder = _open_recorder(job, drive, driver)
         if recorder is not None:
             stack.enter_context(recorder)
         debug = DebugOutputs(_open_debug(job, drive, source, record))
@@ -148,7 +154,7 @@ def render(
         summary.animating_s = time.perf_counter() - first_s
         if not summary.frames:
             raise InputError(
-                f"{driving_path.name}: expected frames between --start and --end, found none;"
+                f"{driving.name}: expected frames between --start and --end, found none;"
                 " choose another range"
             )
         refuse_no_head(summary, driver.has_face)
@@ -228,12 +234,8 @@ def _open_sink(
     )
 
 
-def _open_recorder(job: RenderJob, drive: Drive, pipeline: Pipeline) -> MotionRecorder | None:
-    if job.save_motion is None:
-        return None
-    return pipeline.record(
-        job.save_motion, drive.fps, time_base=drive.time_base, overwrite=job.overwrite
-    )
+def _open_recorder(job: RenderJob, drive: Drive, driver: Driver) -> Recorder | None:
+    return None if job.save_motion is None else driver.recorder(job.save_motion, drive)
 
 
 def _open_debug(

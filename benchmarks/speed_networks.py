@@ -1,9 +1,9 @@
 """What networks cost: GFLOP of each, and the time of the published model in eager torch.
 
-The reference is benchmarks/first_order_model.py with random weights, which is right for speed: for
-every frame its keypoint detector, dense motion network and generator at 256x256 in float32, as its
-authors' program runs them. A multiplication with an addition counts as two operations; sampling and
-elementwise work are not counted.
+The reference is hybridanim/networks/first_order.py with random weights, which is right for speed:
+for every frame its keypoint detector, dense motion network and generator at 256x256 in float32, as
+its authors' program runs them. A multiplication with an addition counts as two operations;
+sampling and elementwise work are not counted.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from hybridanim.networks import first_order as published
 from hybridanim.networks.blocks import Points
 from hybridanim.networks.weights import DETECTOR, read_animator, read_weights
-
-from . import first_order_model as published
 
 FRAMES = 8
 

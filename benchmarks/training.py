@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from hybridanim.face.anchors import ANCHORS
-from hybridanim.networks import build
+from hybridanim.networks import build, first_order
 from hybridanim.networks.blocks import Points
 from hybridanim.networks.sizes import OBJECT
 from hybridanim.training.animator.learner import Learner
@@ -30,8 +30,6 @@ from hybridanim.training.data.augment import Augment
 from hybridanim.training.data.batch import Batch, anchor_layout
 from hybridanim.training.data.cache import TRACKED, Clip
 from hybridanim.training.data.pairs import Pairs
-
-from . import first_order_model
 
 
 def given_points(count: int, batch: int) -> Points:
@@ -46,8 +44,8 @@ class Published(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.detector, self.generator = (
-            first_order_model.KeypointDetector(),
-            first_order_model.Generator(),
+            first_order.KeypointDetector(),
+            first_order.Generator(),
         )
 
     def forward(self, source: Tensor, driving: Tensor) -> Tensor:

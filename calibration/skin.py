@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +28,8 @@ from hybridanim.types import Array
 _MOST_FRAMES = 24  # of a clip, spread over it
 _PIXELS_PER_FACE = 1500
 _LEAST_PIXELS = 200
+_NOISE_PX = 5  # side of the median that colours of picked skin are compared after
+_LIKE_YUV = (30, 7, 7)  # most difference from the colour at the point
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -99,6 +102,42 @@ def learn(pictures: list[Array]) -> SkinProfile:
     white_u, white_v = np.mean(whites, axis=0)
     profile = skin_model.fit_mixture(np.concatenate(pixels))
     return replace(profile, white_uv=(float(white_u), float(white_v)))
+
+
+def picked(image: Array, points_xy_px: Sequence[tuple[float, float]]) -> Array:
+    """(H, W) uint8, 255 on pixels connected to the points (x, y) and coloured like the place there.
+
+    image: (H, W, 3) uint8 RGB. Raises InputError for a point outside of it.
+    """
+    height, width = image.shape[:2]
+    yuv = cv2.medianBlur(cv2.cvtColor(image, cv2.COLOR_RGB2YUV), _NOISE_PX)
+    mask = np.zeros((height + 2, width + 2), np.uint8)
+    flags = 4 | (255 << 8) | cv2.FLOODFILL_MASK_ONLY | cv2.FLOODFILL_FIXED_RANGE
+    for x, y in points_xy_px:
+        if not (0 <= x <= width - 1 and 0 <= y <= height - 1):
+            raise InputError(
+                f"skin: expected points in the picture of {width}x{height}, got {x:g},{y:g};"
+                " correct the point"
+            )
+        cv2.floodFill(yuv, mask, (round(x), round(y)), 0, _LIKE_YUV, _LIKE_YUV, flags)
+    return np.ascontiguousarray(mask[1:-1, 1:-1])
+
+
+def learn_at(image: Array, points_xy_px: Sequence[tuple[float, float]]) -> SkinProfile:
+    """Mixture of the skin ``picked`` at points of one picture, for faces that are not found.
+
+    Raises InputError for points outside of it, or too little skin around them.
+    """
+    yuv = cv2.cvtColor(image, cv2.COLOR_RGB2YUV)
+    inside = yuv[picked(image, points_xy_px) > 0]
+    if len(inside) < _LEAST_PIXELS:
+        raise InputError(
+            f"skin: expected points on {_LEAST_PIXELS} pixels of even skin or more, got"
+            f" {len(inside)}; add points on forehead, cheeks, nose and neck"
+        )
+    kept = np.random.default_rng(0).permutation(len(inside))[: 4 * _PIXELS_PER_FACE]
+    white_u, white_v = cv2.mean(yuv)[1:3]
+    return replace(skin_model.fit_mixture(inside[kept]), white_uv=(white_u, white_v))
 
 
 def preview(image: Array, profile: SkinProfile) -> Array:

@@ -17,6 +17,7 @@ import re
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from hybridanim import command_line, paths
 from hybridanim.config import PipelineConfig, RenderConfig, pipeline_config
@@ -140,7 +141,6 @@ def corrected(before: Source, profile: TextureProfile, finder: FacePoints) -> Te
 
 def _profile(given: argparse.Namespace, picture: Array) -> TextureProfile:
     """The profile that the options ask for, not measured yet."""
-    height, width = picture.shape[:2]
     points: dict[int, tuple[str, float, float, float]] = {}
     camera, view = given.camera, given.fov
     if given.start_from is not None:
@@ -158,24 +158,39 @@ def _profile(given: argparse.Namespace, picture: Array) -> TextureProfile:
         points.pop(number, None)
         if one is not None:
             points[number] = (one.name, *one.xy_px, one.weight)
-    camera = camera or "weak"
-    if camera == "perspective" and not view:
+    return profile_of(picture, tuple(points.values()), camera or "weak", view, given.input)
+
+
+def profile_of(
+    picture: Array,
+    points: tuple[tuple[str, float, float, float], ...],
+    camera: Literal["weak", "perspective"],
+    view_deg: float | None,
+    path: Path,
+) -> TextureProfile:
+    """The profile of a picture (H, W, 3) with these points, not measured yet.
+
+    points: name, x and y in pixels, weight. view_deg: of a perspective camera. path: of the
+    picture. Raises InputError for a camera without what it needs, or with more.
+    """
+    height, width = picture.shape[:2]
+    if camera == "perspective" and not view_deg:
         raise InputError(
             "--camera perspective: expected a field of view, got none; add --fov DEG: portraits"
             " have 10 to 40 degrees, selfies 60 to 80"
         )
-    if camera == "weak" and view is not None:
+    if camera == "weak" and view_deg is not None:
         raise InputError(
-            f"--fov {view:g}: expected a perspective camera, got weak perspective; add --camera"
+            f"--fov {view_deg:g}: expected a perspective camera, got weak perspective; add --camera"
             " perspective"
         )
     return TextureProfile(
         (width, height),
         texture.thumbnail(picture),
         camera,
-        view or 0.0,
-        tuple(points.values()),
-        origin=Origin.of(given.input),
+        view_deg or 0.0,
+        points,
+        origin=Origin.of(path),
     )
 
 

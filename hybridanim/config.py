@@ -159,9 +159,11 @@ class RenderConfig:
 
     renderer: str = "painted"
     """painted moves the source's own pixels and paints mouth and eyes; warp paints nothing; learned
-    also paints what a turn of the head uncovers, and moves and paints what has no fitted face."""
+    also paints what a turn of the head uncovers, and moves and paints what has no fitted face.
+    reference is the published first-order model; goes with --tracker reference and --weights."""
     weights: Path | None = None
-    """Weights of one's own, a .safetensors file of the trainer: detector, renderer or both."""
+    """Weights of one's own, a .safetensors file of the trainer: detector, renderer or both; or one
+    that hybridanim convert wrote."""
     interpolation: Literal["linear", "cubic", "lanczos"] = "cubic"
     """How the full-resolution source is sampled."""
     composite: Literal["layers", "sheet"] = "layers"
@@ -199,7 +201,8 @@ class PipelineConfig:
 
     tracker: str = "classical"
     """classical: skin, corners, landmarks; learned: a network's keypoints; hybrid: these, carried
-    by optical flow. Skin, hands and the fitted face are looked at with each of them."""
+    by optical flow. Skin, hands and the fitted face are looked at with each of them. reference:
+    keypoints of the published first-order model; goes with --renderer reference."""
     face: int = 0
     """Which face of the source when there are several: 0 is the largest, 1 the next."""
     crop: str = "auto"

@@ -6,6 +6,7 @@ Each function looks for the package without importing it, which takes seconds.
 from __future__ import annotations
 
 from importlib.util import find_spec
+from typing import Any
 
 from .errors import InputError
 
@@ -56,6 +57,15 @@ def expect_for_export() -> None:
     for name, what in _EXPORT.items():
         if find_spec(name) is None:
             raise InputError(f"export: expected the package {name}, found none; pip install {what}")
+
+
+def optuna() -> Any:
+    """The package optuna; InputError where it is not installed."""
+    try:
+        import optuna as found
+    except ImportError as error:
+        raise InputError(f"--tune: expected the package optuna, found none; {TRAIN}") from error
+    return found
 
 
 def expect_ui(what: str) -> None:

@@ -19,6 +19,7 @@ from hybridanim.face import face_model
 from hybridanim.face.aligner import Aligner
 from hybridanim.face.anchors import ANCHORS
 from hybridanim.motion.motion_file import MotionHeader
+from hybridanim.networks.models import FAST, FIRST_ORDER
 from hybridanim.networks.weights import Header, read_header
 from hybridanim.profiles import Profiles
 from hybridanim.runtime import face_points, matte, painters
@@ -53,6 +54,7 @@ class RendererEntry:
     build: Callable[[PipelineConfig, Header | None], Renderer]  # header of ``--weights``
     uses_networks: bool = False  # then two instances in parallel are faster on several processors
     is_more_than_warp: bool = True  # the warp renderer is faster
+    model: str = FAST  # ``networks.models``: of the weights that it runs
 
 
 def warp_renderer(config: PipelineConfig, header: Header | None) -> Renderer:
@@ -87,10 +89,21 @@ def learned_renderer(config: PipelineConfig, header: Header | None) -> Renderer:
     return Renderer(LearnedDense(config.dense, renderer), generate)
 
 
+def reference_renderer(config: PipelineConfig, header: Header | None) -> Renderer:
+    """Stages 4 and 5 by the first-order model of a converted checkpoint."""
+    from hybridanim.rendering.learned import LearnedRenderer  # loads OpenVINO or torch
+    from hybridanim.runtime import networks
+
+    renderer = LearnedRenderer(networks.animator(config.render.weights, config.networks, header))
+    generate = LearnedGenerate(config.render, {}, renderer, config.keypoints.background)
+    return Renderer(LearnedDense(config.dense, renderer), generate)
+
+
 RENDERERS: dict[str, RendererEntry] = {
     "warp": RendererEntry(warp_renderer, is_more_than_warp=False),
     "painted": RendererEntry(painted_renderer),
     "learned": RendererEntry(learned_renderer, uses_networks=True),
+    "reference": RendererEntry(reference_renderer, uses_networks=True, model=FIRST_ORDER),
 }
 
 
@@ -167,8 +180,10 @@ class Builder:
         """Header of ``--weights``; InputError when no other option uses the file."""
         path = self.config.render.weights
         if path is None:
+            self._refuse_other_model(FAST)
             return None
         header = read_header(path)
+        self._refuse_other_model(header.model)
         self._refuse_unfit(header, f"--weights {path}")
         uses_detector = header.detector is not None and self.tracker.uses_detector
         if not uses_detector and (header.sizes is None or not self._renderer.uses_networks):
@@ -179,6 +194,26 @@ class Builder:
                 f"--weights {path}: expected an option that uses its {part}, got none; add {option}"
             )
         return header
+
+    def _refuse_other_model(self, model: str) -> None:
+        """Raise InputError where tracker or renderer need weights of another model."""
+        names = {"tracker": self.config.tracker, "renderer": self.config.render.renderer}
+        own = {option: found.model for option, found in
+               (("tracker", self.tracker), ("renderer", self._renderer))}  # fmt: skip
+        if FIRST_ORDER in own.values() and model != FIRST_ORDER:
+            option = next(option for option, name in own.items() if name == FIRST_ORDER)
+            given = "others" if self.config.render.weights else "none"
+            raise InputError(
+                f"--{option} {names[option]}: expected --weights of the first-order model, got"
+                f" {given}; convert a published checkpoint: hybridanim convert FILE.pth.tar"
+            )
+        is_drawn = not self._renderer.uses_networks or own["renderer"] == FIRST_ORDER
+        if model == FIRST_ORDER and (own["tracker"] != FIRST_ORDER or not is_drawn):
+            raise InputError(
+                f"--weights {self.config.render.weights}: expected --tracker reference --renderer"
+                f" reference with the first-order model, got --tracker {names['tracker']}"
+                f" --renderer {names['renderer']}; give both"
+            )
 
     def _refuse_unfit(self, header: Header, option: str) -> None:
         if header.kind == "object" and not self.tracker.uses_detector:

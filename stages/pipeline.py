@@ -19,12 +19,16 @@ import numpy as np
 from hybridanim import schema
 from hybridanim.config import PipelineConfig, pipeline_config
 from hybridanim.errors import InputError
-from hybridanim.face import aligner, face_model
-from hybridanim.motion import by_hand
+from hybridanim.face import aligner
+from hybridanim.motion import by_hand, posing
+from hybridanim.motion.by_hand import Controls
+from hybridanim.motion.imagined_motion import ImaginedMotion, Wish, expect_length
+from hybridanim.motion.keyframes import Keyframes
 from hybridanim.motion.motion_file import Motion
+from hybridanim.motion.posing import Posing
 from hybridanim.motion.reference import Reference, with_picture
 from hybridanim.motion.replay import Replay
-from hybridanim.prepare import driver_scan, source, view
+from hybridanim.prepare import driver_scan, face_of, source, view
 from hybridanim.prepare.driver_scan import Observation
 from hybridanim.prepare.motion_recorder import MotionRecorder
 from hybridanim.profiles import Profiles
@@ -301,31 +305,56 @@ class Pipeline:
 
     def replay(
         self,
-        motion: Motion,
+        motion: Motion | Keyframes,
         reference: str = "auto",
         start_s: float = 0.0,
         end_s: float | None = None,
     ) -> Iterator[Array]:
-        """Animate the source by a motion file: yields pictures (S, S, 3) uint8 RGB.
+        """Animate the source by a motion file or key frames: yields pictures (S, S, 3) uint8 RGB.
 
         The motion options of this pipeline apply as with a video. reference: auto, first, or the
         number of a frame. start_s, end_s: cut in seconds from the first frame, end excluded.
-        Raises InputError for a motion of another tracker's keypoints, or an unfit reference.
+        Raises InputError for a motion of another tracker's keypoints, or an unfit reference. Key
+        frames (``motion.keyframes``) give what ``pose`` gives at each time, times the strengths of
+        ``drive`` and ``scale``; they need a fitted face, and take no reference.
         """
         for followed in self.followed(self.replaying(motion, reference, start_s, end_s)):
             self.last = self.render(followed)
             yield self.last.picture.image
 
+    def imagine(
+        self, mood: str = "talking", seconds: float | None = None, seed: int = 0
+    ) -> Iterator[Array]:
+        """Animate the source without a driver: yields pictures (S, S, 3) uint8 RGB, 25 a second.
+
+        mood: talking, listening, nodding, laughing, idle or looking. seconds: None = without end.
+        Equal seeds give equal pictures. Raises InputError for an unknown mood, and unfit numbers.
+        """
+        motion = self.imagined(Wish(mood, seed))
+        if seconds is not None:
+            expect_length(seconds)
+        for followed in self.followed(self.replaying(motion, "first", 0.0, seconds)):
+            self.last = self.render(followed)
+            yield self.last.picture.image
+
+    def imagined(self, wish: Wish) -> ImaginedMotion:
+        """Imagined motion that begins with the source's pose."""
+        return ImaginedMotion(wish, self._ready("imagine").rotation_deg)
+
     def replaying(
         self,
-        motion: Motion,
+        motion: Motion | Keyframes | ImaginedMotion,
         reference: str = "auto",
         start_s: float = 0.0,
         end_s: float | None = None,
-    ) -> Replay:
-        """Stage 3 of a motion file, its reference chosen; see ``replay``."""
+    ) -> Replay | Posing:
+        """Stage 3 of a motion file, its reference chosen, or of key frames; see ``replay``."""
         source = self._ready()
-        _expect_type("replay", motion, Motion, "Motion.load(path) reads one")
+        _expect_type(
+            "replay", motion, Motion | Keyframes | ImaginedMotion, "Motion.load(path) reads one"
+        )
+        if isinstance(motion, Keyframes):
+            return Posing(motion, source, self.config.keypoints, start_s, end_s)
         expect_same_tracker(self.config, motion.header)
         config = self.config.keypoints
         model = model_of(config)
@@ -333,8 +362,8 @@ class Pipeline:
             motion, source, config, model, reference=reference, start_s=start_s, end_s=end_s
         )
 
-    def followed(self, replay: Replay) -> Iterator[Followed]:
-        """Yield the input of ``render`` for each frame of a motion file."""
+    def followed(self, replay: Replay | Posing) -> Iterator[Followed]:
+        """Yield the input of ``render`` for each frame of a motion file, or of key frames."""
         source = self._ready()
         first, second, third = (stage.name for stage in self.stages[:3])
         start = time.perf_counter()
@@ -359,9 +388,21 @@ class Pipeline:
         face, unknown names, and values that are no numbers or out of range.
         """
         source = self._ready("pose")
-        head = by_hand.target(source, face_model.load(), by_hand.controls(amounts))
-        points = SparseMotion(source.keypoints, source.keypoints, source.crop, head=head)
+        points = posing.posed(source, by_hand.controls(amounts))
         return self._renderer.generate(source, self._renderer.dense(source, points)).image
+
+    def copy_pose(self, picture: Array) -> Controls:
+        """The amounts of ``pose`` that give the source the pose and expression of another picture.
+
+        picture: (H, W, 3) uint8 RGB, any person. The expression is that person's difference from
+        their own neutral face, on the source's neutral face. Raises InputError for a picture
+        without a face that can be fitted, or without a source with one.
+        """
+        source = self._ready("copy_pose")
+        posing.posed(source, Controls())  # refuses a source without a fitted face
+        _expect_picture("copy_pose", picture)
+        face = face_of.face_of(picture, self.aligner, self.finder)
+        return by_hand.copied(face, source.face)
 
     @property
     def notes(self) -> list[str]:

@@ -47,6 +47,7 @@ LATE = {
     "hybridanim.tracking.registry": "the names that --help lists; a subcommand starts without",
     "apps.render": "with the whole pipeline, which --help does without",
     "apps.guards": "likewise",
+    "apps.imagining": "likewise",
     "apps.notebook.studio": "the facade, with ipywidgets, an extra",
     "apps.studio.server": "with Gradio, an extra, which --help does without",
 }

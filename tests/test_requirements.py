@@ -67,7 +67,7 @@ def test_the_package_needs_no_torch_and_a_checkout_has_it():
     assert text.splitlines()[0] == f"-r {FILES[0]}"
     train = {str(r) for r in project()["train"]}
     assert {str(r) for r in requirements("requirements.txt")} == train
-    assert train < {str(r) for r in project()["export"]}
+    assert {one for one in train if one.startswith("torch")} < {str(r) for r in project()["export"]}
 
 
 def test_every_pin_has_hashes():

@@ -7,6 +7,7 @@ import pytest
 from hybridanim import files
 from hybridanim.errors import InputError
 from hybridanim.face import aligner, face_model
+from hybridanim.motion import imagined_network
 from hybridanim.networks import weights
 from hybridanim.runtime import face_points, matte, painters, prepared
 from hybridanim.segmentation import skin_model
@@ -17,6 +18,7 @@ EXPECTED = {
     "face_points": face_points.WEIGHTS_SHA256,
     "painters": painters.WEIGHTS_SHA256,
     "matte": matte.WEIGHTS_SHA256,
+    "imagined_motion": imagined_network.WEIGHTS_SHA256,
     "renderer_fast": weights.RENDERER.sha256,
     "detector_fast": weights.DETECTOR.sha256,
     "prepared": prepared.FILE.sha256,
@@ -40,6 +42,7 @@ LOADERS = {
     "face_points": (face_points, face_points.load),
     "painters": (painters, painters.load),
     "matte": (matte, matte.load),
+    "imagined_motion": (imagined_network, imagined_network.load),
     "skin_prior": (skin_model, skin_model.generic_cloud),
     "renderer_fast": (weights.RENDERER, weights.RENDERER.checked),
     "detector_fast": (weights.DETECTOR, weights.DETECTOR.checked),

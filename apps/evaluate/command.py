@@ -6,6 +6,7 @@ source unchanged: it is the baseline (docs/guide/evaluating.md).
 
 from __future__ import annotations
 
+import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,11 @@ from apps.terminal import PROGRAM, listen, progress
 from hybridanim import io, paths
 from hybridanim.errors import InputError
 from hybridanim.evaluation import cross_identity, perceptual, strip, table
+from hybridanim.training.data import published
+from hybridanim.training.data.dataset_index import TEST
 
 from . import landmarks, study, tally
-from .job import VIDEOS, EvaluateJob, select_evenly
+from .job import VIDEOS, EvaluateJob, measures_faces, select_evenly, with_protocol
 from .methods import Method, chosen_methods
 from .results import to_json, write_json
 from .workers import Progress, Task, Worker, run, silent
@@ -54,8 +57,14 @@ def command(argv: list[str]) -> int:
 
 def evaluate(job: EvaluateJob, report: Progress | None = None) -> dict[str, Any]:
     """Run all methods over all clips or pairs; InputError when there is nothing to run on."""
+    job = with_protocol(job)
+    with tempfile.TemporaryDirectory(prefix="hybridanim-") as scratch:  # of strips and cut clips
+        return _evaluated(job, Path(scratch), report)
+
+
+def _evaluated(job: EvaluateJob, scratch: Path, report: Progress | None) -> dict[str, Any]:
     methods = chosen_methods(job)
-    tasks = _tasks(job)
+    tasks = _tasks(job, scratch)
     _refuse_to_replace(job, methods, tasks)
     notes = missing(job, methods)
     measure = partial(Worker, job, methods)
@@ -90,7 +99,15 @@ def _refuse_to_replace(job: EvaluateJob, methods: tuple[Method, ...], tasks: lis
 def missing(job: EvaluateJob, methods: tuple[Method, ...]) -> list[str]:
     """One line for each group of metrics that this run cannot measure, and what to do about it."""
     lines = perceptual.find(job.backbones)[2]
-    if any(method.is_object for method in methods):
+    if job.bodies:
+        if job.mesh_environment is None:
+            lines.append(
+                "AKD, MKR of bodies not measured: no pose network; give an environment with"
+                " mediapipe by --mesh-environment (docs/guide/evaluating.md)"
+            )
+    elif not measures_faces(job):
+        lines.append(f"{FACE_METRICS} not measured: --protocol {job.protocol} shows no faces")
+    elif any(method.is_object for method in methods):
         lines.append(f"{FACE_METRICS} not measured: the weights are of a kind without a face")
     elif job.networks is None and job.mesh_environment is not None:
         lines.append("CSIM, AED not measured: no network of identity; give --networks")
@@ -103,7 +120,17 @@ def missing(job: EvaluateJob, methods: tuple[Method, ...]) -> list[str]:
     return lines
 
 
-def _tasks(job: EvaluateJob) -> list[Task]:
+def _tasks(job: EvaluateJob, scratch: Path) -> list[Task]:
+    if job.protocol != "none":
+        assert job.folder is not None
+        found = published.read(job.protocol, job.folder, scratch)
+        tested = [one for one in found if one.split == TEST]
+        if not tested:
+            raise InputError(
+                f"--protocol {job.protocol}: expected clips in {job.folder / TEST}, found none;"
+                " put the published test split there"
+            )
+        return [Task(one.path, label=one.name) for one in select_evenly(tested, job.clips)]
     if not job.cross:
         return [Task(clip) for clip in _select_files(job.folder, VIDEOS, "clips", job.clips)]
     drivers = _select_files(job.drivers or job.folder, VIDEOS, "driving videos", job.clips)

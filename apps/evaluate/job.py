@@ -7,7 +7,7 @@ for weights of its own: ``classical+learned@mine.safetensors``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -18,6 +18,7 @@ from hybridanim import paths
 from hybridanim.config import KeypointsConfig, RuntimeConfig
 from hybridanim.errors import InputError
 from hybridanim.tracking.registry import TRACKERS
+from hybridanim.training.data import published
 from stages.build import RENDERERS
 
 VIDEOS = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".gif"}
@@ -46,10 +47,15 @@ class EvaluateJob:
     """Folder with the networks that measure landmarks, head pose, eyes, mouth and identity."""
     mesh_environment: Path | None = None
     """Virtual environment with mediapipe, whose mesh measures instead of those of --networks."""
+    bodies: bool = False
+    """Measure whole people (AKD and MKR of 33 joints) in place of faces; by --mesh-environment."""
     backbones: Path | None = None
     """Folder with the weights of LPIPS's and FID's networks."""
     weights: Path | None = None
     """Your own weights for the learned methods, a .safetensors file of the trainer."""
+    protocol: Literal["none", "vox", "taichi", "bair", "nemo", "mgif"] = "none"
+    """DIR is that published data set, as its authors prepare it: its test split is reconstructed as
+    in the first-order model's paper (whole frames, 256 pixels, no smoothing, every frame)."""
     cross: bool = False
     """Animate by other people's clips (relative motion) instead of reconstructing."""
     sources: Path | None = None
@@ -89,6 +95,12 @@ class EvaluateJob:
                 raise InputError(
                     f"--{name}: expected {least} to {most}, got {value}; choose within"
                 )
+        if self.bodies and self.cross:
+            raise InputError("--bodies: expected reconstruction, got --cross; leave one out")
+        if self.protocol != "none" and self.cross:
+            raise InputError(
+                f"--protocol {self.protocol}: expected reconstruction, got --cross; leave one out"
+            )
         if self.folder is None and not (self.cross and self.sources and self.drivers):
             raise InputError(
                 "evaluate: expected DIR, a folder of clips, got none; name one, or give --cross"
@@ -104,6 +116,23 @@ class EvaluateJob:
                 raise InputError(f"evaluate: expected a folder, got {path}; check the path")
         for name in self.methods:
             split_method(name)  # raises InputError for an unknown one
+
+
+def with_protocol(job: EvaluateJob) -> EvaluateJob:
+    """The job with the settings that its protocol fixes."""
+    if job.protocol == "none":
+        return job
+    bodies = published.LAYOUTS[job.protocol].shows == "body"
+    return replace(
+        job, crop="none", size=published.SIDE_PX, smooth=0.0, every=1, bodies=bodies or job.bodies
+    )
+
+
+def measures_faces(job: EvaluateJob) -> bool:
+    """Whether its clips show faces: not those of people as a whole, or of things."""
+    return not job.bodies and (
+        job.protocol == "none" or published.LAYOUTS[job.protocol].shows == "face"
+    )
 
 
 def split_method(name: str) -> tuple[str, str, Path | None]:

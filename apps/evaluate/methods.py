@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hybridanim.config import RenderConfig, pipeline_config
+from hybridanim.networks.models import FAST, FIRST_ORDER
 from hybridanim.networks.weights import read_header
 from hybridanim.prepare.view import View
 from hybridanim.tracking.registry import TRACKERS
@@ -46,11 +47,14 @@ def default_methods(weights: Path | None = None) -> tuple[str, ...]:
     For weights of an object: copy, and every tracker that such weights can serve.
     """
     header = None if weights is None else read_header(weights)
+    own = [name for name, tracker in TRACKERS.items() if tracker.model == FAST]
+    if header is not None and header.model == FIRST_ORDER:
+        return ("copy", "reference+reference")
     if header is not None and header.kind == "object":
-        learned = [f"{name}+learned" for name, tracker in TRACKERS.items() if tracker.uses_detector]
+        learned = [f"{name}+learned" for name in own if TRACKERS[name].uses_detector]
         return ("copy", *(learned if header.sizes else ["learned+warp"]))
     renderers = [RenderConfig().renderer, *(["learned"] if header and header.sizes else [])]
-    names = [f"{tracker}+{renderer}" for tracker in TRACKERS for renderer in renderers]
+    names = [f"{tracker}+{renderer}" for tracker in own for renderer in renderers]
     return tuple(dict.fromkeys(["copy", "classical+warp", *names]))
 
 

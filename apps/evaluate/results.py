@@ -18,7 +18,7 @@ from hybridanim.io import provenance
 from hybridanim.text import encoded
 from hybridanim.types import Array, Frame
 
-from .job import EvaluateJob
+from .job import EvaluateJob, measures_faces
 from .methods import Method
 
 SCHEMA = 3
@@ -102,6 +102,7 @@ def to_json(
     whole = [r for r in results if not r.failure]
     names = [method.name for method in methods]
     has_judge = job.networks is not None or job.mesh_environment is not None
+    has_judge = has_judge and measures_faces(job)
     return {
         "schema": SCHEMA,
         "kind": "cross-identity" if job.cross else "reconstruction",

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -16,11 +16,12 @@ import cv2
 from apps.guards import undisturbed
 from hybridanim.errors import InputError
 from hybridanim.evaluation import perceptual
+from hybridanim.evaluation.body_pose import BodyEvaluator
 from hybridanim.evaluation.face_evaluator import FaceEvaluator
 from hybridanim.evaluation.scores import Evaluators
 
 from .cross_identity import Driver, animate, scan_driver
-from .job import EvaluateJob
+from .job import EvaluateJob, measures_faces
 from .methods import Method, MethodRunner
 from .reconstruction import reconstruct
 from .results import ClipResult
@@ -51,10 +52,13 @@ class Task:
 
     source: Path
     driver: Path | None = None
+    label: str = ""  # its name, where that of the file is not unique
 
     @property
     def name(self) -> str:
         """As in the results."""
+        if self.label:
+            return self.label
         return f"{self.source.stem} < {self.driver.stem}" if self.driver else self.source.name
 
 
@@ -67,16 +71,21 @@ class Worker:
         alexnet, inception, _ = perceptual.find(job.backbones)
         face = None
         has_judge = job.networks is not None or job.mesh_environment is not None
+        has_judge = has_judge and measures_faces(job)
         if has_judge and not any(method.is_object for method in methods):
             face = FaceEvaluator(job.networks, job.mesh_environment)
-        self._evaluators = Evaluators(face, perceptual.Perceptual(alexnet, inception))
+        body = None
+        if job.bodies and job.mesh_environment is not None:
+            body = BodyEvaluator(job.mesh_environment)
+        self._evaluators = Evaluators(face, perceptual.Perceptual(alexnet, inception), body)
         self._drivers: dict[Path, Driver] = {}
 
     def __call__(self, task: Task) -> ClipResult:
         """Measure one clip; the result of an unusable one holds the reason."""
         try:
             if task.driver is None:
-                return reconstruct(task.source, self._job, self._runner, self._evaluators)
+                found = reconstruct(task.source, self._job, self._runner, self._evaluators)
+                return replace(found, name=task.name)
             if task.driver not in self._drivers:
                 self._drivers[task.driver] = scan_driver(task.driver, self._job)
             driver = self._drivers[task.driver]

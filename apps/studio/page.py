@@ -14,7 +14,7 @@ import gradio as gr
 
 from .context import Context
 from .inputs import SECRET
-from .tabs import animate, batch, stages
+from .tabs import animate, batch, calibrate, pose, stages
 
 
 class Tab(Protocol):
@@ -30,7 +30,7 @@ class Tab(Protocol):
         ...
 
 
-TABS: tuple[Tab, ...] = (animate, stages, batch)  # pyright: ignore[reportAssignmentType]
+TABS: tuple[Tab, ...] = (animate, pose, stages, calibrate, batch)  # pyright: ignore[reportAssignmentType]
 
 
 def make(context: Context) -> gr.Blocks:

@@ -25,6 +25,7 @@ from hybridanim.config import PipelineConfig, RenderJob, replaces_background
 from hybridanim.errors import InputError
 from hybridanim.face import aligner
 from hybridanim.geometry import crop_image, turned
+from hybridanim.motion import keyframes
 from hybridanim.motion.motion_file import Motion
 from hybridanim.prepare import source, source_head
 from hybridanim.profiles import Profiles
@@ -78,10 +79,14 @@ class Looker:
         return Looked(path, picture, self.faces(picture), time_s)
 
     def driving(self, path: Path) -> Looked:
-        """Read a driving video's first frame with a face, or its first frame; or a motion file."""
+        """Read a driving video's first frame with a face, or its first; or a file of motion."""
         if paths.is_file(path) and files.is_safetensors(path):
             motion = Motion.load(path)
             note = f"A motion file: {motion.count} frames, {float(motion.header.fps):g} a second."
+            return Looked(path, np.zeros((2, 2, 3), np.uint8), note=note)
+        if paths.is_file(path) and path.suffix.lower() == ".toml":
+            keys = keyframes.load(path)
+            note = f"Key frames: {keys.count} frames, {float(keys.fps):g} a second."
             return Looked(path, np.zeros((2, 2, 3), np.uint8), note=note)
         first: Looked | None = None
         with io.open_source(path, max_side_px=1280) as reader:

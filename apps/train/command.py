@@ -38,6 +38,8 @@ BEST, FACE = "best.safetensors", "face.safetensors"
 _RUN_FILES = ("checkpoint.pt", "curves.csv", "train.log", BEST, FACE)
 _TRIAL_S, _TRIAL_SHARE = 25.0, 0.05  # for the number of pairs a step; of the limit
 _DETECTOR = "detector"  # folder of the detector's training, in that of the run
+_TUNING = "tune"  # folder of a search for settings
+_TUNING_FILES = ("tune.db", "tune.csv", "importance.png", "best.toml")
 _DETECTOR_FILES = ("checkpoint.pt", "curves.csv", "detector.safetensors")
 
 
@@ -62,6 +64,8 @@ def command(argv: list[str]) -> int:
     try:
         if job.pack is not None:
             return pack(job, print)
+        if job.tune:
+            return tune(job, print)
         trained = train(job, print, began_s)
     except KeyboardInterrupt:
         print("Stopped. Prepared clips are kept; start again with the same arguments to go on.")
@@ -87,6 +91,27 @@ def pack(job: TrainJob, report: Report) -> int:
         f" {packed.bytes / 2**20:.1f} MiB): {job.pack}"
     )
     report(f"Train with it: {COMMAND} train --data {job.pack} --preset gpu --out DIR")
+    return 0
+
+
+def tune(job: TrainJob, report: Report) -> int:
+    """Search for settings; returns the exit code.
+
+    Raises InputError for arguments and data that cannot be used, and where optuna is missing.
+    """
+    extras.expect_torch("train")
+    extras.optuna()  # before the clips are prepared
+    plan.check(job)
+    data, _ = _prepare_data(job, report)
+    from hybridanim.training import tuning
+
+    folder = job.out / _TUNING
+    found = tuning.search(
+        _config(job, data, distils=False), job.tune, folder, tuning.train_once, report
+    )
+    report((folder / tuning.TABLE).read_text(encoding="utf-8").rstrip())
+    report(f"Lowest error {found.value:.4f} of {found.trials} trainings: {folder / tuning.BEST}")
+    report(f"Train with it: {COMMAND} train --data {job.data} --config {folder / tuning.BEST}")
     return 0
 
 
@@ -269,6 +294,7 @@ def _refuse_to_remove(job: TrainJob) -> None:
 def _files_of_run(out: Path) -> list[Path]:
     own = [out / name for name in _RUN_FILES]
     own += [out / _DETECTOR / name for name in _DETECTOR_FILES]
+    own += [out / _TUNING / name for name in _TUNING_FILES]
     parts = [*out.glob("checkpoint.pt.*.*"), *(out / _DETECTOR).glob("checkpoint.pt.*.*")]
     return [*own, *parts, *out.glob("strip_*.png")]
 

@@ -19,7 +19,7 @@ import threading
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, ClassVar
 
 import numpy as np
 
@@ -111,6 +111,10 @@ class AttentionMesh:
     thread-safe. Raises MeshError where the environment cannot be used.
     """
 
+    kind: ClassVar[str] = ""  # word that the process is started with
+    greeting: ClassVar[bytes] = GREETING
+    count: ClassVar[int] = COUNT  # points of an answer
+
     def __init__(self, environment: Path, limit_s: float = LIMIT_S) -> None:
         """limit_s: a process that takes longer for a picture is killed, and MeshError raised."""
         self._environment, self._limit_s, self._is_ready = environment, limit_s, False
@@ -118,7 +122,7 @@ class AttentionMesh:
         keep = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
         try:
             self._process = subprocess.Popen(
-                [str(interpreter(environment)), "-I", str(_WORKER)],
+                [str(interpreter(environment)), "-I", str(_WORKER), *self.kind.split()],
                 bufsize=0,  # closing a pipe must not wait until what is buffered was read
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -138,7 +142,7 @@ class AttentionMesh:
 
     def wait(self) -> None:
         """Wait until the process has loaded its networks; MeshError where it cannot."""
-        if not self._is_ready and self._ask(b"", len(GREETING), _LOAD_S) != GREETING:
+        if not self._is_ready and self._ask(b"", len(self.greeting), _LOAD_S) != self.greeting:
             _kill(self._process)
             raise self._failure()
         self._is_ready = True
@@ -153,8 +157,8 @@ class AttentionMesh:
         self.wait()
         height, width = image.shape[:2]
         request = _HEADER.pack(stream, height, width) + np.ascontiguousarray(image).tobytes()
-        answer = self._ask(request, COUNT * 3 * 4, self._limit_s)
-        points = np.frombuffer(answer, "<f4").reshape(COUNT, 3)
+        answer = self._ask(request, self.count * 3 * 4, self._limit_s)
+        points = np.frombuffer(answer, "<f4").reshape(self.count, 3)
         return None if np.isnan(points[0, 0]) else points.astype(np.float32)
 
     def end(self, stream: int) -> None:

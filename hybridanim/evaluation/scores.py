@@ -14,7 +14,8 @@ import numpy as np
 
 from hybridanim.types import Array
 
-from . import metrics, regions
+from . import body_pose, metrics, regions
+from .body_pose import BodyEvaluator
 from .face_evaluator import FaceEvaluator, FaceMeasurement
 from .perceptual import Perceptual
 
@@ -28,6 +29,7 @@ class Evaluators:
 
     face: FaceEvaluator | None = None
     perceptual: Perceptual = field(default_factory=Perceptual)
+    body: BodyEvaluator | None = None
 
     def detect(self, image: Array, stream: str = "") -> FaceMeasurement | None:
         """The face of a picture, (H, W, 3) uint8 RGB; None without a face or without networks.
@@ -46,6 +48,7 @@ class Truth:
     face: FaceMeasurement | None = None
     embedding: Array | None = None
     features: Array | None = None  # of the Frechet distance's network
+    joints: Array | None = None  # of a person, see body_pose; where bodies are measured
 
 
 @dataclass
@@ -150,7 +153,9 @@ def build_truth(image: Array, still: Array, evaluators: Evaluators) -> Truth:
     if face is not None and evaluators.face is not None:
         masks = regions.parts(face.landmarks_xy_px, face.mesh_xy_px, still)
         embedding = evaluators.face.embedding(image, face.five_xy_px)
-    return Truth(image, masks, face, embedding, evaluators.perceptual.features(image))
+    joints = None if evaluators.body is None else evaluators.body.detect(image)
+    features = evaluators.perceptual.features(image)
+    return Truth(image, masks, face, embedding, features, joints)
 
 
 def compare(
@@ -164,6 +169,8 @@ def compare(
     distance = evaluators.perceptual.distance(truth.image, result)
     if distance is not None:
         found["lpips"] = distance
+    if truth.joints is not None and evaluators.body is not None:
+        found |= body_pose.compare(truth.joints, evaluators.body.detect(result))
     if truth.face is None or result_face is None or evaluators.face is None:
         return found
     found["akd_px"] = metrics.keypoint_distance(truth.face.mesh_xy_px, result_face.mesh_xy_px)

@@ -28,6 +28,8 @@ COLUMNS: dict[str, dict[str, tuple[str, str, int]]] = {
     "faces": {
         "akd_px": ("AKD px", DOWN, 2),
         "mkr": ("MKR", DOWN, 3),
+        "body_akd_px": ("AKD body px", DOWN, 2),
+        "body_mkr": ("MKR body", DOWN, 3),
         "miss": ("miss", DOWN, 3),
         "csim": ("CSIM", UP, 3),
         "aed": ("AED", DOWN, 3),

@@ -48,7 +48,7 @@ MARK_OPACITY = 0.55  # of the badge; its letters are a little stronger
 
 def describe(
     source: str | Path,
-    driving: str | Path,
+    driving: str | Path | Mapping[str, Any],
     settings: Any = None,
     *,
     created: datetime | None = None,
@@ -58,6 +58,7 @@ def describe(
     ``settings`` is a dataclass or a mapping; values that JSON does not know become text.
     ``created`` defaults to now. Files are named without their folders, which may hold a person's
     name, and identified by SHA-256; a folder of pictures by the hash of all its files in order.
+    A driver that is no file is a mapping with its ``name``.
     """
     created = created or datetime.now(UTC)
     return {
@@ -69,11 +70,15 @@ def describe(
         "git_commit": git_commit(),
         "created": created.isoformat(timespec="seconds"),
         "source": _file_record(Path(source)),
-        "driving": _file_record(Path(driving)),
+        "driving": _driving_record(driving),
         "settings": to_json(settings if settings is not None else {}),
         "packages": {name: _version(name) for name in PACKAGES},
         "python": platform.python_version(),
     }
+
+
+def _driving_record(driving: str | Path | Mapping[str, Any]) -> dict[str, Any]:
+    return dict(driving) if isinstance(driving, Mapping) else _file_record(Path(driving))
 
 
 def container_tags(record: Mapping[str, Any]) -> dict[str, str]:

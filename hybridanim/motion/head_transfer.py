@@ -30,7 +30,7 @@ _MOUTH = AXES.index("jaw_open")
 _WIDE = AXES.index("mouth_wide")
 OPENINGS = [_MOUTH, *_LIDS]
 _LAP, _LAP_FROM = 0.03, 0.1  # by which lids lap that are shut; opening from which on they do
-_SHUT_LIDS = 0.075  # opening at which lids are shut, as the networks see it
+SHUT_LIDS = 0.075  # opening at which lids are shut, as the networks see it
 _SHUT_MOUTH = 0.008  # most that a shut mouth is open, likewise
 _WIDEST_LID = 1.5  # most that an eye opens, of its opening in the picture
 _SLIGHT, _BROAD = 0.03, 0.08  # widths of a smile, over the distance of the eyes
@@ -66,8 +66,8 @@ class DriverFace:
         neutral = fit.neutral
         shift = geometry.norm_from_px(np.asarray(fit.pose.shift_px), crop).astype(np.float64)
         pose = HeadPose(fit.pose.rotation, fit.pose.scale_px * 2 / crop.side_px, shift)
-        lids = np.maximum(fit.quantities[_LIDS] - _SHUT_LIDS, 0)
-        lids = lids / np.maximum(neutral[_LIDS] - _SHUT_LIDS, 0.05)
+        lids = np.maximum(fit.quantities[_LIDS] - SHUT_LIDS, 0)
+        lids = lids / np.maximum(neutral[_LIDS] - SHUT_LIDS, 0.05)
         mouth = float(fit.quantities[_MOUTH]) - shut_mouth(fit)
         return cls(pose, fit.expression, lids, mouth)
 
@@ -247,8 +247,8 @@ def _awake(face: FaceFit) -> Array:
     At most to twice of what is seen of an eye: the picture shows nothing under a shut lid.
     """
     own, neutral = face.quantities[_LIDS], face.neutral[_LIDS]
-    visible = np.maximum(own - _SHUT_LIDS, 0)
-    share = visible / np.maximum(neutral - _SHUT_LIDS, 0.05)
+    visible = np.maximum(own - SHUT_LIDS, 0)
+    share = visible / np.maximum(neutral - SHUT_LIDS, 0.05)
     asleep = smoothstep(np.clip((_AWAKE - share) / (_AWAKE - _ASLEEP), 0, 1))
     wider = np.minimum(neutral - own, (_MOST_STRETCH - 1) * visible)
     return own + asleep * np.maximum(wider, 0)

@@ -501,6 +501,11 @@ class Motion:
     stretches: tuple[Stretch, ...]
     scan: tuple[ScannedFace, ...]
 
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return self.path.name
+
     @classmethod
     def load(cls, path: str | Path) -> Motion:
         """Open a motion file and check all of it.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
@@ -31,7 +32,7 @@ from hybridanim.types import (
 
 from . import keypoints, sparse
 from .head_transfer import DriverFace
-from .motion_file import Motion, MotionRow, ScannedFace, Stretch
+from .motion_file import MotionHeader, MotionRow, ScannedFace, Stretch
 from .reference import (
     NEAR_DEGREES,
     NEAR_OPENING,
@@ -41,6 +42,49 @@ from .reference import (
     distance_of_openings,
     with_first_body,
 )
+
+
+class DrivingMotion(Protocol):
+    """What animates a source: a motion file that was opened, or imagined motion."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        ...
+
+    @property
+    def header(self) -> MotionHeader:
+        """What is said once of it."""
+        ...
+
+    @property
+    def keypoints(self) -> int:
+        """Number of keypoints."""
+        ...
+
+    @property
+    def expression(self) -> int:
+        """Number of coefficients of the expression."""
+        ...
+
+    @property
+    def stretches(self) -> tuple[Stretch, ...]:
+        """Its stretches, each with its first frame."""
+        ...
+
+    @property
+    def scan(self) -> tuple[ScannedFace, ...]:
+        """Possible reference frames."""
+        ...
+
+    def rows(self, start_s: float = 0.0, end_s: float | None = None) -> Iterator[MotionRow]:
+        """The frames in order, cut in seconds from the first frame."""
+        ...
+
+    def row(self, index: int) -> MotionRow:
+        """The frame of this index."""
+        ...
+
 
 _NO_HEAD = "no head in the motion file"
 
@@ -59,7 +103,7 @@ class ChosenReference:
 
 
 def choose_reference(
-    motion: Motion,
+    motion: DrivingMotion,
     wanted: str,
     source: Source,
     start_s: float = 0.0,
@@ -97,7 +141,7 @@ def choose_reference(
     )
 
 
-def _in_cut(motion: Motion, start_s: float, end_s: float | None) -> list[ScannedFace]:
+def _in_cut(motion: DrivingMotion, start_s: float, end_s: float | None) -> list[ScannedFace]:
     """The scanned faces of the first minute of the cut."""
     first_s = motion.row(0).time_s
     last_s = min(start_s + SEARCH_S, float("inf") if end_s is None else end_s)
@@ -121,13 +165,13 @@ def _nearest(faces: list[ScannedFace], source: Source) -> ScannedFace | None:
     return min(shown, key=order) if shown else None
 
 
-def _of_scan(motion: Motion, face: ScannedFace) -> ChosenReference:
+def _of_scan(motion: DrivingMotion, face: ScannedFace) -> ChosenReference:
     crop = motion.stretches[0].first.crop
     reference = Reference(face.poses[0][0], face.head, crop)
     return ChosenReference(face.row, face.time_s, True, face.poses, 0, reference, face.face)
 
 
-def _of_row(motion: Motion, row: MotionRow) -> ChosenReference:
+def _of_row(motion: DrivingMotion, row: MotionRow) -> ChosenReference:
     seen = row.seen
     assert seen is not None
     reference = Reference(seen.keypoints, seen.head, motion.stretches[row.stretch].first.crop)
@@ -173,7 +217,7 @@ class Replay:
 
     def __init__(
         self,
-        motion: Motion,
+        motion: DrivingMotion,
         source: Source,
         config: KeypointsConfig,
         model: FaceModel | None,
@@ -215,17 +259,17 @@ class Replay:
         return replace(state, first=stretch.first, pose=pose)
 
 
-def expect_fit(motion: Motion, source: Source, model: FaceModel | None) -> None:
+def expect_fit(motion: DrivingMotion, source: Source, model: FaceModel | None) -> None:
     """Raise InputError unless the motion is of the source's keypoints and the model's faces."""
     count = len(source.keypoints.xy_norm)
     if count != motion.keypoints:
         raise InputError(
-            f"motion {motion.path.name}: expected one of the source's {count} keypoints, got one of"
+            f"motion {motion.name}: expected one of the source's {count} keypoints, got one of"
             f" {motion.keypoints}; give the --tracker and --weights that it was saved with"
         )
     if model is not None and len(model.expression) != motion.expression:
         raise InputError(
-            f"motion {motion.path.name}: expected {len(model.expression)} coefficients of the"
+            f"motion {motion.name}: expected {len(model.expression)} coefficients of the"
             f" expression, got {motion.expression}; save it again from the video, or add"
             " --head-motion 2d"
         )

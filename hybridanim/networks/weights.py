@@ -24,7 +24,8 @@ from hybridanim.errors import InputError
 from hybridanim.face.anchors import ANCHORS
 from hybridanim.types import Array
 
-from . import shapes, size_limits
+from . import first_order_file, shapes, size_limits
+from .models import FAST, FIRST_ORDER
 from .sizes import DetectorSizes, FastSizes, read_detector_sizes, read_sizes
 
 if TYPE_CHECKING:
@@ -77,6 +78,11 @@ class Header:
         dict[str, Any] | None
     )  # of the detector, as ``sizes.DetectorSizes``; None: no detector
     format: str = FORMAT
+
+    @property
+    def model(self) -> str:
+        """Which networks these are (``models``); ``sizes`` are that model's."""
+        return FIRST_ORDER if self.format == first_order_file.FORMAT else FAST
 
 
 @dataclass(frozen=True)
@@ -149,6 +155,10 @@ def _header(table: dict[str, str], names: list[str]) -> Header:
         sizes = json.loads(table["sizes"])
         size_limits.check_animator(sizes)
         return Header("face", "head", sizes, None, _RENDERER)
+    if table["format"] == first_order_file.FORMAT:
+        found = first_order_file.check_sizes(json.loads(table["sizes"]))
+        detector = {"count": found.count, "size": found.picture_px}
+        return Header("object", "frame", asdict(found), detector, first_order_file.FORMAT)
     if table["format"] != FORMAT:
         raise ValueError(f"format {table['format']!r}")
     kind, window = table["kind"], table["window"]
@@ -178,7 +188,13 @@ def read_tensors(path: str | Path) -> Tensors:
     tensor has values that are not finite or out of its range. Nothing is allocated before the
     shapes are known to fit.
     """
-    header, data = read_header(path), Path(path).read_bytes()
+    header = read_header(path)
+    if header.model != FAST:
+        raise InputError(
+            f"weights: expected networks of this program's training in {path}, got the first-order"
+            " model; it runs with --tracker reference --renderer reference alone"
+        )
+    data = Path(path).read_bytes()
     try:
         tensors = load(data)
         if header.format == _RENDERER:

@@ -239,3 +239,13 @@ def folded(tensors: Mapping[str, Array], conv: str, norm: str) -> tuple[Array, A
         weight = weight * gain[:, None, None, None]
         bias = tensors[f"{norm}.bias"] + gain * (bias - tensors[f"{norm}.running_mean"])
     return weight.astype(np.float32), np.asarray(bias, np.float32)
+
+
+def named_model(name: str, inputs: list[Any], outputs: dict[str, Any]) -> dict[str, Any]:
+    """The model by its name, with names of its ports."""
+    model = quiet.openvino().Model(list(outputs.values()), inputs, name)
+    for port, given in zip(model.inputs, inputs, strict=True):
+        port.get_tensor().set_names({given.get_friendly_name()})
+    for port, called in zip(model.outputs, outputs, strict=True):
+        port.get_tensor().set_names({called})
+    return {name: model}

@@ -12,13 +12,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hybridanim import quiet
 from hybridanim.networks import constants
 from hybridanim.networks.sizes import DetectorSizes, FastSizes
 from hybridanim.types import Array
 
 from . import layers
-from .layers import Affine, Layers
+from .layers import Affine, Layers, named_model
 
 
 class _Points(NamedTuple):
@@ -49,7 +48,7 @@ def detector(sizes: DetectorSizes, tensors: Mapping[str, Array]) -> dict[str, An
     heat = net.shaped(heat, 1, count, side, side)
     mean, spread = _moments(net, heat, count, side)
     if sizes.seen:
-        return _model("detect", [picture], _shaped(net, mean, spread, sizes.count, count))
+        return named_model("detect", [picture], _shaped(net, mean, spread, sizes.count, count))
     coarse = net.pooled(body, sizes.pool) if sizes.pool > 1 else body
     maps = net.convolution(net.block(coarse, "turn"), "affine")
     if sizes.pool > 1:
@@ -58,7 +57,7 @@ def detector(sizes: DetectorSizes, tensors: Mapping[str, Array]) -> dict[str, An
     maps = net.shaped(maps, count, 4, cells, cells)
     jacobian = net.summed(net.shaped(heat, count, 1, cells, cells) * maps, [2, 3])
     found = {"xy": mean, "jacobian": net.shaped(jacobian, 1, count, 2, 2), "spread": spread}
-    return _model("detect", [picture], found)
+    return named_model("detect", [picture], found)
 
 
 def _moments(net: Layers, heat: Any, count: int, side: int) -> tuple[Any, Any]:
@@ -100,7 +99,7 @@ def _encode(sizes: FastSizes, net: Layers) -> Any:
     for i in range(sizes.encoder_blocks):
         deep = net.residual(deep, f"generator.encoder.{i}")
     found = {"small": net.pooled(picture, 4), "deep": deep, "fine": fine}
-    return _model("encode", [picture], found)["encode"]
+    return named_model("encode", [picture], found)["encode"]
 
 
 def _paint(sizes: FastSizes, net: Layers) -> Any:
@@ -133,7 +132,7 @@ def _paint(sizes: FastSizes, net: Layers) -> Any:
     if not sizes.blend:
         alpha = net.constant(np.ones((1, 1, side, side)))
     inputs = [picture, source, detail, flow, shown, features]
-    return _model("paint", inputs, {"paint": paint, "alpha": alpha})["paint"]
+    return named_model("paint", inputs, {"paint": paint, "alpha": alpha})["paint"]
 
 
 class _Move:
@@ -192,7 +191,7 @@ class _Move:
             features.append(net.unfolded(net.concat(hints)))
         found = {"flow": net.last(flow), "occlusion": occlusion, "masks": masks}
         found["features"] = net.concat(features)
-        return _model("move", self.inputs, found)["move"]
+        return named_model("move", self.inputs, found)["move"]
 
     def _points(self) -> tuple[_Points, _Points, Any]:
         """Source and target, and the source's face scale (1, 1, 1, 1)."""
@@ -305,13 +304,3 @@ def _opening(net: Layers, points: _Points, places: Any) -> Any:
 def _square(net: Layers, one: Any, two: Any) -> Any:
     apart = net.ops.subtract(one, two)
     return apart * apart
-
-
-def _model(name: str, inputs: list[Any], outputs: dict[str, Any]) -> dict[str, Any]:
-    """The model by its name, with names of its ports."""
-    model = quiet.openvino().Model(list(outputs.values()), inputs, name)
-    for port, given in zip(model.inputs, inputs, strict=True):
-        port.get_tensor().set_names({given.get_friendly_name()})
-    for port, called in zip(model.outputs, outputs, strict=True):
-        port.get_tensor().set_names({called})
-    return {name: model}

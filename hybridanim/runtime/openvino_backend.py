@@ -18,18 +18,29 @@ import numpy as np
 
 from hybridanim import files, quiet
 from hybridanim.config import RuntimeConfig
-from hybridanim.networks.weights import read_tensors
+from hybridanim.networks import first_order_file
+from hybridanim.networks.models import FIRST_ORDER
+from hybridanim.networks.weights import read_header, read_tensors
 from hybridanim.types import Array, Keypoints, LearnedFeatures, OpticalFlow
 
-from . import cache, int8, models, prepared, sample_inputs, verify
+from . import cache, first_order_models, int8, models, prepared, sample_inputs, verify
 from .base import Moved, RuntimeInfo, not_finite, optical_input
+from .first_order import FirstOrderAnimator
 
 _STILL = np.eye(2, 3, dtype=np.float32)
 MOST_THREADS = 8  # more threads only wait for each other on such small graphs
 _GRAPH_CODE = (
     *("networks/constants", "networks/sizes", "runtime/models", "runtime/layers"),
     *("runtime/sample_inputs", "runtime/int8", "runtime/verify", "runtime/prepared"),
+    *("networks/first_order_file", "runtime/first_order_models"),
 )
+_FAST = {  # part -> precisions to try before float32
+    "animator": ("int8", "bf16"),
+    "detector": ("bf16", "int8"),
+    f"{FIRST_ORDER} animator": ("bf16",),
+    f"{FIRST_ORDER} detector": (),
+}
+_PLACES = ("move", "detect")  # graphs of the first-order model that bfloat16 is too coarse for
 
 
 def load(part: str, path: Path, config: RuntimeConfig, notes: list[str]) -> Any | None:
@@ -40,11 +51,18 @@ def load(part: str, path: Path, config: RuntimeConfig, notes: list[str]) -> Any 
         notes.append(f"OpenVINO is not there ({error}), so torch runs: pip install openvino")
         return None
     core = openvino.Core()
-    for precision in precisions(core, part, config.precision):
+    is_first_order = read_header(path).model == FIRST_ORDER
+    which = f"{FIRST_ORDER} {part}" if is_first_order else part
+    for precision in precisions(core, which, config.precision):
         compiled, is_cached = _compiled(core, part, path, precision, config, notes)
-        if compiled is not None:
-            info = RuntimeInfo("openvino", precision, is_cached, tuple(notes))
-            return (OpenVinoAnimator if part == "animator" else OpenVinoDetector)(compiled, info)
+        if compiled is None:
+            continue
+        info = RuntimeInfo("openvino", precision, is_cached, tuple(notes))
+        if part == "detector":
+            return OpenVinoDetector(compiled, info)
+        if is_first_order:
+            return FirstOrderAnimator({k: Request(v) for k, v in compiled.items()}, info)
+        return OpenVinoAnimator(compiled, info)
     return None
 
 
@@ -52,13 +70,13 @@ def precisions(core: Any, part: str, wanted: str) -> list[str]:
     """Precisions to try, best first: the chosen one, or those that are fast on this processor.
 
     bfloat16 is too coarse for the animator's flow, eight bits make the detector's positions jitter;
-    each still prefers the other of the two to float32 (docs/guide/runtime.md).
+    each still prefers the other of the two to float32 (docs/guide/runtime.md). Of the first-order
+    model flow and positions are always in float32, the generator in bfloat16 where that is fast.
     """
     if wanted != "auto":
         return [wanted]
     able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    fast = ["int8", "bf16"] if part == "animator" else ["bf16", "int8"]
-    return [*(name for name in fast if name.upper() in able), "f32"]
+    return [*(name for name in _FAST[part] if name.upper() in able), "f32"]
 
 
 def cache_file(
@@ -86,6 +104,7 @@ def cache_file(
 
 
 def _settings(precision: str, threads: int) -> dict[str, Any]:
+    """Settings of a graph."""
     return {
         # int8 concerns the convolutions; all other operations stay in float32
         "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
@@ -101,7 +120,6 @@ def _compiled(
 ) -> tuple[dict[str, Any] | None, bool]:
     """Graph name -> compiled model, and whether these came from the cache."""
     file = cache_file(core, part, path, precision, config)
-    settings = _settings(precision, config.threads)
     kept = None if file is None else cache.read(file)
     reason = None if kept is None else cache.failure(kept)
     if reason is not None:
@@ -109,7 +127,8 @@ def _compiled(
         return None, False
     if kept is not None:
         try:
-            found = {k: core.import_model(v, "CPU", settings) for k, v in kept.items()}
+            settings = {k: _settings_of(k, path, precision, config.threads) for k in kept}
+            found = {k: core.import_model(v, "CPU", settings[k]) for k, v in kept.items()}
         except RuntimeError:  # intact, but unreadable for this OpenVINO: built again below
             pass
         else:
@@ -130,13 +149,7 @@ def _built(
 
     Raises InputError when the weights give results that are not finite.
     """
-    tensors = read_tensors(path)
-    known = prepared.of_weights(tensors.sha256)
-    if part == "animator" and tensors.animator is not None and tensors.sizes is not None:
-        built = models.animator(tensors.sizes, tensors.animator)
-    else:  # checked by networks._load
-        assert tensors.detector is not None and tensors.detector_sizes is not None
-        built = models.detector(tensors.detector_sizes, tensors.detector)
+    built, known = _models(part, path)
     shapes = {
         name: {k: tuple(port.shape) for k, port in _ports(model.inputs).items()}
         for name, model in built.items()
@@ -147,8 +160,10 @@ def _built(
         if precision == "int8":
             wide = ranges(core, built) if known is None else known.ranges
             own = {k: int8.quantised(m, wide[k]) if k in wide else m for k, m in built.items()}
-        settings = _settings(precision, threads)
-        out = {name: core.compile_model(model, "CPU", settings) for name, model in own.items()}
+        out = {
+            name: core.compile_model(model, "CPU", _settings_of(name, path, precision, threads))
+            for name, model in own.items()
+        }
         requests = {name: Request(model) for name, model in out.items()}
         found = verify.results(shapes, lambda name, inputs: requests[name](inputs))
     except RuntimeError as error:
@@ -159,6 +174,28 @@ def _built(
         notes.append(f"OpenVINO's {part} in {precision} is not used: {wrong}")
         return None
     return out
+
+
+def _models(part: str, path: Path) -> tuple[dict[str, Any], prepared.Prepared | None]:
+    """The models of a file's part, and what is known of the shipped ones."""
+    header = read_header(path)
+    if header.model == FIRST_ORDER:
+        sizes, own = first_order_file.read(path, header.sizes)
+        make = first_order_models.animator if part == "animator" else first_order_models.detector
+        return make(sizes, own), None
+    tensors = read_tensors(path)
+    known = prepared.of_weights(tensors.sha256)
+    if part == "animator" and tensors.animator is not None and tensors.sizes is not None:
+        return models.animator(tensors.sizes, tensors.animator), known
+    # checked by networks._load
+    assert tensors.detector is not None and tensors.detector_sizes is not None
+    return models.detector(tensors.detector_sizes, tensors.detector), known
+
+
+def _settings_of(graph: str, path: Path, precision: str, threads: int) -> dict[str, Any]:
+    """Settings of one graph of a file."""
+    is_exact = graph in _PLACES and read_header(path).model == FIRST_ORDER
+    return _settings("f32" if is_exact else precision, threads)
 
 
 def _watched(

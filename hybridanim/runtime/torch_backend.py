@@ -20,22 +20,25 @@ from hybridanim.networks.build import Animator
 from hybridanim.networks.dense_motion import Motion
 from hybridanim.networks.generator import Encoded, Painted
 from hybridanim.networks.keypoint_detector import KeypointDetector
-from hybridanim.networks.weights import read_weights
+from hybridanim.networks.models import FIRST_ORDER
+from hybridanim.networks.weights import read_header, read_weights
 from hybridanim.types import Array, Keypoints, LearnedFeatures, OpticalFlow
 
-from . import sample_inputs
+from . import first_order_torch, sample_inputs
 from .base import Moved, RuntimeInfo, not_finite, optical_input
 
 
 def load(
     part: str, path: Path, config: RuntimeConfig, notes: list[str]
-) -> TorchAnimator | TorchDetector:
+) -> TorchAnimator | TorchDetector | first_order_torch.Loaded:
     """Load ``animator`` or ``detector`` of a weights file that has it.
 
     config: precision f32 is used as given, any other choice means the fastest; there is no int8. A
     precision that gives non-finite results on the check's input is replaced by float32. Raises
     InputError when float32 gives such results as well.
     """
+    if read_header(path).model == FIRST_ORDER:
+        return first_order_torch.load(part, path, notes)
     found, wrong = read_weights(path), ""
     fast = config.precision != "f32" and has_bf16()
     for bf16 in (True, False) if fast else (False,):

@@ -29,6 +29,7 @@ class Tracker(Protocol):
     uses_skin: ClassVar[bool]  # whether it reads the mask of stage 1
     uses_detector: ClassVar[bool]  # whether it is built with a learned keypoint detector
     uses_anchors: ClassVar[bool]  # whether ``TrackConfig.anchor_every`` makes it cheaper
+    model: ClassVar[str]  # ``networks.models``: of the weights that its detector is in
 
     @classmethod
     def build(cls, parts: TrackerParts) -> Self:

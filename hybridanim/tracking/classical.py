@@ -19,6 +19,7 @@ from hybridanim import schema
 from hybridanim.config import TrackConfig
 from hybridanim.face import head_box, head_pose
 from hybridanim.fitting import fit_robust_similarity
+from hybridanim.networks.models import FAST
 from hybridanim.profiles import CameraProfile, Profiles, TrackerProfile
 from hybridanim.types import Array, Frame, SkinMask, Tracks
 
@@ -227,6 +228,7 @@ class ClassicalTracker:
     uses_skin: ClassVar[bool] = True
     uses_detector: ClassVar[bool] = False
     uses_anchors: ClassVar[bool] = False
+    model: ClassVar[str] = FAST
     config: TrackConfig
     profiles: Profiles
     aligner: Fitter | None

@@ -17,6 +17,7 @@ from hybridanim import schema
 from hybridanim.config import TrackConfig
 from hybridanim.face import head_box, head_pose
 from hybridanim.face.head_pose import Pose
+from hybridanim.networks.models import FAST
 from hybridanim.profiles import CameraProfile
 from hybridanim.types import Array, Crop, FaceBox, Frame, HeadBox, SkinMask, Tracks
 
@@ -195,6 +196,7 @@ class LearnedTracker:
     uses_skin: ClassVar[bool] = False
     uses_detector: ClassVar[bool] = True
     uses_anchors: ClassVar[bool] = False
+    model: ClassVar[str] = FAST
     config: TrackConfig
     detector: Detector
     camera: CameraProfile | None

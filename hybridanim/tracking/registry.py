@@ -6,9 +6,11 @@ from .base import Tracker
 from .classical import ClassicalTracker
 from .hybrid import HybridTracker
 from .learned import LearnedTracker
+from .reference import ReferenceTracker
 
 TRACKERS: dict[str, type[Tracker]] = {
     "classical": ClassicalTracker,
     "learned": LearnedTracker,
     "hybrid": HybridTracker,
+    "reference": ReferenceTracker,
 }

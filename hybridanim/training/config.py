@@ -121,6 +121,8 @@ class TrainConfig(LoopConfig):
     """Cached training clips (see data/cache.py)."""
     sets: tuple[str, ...] = ("teacher", "per_frame")
     """Keypoint sets of the cache that pairs are drawn with; none for all that there are."""
+    balance: str = ""
+    """Column of the clips' table whose values are drawn equally often."""
     validation: Path = Path("scratch/cache/val")
     """Cached clips of other people."""
     perceptual_network: Path | None = None

@@ -20,7 +20,7 @@ from hybridanim.tracking.registry import TRACKERS
 
 from . import plan
 from .archive import Packed
-from .data import dataset_index, prepare
+from .data import dataset_index, prepare, published, selection
 from .data.cache import DETECTED, TRACKED
 from .data.clip_quality import Wants
 from .data.dataset_index import TEST, TRAIN, VALIDATION, DatasetEntry
@@ -57,7 +57,7 @@ def gather(job: TrainJob, report: Report, progress: prepare.Progress) -> Prepare
     report: gets messages; progress: gets clips done, number of clips, name of the clip. Raises
     InputError when no usable clips are found.
     """
-    entries, skipped = dataset_index.find(job.data, job.table)
+    entries, skipped = _found(job)
     kind, tracker = _kind_and_tracker(job, entries)
     report(f"{len(entries)} clips in {job.data}: {kind}s, for the {tracker} tracker.")
     recipe = _recipe(job, kind, tracker)
@@ -84,6 +84,19 @@ def gather(job: TrainJob, report: Report, progress: prepare.Progress) -> Prepare
     return gathered
 
 
+def _found(job: TrainJob) -> tuple[list[DatasetEntry], dict[str, str]]:
+    """The clips that are used, and what was left out, name -> reason."""
+    if job.layout == "own":
+        entries, skipped = dataset_index.find(job.data, job.table)
+    else:
+        entries = published.read(job.layout, job.data, cache_folder(job) / "unpacked")
+        skipped = {}
+    if job.select:
+        entries, others = selection.selected(entries, job.select)
+        skipped |= {one.name: "not among --select" for one in others}
+    return entries, skipped
+
+
 def is_packed(job: TrainJob) -> bool:
     """Whether ``--data`` is a file that ``--pack`` wrote."""
     return paths.is_file(job.data)
@@ -107,9 +120,9 @@ def unpack(job: TrainJob, report: Report) -> PreparedData:
     """The data of a file that ``--pack`` wrote; InputError when the options want another kind."""
     from .data import packing
 
-    for name in ("teacher", "table", "portraits", "validation"):
+    for name in ("teacher", "table", "portraits", "validation", "select"):
         value = getattr(job, name)
-        if value is not None:
+        if value:
             raise InputError(
                 f"--{name}: expected none with packed clips, got {value}; give it where they are"
                 " packed"

@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Literal
 
 from hybridanim.errors import InputError
+from hybridanim.networks.models import FAST
 from hybridanim.tracking.registry import TRACKERS
+
+from .data import selection
 
 _UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _LEAST_SIZE, _MOST_SIZE = 32, 1024
@@ -68,7 +71,17 @@ class TrainJob:
     held_out: tuple[float, float] = (0.1, 0.1)
     """Shares of the identities that are held out for validation and for testing."""
     table: Path | None = None
-    """CSV with the columns file (or clip), and any of identity, label and split."""
+    """CSV with the columns file (or clip), and any of identity, label, split and others, such as
+    action."""
+    layout: Literal["own", "vox", "taichi", "bair", "nemo", "mgif"] = "own"
+    """Names and splits in --data: own (docs/guide/training.md), or those of a published data set as
+    its authors prepare it; its test split is kept for testing."""
+    select: tuple[str, ...] = ()
+    """Clips to use, by columns of the table: "action=talking|nodding" or "label!=calm"; all of
+    several must hold."""
+    balance: str = ""
+    """Column of the table whose values are drawn equally often, such as action; without it people
+    alone are drawn equally often."""
     portraits: Path | None = None
     """Folder of pictures: further identities, animated by smooth synthetic motion."""
     cache: Path | None = None
@@ -87,6 +100,9 @@ class TrainJob:
     """CPU threads of the networks; 0 takes all."""
     workers: int = 0
     """Processes that prepare the clips; 0 takes one for each CPU core."""
+    tune: int = 0
+    """Search for settings by so many short trainings (Optuna), each of --time-budget, instead of
+    training: tune.csv, importance.png, best.toml for --config. Goes on where it was stopped."""
     pack: Path | None = None
     """Write the prepared clips into one file, for --data on another machine, instead of training:
     the most different frames, as many as fit, as WebP."""
@@ -113,13 +129,27 @@ class TrainJob:
             ("--frames", self.frames, 2),
             ("--threads", self.threads, 0),
             ("--workers", self.workers, 0),
+            ("--tune", self.tune, 0),
             ("--seed", self.seed, 0),
         ):
             if value < least:
                 raise InputError(f"{flag}: expected {least} or more, got {value}; raise it")
-        if self.tracker not in ("auto", *TRACKERS):
+        for text in self.select:
+            selection.parse(text)  # raises InputError for one that cannot be read
+        if self.tune and (self.pack is not None or self.time_budget == "auto"):
             raise InputError(
-                f"--tracker: expected auto or one of {', '.join(TRACKERS)}, got {self.tracker!r};"
+                "--tune: expected --time-budget for each training, and no --pack, got others; for"
+                " example --tune 20 --time-budget 5m"
+            )
+        if self.layout != "own" and self.table is not None:
+            raise InputError(
+                f"--layout {self.layout}: expected names and splits from the layout alone, got"
+                " --table, too; leave one out"
+            )
+        own = [name for name, tracker in TRACKERS.items() if tracker.model == FAST]
+        if self.tracker not in ("auto", *own):
+            raise InputError(
+                f"--tracker: expected auto or one of {', '.join(own)}, got {self.tracker!r};"
                 " correct the name"
             )
         if self.kind == "object" and self.tracker not in ("auto", "learned"):

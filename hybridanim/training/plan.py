@@ -32,8 +32,8 @@ DISTILL_SHARE = 0.3  # share of the time budget for the detector, where one is d
 _RESIDENT = {"cuda": 8192, "cpu": 256}  # pairs of --preset gpu; one takes 5 to 10 ms to choose
 _CHECKPOINT_MIB = 16.0  # of --preset gpu
 _OWN_OPTIONS = (
-    "out", "cache", "validation", "seed", "threads", "start_from", "perceptual_network", "device",
-    "limit_s",
+    "out", "cache", "validation", "balance", "seed", "threads", "start_from", "perceptual_network",
+    "device", "limit_s",
 )  # fmt: skip
 
 
@@ -81,10 +81,11 @@ def config(
         where = device.pick(job.device).type
         chosen |= {"resident": _RESIDENT[where], "checkpoint_mib": _CHECKPOINT_MIB}
     return replace(
-        _updated(replace(TrainConfig(), **chosen), given, f"--config {job.config}"),
+        updated(replace(TrainConfig(), **chosen), given, f"--config {job.config}"),
         perceptual_network=perceptual(job),
         start_from=start(job, kind),
         seed=job.seed,
+        balance=job.balance,
         device=job.device,
     )
 
@@ -103,7 +104,7 @@ def with_batch(config: TrainConfig, batch: int, *, keeps_rate: bool = False) -> 
     return replace(config, phases=phases, learning_rate=rate)
 
 
-def _updated(settings: Any, table: dict[str, Any], where: str) -> Any:
+def updated(settings: Any, table: dict[str, Any], where: str) -> Any:
     """The dataclass with its values replaced by those of the table, section by section."""
     hints = typing.get_type_hints(type(settings))
     out: dict[str, Any] = {}
@@ -113,7 +114,7 @@ def _updated(settings: Any, table: dict[str, Any], where: str) -> Any:
             schema.refuse_unknown(name, list(hints), where)
         before = getattr(settings, name)
         if dataclasses.is_dataclass(before) and isinstance(value, dict):
-            out[name] = _updated(before, value, f"{where} [{name}]")
+            out[name] = updated(before, value, f"{where} [{name}]")
         else:
             out[name] = schema.fit(value, hints[name], f"{where}: {name}")
     return replace(settings, **out)
@@ -131,7 +132,7 @@ def check(job: TrainJob) -> None:
     if job.config is not None:
         from .config import TrainConfig
 
-        _updated(TrainConfig(), read_settings(job.config), f"--config {job.config}")
+        updated(TrainConfig(), read_settings(job.config), f"--config {job.config}")
 
 
 def curriculum(size: int) -> dict[str, Any]:

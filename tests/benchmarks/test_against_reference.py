@@ -10,11 +10,13 @@ from torch import nn
 
 from apps.evaluate.job import EvaluateJob
 from apps.evaluate.reconstruction import reconstruct
-from benchmarks import against_reference, first_order_model, reference_training
+from benchmarks import against_reference, reference_training
 from benchmarks.reference_training import Recipe, Training
 from benchmarks.training import Published
 from hybridanim import io
 from hybridanim.evaluation.scores import Evaluators
+from hybridanim.networks import first_order
+from hybridanim.networks.first_order_file import FirstOrderSizes
 from hybridanim.training.config import Phase
 from tests import synthetic
 
@@ -24,10 +26,11 @@ COUNT = 6
 def tiny() -> Published:
     """The published modules with narrow insides, for pictures of 64 pixels and more."""
     net = Published()
-    find, motion = first_order_model.KeypointDetector(2), net.generator.dense_motion_network
-    find.predictor = first_order_model.Hourglass(4, 3, depth=2, most=8)
+    find = first_order.KeypointDetector(FirstOrderSizes(count=2, jacobians=2))
+    motion = net.generator.dense_motion_network
+    find.predictor = first_order.Hourglass(4, 3, depth=2, most=8)
     find.kp, find.jacobian = nn.Conv2d(7, 2, 7), nn.Conv2d(7, 8, 7)
-    motion.hourglass = first_order_model.Hourglass(4, 12, depth=2, most=8)
+    motion.hourglass = first_order.Hourglass(4, 12, depth=2, most=8)
     motion.mask, motion.occlusion = (nn.Conv2d(16, n, 7, padding=3) for n in (3, 1))
     net.detector, net.generator.bottleneck = find, nn.Identity()
     return net

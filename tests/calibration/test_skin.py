@@ -6,9 +6,11 @@ import pytest
 from skimage import data
 
 from calibration import skin
+from hybridanim.errors import InputError
 from hybridanim.io import read_picture, write_picture
 from hybridanim.profiles import load_profile
 from hybridanim.segmentation import skin_model
+from tests import synthetic
 
 
 @pytest.fixture
@@ -56,3 +58,27 @@ def test_what_cannot_be_used_is_one_line_and_exit_2(kind, astronaut, tmp_path, c
     assert skin.main([str(path), "--output", str(output)]) == 2
     assert capsys.readouterr().err.startswith("error: ")
     assert not output.exists()
+
+
+def test_clicks_pick_the_region_of_that_colour():
+    """A disc of skin on blue: a click on it picks it, and nothing else."""
+    image = np.full((120, 160, 3), (40, 60, 150), np.uint8)
+    cv2.circle(image, (80, 60), 30, synthetic.SKIN_RGB["medium"], -1)
+    inside = cv2.circle(np.zeros(image.shape[:2], np.uint8), (80, 60), 30, 255, -1) > 0
+    found = skin.picked(image, [(80, 60)]) > 0
+    assert (found & ~inside).sum() == 0 and (found & inside).sum() > 0.95 * inside.sum()
+    assert not skin.picked(image, []).any()
+    profile = skin.learn_at(image, [(70, 60), (90, 60)])
+    yuv = cv2.cvtColor(np.array([[synthetic.SKIN_RGB["medium"]]], np.uint8), cv2.COLOR_RGB2YUV)
+    means = np.array(profile.weights) @ np.array(profile.means_yuv)
+    np.testing.assert_allclose(means, yuv[0, 0], atol=1.5)
+
+
+@pytest.mark.parametrize(
+    ("points", "said"),
+    [([(200, 5)], "points in the picture of 160x120"), ([(5, 5)], "200 pixels of even skin")],
+)
+def test_points_without_skin_are_refused(points, said):
+    image = np.random.default_rng(0).integers(0, 255, (120, 160, 3)).astype(np.uint8)
+    with pytest.raises(InputError, match=said):
+        skin.learn_at(image, points)

@@ -113,7 +113,9 @@ def test_rows_and_columns_keep_their_places():
     image = np.random.default_rng(0).integers(0, 255, (5, 7, 3), np.uint8)
     answers = io.BytesIO()
     request = struct.pack("<iii", 1, 5, 7) + image.tobytes()
-    attention_mesh_worker._serve(io.BytesIO(request + request[:20]), answers, Fake)
+    worker = attention_mesh_worker
+    make, points = worker._mesh_of(Fake), worker._points
+    worker._serve(io.BytesIO(request + request[:20]), answers, make, points)
     assert len(seen) == 1 and np.array_equal(seen[0], image)  # half a request is none
     points = np.frombuffer(answers.getvalue(), np.float32)
     assert points.size == 478 * 3 and np.isnan(points).all()

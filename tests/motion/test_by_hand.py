@@ -1,8 +1,11 @@
 """Poses by hand, measured back on the moved face."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from hybridanim.drive import parse
 from hybridanim.errors import InputError
 from hybridanim.face import face_fit, head_pose, mesh
 from hybridanim.face.face_model import AXES, measure
@@ -114,3 +117,63 @@ def test_the_crop_is_the_frame_of_the_shift():
     moved = (found.shift_px - own.shift_px) * CROP.side_px / 2
     np.testing.assert_allclose(moved, (10, 0), atol=1e-3)  # a tenth of a head of 100 pixels
     assert found.scale_px == pytest.approx(2 * own.scale_px)
+
+
+def acted(face, **amounts):
+    """The face as another picture of the same person would show it."""
+    found = target(face, **amounts)
+    own = face.pose
+    turn = found.pose.rotation
+    quantity = measure(MODEL.vertices(face.identity, found.expression)).astype(np.float32)
+    return replace(
+        face,
+        pose=replace(own, rotation=turn),
+        expression=found.expression,
+        quantities=quantity,
+    )
+
+
+@pytest.mark.parametrize(
+    "amounts",
+    [
+        {"yaw": 20, "pitch": -10, "roll": 5},
+        {"jaw": 0.6},
+        {"smile": 0.7},
+        {"smile": -0.5},
+        {"brows": 0.8},
+        {"blink_left": 1, "blink_right": 0.4},
+        {"blink_left": -0.5, "blink_right": -1},
+        {"gaze_x": 0.7, "gaze_y": -0.6},
+        {"yaw": -15, "jaw": 0.3, "smile": 0.4, "brows": -0.5, "blink_right": 1, "gaze_x": -0.5},
+    ],
+)
+@pytest.mark.parametrize("seed", RNG_SEEDS)
+def test_what_was_posed_is_read_off_the_face(seed, amounts):
+    """Posed by hand, then copied: the same amounts, on its own source and on a neutral face."""
+    face = fit(seed, (8, -4, 2))
+    seen = acted(face, **amounts)
+    wanted = by_hand.controls(amounts)
+    for onto in (face, None):
+        found = by_hand.copied(seen, onto)
+        for name in by_hand.RANGES:
+            if onto is None and by_hand.PARTS[name] == "pose":
+                continue
+            limit = {"pose": 0.5, "eyes": 0.15}.get(by_hand.PARTS[name], 0.06)
+            assert getattr(found, name) == pytest.approx(getattr(wanted, name), abs=limit), name
+    turned_by = by_hand.copied(seen).yaw
+    assert turned_by == pytest.approx(head_pose.angles_deg(seen.pose.rotation)[0])
+
+
+def test_a_copied_expression_replaces_that_of_the_source():
+    """A source that laughs is given the mouth of a neutral picture: it shuts."""
+    laughing, calm = fit(1, jaw_open=0.12, left_corner_up=0.05, right_corner_up=0.05), fit(4)
+    found = by_hand.copied(calm, laughing)
+    assert found.jaw < -0.8 and found.smile < -0.5
+    after = quantities(laughing, **{n: getattr(found, n) for n in ("jaw", "smile")})
+    assert after["jaw_open"] < 0.03
+
+
+def test_strengths_of_the_parts_scale_their_controls():
+    by = by_hand.Controls(yaw=40, jaw=0.5, blink_left=1, brows=0.4)
+    found = by_hand.scaled(by, parse("pose=2,eyes=0.5"))
+    assert found == by_hand.Controls(yaw=60, blink_left=0.5)

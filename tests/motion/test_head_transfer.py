@@ -83,7 +83,7 @@ def test_a_shift_counts_in_heads():
 def test_a_blink_shuts_by_the_same_share():
     source = fit(1)
     open_eyes, shut = fit(2), fit(2, left_lid_open=-0.25, right_lid_open=-0.25)
-    level = head_transfer._SHUT_LIDS
+    level = head_transfer.SHUT_LIDS
     share = (shut.quantities[LID] - level) / (shut.neutral[LID] - level)
     target = moved(shut, open_eyes, source)
     assert quantity(source, target, LID) == pytest.approx(share * source.quantities[LID], abs=0.03)

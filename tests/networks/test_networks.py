@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import first_order_model
 from hybridanim import geometry
 from hybridanim.face.anchors import REACH_BOX
 from hybridanim.motion import dense
-from hybridanim.networks import blocks, build
+from hybridanim.networks import blocks, build, first_order
 from hybridanim.networks.blocks import Points
 from hybridanim.networks.discriminator import PatchDiscriminator
 from hybridanim.networks.keypoint_detector import KeypointDetector, mean_jacobian, moments, shares
@@ -260,9 +259,9 @@ def published() -> dict[str, dict[str, str]]:
 def test_reference_names_and_shapes() -> None:
     with torch.device("meta"):
         nets = {
-            "generator": first_order_model.Generator(),
-            "kp_detector": first_order_model.KeypointDetector(),
-            "discriminator": first_order_model.Discriminator(),
+            "generator": first_order.Generator(),
+            "kp_detector": first_order.KeypointDetector(),
+            "discriminator": first_order.Discriminator(),
         }
     for name, shapes in published().items():
         ours = {k: str(tuple(v.shape)) for k, v in nets[name].state_dict().items()}
@@ -270,8 +269,8 @@ def test_reference_names_and_shapes() -> None:
 
 
 def test_reference_hourglass_and_antialias() -> None:
-    assert first_order_model.Hourglass(4, 3, 2)(torch.rand(1, 3, 8, 8)).shape == (1, 7, 8, 8)
-    blur = first_order_model.AntiAlias()
+    assert first_order.Hourglass(4, 3, 2)(torch.rand(1, 3, 8, 8)).shape == (1, 7, 8, 8)
+    blur = first_order.AntiAlias()
     flat = blur(torch.full((1, 3, 64, 64), 0.5))
     assert flat.shape == (1, 3, 16, 16)
     torch.testing.assert_close(flat[..., 4:-4, 4:-4], torch.full((1, 3, 8, 8), 0.5))
@@ -281,7 +280,7 @@ def test_reference_hourglass_and_antialias() -> None:
 def test_reference_runs() -> None:
     picture = torch.rand(1, 3, 256, 256)
     with torch.no_grad():
-        here = first_order_model.KeypointDetector().eval()(picture)
-        found = first_order_model.Generator().eval()(picture, here, here)
+        here = first_order.KeypointDetector().eval()(picture)
+        found = first_order.Generator().eval()(picture, here, here)
     assert here.xy.shape == (1, 10, 2)
     assert found.picture.shape == picture.shape and found.flow.shape == (1, 64, 64, 2)

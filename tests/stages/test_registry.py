@@ -11,6 +11,7 @@ import pytest
 from hybridanim.config import TrackConfig
 from hybridanim.errors import InputError
 from hybridanim.face.anchors import PINNED
+from hybridanim.networks.models import FAST
 from hybridanim.tracking.base import TrackerParts
 from hybridanim.tracking.registry import TRACKERS
 from hybridanim.types import Frame, HeadBox, SkinMask, Tracks
@@ -28,6 +29,7 @@ class Toy:
     uses_skin: ClassVar[bool] = False
     uses_detector: ClassVar[bool] = False
     uses_anchors: ClassVar[bool] = False
+    model: ClassVar[str] = FAST
     config: TrackConfig
 
     @classmethod

@@ -84,7 +84,14 @@ class Trainer(TrainingLoop[Learner, PreparedBatch]):
         config, device = self.config, self._device
         layout = anchor_layout() if config.keypoints == "given" else None
         clips = cache.read(config.cache)
-        self._pairs = Pairs(clips, layout, config.augment, seed=config.seed, sets=config.sets)
+        self._pairs = Pairs(
+            clips,
+            layout,
+            config.augment,
+            seed=config.seed,
+            sets=config.sets,
+            balance=config.balance,
+        )
         self._resident = self._made_resident(clips, layout) if config.resident else None
         self._objective = Objective(
             config.losses,

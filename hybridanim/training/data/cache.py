@@ -9,8 +9,8 @@ Training never decodes a video.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +44,7 @@ class Clip:
     points: dict[str, Array]  # keypoint set -> (N, K, 7) float32, nan where there are none
     is_exact: bool = False  # every keypoint moves as the picture does, neck and shoulders, too
     background: Array | None = None  # (N, 1, 7) float32, motion of the background
+    about: Mapping[str, str] = field(default_factory=dict)  # columns of the listing: label, action
 
 
 def packed(keypoints: Keypoints) -> Array:
@@ -63,10 +64,10 @@ def read(place: Path, identities: dict[str, str] | None = None) -> list[Clip]:
     Raises InputError when there is none, or a file that the listing names is missing.
     """
     if place.is_file():
-        files, known = _listed(place)
+        files, rows = _listed(place)
     else:
-        files, known = sorted(place.glob("*.npz")), {}
-    known |= identities or {}
+        files, rows = sorted(place.glob("*.npz")), {}
+    known = {name: row["identity"] for name, row in rows.items()} | (identities or {})
     clips = []
     for file in files:
         arrays = read_points(file)
@@ -79,7 +80,8 @@ def read(place: Path, identities: dict[str, str] | None = None) -> list[Clip]:
         frames = np.load(file.with_suffix(".npy"), mmap_mode="r")
         identity = known.get(file.stem, file.stem.split("__")[0])
         background = arrays.get(BACKGROUND)
-        clips.append(Clip(file.stem, identity, frames, points, EXACT in arrays, background))
+        about = rows.get(file.stem, {})
+        clips.append(Clip(file.stem, identity, frames, points, EXACT in arrays, background, about))
     if not clips:
         raise InputError(
             f"{place}: expected cached clips (.npy with .npz), found none; prepare the data first"
@@ -87,12 +89,12 @@ def read(place: Path, identities: dict[str, str] | None = None) -> list[Clip]:
     return clips
 
 
-def _listed(listing: Path) -> tuple[list[Path], dict[str, str]]:
-    """The .npz files that a listing names, and clip name -> identity."""
+def _listed(listing: Path) -> tuple[list[Path], dict[str, dict[str, str]]]:
+    """The .npz files that a listing names, and clip name -> its row."""
     try:
         table = json.loads(listing.read_text(encoding="utf-8"))
         folder = listing.parent / table["cache"]
-        known = {row["clip"]: row["identity"] for row in table["clips"]}
+        known = {row["clip"]: {**row, "identity": row["identity"]} for row in table["clips"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{listing}: expected a listing of cached clips, got {error!r}; prepare the data again"

@@ -35,12 +35,19 @@ class DatasetEntry:
     label: str = ""
     split: str = ""  # one of SPLITS, or "" while it is unknown
     is_portrait: bool = False  # a single picture, animated by synthetic motion
+    about: tuple[tuple[str, str], ...] = ()  # columns of the table and their values, in its order
+
+    def value(self, column: str) -> str:
+        """What is known of it under a column's name; "" where nothing is."""
+        own = {"identity": self.identity, "label": self.label, "split": self.split}
+        return own.get(column) or dict(self.about).get(column, "")
 
 
 def find(folder: Path, table: Path | None = None) -> tuple[list[DatasetEntry], dict[str, str]]:
     """Every clip of a folder, and the files that were left out, name -> reason.
 
-    table: CSV with a column file (or clip) and any of identity, label and split. Raises InputError
+    table: CSV with a column file (or clip) and any of identity, label, split and others, such as
+    action. Raises InputError
     when the folder holds no clip, or the table contradicts itself.
     """
     if not paths.is_folder(folder):
@@ -120,10 +127,10 @@ def read_table(path: Path) -> dict[str, dict[str, str]]:
         ) from error
     columns = [] if not rows else [name for name in rows[0] if name]
     key = next((name for name in ("file", "clip") if name in columns), None)
-    if key is None or not {"identity", "label", "split"} & set(columns):
+    if key is None or len(columns) < 2:
         raise InputError(
-            f"{where}: expected the columns file (or clip) and identity, label or split, got"
-            f" {', '.join(columns) or 'no rows'}; name the columns in the first line"
+            f"{where}: expected the columns file (or clip) and identity, label, split or others,"
+            f" got {', '.join(columns) or 'no rows'}; name the columns in the first line"
         )
     for number, row in enumerate(rows, start=2):
         split = row.get("split") or ""
@@ -205,7 +212,8 @@ def _from_table(
         row = next((rows[name] for name in names if name in rows), {})
         split = _SPLIT_NAMES.get(row.get("split") or "", one.split)
         identity, label = row.get("identity") or one.identity, row.get("label") or one.label
-        out.append(replace(one, identity=identity, label=label, split=split))
+        kept = tuple((k, v.strip()) for k, v in row.items() if k and isinstance(v, str) and v)
+        out.append(replace(one, identity=identity, label=label, split=split, about=kept))
     if found and not any(
         one.path.name in rows
         or one.path.stem in rows

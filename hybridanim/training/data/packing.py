@@ -72,6 +72,7 @@ def _part(clip: Clip, split: str, number: int) -> Written:
     arrays["number"] = np.array(order, np.int32)
     name = re.sub(r"[^A-Za-z0-9_-]", "_", clip.name)[:80].lstrip("-") + f"-{number}"
     about = {"identity": clip.identity, "split": split, "is_exact": clip.is_exact}
+    about["about"] = dict(clip.about)
     pictures = Chosen(lambda rows: np.asarray(clip.frames[rows]), order)
     return Written(name, pictures, arrays, about)
 
@@ -117,7 +118,10 @@ def unpack(path: Path, folder: Path, listings: Path) -> Unpacked:
         split, identity = part.get("split"), part.get("identity")
         if split not in SPLITS or not isinstance(identity, str):
             raise InputError(f"--data {path}: expected a split of {name}, got {split!r}")
-        row = {"clip": name, "identity": identity, "label": "", "file": path.name}
+        own = part.get("about")
+        own = own if isinstance(own, dict) else {}
+        row = {str(k): str(v) for k, v in own.items() if k != "split"}
+        row |= {"clip": name, "identity": identity, "file": path.name}
         rows.setdefault(split, []).append(row)
     if not (mark.is_file() and mark.read_text().strip() == digest):
         folder.mkdir(parents=True, exist_ok=True)

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from hybridanim import geometry
+from hybridanim.errors import InputError
 from hybridanim.types import Array
 
 from .augment import (
@@ -47,8 +48,12 @@ class Pairs:
         seed: int,
         sets: tuple[str, ...] = (),
         candidates: int = 6,
+        balance: str = "",
     ) -> None:
         """sets: keypoint sets to draw from, none for all; a clip without any is not drawn.
+
+        balance: column of the clips' table whose values are drawn evenly, then people among each;
+        "": people alone. Raises InputError for a column that no clip has.
 
         Without a layout the batches are pictures alone, for learning without given keypoints.
         """
@@ -56,10 +61,7 @@ class Pairs:
             clips = [clip for clip in clips if set(sets or clip.points) & set(clip.points)]
         self._clips, self._layout, self._augment = clips, layout, augment
         self._seed, self._candidates, self._sets = seed, candidates, sets
-        people: dict[str, list[int]] = {}
-        for i, clip in enumerate(clips):
-            people.setdefault(clip.identity, []).append(i)
-        self._people = [people[name] for name in sorted(people)]
+        self._groups = _groups(clips, balance)
         self._extremes: dict[tuple[int, str], tuple[tuple[Array, Array], ...]] = {}
         if layout is not None and augment.opposite:
             self._extremes = {
@@ -77,7 +79,8 @@ class Pairs:
 
     def choose(self, rng: np.random.Generator) -> tuple[Clip, str | None, tuple[int, int]]:
         """A clip, a keypoint set of it (without a layout none), and two of its frames."""
-        person = self._people[rng.integers(len(self._people))]
+        people = self._groups[rng.integers(len(self._groups)) if len(self._groups) > 1 else 0]
+        person = people[rng.integers(len(people))]
         number = person[rng.integers(len(person))]
         clip = self._clips[number]
         if self._layout is None:
@@ -127,6 +130,21 @@ class Pairs:
         if mark is not slice(None):  # the face's own change, without the head's shift
             apart = apart - apart.mean(1, keepdims=True)
         return int(a), int(others[np.abs(apart).mean((1, 2)).argmax()])
+
+
+def _groups(clips: list[Clip], balance: str) -> list[list[list[int]]]:
+    """Indices of clips by the value of the column, then by person; "" is one group."""
+    found: dict[str, dict[str, list[int]]] = {}
+    for i, clip in enumerate(clips):
+        value = clip.about.get(balance, "") if balance else ""
+        found.setdefault(value, {}).setdefault(clip.identity, []).append(i)
+    if balance and set(found) <= {""}:
+        known = sorted({name for clip in clips for name in clip.about})
+        raise InputError(
+            f"--balance {balance}: expected a column of the clips' table, got none with values;"
+            f" known are {', '.join(known) or 'none: give --table'}"
+        )
+    return [[people[name] for name in sorted(people)] for _, people in sorted(found.items())]
 
 
 def pair(

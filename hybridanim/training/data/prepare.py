@@ -195,6 +195,7 @@ def write_listings(outcomes: Sequence[Outcome], cache: Path, folder: Path) -> di
         one = outcome.entry
         for name in outcome.clips:
             row = {
+                **dict(one.about),
                 "clip": name,
                 "identity": one.identity,
                 "label": one.label,

@@ -1,9 +1,10 @@
-"""The published first-order motion model (Siarohin et al. 2019) at its published size.
+"""The first-order motion model (Siarohin et al., NeurIPS 2019) in torch, at its published sizes.
 
-For side-by-side comparison: module names and shapes are those of its 256-pixel checkpoints, and so
-are its habits, among them places over a 58-cell map and, at sampling, a grid whose ends are cell
-centres (align_corners=True, as torch did when it was trained). 60 million parameters; about 110
-GFLOP a frame at 256x256. Not used by the program itself.
+Pictures -> keypoints with Jacobians; picture and both keypoints -> picture. Module names and shapes
+are those of the published 256-pixel checkpoints, and so are its habits, among them places over a
+58-cell map and, at sampling, a grid whose ends are cell centres (``FirstOrderSizes.align_corners``,
+as torch did when it was trained). 60 million parameters; about 110 GFLOP a frame at 256x256.
+Coordinates here are the model's own: ``corner_grid``.
 """
 
 from __future__ import annotations
@@ -15,12 +16,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hybridanim.networks.blocks import Points, affines, apply_affines
-from hybridanim.networks.discriminator import PatchDiscriminator
-from hybridanim.networks.keypoint_detector import mean_jacobian, shares
+from .blocks import Points, affines, apply_affines
+from .discriminator import PatchDiscriminator
+from .first_order_file import (
+    KERNEL,
+    PUBLISHED,
+    VARIANCE,
+    FirstOrderSizes,
+    anti_alias_side,
+    generator_widths,
+)
+from .keypoint_detector import mean_jacobian, shares
 
-_VARIANCE = 0.01  # of the heatmaps
-_HABIT = True  # align_corners of the checkpoints
+_HALF = KERNEL // 2
 
 
 def corner_grid(height: int, width: int, like: Tensor) -> Tensor:
@@ -108,7 +116,7 @@ class AntiAlias(nn.Module):
     def __init__(self, channels: int = 3, step: int = 4) -> None:
         super().__init__()
         sigma = (step - 1) / 2
-        half = round(4 * sigma)
+        half = anti_alias_side(step) // 2
         axis = torch.arange(-half, half + 1, dtype=torch.float32)
         bell = (-0.5 * (axis / sigma).square()).exp()
         kernel = bell[:, None] * bell
@@ -123,61 +131,101 @@ class AntiAlias(nn.Module):
         return blurred[..., :: self._step, :: self._step]
 
 
-class KeypointDetector(nn.Module):
-    """256x256 -> ten keypoints, from 64x64 pixels, over a 58x58 map."""
+class Moved(NamedTuple):
+    """Output of the motion network."""
 
-    def __init__(self, count: int = 10) -> None:
+    flow: Tensor  # (B, h, w, 2), corner_grid's coordinates
+    occlusion: Tensor  # (B, 1, h, w) in [0, 1]
+    masks: Tensor  # (B, K + 1, h, w), sum to one; the first is of the background
+
+
+def _blur(step: int) -> nn.Module:
+    return AntiAlias(step=step) if step > 1 else nn.Identity()
+
+
+class KeypointDetector(nn.Module):
+    """Picture -> keypoints, from a quarter of its pixels, over a map without its border."""
+
+    def __init__(self, sizes: FirstOrderSizes = PUBLISHED) -> None:
         super().__init__()
-        self.predictor = Hourglass(32, 3)
-        self.kp = nn.Conv2d(35, count, 7)
-        self.jacobian = nn.Conv2d(35, 4 * count, 7)
-        nn.init.zeros_(self.jacobian.weight)
-        self.jacobian.bias = nn.Parameter(torch.eye(2).reshape(4).repeat(count))
-        self.down = AntiAlias()
+        width = sizes.detector_base + 3
+        self.predictor = Hourglass(
+            sizes.detector_base, 3, sizes.detector_depth, sizes.detector_most
+        )
+        self.kp = nn.Conv2d(width, sizes.count, KERNEL)
+        self.jacobian = None
+        if sizes.jacobians:
+            self.jacobian = nn.Conv2d(width, 4 * sizes.jacobians, KERNEL)
+            nn.init.zeros_(self.jacobian.weight)
+            self.jacobian.bias = nn.Parameter(torch.eye(2).reshape(4).repeat(sizes.jacobians))
+        self.down = _blur(sizes.detector_step)
 
     def forward(self, picture: Tensor) -> Points:
-        """picture: (B, 3, 256, 256) in [0, 1]."""
+        """picture: (B, 3, S, S) in [0, 1]."""
+        return self.detect(picture)[0]
+
+    def detect(self, picture: Tensor) -> tuple[Points, Tensor]:
+        """Keypoints, and the heatmaps' standard deviations (B, K); picture as ``forward``."""
         features = self.predictor(self.down(picture))
-        logits, maps = self.kp(features).float(), self.jacobian(features).float()
+        logits = self.kp(features).float()
+        maps = None if self.jacobian is None else self.jacobian(features).float()
         with torch.autocast(picture.device.type, enabled=False):  # places in half precision are
             heat = shares(logits)  # an eighth of a cell too coarse
             grid = corner_grid(heat.shape[2], heat.shape[3], heat)
             places = heat.flatten(2) @ grid.reshape(-1, 2)
-            return Points(places, mean_jacobian(heat, maps))
+            squares = (grid - places[:, :, None, None]).square().mean(-1)
+            spread = (heat * squares).flatten(2).sum(2).sqrt()
+            if maps is None:
+                still = torch.eye(2, device=heat.device).expand(*places.shape, 2)
+                return Points(places, still), spread
+            return Points(places, mean_jacobian(heat, maps)), spread
 
 
 class _DenseMotion(nn.Module):
-    def __init__(self, count: int) -> None:
+    def __init__(self, sizes: FirstOrderSizes) -> None:
         super().__init__()
-        self.hourglass = Hourglass(64, 4 * (count + 1))
-        self.mask = nn.Conv2d(64 + 4 * (count + 1), count + 1, 7, padding=3)
-        self.occlusion = nn.Conv2d(64 + 4 * (count + 1), 1, 7, padding=3)
-        self.down = AntiAlias()
+        inputs = 4 * (sizes.count + 1)
+        width = sizes.motion_base + inputs
+        self.hourglass = Hourglass(sizes.motion_base, inputs, sizes.motion_depth, sizes.motion_most)
+        self.mask = nn.Conv2d(width, sizes.count + 1, KERNEL, padding=_HALF)
+        self.occlusion = nn.Conv2d(width, 1, KERNEL, padding=_HALF) if sizes.occlusion else None
+        self.down = _blur(sizes.motion_step)
+        self._align_corners = sizes.align_corners
 
-    def forward(self, picture: Tensor, source: Points, target: Points) -> tuple[Tensor, Tensor]:
+    def forward(self, picture: Tensor, source: Points, target: Points) -> Moved:
+        """picture: (B, 3, S, S)."""
         with torch.autocast(picture.device.type, enabled=False):
             small = self.down(picture)
+        return self.move(small, source, target)
+
+    def move(self, small: Tensor, source: Points, target: Points) -> Moved:
+        """small: the picture at the size of the flow."""
+        with torch.autocast(small.device.type, enabled=False):
             batch, _, height, width = small.shape
             grid = corner_grid(height, width, small)
             maps = apply_affines(affines(source, target), grid)
             count = maps.shape[1]
-            moved = _sample(small.repeat_interleave(count, 0), maps.flatten(0, 1))
+            copies = small.repeat_interleave(count, 0)
+            moved = sample(copies, maps.flatten(0, 1), align_corners=self._align_corners)
             bells = _bells(target.xy, grid) - _bells(source.xy, grid)
             bells = torch.cat([torch.zeros_like(bells[:, :1]), bells], 1)[:, :, None]
             x = torch.cat([bells, moved.unflatten(0, (batch, count))], 2).flatten(1, 2)
         x = self.hourglass(x)
         masks = self.mask(x).float().softmax(1)
         flow = (masks[..., None] * maps).sum(1)
-        return flow, self.occlusion(x).float().sigmoid()
+        if self.occlusion is None:
+            return Moved(flow, torch.ones_like(masks[:, :1]), masks)
+        return Moved(flow, self.occlusion(x).float().sigmoid(), masks)
 
 
 def _bells(xy: Tensor, grid: Tensor) -> Tensor:
     offset = grid - xy[:, :, None, None]
-    return (-0.5 * offset.square().sum(-1) / _VARIANCE).exp()
+    return (-0.5 * offset.square().sum(-1) / VARIANCE).exp()
 
 
-def _sample(picture: Tensor, flow: Tensor) -> Tensor:
-    return functional.grid_sample(picture, flow, align_corners=_HABIT)
+def sample(picture: Tensor, flow: Tensor, *, align_corners: bool = True) -> Tensor:
+    """Sample (B, C, h, w) at (B, H, W, 2); zeros outside."""
+    return functional.grid_sample(picture, flow, align_corners=align_corners)
 
 
 class _Bottleneck(nn.Module):
@@ -203,25 +251,37 @@ class Generated(NamedTuple):
 class Generator(nn.Module):
     """Source picture and both keypoints -> picture."""
 
-    def __init__(self, count: int = 10) -> None:
+    def __init__(self, sizes: FirstOrderSizes = PUBLISHED) -> None:
         super().__init__()
-        self.dense_motion_network = _DenseMotion(count)
-        self.first = _Block(3, 64, size=7)
-        self.down_blocks = nn.ModuleList([_Block(64, 128, down=True), _Block(128, 256, down=True)])
-        self.up_blocks = nn.ModuleList([_Block(256, 128, up=True), _Block(128, 64, up=True)])
-        self.bottleneck = _Bottleneck(256, 6)
-        self.final = nn.Conv2d(64, 3, 7, padding=3)
+        self._align_corners, widths = sizes.align_corners, generator_widths(sizes)
+        pairs = list(pairwise(widths))
+        self.dense_motion_network = _DenseMotion(sizes)
+        self.first = _Block(3, widths[0], size=KERNEL)
+        self.down_blocks = nn.ModuleList(_Block(a, b, down=True) for a, b in pairs)
+        self.up_blocks = nn.ModuleList(_Block(b, a, up=True) for a, b in reversed(pairs))
+        self.bottleneck = _Bottleneck(widths[-1], sizes.blocks)
+        self.final = nn.Conv2d(widths[0], 3, KERNEL, padding=_HALF)
 
     def forward(self, picture: Tensor, source: Points, target: Points) -> Generated:
-        """picture: (B, 3, 256, 256) in [0, 1]."""
+        """picture: (B, 3, S, S) in [0, 1]."""
+        x = self.encode(picture)
+        flow, occlusion, _ = self.dense_motion_network(picture, source, target)
+        return Generated(self.paint(x, flow, occlusion), flow, occlusion)
+
+    def encode(self, picture: Tensor) -> Tensor:
+        """Features (B, C, h, w) of the source."""
         x = self.first(picture)
         for block in self.down_blocks:
             x = block(x)
-        flow, occlusion = self.dense_motion_network(picture, source, target)
-        x = self.bottleneck(_sample(x, flow) * occlusion)
+        return x
+
+    def paint(self, features: Tensor, flow: Tensor, occlusion: Tensor) -> Tensor:
+        """The picture (B, 3, S, S) in [0, 1] of a source's features."""
+        x = sample(features, flow.to(features.dtype), align_corners=self._align_corners)
+        x = self.bottleneck(x * occlusion)
         for block in self.up_blocks:
             x = block(x)
-        return Generated(self.final(x).sigmoid(), flow, occlusion)
+        return self.final(x).sigmoid()
 
 
 class Discriminator(nn.Module):

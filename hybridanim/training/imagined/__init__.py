@@ -1,0 +1,1 @@
+"""Training of imagined motion: tracks of clips -> the network that goes on from a first pose."""
