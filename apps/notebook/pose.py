@@ -3,29 +3,25 @@
 # pyright: reportMissingImports=false
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
 
-from apps.sources import source_picture
 from apps.studio import messages, work
 from apps.studio.context import Context
+from apps.studio.posing import PARTS_SHOWN, SHOWN_PX, Posed, Poser
 from hybridanim import io
 from hybridanim.errors import InputError
 from hybridanim.io import provenance
-from hybridanim.motion.by_hand import Controls
+from hybridanim.motion.by_hand import RANGES, Controls
 from hybridanim.types import Array
-from stages.pipeline import Pipeline, build
 
 from . import shown
-from .inputs import SourceInput
+from .inputs import FileField, SourceInput
 
 TITLE = "Pose"
-SHOWN_PX = 384  # side of the picture, unless the option size says otherwise
 
 
 class Pose:
@@ -33,12 +29,15 @@ class Pose:
 
     def __init__(self, context: Context, source: SourceInput) -> None:
         self._context, self._source = context, source
-        self._pipeline: Pipeline | None = None
-        self._path: Path | None = None  # of the source that is posed
+        self._poser = Poser(context.animation.pipeline, mark=context.animation.mark)
+        self._posed: Posed | None = None  # the source that is posed
         self.button = widgets.Button(description="Pose this picture", button_style="primary")
         self.error, self.call = widgets.HTML(), widgets.HTML()
         self.picture = shown.still(SHOWN_PX)
-        self.sliders = {one.name: _slider(one) for one in dataclasses.fields(Controls)}
+        self.sliders = {name: _slider(name) for part in PARTS_SHOWN.values() for name in part}
+        self.copied = FileField(
+            "Copy pose and expression of a picture", context.uploads, "image/*", self._copy
+        )
         self.reset = widgets.Button(description="As in the picture", disabled=True)
         self.save = widgets.Button(description="Save this pose", disabled=True)
         self.button.on_click(lambda _: self._try(self.load))
@@ -47,7 +46,9 @@ class Pose:
         for slider in self.sliders.values():
             slider.observe(lambda _: self._try(self._draw), "value")
         self._is_setting = False
-        side = widgets.VBox([*self.sliders.values(), widgets.HBox([self.reset, self.save])])
+        side = widgets.VBox(
+            [*self.sliders.values(), widgets.HBox([self.reset, self.save]), self.copied.widget]
+        )
         shown_here = widgets.HBox([self.picture, side], layout=_wrapped())
         self.widget = widgets.VBox([self.button, self.error, shown_here, self.call])
 
@@ -58,19 +59,9 @@ class Pose:
 
     def load(self) -> None:
         """Prepare the source for poses; InputError without one, a consent, or a fitted face."""
-        self._path = None
-        looked = self._source.expect()
-        crop, face = self._source.crop.value.strip(), self._source.face.value or 0
-        config = self._context.animation.pipeline
-        render = replace(config.render, paste_back=False)
-        dense = replace(config.dense, explain=False)
-        size = config.size or SHOWN_PX
-        config = replace(config, size=size, crop=crop, face=face, render=render, dense=dense)
-        if self._pipeline is None or self._pipeline.config != config:
-            self._pipeline = build(config)
-        self._pipeline.set_source(source_picture(looked.path, looked.time_s, alpha=True))
-        self._pipeline.pose()  # refuses a source without a fitted face
-        self._path = looked.path
+        self._posed = None
+        path, crop = self._source.expect().path, self._source.crop.value.strip()
+        self._posed = self._poser.load(path, face=self._source.face.value or 0, crop=crop)
         self.reset.disabled = self.save.disabled = False
         self._draw()
 
@@ -78,34 +69,46 @@ class Pose:
         """Move the sliders; those that are not named go to 0."""
         self._is_setting = True
         for name, slider in self.sliders.items():
-            slider.value = amounts.get(name, 0.0)
+            slider.value = round(amounts.get(name, 0.0), 3)
         self._is_setting = False
         self._try(self._draw)
 
     def write(self) -> Path:
         """Write the picture of this pose, marked, with its record beside it; returns its path."""
-        picture = self._posed()
-        if picture is None or self._path is None:
+        posed, picture = self._posed, self._picture()
+        if posed is None or picture is None:
             raise InputError("pose: expected a source, got none; press the button above first")
-        record = provenance.describe(self._path, "pose by hand", {"pose": self.amounts})
-        stem = work.safe_stem(f"{self._path.stem}-pose") or "pose"
+        record = provenance.describe(posed.path, "pose by hand", {"pose": self.amounts})
+        stem = work.safe_stem(f"{posed.path.stem}-pose") or "pose"
         output = self._context.new_output(stem, ".png")
         io.write_picture(output, picture, metadata=provenance.container_tags(record))
         provenance.write_sidecar(output, record)
         self.call.value += messages.note(f"Saved as {output}")
         return output
 
-    def _posed(self) -> Array | None:
-        """(S, S, 3) uint8 RGB with the mark that results have; None before a source is loaded."""
-        if self._pipeline is None or self._path is None:
+    def _picture(self) -> Array | None:
+        """(S, S, 3) uint8 RGB, marked as results are; None before a source is loaded."""
+        if self._posed is None:
             return None
-        found = self._pipeline.pose(**self.amounts)
-        return provenance.draw_mark(found) if self._context.animation.mark else found
+        return self._poser.picture(self._posed, Controls(**self.amounts))
+
+    def _copy(self) -> None:
+        """Take pose and expression from the picture that was chosen."""
+        path = self.copied.file
+        if path is None:
+            return
+        if self._posed is None:
+            self.error.value = messages.error(
+                "pose: expected a source, got none; press the button above first"
+            )
+            return
+        posed = self._posed
+        self._try(lambda: self.set(**vars(self._poser.copied(posed, path))))
 
     def _draw(self) -> None:
         if self._is_setting:
             return
-        shown.put(self.picture, self._posed())
+        shown.put(self.picture, self._picture())
         words = ", ".join(f"{name}={value:.3g}" for name, value in self.amounts.items())
         self.call.value = f"<code>pipeline.pose({escape(words)})</code>"
 
@@ -118,11 +121,11 @@ class Pose:
             self.error.value = messages.error(str(error))
 
 
-def _slider(control: Any) -> Any:
-    """The slider of a field of ``Controls``."""
-    least, most = control.metadata["range"]
+def _slider(name: str) -> Any:
+    """The slider of a control."""
+    least, most = RANGES[name]
     unit = " (degrees)" if most > 1 else ""
-    label = control.name.replace("_", " ").capitalize() + unit
+    label = name.replace("_", " ").capitalize() + unit
     step = 1.0 if most > 1 else 0.02
     layout = widgets.Layout(width="340px", max_width="100%")
     return shown.labelled(

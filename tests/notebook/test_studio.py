@@ -20,6 +20,7 @@ from hybridanim.errors import InputError
 from hybridanim.files import EXAMPLE_DRIVING
 from hybridanim.motion.by_hand import Controls
 from hybridanim.notebook import Studio
+from tools import make_driving
 
 SMALL = {"size": 64, "renderer": "warp", "avatar": "off", "end": 0.4}
 
@@ -169,6 +170,25 @@ def test_poses(studio, tmp_path):
     assert record["is_generated"] and record["settings"] == {"pose": {"jaw": 0.5}}
     pose.reset.click()
     assert pose.amounts == {}
+
+
+def test_pose_and_expression_are_copied_from_a_picture(studio, tmp_path):
+    studio.use_example()
+    pose = studio.pose
+    other = make_driving.render(
+        0.0, make_driving.Options(hands=False), make_driving.Pose(yaw_deg=20)
+    )
+    io.write_picture(tmp_path / "other.png", other.image)
+    pose.copied.use(tmp_path / "other.png")
+    assert "press the button above" in pose.error.value
+    pose.load()
+    own = picture_in(pose.picture)
+    pose.copied.use(None)
+    pose.copied.use(tmp_path / "other.png")
+    assert pose.error.value == "" and pose.amounts["yaw"] > 10
+    assert np.abs(picture_in(pose.picture).astype(int) - own).mean() > 3
+    pose.copied.use(tmp_path / "none.png")
+    assert "source: expected" in pose.error.value or "expected a picture" in pose.error.value
 
 
 def test_every_option_is_there_and_gives_the_usual_job(studio):
