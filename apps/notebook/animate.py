@@ -49,7 +49,7 @@ class Animate:
         self.run = widgets.Button(description="Animate", button_style="primary")
         self.cancel = widgets.Button(description="Cancel", button_style="danger", disabled=True)
         self.error, self.status, self.notes = widgets.HTML(), widgets.HTML(), widgets.HTML()
-        self.clips = widgets.HBox([], layout=widgets.Layout(flex_flow="row wrap"))
+        self.clips = widgets.HBox([], layout=shown.wrapped())
         self.command = widgets.HTML()
         self.history = shown.labelled(widgets.Dropdown, "History", options=[])
         shown.visible(self.history, False)

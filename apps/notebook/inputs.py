@@ -79,7 +79,7 @@ class SourceInput:
             "Picture to animate", context.uploads, "image/*,video/*", self._changed
         )
         self.error = widgets.HTML()
-        self.view, self.framing = shown.still(360), shown.still(180)
+        self.view, self.framing = shown.still(280), shown.still(140)
         self.face = shown.labelled(widgets.Dropdown, "Face to animate", options=[("1", 0)])
         self.crop = shown.labelled(
             widgets.Text,
@@ -94,7 +94,7 @@ class SourceInput:
             shown.visible(one, False)
         self.face.observe(lambda _: self._draw(), "value")
         self.crop.observe(lambda _: self._draw(), "value")
-        pictures = widgets.HBox([self.view, self.framing])
+        pictures = widgets.HBox([self.view, self.framing], layout=shown.wrapped())
         parts = [self.field.widget, self.error, pictures, self.face, self.crop, self.agreed]
         self.widget = widgets.VBox(parts)
 
@@ -152,7 +152,7 @@ class DrivingInput:
         label = "Video that it moves like (or a motion file)"
         self.field = FileField(label, context.uploads, "video/*,.safetensors", self._changed)
         self.error = widgets.HTML()
-        self.view = shown.still(360)
+        self.view = shown.still(280)
         self.face = shown.labelled(widgets.Dropdown, "Face that drives", options=[("1", 0)])
         shown.visible(self.face, False)
         self.face.observe(lambda _: self._draw(), "value")

@@ -11,7 +11,7 @@ import ipywidgets as widgets
 
 from apps.studio import messages, work
 from apps.studio.context import Context
-from apps.studio.posing import PARTS_SHOWN, SHOWN_PX, Posed, Poser
+from apps.studio.posing import PARTS_SHOWN, Posed, Poser
 from hybridanim import io
 from hybridanim.errors import InputError
 from hybridanim.io import provenance
@@ -33,7 +33,7 @@ class Pose:
         self._posed: Posed | None = None  # the source that is posed
         self.button = widgets.Button(description="Pose this picture", button_style="primary")
         self.error, self.call = widgets.HTML(), widgets.HTML()
-        self.picture = shown.still(SHOWN_PX)
+        self.picture = shown.still(300)
         self.sliders = {name: _slider(name) for part in PARTS_SHOWN.values() for name in part}
         self.copied = FileField(
             "Copy pose and expression of a picture", context.uploads, "image/*", self._copy
@@ -49,7 +49,7 @@ class Pose:
         side = widgets.VBox(
             [*self.sliders.values(), widgets.HBox([self.reset, self.save]), self.copied.widget]
         )
-        shown_here = widgets.HBox([self.picture, side], layout=_wrapped())
+        shown_here = widgets.HBox([self.picture, side], layout=shown.wrapped())
         self.widget = widgets.VBox([self.button, self.error, shown_here, self.call])
 
     @property
@@ -127,11 +127,7 @@ def _slider(name: str) -> Any:
     unit = " (degrees)" if most > 1 else ""
     label = name.replace("_", " ").capitalize() + unit
     step = 1.0 if most > 1 else 0.02
-    layout = widgets.Layout(width="340px", max_width="100%")
+    layout = widgets.Layout(width="310px", max_width="100%")
     return shown.labelled(
         widgets.FloatSlider, label, value=0.0, min=least, max=most, step=step, layout=layout
     )
-
-
-def _wrapped() -> Any:
-    return widgets.Layout(flex_flow="row wrap")

@@ -60,6 +60,11 @@ def player(path: Path, title: str, width_px: int = 320) -> Any:
     return widgets.VBox([about, clip])
 
 
+def wrapped() -> Any:
+    """The layout of a row that goes on below where the page is narrow."""
+    return widgets.Layout(flex_flow="row wrap", align_items="flex-start")
+
+
 def labelled(kind: Any, label: str, **settings: Any) -> Any:
     """A widget with a label that is not cut off."""
     return kind(description=label, style=_WIDE, **settings)

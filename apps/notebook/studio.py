@@ -101,7 +101,7 @@ class Studio:
     def _arranged(self) -> Any:
         inputs = widgets.HBox(
             [_half(self.source.widget), _half(self.driving.widget)],
-            layout=widgets.Layout(flex_flow="row wrap"),
+            layout=shown.wrapped(),
         )
         tabs = widgets.Tab(
             [self.animation.widget, self.pose.widget, self.stages.widget],
