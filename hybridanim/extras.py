@@ -1,4 +1,4 @@
-"""Packages that are extras: torch (all but training and export runs without it), Gradio.
+"""Packages that are extras, torch, Gradio and others: all else runs without them.
 
 Each function looks for the package without importing it, which takes seconds.
 """
@@ -15,6 +15,7 @@ TRAIN = 'pip install "hybridanim[train]"'
 _BATCH = 'pip install "hybridanim[batch]" (in a checkout: pip install "ray>=2.40,<3")'
 UI = 'pip install "hybridanim[ui]"'
 """What brings Gradio, with FastAPI and uvicorn (in a checkout: pip install "gradio>=6.5,<7")."""
+_NOTEBOOK = 'pip install "hybridanim[notebook]"'
 _EXPORT = {  # package -> what brings it
     "onnx": '"hybridanim[export]" (in a checkout: pip install "onnx>=1.16,<2")',
     "openvino": '"openvino>=2025.2"',
@@ -73,4 +74,13 @@ def expect_ui(what: str) -> None:
         raise InputError(
             f"{what}: expected the package gradio, found none; {UI} (in a checkout: pip install"
             ' "gradio>=6.5,<7")'
+        )
+
+
+def expect_notebook(what: str) -> None:
+    """Raise InputError, which begins with these words, unless ipywidgets is installed."""
+    if find_spec("ipywidgets") is None:
+        raise InputError(
+            f"{what}: expected the package ipywidgets, found none; {_NOTEBOOK} (in a checkout: pip"
+            ' install "ipywidgets>=8.1,<9")'
         )

@@ -28,7 +28,11 @@ LAYERS = (
     (ROOT_FILES,),
 )
 """Packages, upper ones first; a package may import lower ones only, and its own modules."""
-FACADE = "hybridanim/__init__.py"  # lends its users the pipeline, by name, when they ask for it
+FACADES = {
+    "hybridanim/__init__.py": "stages.pipeline",
+    "hybridanim/notebook.py": "apps.notebook.studio",
+}
+"""Modules that lend their users a name of a higher one when they ask for it, and which."""
 SIDES = ("tests", "benchmarks", "examples", "tools")  # may import all, and are imported by none
 
 LATE = {
@@ -44,6 +48,7 @@ LATE = {
     "apps.render": "with the whole pipeline, which --help does without",
     "apps.guards": "likewise",
     "apps.imagining": "likewise",
+    "apps.notebook.studio": "the facade, with ipywidgets, an extra",
     "apps.studio.server": "with Gradio, an extra, which --help does without",
 }
 """What may be imported inside a function, and why; third-party packages are free to."""
@@ -112,10 +117,10 @@ def indirect(path: Path) -> list[str]:
 
 
 IN_ROOT = {
-    *(".ci", "apps", "benchmarks", "calibration", "docs", "examples", "hybridanim", "stages"),
-    *("tests", "tools", ".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md"),
+    *(".ci", "apps", "benchmarks", "calibration", "docs", "examples", "hybridanim", "notebooks"),
+    *("stages", "tests", "tools", ".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"),
     *("requirements.txt", "requirements-core.txt", "requirements-dev.txt", "requirements-lock.txt"),
-    *("pyproject.toml", "run_pipeline.py"),
+    *("README.md", "pyproject.toml", "run_pipeline.py"),
 }
 
 
@@ -147,9 +152,9 @@ def wrong_arrows(root: Path) -> list[str]:
         mine = package_of(module_of(path, root))
         for imported, is_late, is_typed in imports_of(path, root):
             other = package_of(imported)
-            if name == FACADE:
-                is_lent = imported == "stages.pipeline" and (is_late or is_typed)
-                if not is_lent and other != mine:
+            if name in FACADES and other != mine:
+                is_lent = imported == FACADES[name] and (is_late or is_typed)
+                if not is_lent:
                     wrong.append(f"{name} imports {imported}")
                 continue
             if imported == "hybridanim" and mine not in ("apps", "run_pipeline"):
@@ -167,7 +172,7 @@ def circles(root: Path) -> list[str]:
     graph: dict[str, set[str]] = {}
     for path in files(root):
         name = module_of(path, root)
-        if str(path.relative_to(root)) == FACADE:
+        if str(path.relative_to(root)) in FACADES:
             continue
         graph[name] = {imported for imported, _, _ in imports_of(path, root) if imported != name}
     found, done = [], set()
@@ -267,6 +272,9 @@ def tree(folder: Path, file: str, text: str) -> None:
         ("hybridanim/face/aligner.py", "from .. import Pipeline"),
         ("hybridanim/__init__.py", "from stages.pipeline import Pipeline"),
         ("hybridanim/__init__.py", "if TYPE_CHECKING:\n    from apps import main"),
+        ("hybridanim/notebook.py", "def late():\n    from apps import render"),
+        ("hybridanim/notebook.py", "from apps.notebook.studio import Studio"),
+        ("hybridanim/notebook.py", "from hybridanim.io import reader"),
         (
             "hybridanim/__init__.py",
             "if TYPE_CHECKING:\n    pass\nelse:\n    from stages import pipeline",

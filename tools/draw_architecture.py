@@ -23,7 +23,7 @@ BEGIN, END = "<!-- arrows: python -m tools.draw_architecture -->", "<!-- end of 
 FILES = "hybridanim (root)"  # the files that lie in hybridanim itself, as one box
 SCRIPT = "run_pipeline"
 TOP = ("apps", "stages", "calibration")
-PUBLIC = "hybridanim"  # the module whose imports are the public interface
+PUBLIC = ("hybridanim", "hybridanim.notebook")  # their imports are the public interface
 
 Arrows = dict[str, set[str]]  # package -> the packages that it imports
 Layers = Sequence[Sequence[str]]
@@ -51,7 +51,8 @@ def read_layers(root: Path = ROOT) -> Layers:
 def read_arrows(root: Path = ROOT) -> Arrows:
     """Package -> the other packages that it imports, at any place in its modules.
 
-    Left out: hybridanim/__init__.py hands out stages' Pipeline under the package's name.
+    Left out: hybridanim/__init__.py hands out stages' Pipeline under the package's name, and
+    hybridanim/notebook.py the Studio of apps.
     """
     paths = {_name(path, root): path for path in _modules(root)}
     arrows: Arrows = {}
@@ -59,7 +60,7 @@ def read_arrows(root: Path = ROOT) -> Arrows:
         package = _package(name, root)
         found = arrows.setdefault(package, set())
         for target in _imports(path, name, paths):
-            if name != PUBLIC:
+            if name not in PUBLIC:
                 found.add(_package(target, root))
         found.discard(package)
     return arrows

@@ -140,12 +140,16 @@ class Poser:
         self._mark, self._lock = mark, threading.Lock()
         self._pipeline: Pipeline | None = None
 
-    def load(self, path: Path) -> Posed:
-        """Prepare a picture (or a video's first frame); InputError without a fitted face."""
+    def load(self, path: Path, *, face: int = 0, crop: str | None = None) -> Posed:
+        """Prepare a picture (or a video's first frame); InputError without a fitted face.
+
+        face, crop: the options of these names; None: the studio's.
+        """
         picture = source_picture(path, alpha=True)
+        config = replace(self._config, face=face, crop=crop or self._config.crop)
         with self._lock:
-            if self._pipeline is None:
-                self._pipeline = build(self._config)
+            if self._pipeline is None or self._pipeline.config != config:
+                self._pipeline = build(config)
             source = self._pipeline.set_source(picture)
             self._pipeline.pose()  # refuses a source without a fitted face
         return Posed(path, source)

@@ -3,17 +3,18 @@
 # pyright: reportMissingImports=false
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from apps.studio import driving_face, forms, messages, work
+from apps.studio import forms, messages, submission, work
 from apps.studio.context import Context
 from apps.studio.inputs import SECRET, DrivingInput, SourceInput
 from apps.studio.jobs import ENDED, Animation
+from apps.studio.submission import Asked
 from hybridanim.config import RenderJob
 from hybridanim.errors import InputError
 
@@ -154,15 +155,17 @@ def _submit(
     *values: Any,
 ) -> list[Any]:
     """Start an animation, or show why not beside the input that is at fault."""
+    asked = Asked(
+        source=None if source is None else Path(source),
+        face=face or 0,
+        crop=crop,
+        is_agreed=is_agreed,
+        driving=looked,
+        driving_face=driving_number or 0,
+        kind=kind,
+    )
     try:
-        source_path, driving = _expect_files(source, looked)
-        job = _job(context, fields, values, (source_path, driving.path), kind, face or 0, crop)
-        if is_agreed:
-            context.consent.give(source_path)
-        context.consent.expect(source_path)
-        path = _chosen_driving(context, driving, driving_number or 0)
-        animation = Animation(job, source_path, path, context.studio.most_seconds)
-        context.queue.submit(animation)
+        animation = submission.submit(context, asked, partial(_job, context, fields, values))
     except InputError as error:
         places = [messages.place_of(str(error)) == name for name in ("source", "driving", "run")]
         errors = [messages.error(str(error)) if is_here else "" for is_here in places]
@@ -172,47 +175,13 @@ def _submit(
     return [*started, gr.Button(interactive=True), "", "", ""]
 
 
-def _expect_files(source: str | None, looked: work.Looked | None) -> tuple[Path, work.Looked]:
-    """The two inputs; InputError where one is missing."""
-    if source is None:
-        raise InputError("source: expected a picture, got none; drop one here, or try the example")
-    if looked is None:
-        raise InputError("driving video: expected one, got none; drop one here, or record it")
-    return Path(source), looked
-
-
 def _job(
-    context: Context,
-    fields: list[forms.Field],
-    values: tuple[Any, ...],
-    paths: tuple[Path, Path],
-    kind: str,
-    face: int,
-    crop: str,
+    context: Context, fields: list[forms.Field], values: tuple[Any, ...], **own: Any
 ) -> RenderJob:
-    """The job of what the page shows."""
-    output = context.new_output(work.result_stem(*paths), f".{kind}")
-    job = forms.job_of(
-        context.animation,
-        fields,
-        values,
-        output=output,
-        face=face,
-        crop=crop.strip(),
-        debug=output.with_name(f"{output.stem}.stages"),
-        save_motion=output.with_name(f"{output.stem}.motion.safetensors"),
-    )
+    """The job of what the page shows; own: what ``submission`` chooses."""
+    job = forms.job_of(context.animation, fields, values, **own)
     work.refuse_files_of_the_server(job)
     return job
-
-
-def _chosen_driving(context: Context, looked: work.Looked, number: int) -> Path:
-    """The driving file; the part around a face where another than the largest was chosen."""
-    if number == 0:
-        return looked.path
-    name = f"{looked.path.stem}.face{number + 1}"
-    output = context.new_output(name, ".mp4")
-    return driving_face.cut_out(context.looker, looked, number, output)
 
 
 def _cancel(context: Context, current: str) -> None:
@@ -263,15 +232,8 @@ def _result(animation: Animation) -> list[Any]:
 def _history(context: Context, mine: list[str], shown: Animation) -> Any:
     """The choice among the animations of this session, newest first."""
     found = [one for one in map(context.queue.get, reversed(mine)) if one is not None]
-    choices = [(_line(one), one.id) for one in found]
+    choices = [(submission.line(one), one.id) for one in found]
     return gr.update(choices=choices, value=shown.id, visible=bool(choices))
-
-
-def _line(animation: Animation) -> str:
-    at = time.strftime("%H:%M:%S", time.localtime(animation.created_s))
-    summary = animation.summary
-    frames = "" if summary is None else f", {summary.frames} frames"
-    return f"{at}  {animation.job.output.name}: {animation.state}{frames}"
 
 
 def _values(pair: list[str]) -> Any:

@@ -114,10 +114,12 @@ def test_clips_of_one_folder_move_each_other(tmp_path):
     for name in "abcde":
         (tmp_path / f"{name}.mp4").write_bytes(b"")
     job = EvaluateJob(tmp_path, cross=True, pairs=7, seed=2)
-    tasks = _tasks(job)
+    scratch = tmp_path / "scratch"
+    tasks = _tasks(job, scratch)
     assert len(tasks) == 7 and all(task.source != task.driver for task in tasks)
-    assert tasks == _tasks(job)
-    assert tasks != _tasks(EvaluateJob(tmp_path, cross=True, pairs=7, seed=3))
+    assert tasks == _tasks(job, scratch)
+    other = EvaluateJob(tmp_path, cross=True, pairs=7, seed=3)
+    assert tasks != _tasks(other, scratch)
 
 
 def test_sources_need_cross(tmp_path):
