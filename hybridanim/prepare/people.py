@@ -96,8 +96,8 @@ class People:
             time_s, ratio = self._cuts[0]
             told.append(
                 f"The driving video changes to another shot by {time_s:.1f} s, where the face has"
-                f" {ratio:.0%} of its size, and so will the result's; use --start and --end to"
-                " animate one shot at a time."
+                f" {ratio:.0%} of its size; the result keeps its own size, unless --motion absolute"
+                " follows it. --start and --end animate one shot at a time."
             )
         return told
 

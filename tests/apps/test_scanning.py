@@ -227,3 +227,4 @@ def test_another_shot_with_another_size_is_told_of(talking, tmp_path):
     far[:, 40:210, 30:200] = other_person(170)
     driver = VideoDriver(folder_of(tmp_path, [*talking, *far]), JOB, pipeline_of())
     assert "changes to another shot by" in driver.notes[0]
+    assert "the result keeps its own size" in driver.notes[0]
