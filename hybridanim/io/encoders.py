@@ -142,8 +142,6 @@ class FilmEncoder:
             is_large = self._size[0] * self._size[1] > LARGE_PX
             preset = "superfast" if is_large else "veryfast"
             options = {"preset": preset, "crf": str(self._plan.crf)}
-            # its thread races with the encoder's: one film then has several encodings
-            options["x264-params"] = "sync-lookahead=0"
         stream: Any = self._container.add_stream(codec, rate=self._plan.fps, options=options)
         stream.width, stream.height = self._size
         stream.pix_fmt = layout

@@ -20,7 +20,7 @@ from tests.apps.batch.test_run import SMALL
 ROOT = Path(__file__).parents[3]
 OPTIONS = (
     "--size",
-    "64",
+    "128",  # x264's encodings of 64 pixels differ from time to time, whatever its threads
     "--avatar",
     "off",
     "--renderer",
@@ -76,21 +76,21 @@ def test_killed_at_random_moments_it_gives_the_same_files(inputs, undisturbed, t
 
     A moment is a number of events and then a part of a second, since machines differ in speed.
     """
-    draw, done = random.Random(seed), 0
+    draw, done, kills = random.Random(seed), 0, 0
     for _ in range(3):
         process = start(inputs, tmp_path)
         assert process.stdout is not None
-        skipped = done + 12 + draw.randrange(8, 30)  # each run tells of all jobs first
+        skipped = done + 12 + draw.randrange(8, 16)  # each run tells of all jobs first
         for _ in zip(range(skipped), process.stdout, strict=False):
             pass
         time.sleep(draw.uniform(0, 0.5))
-        assert process.poll() is None
+        kills += process.poll() is None  # a fast machine may have come to the end
         process.kill()
         process.communicate()
         now = states(tmp_path).count("done")
         assert now >= done  # what was done stays done
         done = now
-    assert 0 < done < 12
+    assert kills > 0 and done > 0
     with start(inputs, tmp_path) as process:
         process.communicate()
     assert process.returncode == 0
