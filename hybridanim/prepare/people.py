@@ -76,6 +76,11 @@ class People:
                 self._cuts.append((time_s, ratio))
         self._last = time_s, small, size_px
 
+    @property
+    def is_other_shot(self) -> bool:
+        """Whether there was a cut to a shot in which the face has another size."""
+        return bool(self._cuts)
+
     def pictures(self) -> list[FaceBox]:
         """Large faces that never move, where another one does."""
         moving = [one.box.width_px for one in self._places if one.most_change >= _SAME_LEVELS]
