@@ -132,6 +132,8 @@ def _look(scan: Scan, frame: Frame, job: RenderJob, pipeline: Pipeline) -> None:
             scan.without = scan.without[::2]
     if observation is not None:
         scan.observations.append(observation)
+        if job.reference == "auto" and scan.chosen and scan.people.is_other_shot:
+            return  # sizes are those of the first shot
         if _is_reference(observation, scan.chosen and scan.chosen[0], job, pipeline):
             scan.chosen = observation, image
 

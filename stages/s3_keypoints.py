@@ -33,7 +33,9 @@ class Keypoints(Stage):
     def __call__(self, frame: Frame, tracks: Tracks, source: Source) -> SparseMotion:
         """Observe the driver's keypoints in this frame and transfer their motion to the source."""
         model = model_of(self._config)
-        self._state, self.seen = sparse.see(self._state, frame, tracks, MEAN_SHAPE)
+        self._state, self.seen = sparse.see(
+            self._state, frame, tracks, MEAN_SHAPE, follows_cuts=self._config.motion == "relative"
+        )
         self._state, motion = sparse.move(
             self._state, frame, self.seen, source, self._config, model
         )
@@ -42,6 +44,8 @@ class Keypoints(Stage):
             return motion  # the driver's optical flow has no parts
         if motion.head is not None:
             return motion  # a fitted head is moved by its mesh alone
+        if self._state.shot.crop is not None:
+            return motion  # the reference's picture is of another shot
         # the flow fits the background only if its motion is transferred unscaled
         is_full = config.motion == "absolute" and config.scale == 1
         moves = motion.background is not None or config.background == "follow"

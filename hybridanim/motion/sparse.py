@@ -32,7 +32,7 @@ from hybridanim.types import (
     Tracks,
 )
 
-from . import body, head_transfer, hold, keypoints, transfer
+from . import body, head_transfer, hold, keypoints, shots, transfer
 from .head_transfer import DriverFace, OpenLids
 from .hold import HoldState
 from .reference import (
@@ -46,6 +46,7 @@ from .reference import (
     trust_of,
     with_picture,
 )
+from .shots import Place, Shot
 
 _RELAX_S = 0.8  # time constant of the return to the source's pose while no head is tracked
 _EASE_S = 0.25  # time constant of the blend back to the driver's motion
@@ -78,6 +79,7 @@ class SparseState:
     face_filter: OneEuroState | None = None
     open_lids: OpenLids | None = None  # of relative motion
     hold: HoldState | None = None  # of the driver's face
+    shot: Shot = field(default_factory=Shot)  # of the driver, since the last cut
     head: HeadTarget | None = None  # last result
     inside: float = 1.0  # share of the driver's head that is in the picture
     usual_inside: float = 0.0  # the most of the last seconds
@@ -123,7 +125,7 @@ def step(
     mean_shape: (L, 2) of the aligner, or None when it is not in use. model: of the fitted faces;
     None: heads move in two dimensions.
     """
-    state, seen = see(state, frame, tracks, mean_shape)
+    state, seen = see(state, frame, tracks, mean_shape, follows_cuts=config.motion == "relative")
     return move(state, frame, seen, source, config, model)
 
 
@@ -151,11 +153,17 @@ def move(
 
 
 def see(
-    state: SparseState, frame: Frame, tracks: Tracks, mean_shape: Array | None
+    state: SparseState,
+    frame: Frame,
+    tracks: Tracks,
+    mean_shape: Array | None,
+    *,
+    follows_cuts: bool = True,
 ) -> tuple[SparseState, Seen | None]:
     """Compute the driver's keypoints in the fixed crop; None when nothing is tracked.
 
-    The state's reference pose is completed with what the tracks know of it.
+    The state's reference pose is completed with what the tracks know of it. follows_cuts: a cut to
+    a shot of another size moves the crop, see ``shots``.
     """
     if not is_tracked(tracks):
         return state, None
@@ -169,16 +177,44 @@ def see(
         return replace(state, first=first), None
     pose = completed(state.pose, state.reference or first, first, tracks)
     state = replace(state, first=first, pose=pose)
+    if follows_cuts and pose.is_face:
+        state = _in_shot(state, frame, tracks, pose, first)
     scene = tracks.scene if pose.is_face and first.head is not None else None
+    crop = state.shot.crop
+    if crop is not None:
+        points, scene = keypoints.in_crop(points, first.crop, crop), None
     background = None
     if scene is not None:
         context = context_of(first, scene)
         points = body.with_body(points, *context)
         background = body.background(points, *context)
-    face = None if tracks.face is None else DriverFace.of(tracks.face, first.crop)
+    face = None if tracks.face is None else DriverFace.of(tracks.face, crop or first.crop)
     trust = trust_of(tracks)
     sure = (1.0 if tracks.face is None else tracks.face.confidence, tracks.face_confidence)
     return state, Seen(points, background, scene is not None, face, trust, tracks.head, sure)
+
+
+def _in_shot(
+    state: SparseState, frame: Frame, tracks: Tracks, pose: ReferencePose, first: Reference
+) -> SparseState:
+    """The state with the shot of this frame; the motion is blended from the last one's."""
+    assert tracks.head is not None and pose.reference.head is not None
+    now, known = tracks.head, pose.reference.head
+    now_px = Place(np.array(now.center_xy_px), now.size_px)
+    rest_xy = geometry.norm_from_px(np.array([known.center_xy_px]), first.crop)[0]
+    rest = Place(rest_xy, geometry.head_norm(known, first.crop))
+    fitted = pose.face or state.reference_face
+    if tracks.face is not None and fitted is not None:  # measures a head's size more closely
+        face = tracks.face.pose
+        now_px = Place(np.asarray(face.shift_px), face.scale_px)
+        rest = Place(np.asarray(fitted.pose.shift_px), fitted.pose.scale_px)
+    shot = shots.step(state.shot, frame, now_px, rest)
+    state = replace(state, shot=shot)
+    if not shot.is_moved:
+        return state
+    return replace(
+        state, filter=None, face_filter=None, hold=None, driver_background=_identity(), away=1.0
+    )
 
 
 def _with_inside(state: SparseState, frame: Frame, head: HeadBox | None) -> SparseState:
@@ -292,6 +328,7 @@ def restarted(state: SparseState) -> SparseState:
         hold=None,
         driver_background=_identity(),
         usual_inside=0.0,
+        shot=state.shot if state.reference else replace(state.shot, crop=None),
         away=1.0,
     )
 
@@ -352,7 +389,7 @@ def stabilise(
         state = replace(state, away=away)
     state = replace(state, target=target, background=background, head=head, time_s=frame.time_s)
     assert state.first is not None
-    crop = state.first.crop
+    crop = state.shot.crop or state.first.crop
     motion = SparseMotion(
         *(driver.keypoints, target, crop),
         background=background,
@@ -380,7 +417,7 @@ def _relax(
     if is_solid and source.face is not None:
         own = head_transfer.own_target(source)  # a later motion is blended in from it
         head = own if state.head is None else head_transfer.mixed(state.head, own, share)
-    crop = state.first.crop if state.first else source.crop
+    crop = state.shot.crop or (state.first.crop if state.first else source.crop)
     driving = state.first.keypoints if state.first else source.keypoints
     state = replace(
         state,

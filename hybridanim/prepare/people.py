@@ -76,6 +76,11 @@ class People:
                 self._cuts.append((time_s, ratio))
         self._last = time_s, small, size_px
 
+    @property
+    def is_other_shot(self) -> bool:
+        """Whether there was a cut to a shot in which the face has another size."""
+        return bool(self._cuts)
+
     def pictures(self) -> list[FaceBox]:
         """Large faces that never move, where another one does."""
         moving = [one.box.width_px for one in self._places if one.most_change >= _SAME_LEVELS]
@@ -96,8 +101,8 @@ class People:
             time_s, ratio = self._cuts[0]
             told.append(
                 f"The driving video changes to another shot by {time_s:.1f} s, where the face has"
-                f" {ratio:.0%} of its size, and so will the result's; use --start and --end to"
-                " animate one shot at a time."
+                f" {ratio:.0%} of its size; the result keeps its own size, unless --motion absolute"
+                " follows it. --start and --end animate one shot at a time."
             )
         return told
 

@@ -60,7 +60,9 @@ def locate(
         return FoundHead(head, landmarks, face) if face is None else _with_face(face)
     turns = TURNS_DEG if profiles.texture is None else TURNS_DEG[:1]  # its points are not turned
     for turn_deg in turns:
-        found = _confirmed(turned(picture, turn_deg), config, profiles, aligner, finder)
+        found = _confirmed(
+            turned(picture, turn_deg), config, profiles, aligner, finder, is_quick=turn_deg != 0
+        )
         if found is not None:
             return replace(found, turn_deg=turn_deg)
     if config.face:
@@ -74,8 +76,10 @@ def _confirmed(
     profiles: Profiles,
     aligner: Aligner,
     finder: PointFinder | None,
+    *,
+    is_quick: bool,
 ) -> FoundHead | None:
-    """The head of an upright picture; None unless a face is there."""
+    """The head of an upright picture; None unless a face is there. is_quick: see ``search``."""
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     box = _face_box(picture, grey, config, profiles, aligner)
     head = None
@@ -92,7 +96,7 @@ def _confirmed(
         found = _near_head(grey, head, aligner, finder)
         if found is not None:
             return found
-    head = None if config.face else plausible.search(grey, aligner, finder)
+    head = None if config.face else plausible.search(grey, aligner, finder, is_quick=is_quick)
     if head is None:
         return None
     fit = None if finder is None else face_tracking.still_face(grey, head, finder)

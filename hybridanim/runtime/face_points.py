@@ -66,6 +66,14 @@ class FacePoints:
         found = self._face(grey, self.pose_of(best.xyz_px))
         return self._closer(grey, found) if found.confidence > LEAST_CONFIDENCE else None
 
+    def glance(self, grey: Array, head: HeadBox) -> float:
+        """Confidence in [0, 1] of a face in the window of a head box alone: a third of a start."""
+        angle = np.deg2rad(head.roll_deg)
+        rotation = np.eye(3)
+        rotation[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+        pose = HeadPose(rotation, head.size_px, np.array(head.center_xy_px))
+        return self._face(grey, pose).confidence
+
     def track(self, grey: Array, expected: HeadPose) -> Observation | None:
         """Find the face near an expected pose, that of the last frame; None where there is none."""
         found = self._face(grey, expected)

@@ -39,6 +39,8 @@ class PointFinder(Protocol):
 
     model: FaceModel
 
+    def glance(self, grey: Array, head: HeadBox) -> float: ...  # noqa: D102
+
     def start(self, grey: Array, head: HeadBox) -> Observation | None: ...  # noqa: D102
 
     def track(self, grey: Array, expected: HeadPose) -> Observation | None: ...  # noqa: D102

@@ -13,6 +13,7 @@ import numpy as np
 from hybridanim.config import TrackConfig
 from hybridanim.face import head_box
 from hybridanim.fitting import fit_robust_similarity
+from hybridanim.motion import shots
 from hybridanim.types import Array, HeadBox, SkinMask
 
 from . import appearance, features, landmark_filter, lucas_kanade, registration
@@ -72,7 +73,7 @@ def propagate(
         dropped=len(gone),
     )
     if len(after.alive) < max(FEW, 0.2 * len(state.alive)):
-        if lucas_kanade.is_cut(seen.before.grey, grey):
+        if shots.is_cut(seen.before.grey, grey):
             return lose_head(after, "the shot changed")
         return _covered(after, state, grey, mask)
     return _with_landmarks(replace(after, hidden_steps=0), state, seen, grey, aligner)

@@ -131,13 +131,3 @@ def displacement(before: Array, after: Array, head: HeadBox) -> tuple[tuple[floa
     score = cv2.matchTemplate(small[1], small[0][y0:y1, x0:x1], cv2.TM_CCOEFF_NORMED)
     _, best, _, place = cv2.minMaxLoc(score)
     return ((place[0] - x0) / scale, (place[1] - y0) / scale), float(best)
-
-
-def is_cut(before: Array, after: Array) -> bool:
-    """Whether two whole grey pictures are of different shots, by correlation and histogram."""
-    small = [cv2.resize(p, (32, 24), interpolation=cv2.INTER_AREA) for p in (before, after)]
-    x, y = (p.astype(np.float32) - p.mean() for p in small)
-    layout = float((x * y).sum() / (np.linalg.norm(x) * np.linalg.norm(y) + 1.0))
-    tones = [cv2.calcHist([p], [0], None, [16], [0, 256]) for p in small]
-    shared = float(np.minimum(tones[0], tones[1]).sum()) / small[0].size
-    return not (layout > 0.7 or (layout > 0.4 and shared > 0.8))

@@ -227,3 +227,21 @@ def test_another_shot_with_another_size_is_told_of(talking, tmp_path):
     far[:, 40:210, 30:200] = other_person(170)
     driver = VideoDriver(folder_of(tmp_path, [*talking, *far]), JOB, pipeline_of())
     assert "changes to another shot by" in driver.notes[0]
+    assert "the result keeps its own size" in driver.notes[0]
+
+
+def test_the_reference_is_one_of_the_first_shot(talking, tmp_path):
+    """In the second one the source itself is seen, smaller; the head would be larger before it."""
+    far = np.full((24, 240, 240, 3), 30, np.uint8)
+    far[:, 40:210, 30:200] = synthetic.photograph(170)
+    path = folder_of(tmp_path, [*talking, *far])
+    pipeline = pipeline_of()
+    driver = VideoDriver(path, JOB, pipeline)
+    assert "changes to another shot by" in driver.notes[0]
+    sizes = []
+    with driver.opened():
+        for _, result in driver.animated():
+            sizes.append(result.points.head.pose.scale_px)
+    own = pipeline.source.face.pose.scale_px * 2 / pipeline.source.crop.side_px
+    assert np.median(sizes[: len(talking)]) == pytest.approx(own, rel=0.1)
+    assert np.median(sizes[-8:]) == pytest.approx(own, rel=0.05)

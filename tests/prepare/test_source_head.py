@@ -110,6 +110,42 @@ def test_a_strip_is_not_searched_without_end(monkeypatch, shape):
     assert all(box.size_px >= 12 for box in looks)
 
 
+@pytest.mark.parametrize("name", ["coins", "hubble_deep_field"])
+def test_a_refusal_takes_one_glance_at_most_boxes(monkeypatch, name):
+    """Coins took 2884 looks of the network and 445 fits of the aligner: sixty times a source."""
+    counts = {"looks": 0, "fits": 0}
+
+    def counted(cls, method, key):
+        plain = getattr(cls, method)
+
+        def call(*given):
+            counts[key] += 1
+            return plain(*given)
+
+        monkeypatch.setattr(cls, method, call)
+
+    counted(FacePoints, "_face", "looks")
+    counted(aligner.Aligner, "fit", "fits")
+    with pytest.raises(InputError, match="visible face"):
+        located(small(getattr(data, name)(), 320))
+    assert counts["looks"] <= 1000 and counts["fits"] <= 130
+
+
+@pytest.mark.parametrize("roll_deg", [-35, -20, 0, 20, 35, 45])
+def test_a_search_finds_a_leaning_face(roll_deg):
+    """The first glance is upright; 45 degrees is the most that no turn of the picture undoes."""
+    grey = cv2.cvtColor(portraits.picture("astronaut"), cv2.COLOR_RGB2GRAY)
+    middle = np.subtract(grey.shape[::-1], 1) / 2
+    turn = cv2.getRotationMatrix2D(tuple(middle), roll_deg, 1.0)
+    leaning = cv2.warpAffine(grey, turn, grey.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
+    finder = FacePoints(face_points.load(), face_model.load())
+    known = plausible.search(grey, aligner.load(), finder)
+    found = plausible.search(leaning, aligner.load(), finder)
+    expected = turn @ [*known.center_xy_px, 1]
+    assert np.hypot(*(found.center_xy_px - expected)) < 0.1 * known.size_px
+    assert abs(found.size_px / known.size_px - 1) < 0.05
+
+
 def test_dark_glasses_hide_no_face():
     picture = portraits.picture("astronaut").copy()
     plain = located(picture).head

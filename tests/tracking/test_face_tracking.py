@@ -30,6 +30,9 @@ class Finder:
         self.calls.append(name)
         return Observation(self.pose.project(MODEL.mean), 0.9, is_coarse) if self.is_there else None
 
+    def glance(self, grey, head):
+        return 1.0
+
     def start(self, grey, head):
         return self._seen("start")
 
