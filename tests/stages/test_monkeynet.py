@@ -35,8 +35,6 @@ def clip():
 
 @pytest.mark.parametrize("runtime", ["torch", "auto"])
 def test_a_run_from_end_to_end(weights, clip, runtime, tmp_path):
-    if runtime == "auto":
-        pytest.importorskip("openvino", reason="without OpenVINO auto is torch")
     pipeline = Pipeline.load(
         **BOTH, weights=weights, crop="none", size=64, runtime=runtime, cache=tmp_path
     )
