@@ -51,6 +51,14 @@ def expect_ray() -> None:
         raise InputError(f"--ray: expected the package ray, found none; {_BATCH}")
 
 
+def ray() -> Any:
+    """The package Ray; InputError where it is not installed."""
+    expect_ray()
+    import ray as found  # pyright: ignore[reportMissingImports]
+
+    return found
+
+
 def expect_for_export() -> None:
     """Raise InputError unless the packages to write and read ONNX are installed."""
     expect_torch("export")

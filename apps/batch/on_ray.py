@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from hybridanim import extras
 from hybridanim.errors import InputError
-from hybridanim.extras import expect_ray
 from hybridanim.files import PACKAGE
 
 from .work import Message, Task, limit_threads, perform
@@ -52,11 +51,8 @@ class RayActors:
 
     def __init__(self, address: str, count: int) -> None:
         """address: of a cluster, or local for one of this machine; count: actors."""
-        expect_ray()
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anyone
-        import ray
-
-        self._ray = ray
+        self._ray = ray = extras.ray()
         self._is_ours = not ray.is_initialized()
         if self._is_ours:
             self._connect(address, count)
@@ -146,7 +142,7 @@ class RayActors:
             self._ray.shutdown()
 
     def _start(self) -> Any:
-        make: Callable[..., Any] = self._ray.remote(
+        make: Any = self._ray.remote(
             num_cpus=self._share,
             max_concurrency=2,  # it tells of its progress while it works
             max_restarts=0,

@@ -39,7 +39,7 @@ def config(out, **more):
 def test_the_loss_falls_and_the_network_is_exported(tmp_path, data, monkeypatch):
     monkeypatch.setattr(trainer, "_SHAPE_SAMPLES", 200)
     lines = []
-    run = PointsTrainer(config(tmp_path, steps=200), data, data, MODEL, lines.append)
+    run = PointsTrainer(config(tmp_path, steps=400), data, data, MODEL, lines.append)
     before = run.validate()["error_percent"]
     run.run()
     assert run.validate()["error_percent"] < 0.8 * before
