@@ -110,8 +110,8 @@ def test_the_wheel_holds_code_weights_and_example(wheel):
         for path in (ROOT / package).rglob("*.py")
     }
     data = {"hybridanim/py.typed", "hybridanim/assets/driving.mp4"}
-    names = ("alignment", "detector_fast", "face_model", "face_points", "matte", "painters")
-    for name in (*names, "prepared", "renderer_fast"):
+    names = ("alignment", "detector_fast", "face_model", "face_points", "imagined_motion")
+    for name in (*names, "matte", "painters", "prepared", "renderer_fast"):
         data |= {f"hybridanim/weights/{name}.safetensors", f"hybridanim/weights/{name}.md"}
     assert held == code | data | {"hybridanim/weights/skin_prior.safetensors"}
 
