@@ -237,12 +237,12 @@ NUMBERS = ("nan", "inf", "-1e308", "9" * 400, "")
 
 def numeric_options() -> Iterator[Case]:
     """Every number of the animation, and those that ``live`` adds, far out of range."""
-    shared = {option.name for option in options._flat(RenderJob())}
+    shared = {option.name for option in options.flat(RenderJob())}
     for word, job, words in (
         ("", RenderJob(), [*PAIR, "--end", "0.1"]),
         ("live", LiveJob(), ["source.png", "--camera", "none.mp4", "--window", "no"]),
     ):
-        for option in options._flat(job):
+        for option in options.flat(job):
             is_number = isinstance(option.value, int | float) and not isinstance(option.value, bool)
             if not is_number and option.name not in ("end", "serve"):
                 continue
@@ -947,6 +947,44 @@ def train() -> Iterator[Case]:
     yield Case("train without words", ["train"], ())
 
 
+def later_words() -> Iterator[Case]:
+    """Batches, imagined motion, checkpoints, and the studio."""
+    for option, value in (
+        *(("--seconds", n) for n in ("nan", "-1", "0", "1e9", "")),
+        *(("--seed", n) for n in ("-1", "x", "1e3")),
+        ("--mood", "angry"),
+    ):
+        words = ["imagine", "source.png", option, value, "--output", "o.mp4"]
+        yield Case(f"imagine {option} {value}", words, ("source.png",))
+    yield Case("imagine nothing", ["imagine", "none.png"], ())
+    for name, data in (
+        ("html", "<!DOCTYPE html><html>"),
+        ("empty", ""),
+        ("zip", b"PK" + bytes(99)),
+    ):
+        words = ["convert", "c.pth.tar"]
+        yield Case(f"convert {name}", words, (), prepare=writes("c.pth.tar", data))
+    for name, text in (
+        ("broken", "[[job"),
+        ("empty", ""),
+        ("unknown key", '[[job]]\nsource = "source.png"\ndriving = "driving.mp4"\nsise = 3\n'),
+        ("missing file", '[[job]]\nsource = "none.png"\ndriving = "none.mp4"\n'),
+    ):
+        words = ["batch", "jobs.toml", "--out", "results"]
+        yield Case(
+            f"batch {name}",
+            words,
+            prepare=writes("jobs.toml", text),
+            keeps=True,
+            codes=[3],
+            leaves=[b"results"],
+        )
+    yield Case("batch without words", ["batch"], ())
+    yield Case("keys broken", ["source.png", "k.toml"], prepare=writes("k.toml", "version = 'x'"))
+    for port in ("nan", "-1", "99999999"):
+        yield Case(f"studio port {port}", ["studio", "--no-browser", "--port", port], ())
+
+
 def further_words() -> Iterator[Case]:
     yield Case("doctor with words", ["doctor", "more"], ())
     yield Case("doctor with an option", ["doctor", "--json"], ())
@@ -1074,5 +1112,17 @@ def shells() -> Iterator[Case]:
 MAKERS = (
     *(damaged_drivers, damaged_sources, absurd_files, odd_drivers),
     *(numeric_options, worded_options, settings, profiles, weights, motions),
-    *(outputs, inputs, live, evaluate, faces, studies, train, further_words, calibration, shells),
+    *(
+        outputs,
+        inputs,
+        live,
+        evaluate,
+        faces,
+        studies,
+        train,
+        later_words,
+        further_words,
+        calibration,
+        shells,
+    ),
 )

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from apps.main import SUBCOMMANDS
+
 from . import corpus, kit
 
 ROOT = Path(__file__).parents[2]
@@ -111,7 +113,7 @@ def test_the_corpus_is_large_and_has_every_word():
     cases = corpus.cases()
     assert len(cases) >= 200
     words = {case.words[0] for case in cases if case.words}
-    assert {"live", "evaluate", "train", "export", "doctor"} <= words
+    assert set(SUBCOMMANDS) <= words
     programs = {case.program.rpartition(".")[2] for case in cases}
     assert {"run", "skin", "camera", "tracker", "skin_prior", "alignment"} <= programs
 
